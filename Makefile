@@ -1,0 +1,44 @@
+# `make demo`: set-up and a comparison of four networks on embedded data. `make test`: set-up and all tests.
+# Everything is written below this folder.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-cache-dir install --quiet --constraint constraints.txt
+export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
+DEMO := densenet_uva googlenet_uva preact_resnet_uva resnet_uva --data digits --seeds 3 --out runs/demo
+
+.PHONY: help setup demo test lint clean
+help:
+	@echo "make demo   set up, then compare four networks over three seeds on real digits (two minutes on two cores)"
+	@echo "make test   set up, then run the tests"
+	@echo "make lint   set up, then check style and types"
+	@echo "make clean  remove the set-up and what the demo wrote"
+
+setup: .venv/.installed
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "ConvAtlas needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@echo "Making .venv ..."
+	@$(PYTHON) -m venv .venv
+
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing ConvAtlas into .venv (a few minutes the first time) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+.venv/.installed-dev: .venv/.installed
+	@echo "Installing what the tests need ..."
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: .venv/.installed
+	@$(BIN)/convatlas compare $(DEMO) --resume
+
+test: .venv/.installed-dev
+	@$(BIN)/python -m pytest -n auto
+
+lint: .venv/.installed-dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+clean:
+	rm -rf .venv runs/demo

@@ -1,0 +1,61 @@
+"""ConvAtlas: train, compare and understand convolutional networks under one protocol.
+
+>>> import convatlas
+>>> network = convatlas.create("resnet_uva", num_classes=10)
+>>> convatlas.list_architectures("densenet*")
+['densenet_uva']
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convatlas.api import compare, create, evaluate, train
+    from convatlas.architecture import Architecture, Paper, Published
+    from convatlas.architectures import list_architectures, register
+    from convatlas.checks import check_architecture
+    from convatlas.recipe import Recipe
+    from convatlas.recipes import list_recipes
+
+# Looked up at first use, so that `import convatlas` costs next to nothing and no verb pays for another's imports.
+_HOMES = {
+    "Architecture": "convatlas.architecture",
+    "Paper": "convatlas.architecture",
+    "Published": "convatlas.architecture",
+    "Recipe": "convatlas.recipe",
+    "check_architecture": "convatlas.checks",
+    "compare": "convatlas.api",
+    "create": "convatlas.api",
+    "evaluate": "convatlas.api",
+    "list_architectures": "convatlas.architectures",
+    "list_recipes": "convatlas.recipes",
+    "register": "convatlas.architectures",
+    "train": "convatlas.api",
+}
+
+__all__ = [
+    "Architecture",
+    "Paper",
+    "Published",
+    "Recipe",
+    "check_architecture",
+    "compare",
+    "create",
+    "evaluate",
+    "list_architectures",
+    "list_recipes",
+    "register",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'convatlas' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,144 @@
+"""`Architecture`: the description of a network, a row of the registry. Standard library only."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from convatlas import values
+from convatlas.errors import UsageError, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+INPUT_OPTIONS = ("num_classes", "in_channels")  # every builder may take them; the data set decides them
+
+
+KeyTable = Mapping[str, str | None]
+KeyTables = KeyTable | tuple[KeyTable, ...]
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where an architecture was published."""
+
+    title: str
+    authors: str
+    year: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """An accuracy that somebody published: a fraction, with what it was measured on and where it stands."""
+
+    top1: float
+    split: str
+    dataset: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A published checkpoint, the table that translates its keys, and the preprocessing that belongs to it.
+
+    A key table is a mapping of templates (see `convatlas.weights.translate_keys`) or a tuple of such mappings,
+    applied in turn.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    keys: KeyTables
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    image_size: int
+    dataset: str
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A named, published network: how it is built and what is known of it.
+
+    `params` and `macs` are the published counts for `num_classes` classes and `in_channels` channels at `image_size`
+    pixels; `None` for a network nobody published. `macs` are multiply-adds of convolutions and matrix products.
+    """
+
+    name: str
+    builder: Callable[..., nn.Module]
+    family: str = "own"
+    paper: Paper | None = None
+    dataset: str | None = None
+    image_size: int = 32
+    num_classes: int = 10
+    in_channels: int = 3
+    params: int | None = None
+    macs: int | None = None
+    published: tuple[Published, ...] = ()
+    weights: tuple[Weights, ...] = ()
+    recipe: str | None = None  # the recipe that it was published with
+    note: str = ""
+    reference: str | None = None  # path/to/file.py:name of a user's own network; None for a registered one
+
+    def options(self) -> dict[str, Any]:
+        """The builder's own keywords with their defaults, without the class count and the input channels."""
+        parameters = inspect.signature(self.builder).parameters
+        return {name: p.default for name, p in parameters.items() if _is_option(p) and name not in INPUT_OPTIONS}
+
+    def option_types(self) -> dict[str, Any]:
+        """The types that the builder declares for its options; None where it declares none."""
+        builder = self.builder.func if isinstance(self.builder, functools.partial) else self.builder
+        hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
+        return {name: hints.get(name) for name in self.options()}
+
+    def parse_options(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Options from text, as `-o NAME=VALUE` gives them, typed by the builder's annotations or defaults.
+
+        A value that is no text is taken as it is.
+        """
+        hints = {**self.option_types(), **dict.fromkeys(INPUT_OPTIONS, int)}
+        defaults = self.options()
+        parsed = {}
+        for name, value in settings.items():
+            if name not in hints:
+                raise unknown(f"option of {self.name}", name, hints)
+            hint = hints[name]
+            if hint is None:
+                hint = type(defaults[name]) if isinstance(defaults[name], bool | int | float) else str
+            parsed[name] = values.parse(value, hint, name=name) if isinstance(value, str) else value
+        return parsed
+
+    def build(self, *, num_classes: int | None = None, in_channels: int | None = None, **options: Any) -> nn.Module:
+        """The network, freshly initialised from PyTorch's random state.
+
+        Raises `UsageError` for an option that the builder does not have, with the permitted ones, and for a class
+        count or a channel count below 1 or that the builder does not take.
+        """
+        hints = self.option_types()
+        for name, value in options.items():
+            if name not in hints:
+                raise unknown(f"option of {self.name}", name, [*hints, *INPUT_OPTIONS])
+            if hints[name] is not None:
+                values.check(value, hints[name], name=name)
+        inputs = {
+            "num_classes": self.num_classes if num_classes is None else num_classes,
+            "in_channels": self.in_channels if in_channels is None else in_channels,
+        }
+        return self.builder(**self._taken(inputs), **options)
+
+    def _taken(self, inputs: dict[str, int]) -> dict[str, int]:
+        """Those of the class and channel counts that the builder takes; one that it lacks must be the fixed one."""
+        parameters = inspect.signature(self.builder).parameters
+        for name, value in inputs.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UsageError(f"{name}={value!r} of {self.name} must be a whole number of at least 1")
+            if name not in parameters and value != getattr(self, name):
+                raise UsageError(f"{self.name} has no option {name}: it takes {getattr(self, name)}, not {value}")
+        return {name: value for name, value in inputs.items() if name in parameters}
+
+
+def _is_option(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)

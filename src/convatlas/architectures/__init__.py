@@ -1,0 +1,104 @@
+"""The registry: one dictionary of architectures by name; a family file lists its own in `ARCHITECTURES`."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from fnmatch import fnmatchcase
+from pathlib import Path
+from types import ModuleType
+
+from convatlas.architecture import Architecture
+from convatlas.architectures import densenet, googlenet, resnet
+from convatlas.errors import UsageError, unknown
+
+_REGISTRY: dict[str, Architecture] = {}
+
+
+def register(architecture: Architecture) -> Architecture:
+    """Adds an architecture to the registry and returns it. Raises `UsageError` if the name is taken or unusable.
+
+    >>> from torch import nn
+    >>> from convatlas.architecture import Architecture
+    >>> def linear(*, num_classes=10, in_channels=3):
+    ...     return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(16 * in_channels, num_classes))
+    >>> register(Architecture("my_linear", builder=linear)).name
+    'my_linear'
+    """
+    if not architecture.name.isidentifier():
+        raise UsageError(
+            f"an architecture's name is made of letters, digits and underscores, not {architecture.name!r}"
+        )
+    if architecture.name in _REGISTRY:
+        raise UsageError(f"an architecture {architecture.name!r} is registered already; choose another name")
+    _REGISTRY[architecture.name] = architecture
+    return architecture
+
+
+def list_architectures(pattern: str = "*") -> list[str]:
+    """The names that match a shell pattern, sorted; a pattern without wildcards matches anywhere in the name.
+
+    >>> list_architectures("*resnet_uva")
+    ['preact_resnet_uva', 'resnet_uva']
+    """
+    if not any(character in pattern for character in "*?["):
+        pattern = f"*{pattern}*"
+    return sorted(name for name in _REGISTRY if fnmatchcase(name, pattern))
+
+
+def architecture(name: str) -> Architecture:
+    """The architecture called `name`, or the user's own at `path/to/file.py:name`.
+
+    Raises `UsageError` for an unknown name, with the nearest ones, and for a file that cannot be used.
+    """
+    if ".py:" in name:
+        return _from_file(name)
+    if name not in _REGISTRY:
+        raise unknown(
+            "architecture", name, _REGISTRY, hint="; `convatlas list` shows them, your own is path/to/file.py:name"
+        )
+    return _REGISTRY[name]
+
+
+def _from_file(reference: str) -> Architecture:
+    """The `Architecture`, or the builder, called `name` in the user's file."""
+    path_text, _, name = reference.rpartition(":")
+    path = Path(path_text).expanduser()
+    if not path.is_file():
+        raise UsageError(f"no file {path_text!r} for the network {reference!r}")
+    module = _execute(path)
+    if not hasattr(module, name):
+        candidates = [n for n, value in vars(module).items() if _usable(value, module)]
+        raise unknown(f"network in {path_text}", name, candidates)
+    value = getattr(module, name)
+    full = f"{path.resolve()}:{name}"
+    if isinstance(value, Architecture):
+        return Architecture(**{**vars(value), "reference": full})
+    if not _usable(value, module):
+        raise UsageError(f"{reference!r} is no Architecture, and no function or class that builds a network")
+    return Architecture(name, builder=value, note=f"from {path_text}", reference=full)
+
+
+def _execute(path: Path) -> ModuleType:
+    """The user's file as a module; whatever it raises becomes one line that names the file."""
+    spec = importlib.util.spec_from_file_location(f"convatlas_user_{path.stem}", path.resolve())
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} cannot be read as a Python file")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _usable(value: object, module: ModuleType) -> bool:
+    """Whether `value` is an architecture, or a function or class defined in the user's own file."""
+    if isinstance(value, Architecture):
+        return True
+    return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module.__name__
+
+
+for _family in (densenet, googlenet, resnet):
+    for _row in _family.ARCHITECTURES:
+        register(_row)

@@ -1,0 +1,145 @@
+"""GoogLeNet: filters of several sizes side by side, so that each layer chooses its scale.
+
+Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich. Going Deeper with Convolutions. CVPR 2015.
+https://arxiv.org/abs/1409.4842
+`googlenet_uva` is the CIFAR-size network of the University of Amsterdam's deep learning tutorial 5 (Lippe, 2020),
+https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial5/Inception_ResNet_DenseNet.html
+
+>>> from convatlas.complexity import outline
+>>> print(outline("googlenet_uva"))
+stem           64 x 32 x 32       1,920
+inception3a    64 x 32 x 32      12,296
+inception3b    96 x 32 x 32      16,400
+pool3          96 x 16 x 16           0
+inception4a    96 x 16 x 16      19,056
+inception4b    96 x 16 x 16      19,000
+inception4c    96 x 16 x 16      19,000
+inception4d   128 x 16 x 16      21,376
+pool4         128 x 8 x 8             0
+inception5a   128 x 8 x 8        31,584
+inception5b   128 x 8 x 8        31,584
+head                     10       1,290
+
+Departs from the paper: a 3x3 stem without pooling, eight inception blocks and two poolings instead of nine and four,
+batch norm after every convolution (which keeps its bias), no local response norm, no auxiliary heads, no dropout.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from torch import nn
+
+from convatlas.architecture import Architecture
+from convatlas.architectures.sources import UVA_TUTORIAL, uva_published, uva_weights
+from convatlas.layers import (
+    Activation,
+    Concat,
+    ConvNormAct,
+    Layer,
+    activation_layer,
+    classifier,
+    initialize_kaiming,
+    sequential,
+)
+
+
+def inception(in_channels: int, widths: tuple[int, int, int, int, int, int], *, act: Layer) -> Concat:
+    """Inception module with dimension reductions, figure 2 (b): (N, in_channels, H, W) -> (N, sum, H, W).
+
+    `widths` as the columns of the paper's table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
+    """
+    conv1x1, reduce3x3, conv3x3, reduce5x5, conv5x5, pool_projection = widths
+    conv = partial(ConvNormAct, bias=True, act=act)
+    return Concat(
+        branch1x1=conv(in_channels, conv1x1, 1),
+        branch3x3=sequential(reduce=conv(in_channels, reduce3x3, 1), conv=conv(reduce3x3, conv3x3, 3)),
+        branch5x5=sequential(reduce=conv(in_channels, reduce5x5, 1), conv=conv(reduce5x5, conv5x5, 5)),
+        branch_pool=sequential(
+            pool=nn.MaxPool2d(3, stride=1, padding=1), projection=conv(in_channels, pool_projection, 1)
+        ),
+    )
+
+
+def googlenet_uva(*, num_classes: int = 10, in_channels: int = 3, activation: Activation = "relu") -> nn.Sequential:
+    """The tutorial's GoogLeNet: (N, in_channels, H, W) -> (N, num_classes), H and W of at least 4 pixels.
+
+    Initialisation: Kaiming normal by fan-in.
+    """
+    act = activation_layer(activation)
+    stages: dict[str, nn.Module] = {"stem": ConvNormAct(in_channels, 64, 3, bias=True, act=act)}
+    channels = 64
+    for name, row in UVA_TABLE.items():
+        if row is None:
+            stages[name] = nn.MaxPool2d(3, stride=2, padding=1)
+        else:
+            stages[name] = inception(channels, row, act=act)
+            channels = row[0] + row[2] + row[4] + row[5]
+    network = sequential(**stages, head=classifier(channels, num_classes))
+    initialize_kaiming(network, activation=activation, fan="fan_in")
+    return network
+
+
+# The tutorial's network, in the columns of the paper's table 1:
+#                1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
+UVA_TABLE: dict[str, tuple[int, int, int, int, int, int] | None] = {
+    "inception3a": (16, 32, 32, 16, 8, 8),
+    "inception3b": (24, 32, 48, 16, 12, 12),
+    "pool3": None,
+    "inception4a": (24, 32, 48, 16, 12, 12),
+    "inception4b": (16, 32, 48, 16, 16, 16),
+    "inception4c": (16, 32, 48, 16, 16, 16),
+    "inception4d": (32, 32, 48, 16, 24, 24),
+    "pool4": None,
+    "inception5a": (32, 48, 64, 16, 16, 16),
+    "inception5b": (32, 48, 64, 16, 16, 16),
+}
+
+# The tutorial's blocks and poolings share one counter; its branches are nn.Sequentials by position.
+_TUTORIAL_LAYERS = {
+    "conv_1x1.0": "branch1x1.conv",
+    "conv_1x1.1": "branch1x1.norm",
+    "conv_3x3.0": "branch3x3.reduce.conv",
+    "conv_3x3.1": "branch3x3.reduce.norm",
+    "conv_3x3.3": "branch3x3.conv.conv",
+    "conv_3x3.4": "branch3x3.conv.norm",
+    "conv_5x5.0": "branch5x5.reduce.conv",
+    "conv_5x5.1": "branch5x5.reduce.norm",
+    "conv_5x5.3": "branch5x5.conv.conv",
+    "conv_5x5.4": "branch5x5.conv.norm",
+    "max_pool.1": "branch_pool.projection.conv",
+    "max_pool.2": "branch_pool.projection.norm",
+}
+UVA_KEYS: dict[str, str | None] = {
+    "input_net.0": "stem.conv",
+    "input_net.1": "stem.norm",
+    **{
+        f"inception_blocks.{index}.{theirs}": f"{name}.{ours}"
+        for index, (name, row) in enumerate(UVA_TABLE.items())
+        if row is not None
+        for theirs, ours in _TUTORIAL_LAYERS.items()
+    },
+    "output_net.2": "head.fc",
+}
+
+ARCHITECTURES = (
+    Architecture(
+        "googlenet_uva",
+        builder=googlenet_uva,
+        family="googlenet",
+        paper=UVA_TUTORIAL,
+        dataset="cifar10",
+        params=260_650,
+        macs=79_643_904,
+        published=uva_published(validation=0.9040, test=0.8970),
+        weights=(
+            uva_weights(
+                "GoogleNet.ckpt",
+                sha256="5453bd5d90d8547ca9d3639e8f07246c081fb3790382f6ea124642cad9b6b3d5",
+                keys=UVA_KEYS,
+            ),
+        ),
+        recipe="uva_adam",
+        note="the tutorial's CIFAR-size network, not the paper's",
+    ),
+)

@@ -1,0 +1,84 @@
+"""The contract that every architecture keeps, as one function: for the registry's and for one's own."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.architecture import Architecture
+from convatlas.complexity import complexity
+
+
+class ContractError(AssertionError):
+    """An architecture breaks the contract; the message says which clause."""
+
+
+def check_architecture(row: Architecture) -> None:
+    """Raises `ContractError` unless the architecture keeps the contract.
+
+    The declared parameters and MACs are exact; images (N, C, H, W) give finite logits (N, num_classes); every
+    parameter gets a finite gradient; in eval mode an image's logits do not depend on its batch; the same seed gives the
+    same weights; a state dict can be loaded back.
+
+    >>> from convatlas.architectures import architecture
+    >>> check_architecture(architecture("resnet_uva"))
+    """
+    check_counts(row)
+    network = _seeded(row, seed=0)
+    images = torch.randn(3, row.in_channels, row.image_size, row.image_size, generator=torch.Generator().manual_seed(0))
+    _check_gradients(row, network, images)
+    _check_batch_independence(row, network, images)
+    _check_weights(row, network)
+
+
+def check_counts(row: Architecture) -> None:
+    """Raises `ContractError` unless parameters, MACs and the output's shape are as declared; on the meta device."""
+    counted = complexity(row)
+    for name in ("params", "macs"):
+        declared, actual = getattr(row, name), getattr(counted, name)
+        _require(declared is None or declared == actual, row, f"declares {declared} {name} and has {actual}")
+    if counted.stages:
+        shape = counted.stages[-1].shape
+        _require(shape == (row.num_classes,), row, f"ends in an output of shape {shape}, not ({row.num_classes},)")
+
+
+def _seeded(row: Architecture, *, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return row.build()
+
+
+def _check_gradients(row: Architecture, network: nn.Module, images: Tensor) -> None:
+    labels = torch.arange(len(images)) % row.num_classes
+    logits = network.train()(images)
+    _require(logits.shape == (len(images), row.num_classes), row, f"gives logits of shape {tuple(logits.shape)}")
+    F.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+    for name, parameter in network.named_parameters():
+        _require(parameter.grad is not None, row, f"gives {name} no gradient")
+        finite = parameter.grad is not None and bool(parameter.grad.isfinite().all())
+        _require(finite, row, f"gives {name} a gradient that is not finite")
+
+
+def _check_batch_independence(row: Architecture, network: nn.Module, images: Tensor) -> None:
+    network = network.double().eval()
+    with torch.no_grad():
+        together = network(images.double())
+        alone = torch.cat([network(image.double()) for image in images.split(1)])  # type: ignore[no-untyped-call]
+    _require(bool(together.isfinite().all()), row, "gives logits that are not finite")
+    close = torch.allclose(together, alone, rtol=1e-9, atol=1e-12)
+    _require(close, row, "gives an image other logits in another batch")
+
+
+def _check_weights(row: Architecture, network: nn.Module) -> None:
+    first, second, other = (_seeded(row, seed=seed).state_dict() for seed in (0, 0, 1))
+    _require(
+        all(torch.equal(first[key], second[key]) for key in first), row, "differs between two builds with one seed"
+    )
+    _require(any(not torch.equal(first[key], other[key]) for key in first), row, "is the same for every seed")
+    network.load_state_dict(first, strict=True)
+
+
+def _require(holds: bool, row: Architecture, problem: str) -> None:
+    if not holds:
+        raise ContractError(f"{row.name} {problem}")

@@ -1,0 +1,162 @@
+"""`list` and `show`: which architectures there are, and what one is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convatlas.cli import app
+from convatlas.cli.options import AsJson, Options, architecture_options, console, print_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from convatlas.architecture import Architecture
+    from convatlas.complexity import Complexity
+
+
+@app.command("list")
+def list_(
+    pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*",
+    as_json: AsJson = False,
+) -> None:
+    """List the architectures.
+
+    Example: convatlas list 'resnet*'
+    """
+    from convatlas.architectures import architecture, list_architectures
+    from convatlas.errors import unknown
+
+    rows = [architecture(name) for name in list_architectures(pattern)]
+    if not rows:
+        raise unknown("architecture", pattern, list_architectures())
+    if as_json:
+        print_json([_described(row) for row in rows])
+    else:
+        console().print(_table(rows))
+
+
+@app.command()
+def show(
+    architectures: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Names, or path/to/file.py:name.")],
+    option: Options = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", min=1, help="Pixels; default: as published.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show an architecture: source, parameters, multiply-adds and stages.
+
+    Example: convatlas show densenet_uva -o growth_rate=12
+    """
+    from convatlas.architectures import architecture
+    from convatlas.complexity import complexity
+
+    shown = []
+    for name in architectures:
+        row = architecture(name)
+        options = row.parse_options(architecture_options(option))
+        shown.append((row, options, complexity(row, image_size=image_size, **options)))
+    if as_json:
+        objects = [_counted(row, options, counted) for row, options, counted in shown]
+        print_json(objects[0] if len(objects) == 1 else objects)
+        return
+    for row, options, counted in shown:
+        console().print(*_page(row, options, counted), sep="\n")
+
+
+def _described(row: Architecture) -> dict[str, Any]:
+    """An architecture's description as plain data."""
+    return {
+        "architecture": row.name,
+        "family": row.family,
+        "paper": None if row.paper is None else vars(row.paper),
+        "dataset": row.dataset,
+        "image_size": row.image_size,
+        "params": row.params,
+        "macs": row.macs,
+        "published": [vars(result) for result in row.published],
+        "recipe": row.recipe,
+        "note": row.note,
+    }
+
+
+def _counted(row: Architecture, options: dict[str, Any], counted: Complexity) -> dict[str, Any]:
+    """An architecture's description with its counts as plain data."""
+    return {
+        **_described(row),
+        "options": options,
+        "shape": counted.shape,
+        "params": counted.params,
+        "macs": counted.macs,
+        "flops": 2 * counted.macs,
+        "stages": [vars(stage) for stage in counted.stages],
+        "layers": [vars(layer) for layer in counted.layers],
+    }
+
+
+def _table(rows: list[Architecture]) -> RenderableType:
+    """The registry as a table."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("architecture", "family"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("year", "parameters", "MACs", "pixels"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("published test accuracy")
+    for row in rows:
+        results = [f"{100 * r.top1:.2f} % {r.dataset}" for r in row.published if r.split == "test"]
+        year = str(row.paper.year) if row.paper else "-"
+        counts = [f"{count:,}" if count is not None else "-" for count in (row.params, row.macs)]
+        table.add_row(row.name, row.family, year, *counts, str(row.image_size), ", ".join(results) or "-")
+    return table
+
+
+def _page(row: Architecture, options: dict[str, Any], counted: Complexity) -> list[RenderableType]:
+    """One architecture: what is known of it, its counts, its stages."""
+    from rich.table import Table
+
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for name, value in _facts(row, options, counted):
+        facts.add_row(name, value)
+    stages = Table(box=None, pad_edge=False, header_style="bold")
+    stages.add_column("stage", no_wrap=True)
+    for heading in ("output", "parameters", "MACs"):
+        stages.add_column(heading, justify="right", no_wrap=True)
+    for stage in counted.stages:
+        stages.add_row(stage.name, _size(stage.shape), f"{stage.params:,}", f"{stage.macs:,}")
+    return ["", f"[bold]{row.name}[/bold]", facts, "", stages, ""]
+
+
+def _facts(row: Architecture, options: dict[str, Any], counted: Complexity) -> list[tuple[str, str]]:
+    """Name and value of each line above the stages."""
+    facts = []
+    if row.paper:
+        facts += [("source", f"{row.paper.authors} {row.paper.year}, {row.paper.title}"), ("", row.paper.url)]
+    if row.note:
+        facts.append(("note", row.note))
+    for result in row.published:
+        facts.append(("published", f"{100 * result.top1:.2f} % {result.split} on {result.dataset} ({result.source})"))
+    if row.recipe:
+        facts.append(("recipe", row.recipe))
+    defaults = {**row.options(), **options}
+    if defaults:
+        facts.append(("options", ", ".join(f"{name}={_text(value)}" for name, value in defaults.items())))
+    facts += [
+        ("image", _size(counted.shape)),
+        ("parameters", f"{counted.params:,}"),
+        ("MACs", f"{counted.macs:,} multiply-adds an image ({2 * counted.macs:,} FLOPs)"),
+    ]
+    return facts
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,70 @@
+"""The flags that several verbs share; their names are frozen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from convatlas.errors import UsageError
+from convatlas.values import assignments
+
+Data = Annotated[str, typer.Option("--data", help="Data set: digits.")]
+DataDir = Annotated[
+    Path | None, typer.Option("--data-dir", envvar="CONVATLAS_DATA", help="Folder that holds the data sets' files.")
+]
+RecipeName = Annotated[
+    str | None, typer.Option("--recipe", help="Recipe by name or from a YAML file; default: the data set's.")
+]
+Epochs = Annotated[
+    str | None, typer.Option("--epochs", metavar="NUMBER", help="Passes over the training images; milestones scale.")
+]
+BatchSize = Annotated[str | None, typer.Option("--batch-size", metavar="NUMBER", help="Images an optimizer step.")]
+LearningRate = Annotated[str | None, typer.Option("--lr", metavar="NUMBER", help="Learning rate.")]
+Precision = Annotated[
+    str | None, typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: the recipe's.")
+]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other recipe field; may be repeated.")
+]
+Options = Annotated[
+    list[str] | None, typer.Option("-o", metavar="NAME=VALUE", help="An option of the architecture; may be repeated.")
+]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with what lies unfinished in the output folder.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+def settings(
+    pairs: list[str] | None, *, epochs: str | None, batch_size: str | None, lr: str | None, precision: str | None
+) -> dict[str, str]:
+    """Recipe fields as text, from `--set` and from the flags of their own. Raises `UsageError` for one given twice."""
+    result = assignments(pairs or [], flag="--set")
+    flags = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "precision": precision}
+    for name, value in flags.items():
+        if value is None:
+            continue
+        if name in result:
+            raise UsageError(f"{name} is given twice, by its flag and by --set")
+        result[name] = value
+    return result
+
+
+def architecture_options(pairs: list[str] | None) -> dict[str, str]:
+    """Architecture options as text, from `-o`."""
+    return assignments(pairs or [], flag="-o")
+
+
+def console() -> Console:
+    """Standard output; wide enough for every table where it is no terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def print_json(content: Any) -> None:
+    """One JSON object on standard output."""
+    print(json.dumps(content, indent=1, ensure_ascii=False))

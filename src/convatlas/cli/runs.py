@@ -1,0 +1,150 @@
+"""`train` and `evaluate`: one run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convatlas.cli import INTERRUPTED, app, options
+from convatlas.values import parse
+
+if TYPE_CHECKING:
+    from convatlas.evaluation import Evaluation
+    from convatlas.run import Run
+    from convatlas.training import Plan
+
+
+@app.command()
+def train(
+    architecture: Annotated[str, typer.Argument(metavar="ARCH", help="A name, or path/to/file.py:name.")],
+    data: options.Data = "digits",
+    data_dir: options.DataDir = None,
+    recipe: options.RecipeName = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    lr: options.LearningRate = None,
+    seed: Annotated[
+        str, typer.Option("--seed", metavar="NUMBER", help="Of initial weights, order and augmentation.")
+    ] = "0",
+    device: options.Device = "auto",
+    precision: options.Precision = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run's folder; default: below runs/.")] = None,
+    resume: options.Resume = False,
+    quiet: options.Quiet = False,
+    option: options.Options = None,
+    setting: options.Settings = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Train a network, keep its best epoch by validation accuracy and evaluate that once on the test set.
+
+    Example: convatlas train resnet_uva --data digits --epochs 3
+    """
+    from rich.console import Console
+
+    from convatlas.architectures import architecture as find
+    from convatlas.data import load_data
+    from convatlas.progress import Job, choose
+    from convatlas.training import choose_recipe, make_plan, train_plan
+
+    row = find(architecture)
+    fields = options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision)
+    chosen = choose_recipe(row, data=data, name=recipe, settings=fields)
+    builder_options = row.parse_options(options.architecture_options(option))
+    plan = make_plan(
+        row,
+        data=load_data(data, folder=data_dir),
+        chosen=chosen,
+        seed=parse(seed, int, name="seed"),
+        options=builder_options,
+    )
+    folder = out or default_folder(plan)
+    screen = Console(stderr=True)
+    for note in () if quiet else plan.notes:
+        screen.print(f"note: {note}", soft_wrap=True, highlight=False)
+    try:
+        with choose(screen, [Job(plan.label, plan.seed, plan.recipe.epochs)], quiet=quiet) as progress:
+            run = train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
+    except KeyboardInterrupt:
+        screen.print(f"stopped; the same command with --resume goes on with {folder}", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        options.print_json(
+            {"run": str(run.path), **{key: run.record[key] for key in ("architecture", "seed", "results")}}
+        )
+    else:
+        _print_run(run)
+
+
+@app.command()
+def evaluate(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|CHECKPOINT", help="A run's folder, or one of its checkpoints.")
+    ],
+    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Evaluate a run's best epoch on a split of the data it was trained on.
+
+    Example: convatlas evaluate runs/digits/resnet_uva@quick/seed0
+    """
+    from convatlas.prediction import evaluate_run, run_and_checkpoint
+
+    run, _ = run_and_checkpoint(source)
+    result = evaluate_run(source, split=split, data_dir=data_dir, device=device)
+    content = {
+        "architecture": run.record["architecture"]["name"],
+        "data": run.record["data"]["name"],
+        "split": split,
+        **asdict(result),
+    }
+    if as_json:
+        options.print_json(content)
+    else:
+        _print_evaluation(content, result)
+
+
+def default_folder(plan: Plan) -> Path:
+    """`runs/digits/resnet_uva@quick/seed0`."""
+    name = re.sub(r"[^\w.@=,+-]+", "_", f"{plan.label}@{plan.recipe.name}").strip("_")
+    return Path("runs") / plan.data.spec.name / name / f"seed{plan.seed}"
+
+
+def _print_run(run: Run) -> None:
+    """The result of a run and where its files are."""
+    results, data = run.results, run.record["data"]
+    screen = options.console()
+    screen.print(
+        f"{run.record['architecture']['name']}: test accuracy [bold]{100 * results['test_top1']:.2f} %[/bold] "
+        f"({data['test']} images of {data['name']}), validation {100 * results['val_top1']:.2f} % in epoch "
+        f"{results['best_epoch']} of {run.record['recipe']['epochs']}, {results['train_seconds']:.1f} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    screen.print(f"curves {run.path / 'curves.png'}", highlight=False, soft_wrap=True)
+    screen.print(f"logs   tensorboard --logdir {run.path}", highlight=False, soft_wrap=True)
+
+
+def _print_evaluation(content: dict[str, Any], result: Evaluation) -> None:
+    """Accuracy, loss and the accuracy of each class."""
+    from rich.table import Table
+
+    screen = options.console()
+    top5 = "" if result.top5 is None else f", top-5 {100 * result.top5:.2f} %"
+    screen.print(
+        f"{content['architecture']} on {content['data']} {content['split']}: [bold]{100 * result.top1:.2f} %[/bold] "
+        f"({result.correct} of {result.n}){top5}, loss {result.loss:.4f}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", no_wrap=True)
+    table.add_column("accuracy", justify="right")
+    for name, accuracy in result.per_class.items():
+        table.add_row(name, "-" if accuracy is None else f"{100 * accuracy:.2f} %")
+    screen.print(table)

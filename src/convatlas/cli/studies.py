@@ -1,0 +1,111 @@
+"""`compare` and `report`: many runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from convatlas.cli import FAILED, INTERRUPTED, app, options
+from convatlas.errors import UsageError
+
+if TYPE_CHECKING:
+    from convatlas.report import Report
+
+
+@app.command()
+def compare(
+    architectures: Annotated[
+        list[str], typer.Argument(metavar="ARCH[@RECIPE]...", help="Names or path/to/file.py:name, each with a recipe.")
+    ],
+    data: options.Data = "digits",
+    data_dir: options.DataDir = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="How many (0, 1, 2 ...), or a list such as 7,8,9.")] = "3",
+    recipe: options.RecipeName = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    lr: options.LearningRate = None,
+    device: options.Device = "auto",
+    precision: options.Precision = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The study's folder; default: runs/compare-DATA.")] = None,
+    resume: options.Resume = False,
+    quiet: options.Quiet = False,
+    option: options.Options = None,
+    setting: options.Settings = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Train several networks over several seeds under one protocol and compare them.
+
+    Example: convatlas compare resnet_uva densenet_uva@uva_adam --data digits --seeds 3 --out runs/first
+    """
+    from convatlas.study import Protocol
+    from convatlas.study import compare as run_study
+
+    protocol = Protocol(
+        data=data,
+        data_dir=data_dir,
+        seeds=parse_seeds(seeds),
+        recipe=recipe,
+        settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision),
+        options=options.architecture_options(option),
+    )
+    folder = out or Path("runs") / f"compare-{data}"
+    try:
+        report = run_study(architectures, out=folder, protocol=protocol, resume=resume, device=device, quiet=quiet)
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; the same command with --resume goes on with {folder}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _print_report(report, as_json=as_json)
+    if report.failed:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN|DIR...", help="Folders of runs or studies.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Where to write; needed for several folders.")] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Rebuild tables, figures and the page from the runs on disk.
+
+    Example: convatlas report runs/demo
+    """
+    from convatlas.report import write_report
+
+    _print_report(write_report(folders, out=out), as_json=as_json)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`3` is the seeds 0, 1, 2; `7,8,9` are these. Raises `UsageError`.
+
+    >>> parse_seeds("3"), parse_seeds("7,8")
+    ((0, 1, 2), (7, 8))
+    """
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise UsageError(f"--seeds {text!r} must be a number, or numbers separated by commas") from error
+    seeds = tuple(range(numbers[0])) if len(numbers) == 1 and "," not in text else tuple(numbers)
+    if not seeds:
+        raise UsageError(f"--seeds {text!r} leaves nothing to train; give 1 or more")
+    return seeds
+
+
+def _print_report(report: Report, *, as_json: bool) -> None:
+    """The table, what it says of the best two, what failed, and where the files are."""
+    from convatlas.report import tables
+
+    if as_json:
+        options.print_json(report.content())
+        return
+    screen = options.console()
+    screen.print(tables.terminal_table(report.rows))
+    if report.comparison is not None:
+        screen.print(report.comparison["sentence"], highlight=False)
+    for failure in report.failed:
+        screen.print(f"[red]failed[/red] {failure['path']}: {failure['error']}", highlight=False)
+    for path in report.unfinished:
+        screen.print(f"unfinished {path}", highlight=False)
+    for file in report.files:
+        screen.print(f"wrote {file}", highlight=False, soft_wrap=True)

@@ -1,0 +1,117 @@
+"""What a network costs: parameters, multiply-adds, stages; counted on the meta device, without memory or arithmetic."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from convatlas.architecture import Architecture
+from convatlas.architectures import architecture
+from convatlas.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module in a network: its output shape for one image, its parameters and its multiply-adds."""
+
+    name: str
+    operation: str
+    shape: tuple[int, ...]
+    params: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Parameters and MACs (multiply-adds of convolutions and matrix products) for one image of `shape` (C, H, W).
+
+    `stages` are the network's named children, `layers` the modules without children, both in the order they work.
+    """
+
+    shape: tuple[int, int, int]
+    params: int
+    macs: int
+    stages: tuple[Part, ...]
+    layers: tuple[Part, ...]
+
+
+def complexity(
+    row: Architecture,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    image_size: int | None = None,
+    **options: Any,
+) -> Complexity:
+    """Counts a network at its declared image size, class count and channels, or at others.
+
+    Raises `UsageError` where the network cannot take the image, and for what `Architecture.build` refuses.
+
+    >>> complexity(architecture("resnet_uva")).params
+    272378
+    """
+    size = row.image_size if image_size is None else image_size
+    channels = row.in_channels if in_channels is None else in_channels
+    with torch.device("meta"):
+        network = row.build(num_classes=num_classes, in_channels=channels, **options).eval()
+        return count(network, torch.empty(1, channels, size, size), name=row.name)
+
+
+def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
+    """Counts a network on one image (1, C, H, W); both on the meta device. `name` stands in the error."""
+    counter = FlopCounterMode(display=False)
+    children = dict(network.named_children())
+    leaves = {path: module for path, module in network.named_modules() if path and not any(module.children())}
+    parts: dict[str, Part] = {}
+    hooks = [hook for path, module in {**children, **leaves}.items() for hook in _hooks(path, module, counter, parts)]
+    channels, height, width = image.shape[1:]
+    try:
+        with counter, torch.no_grad():
+            network(image)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{name} cannot take an image of {channels} x {height} x {width}: {reason}") from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+    stages, layers = (tuple(part for path, part in parts.items() if path in which) for which in (children, leaves))
+    return Complexity(
+        (channels, height, width), parameter_count(network), counter.get_total_flops() // 2, stages, layers
+    )
+
+
+def _hooks(path: str, module: nn.Module, counter: FlopCounterMode, parts: dict[str, Part]) -> tuple[Any, Any]:
+    """Hooks that add the module to `parts` when it has worked."""
+    before = 0
+
+    def start(_module: nn.Module, _inputs: object) -> None:
+        nonlocal before
+        before = counter.get_total_flops()
+
+    def stop(_module: nn.Module, _inputs: object, output: object) -> None:
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+        macs = (counter.get_total_flops() - before) // 2
+        parts[path] = Part(path, type(module).__name__, shape, parameter_count(module), macs)
+
+    return module.register_forward_pre_hook(start), module.register_forward_hook(stop)
+
+
+def parameter_count(module: nn.Module) -> int:
+    """The number of learned values, a shared parameter once."""
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def outline(name: str) -> str:
+    """The stages of a registered network, one a line: name, output shape of one image, parameters."""
+    stages = complexity(architecture(name)).stages
+    shapes = [" x ".join(str(n) for n in stage.shape) for stage in stages]
+    width = max(len(stage.name) for stage in stages)
+    shape_width = max(len(shape) for shape in shapes)
+    return "\n".join(
+        f"{stage.name:<{width}}  {shape:>{shape_width}}  {stage.params:>10,}"
+        for stage, shape in zip(stages, shapes, strict=True)
+    )

@@ -1,0 +1,35 @@
+"""Data sets: a spec for each, one code path for all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convatlas.data.digits import DIGITS
+from convatlas.data.spec import DataSet, Spec, Split
+from convatlas.errors import unknown
+
+__all__ = ["DataSet", "Spec", "Split", "list_data", "load_data", "spec"]
+
+_SPECS = {spec.name: spec for spec in (DIGITS,)}
+
+
+def list_data() -> list[str]:
+    """The names of the data sets, sorted."""
+    return sorted(_SPECS)
+
+
+def spec(name: str) -> Spec:
+    """The description of the data set called `name`. Raises `UsageError` for an unknown one, with the nearest."""
+    if name not in _SPECS:
+        raise unknown("data set", name, _SPECS)
+    return _SPECS[name]
+
+
+def load_data(name: str, *, folder: Path | None = None) -> DataSet:
+    """Reads a data set and splits it into training, validation and test, the same way every time.
+
+    >>> data = load_data("digits")
+    >>> len(data.train.labels), len(data.validation.labels), len(data.test.labels)
+    (1077, 360, 360)
+    """
+    return spec(name).load(folder)

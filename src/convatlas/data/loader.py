@@ -1,0 +1,76 @@
+"""Batches of small images that stay on the device: no worker processes, each epoch's order from its own seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from convatlas.data.augment import random_flip, random_resized_crop
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.data.spec import Split
+from convatlas.recipe import Recipe
+
+
+class TrainingBatches:
+    """The shuffled, augmented, normalised batches of one epoch: (images (n, C, size, size), labels (n,)).
+
+    Everything random is drawn from a generator seeded by (seed, epoch) alone, so that an epoch can be repeated
+    without the ones before it. The last, smaller batch is left out if the recipe says so.
+    """
+
+    def __init__(self, split: Split, *, recipe: Recipe, preprocessing: Preprocessing, seed: int, epoch: int) -> None:
+        self.split = split
+        self.recipe = recipe
+        self.preprocessing = preprocessing
+        self.seed = seed
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return steps_per_epoch(len(self.split), self.recipe)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        order = torch.randperm(len(self.split), generator=generator).to(self.split.labels.device)
+        for step in range(len(self)):
+            chosen = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+            images = self.preprocessing.resize(self.split.images[chosen])
+            images = augmented(images, recipe=self.recipe, generator=generator)
+            yield self.preprocessing.normalize(images), self.split.labels[chosen]
+
+
+def augmented(images: Tensor, *, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """The recipe's random changes of a batch of float images (N, C, H, W)."""
+    if recipe.flip:
+        images = random_flip(images, probability=recipe.flip, generator=generator)
+    if recipe.crop == "resized":
+        images = random_resized_crop(images, scale=recipe.crop_scale, ratio=recipe.crop_ratio, generator=generator)
+    return images
+
+
+class EvaluationBatches:
+    """All images in order, as uint8 batches (images, labels); the network's own preprocessing comes after."""
+
+    def __init__(self, split: Split, *, batch_size: int) -> None:
+        self.split = split
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.split) // self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(self.split), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            yield self.split.images[part], self.split.labels[part]
+
+
+def steps_per_epoch(count: int, recipe: Recipe) -> int:
+    """The optimizer steps of one epoch over `count` images; a set smaller than a batch is one step."""
+    whole, rest = divmod(count, recipe.batch_size)
+    return whole if whole and (recipe.drop_last or not rest) else whole + 1
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of one epoch of one run; a multiplier keeps neighbouring seeds and epochs apart."""
+    return (seed * 1_000_003 + epoch) % 2**63

@@ -1,0 +1,24 @@
+"""What went wrong, in one line: the value, what is permitted, the next step."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UsageError(ValueError):
+    """The user's value cannot be used; the command line answers with the message and exit code 2."""
+
+
+def unknown(kind: str, name: str, permitted: Iterable[str], *, hint: str = "") -> UsageError:
+    """A `UsageError` for a name that does not exist, with the nearest permitted ones.
+
+    >>> str(unknown("recipe", "quik", ["quick", "uva_sgd"]))
+    "unknown recipe 'quik'; did you mean quick? (all: quick, uva_sgd)"
+    """
+    names = sorted(permitted)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    guess = f"; did you mean {' or '.join(near)}?" if near else ""
+    everything = ", ".join(names) if names else "none"
+    shown = f" (all: {everything})" if len(names) <= 12 else ""
+    return UsageError(f"unknown {kind} {name!r}{guess}{shown}{hint}")

@@ -1,0 +1,77 @@
+"""How far a run is, how fast it goes, and when it will be done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a study, or the only one: `label` is the architecture, with `@recipe` and options if they differ."""
+
+    label: str
+    seed: int
+    epochs: int
+
+
+class JobState:
+    """How far a job is and how fast it goes. Written by the training, read by the thread that draws."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.status = "waiting"
+        self.steps = self.step = self.epochs_done = self.first_epoch = 0
+        self.started_at = self.seen_at = 0.0
+        self.first_seen: tuple[int, float] | None = None
+        self.top1 = self.best = math.nan
+
+    def start(self, steps: int, first_epoch: int, now: float) -> None:
+        self.status, self.steps = "running", max(1, steps)
+        self.first_epoch = self.epochs_done = first_epoch
+        self.step = round(self.steps * first_epoch / self.job.epochs) if self.job.epochs else 0
+        self.started_at = self.seen_at = now
+        self.first_seen, self.top1, self.best = None, math.nan, math.nan
+
+    def advance(self, step: int, now: float) -> None:
+        self.step, self.seen_at = step, now
+        if self.first_seen is None:
+            self.first_seen = (step, now)
+
+    def end_epoch(self, row: Mapping[str, float], now: float) -> bool:
+        """Notes the epoch; true for the best validation accuracy that this session has seen."""
+        self.epochs_done, self.seen_at, self.top1 = int(row["epoch"]), now, row["val_top1"]
+        is_best = not self.top1 <= self.best and not math.isnan(self.top1)
+        if is_best:
+            self.best = self.top1
+        return is_best
+
+    def end(self, status: str, results: Mapping[str, float], now: float) -> None:
+        self.status, self.seen_at, self.step = status, now, self.steps
+        self.top1 = results.get("val_top1", math.nan)
+
+    @property
+    def epoch(self) -> int:
+        return min(self.epochs_done + 1, self.job.epochs)
+
+    @property
+    def is_over(self) -> bool:
+        return self.status not in ("waiting", "running")
+
+    @property
+    def fraction(self) -> float:
+        return 1.0 if self.is_over else min(1.0, self.step / self.steps) if self.steps else 0.0
+
+    def epoch_seconds(self) -> float | None:
+        """Seconds an epoch takes, from what this session has done of the run; None while that is unknown."""
+        if self.status == "done" and self.job.epochs > self.first_epoch:
+            return (self.seen_at - self.started_at) / (self.job.epochs - self.first_epoch)
+        # From the first step's end: the first step compiles and fills caches, and would promise hours.
+        first_step, first_seen_at = self.first_seen or (self.step, self.seen_at)
+        if self.status != "running" or self.step <= first_step:
+            return None
+        return (self.seen_at - first_seen_at) / (self.step - first_step) * self.steps / self.job.epochs
+
+    def left(self, epoch_seconds: float | None) -> float | None:
+        return None if epoch_seconds is None else epoch_seconds * self.job.epochs * (1 - self.fraction)

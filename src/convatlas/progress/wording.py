@@ -1,0 +1,68 @@
+"""Numbers as they are printed: columns of fixed width, accuracies in percent, times as a clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.control import strip_control_codes
+
+from convatlas.progress.job import Job
+
+
+def epoch_facts(job: Job, row: Mapping[str, float], width: int) -> list[str]:
+    """An epoch in columns of fixed width, the most important first; `width` is that of the epoch's number."""
+    epoch = f"{int(row['epoch']):>{width}}/{job.epochs:<{width}}"
+    return [
+        f"epoch {epoch}",
+        f"train {_loss(row['train_loss'])} / {percent(row['train_top1'])}",
+        f"val {_loss(row['val_loss'])} / {percent(row['val_top1'])}",
+        f"lr {_rate(row['lr'])}",
+        f"{row['seconds']:6.1f} s",
+        f"{row['images_per_second']:6.0f} images/s",
+    ]
+
+
+def _loss(value: float) -> str:
+    """Six columns, whatever the size."""
+    if value and math.isfinite(value) and not 0.0005 <= abs(value) < 100:
+        return f"{value:6.0f}" if 100 <= abs(value) < 99999 else f"{value:6.0e}"
+    return f"{value:6.3f}"
+
+
+def _rate(value: float) -> str:
+    """Seven columns, at least two digits that count."""
+    return f"{value:7.4f}" if value == 0 or value >= 0.001 else f"{value:7.1e}"
+
+
+def percent(fraction: float) -> str:
+    return f"{100 * fraction:5.1f} %"
+
+
+def duration(seconds: float | None) -> str:
+    """`0:33`, `12:05`, `3:07:45`; `?` while it is unknown."""
+    if seconds is None or not math.isfinite(seconds):
+        return "?"
+    minutes, second = divmod(round(max(0.0, seconds)), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
+
+
+def outcome(results: Mapping[str, float]) -> str:
+    """`val 98.33 %, test 97.78 %, 4.2 s`: of these, what the results hold."""
+    facts = [f"{name} {100 * results[f'{name}_top1']:.2f} %" for name in ("val", "test") if f"{name}_top1" in results]
+    if "train_seconds" in results:
+        seconds = results["train_seconds"]
+        facts.append(f"{seconds:.1f} s" if seconds < 60 else duration(seconds))
+    return ", ".join(facts)
+
+
+def first_line(error: str) -> str:
+    return next((line.strip() for line in error.splitlines() if line.strip()), "unknown error")
+
+
+def encodable(console: Console, text: str) -> str:
+    """`text` without control codes, and without what the console cannot encode."""
+    text = strip_control_codes(text).expandtabs(1)
+    return text.encode("ascii", "replace").decode() if console.options.ascii_only else text

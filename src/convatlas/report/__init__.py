@@ -1,0 +1,157 @@
+"""What we say of runs: tables, figures and one self-contained page, rebuilt from disk. Never needs torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from convatlas.errors import UsageError
+from convatlas.report import figures, page, tables
+from convatlas.report.protocol import in_words, protocol
+from convatlas.report.text import label, percent
+from convatlas.run import Run, check_writable, find_runs, is_run, read_json, read_run, write_json, write_text
+
+__all__ = ["Report", "write_report"]
+
+FILES = ("results.json", "results.csv", "results.md", "curves.png", "accuracy_vs_macs.png", "report.html")
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report: the folder it lies in, its rows (see `tables.study_rows`) and the files it wrote.
+
+    `failed` holds the path and error of each run that failed, `unfinished` the paths of those not at their end.
+    """
+
+    folder: Path
+    rows: list[dict[str, Any]]
+    protocol: dict[str, Any]
+    comparison: dict[str, Any] | None
+    failed: list[dict[str, str]]
+    unfinished: list[str]
+    files: tuple[Path, ...]
+
+    def content(self) -> dict[str, Any]:
+        """What `results.json` holds."""
+        return {
+            "protocol": self.protocol,
+            "rows": self.rows,
+            "comparison": self.comparison,
+            "failed": self.failed,
+            "unfinished": self.unfinished,
+        }
+
+
+def write_report(folders: Path | Sequence[Path], *, out: Path | None = None) -> Report:
+    """Rebuilds the report of a study, of a run, or of several of both, from what lies on disk.
+
+    A study's folder gets `results.json`, `results.csv`, `results.md`, `curves.png`, `accuracy_vs_macs.png` and
+    `report.html`; a run's folder its `curves.png`. With `out`, needed for several folders, all goes there. Raises
+    `UsageError` where there is no finished run, or where runs are of different data or splits.
+    """
+    folders = [folders] if isinstance(folders, Path) else list(folders)
+    if out is None and len(folders) != 1:
+        raise UsageError(f"{len(folders)} folders in one report need a folder to write to; name it with --out")
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"no folder {folder}; a report is made of the folder of a run or of a study")
+    check_writable(out or folders[0])
+    if out is None and is_run(folders[0]):
+        return _run_report(read_run(folders[0]))
+    return _study_report(folders, out or folders[0])
+
+
+def _run_report(run: Run) -> Report:
+    """Redraws the curves of one run."""
+    _check_finished([run], [run.path])
+    curves = run.path / "curves.png"
+    rows = tables.study_rows([run], root=run.path)
+    figures.draw_run_curves(run.metrics(), curves, run_title(run), best_epoch=run.results.get("best_epoch"))
+    return Report(run.path, rows, protocol([run]), None, [], [], (curves,))
+
+
+def _study_report(folders: Sequence[Path], out: Path) -> Report:
+    """Reads the runs of all folders and writes every file of a report into `out`."""
+    runs = _read_runs(folders)
+    finished = [run for run in runs if run.finished]
+    _check_finished(runs, folders)
+    studies = [read_json(folder / "study.json") for folder in folders if (folder / "study.json").is_file()]
+    shared = protocol(finished, study=studies[0] if len(folders) == len(studies) == 1 else None)
+    rows = tables.study_rows(finished, root=out)
+    report = Report(
+        folder=out,
+        rows=rows,
+        protocol=shared,
+        comparison=tables.best_two(rows, finished, root=out),
+        failed=[{"path": _path(run, out), "error": _error(run)} for run in runs if run.status == "failed"],
+        unfinished=[_path(run, out) for run in runs if run.status == "unfinished"],
+        files=tuple(out / name for name in FILES),
+    )
+    _write_files(report, finished)
+    return report
+
+
+def _write_files(report: Report, runs: Sequence[Run]) -> None:
+    out, rows = report.folder, report.rows
+    by_path = {_path(run, out): run for run in runs}
+    names = tables.row_names(rows)
+    groups = {
+        name: [by_path[run["path"]].metrics() for run in row["runs"]] for name, row in zip(names, rows, strict=True)
+    }
+    content = report.content()
+    write_json(out / "results.json", content)
+    write_text(out / "results.csv", tables.csv_table(rows))
+    write_text(out / "results.md", _markdown(report))
+    figures.draw_study_curves(groups, out / "curves.png")
+    figures.draw_accuracy_vs_macs(rows, out / "accuracy_vs_macs.png")
+    write_text(out / "report.html", page.render(content, folder=out, runs=by_path))
+
+
+def run_title(run: Run) -> str:
+    """What a run's figure is called: network, recipe, data, seed and the accuracy on the test set."""
+    record = run.record
+    name = label(record["architecture"]["name"], record["architecture"].get("options") or {})
+    title = f"{name} on {record['data']['name']}, recipe {record['recipe']['name']}, seed {record['seed']}"
+    accuracy = run.results.get("test_top1")
+    return title if accuracy is None else f"{title}: test {percent(accuracy)} %"
+
+
+def _read_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs of all folders, each once though folders may hold one another."""
+    return list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
+
+
+def _check_finished(runs: Sequence[Run], folders: Sequence[Path]) -> None:
+    if any(run.finished for run in runs):
+        return
+    place = ", ".join(map(str, folders))
+    if not runs:
+        raise UsageError(f"no run in {place}; train one with convatlas train or compare")
+    failed = [run for run in runs if run.status == "failed"]
+    first = f"; {failed[0].path} failed: {_error(failed[0])}" if failed else ""
+    raise UsageError(
+        f"no finished run in {place}: {len(failed)} failed, {len(runs) - len(failed)} unfinished{first}; "
+        "continue them with --resume"
+    )
+
+
+def _error(run: Run) -> str:
+    return " ".join(str(run.results.get("error", "unknown")).split())  # a line
+
+
+def _path(run: Run, root: Path) -> str:
+    return Path(os.path.relpath(run.path, root)).as_posix()
+
+
+def _markdown(report: Report) -> str:
+    """`results.md`: the table, what it says, and how it came about."""
+    parts = [tables.markdown_table(report.rows)]
+    if report.comparison:
+        parts.append(report.comparison["sentence"] + "\n")
+    parts += [f"Failed: `{run['path']}`: {run['error']}\n" for run in report.failed]
+    parts += [f"Unfinished, not counted: `{path}`\n" for path in report.unfinished]
+    parts.append("".join(f"- **{term}**: {text}\n" for term, text in in_words(report.protocol)))
+    return "\n".join(parts)

@@ -1,0 +1,221 @@
+"""The figures of a report: learning curves of a run and of a study, and accuracy against cost."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convatlas.report import tables
+from convatlas.report.labels import Point, place_labels, side_by_side
+from convatlas.report.style import COLOURS, DPI, INK, LEGEND, SOFT, plain, save, styles
+from convatlas.report.text import stacked
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Metrics = Sequence[Mapping[str, float]]
+
+VALIDATION: dict[str, Any] = {"linewidth": 2.0, "linestyle": "solid"}
+TRAINING: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (4, 2))}
+PARTS = (("train", "training", TRAINING), ("val", "validation", VALIDATION))
+LARGEST_AREA = 1500.0  # of a bubble, in square points
+
+
+def draw_run_curves(rows: Metrics, path: Path, title: str, *, best_epoch: float | None = None) -> None:
+    """`curves.png` of one run: accuracy and loss of training and validation, the best epoch marked.
+
+    `rows` are those of `Run.metrics()`. The best epoch, where it is not given, is the first of the highest validation
+    accuracy.
+    """
+    figure, panels = _curve_panels(height=4.1)
+    figure.suptitle(
+        textwrap.fill(title, 100), parse_math=False, x=0.014, ha="left", fontsize=11.5, fontweight="bold", color=INK
+    )
+    best = _best(rows, best_epoch)
+    for axes, metric, scale in panels:
+        for (part, word, look), colour, fill in zip(PARTS, (COLOURS[1], COLOURS[0]), ("white", None), strict=True):
+            epochs, heights, *_ = _over_seeds([rows], f"{part}_{metric}", scale)
+            marker = "o" if len(rows) == 1 else None
+            axes.plot(epochs, heights, color=colour, label=word, marker=marker, markerfacecolor=fill, **look)
+        if best is not None:
+            height = scale * best[f"val_{metric}"]
+            shown = f"{height:.2f} %" if metric == "top1" else f"loss {height:.3f}"
+            axes.axvline(best["epoch"], color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
+            axes.plot(best["epoch"], height, "o", color=COLOURS[0], markersize=7.5, markeredgecolor="white", zorder=4)
+            axes.set_title(f"● best epoch {best['epoch']:g}: {shown}", loc="right", fontsize=9.5, color=COLOURS[0])
+        _frame(axes, [row["epoch"] for row in rows])
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, **LEGEND)
+    save(figure, path)
+
+
+def draw_study_curves(groups: Mapping[str, Sequence[Metrics]], path: Path) -> None:
+    """`curves.png` of a study: name of a network -> the metrics of each of its seeds.
+
+    A line is the mean over seeds, its band their minimum and maximum; validation is solid, training thin and dashed.
+    """
+    from matplotlib.lines import Line2D
+
+    style = styles(groups)
+    marked = len(groups) > len(COLOURS)
+    columns = _columns(list(groups))
+    figure, panels = _curve_panels(height=3.8 + 0.21 * math.ceil(len(groups) / columns))
+    for axes, metric, scale in panels:
+        for name, seeds in groups.items():
+            colour, marker = style[name]
+            for part, _, look in PARTS:
+                epochs, mean, low, high = _over_seeds(seeds, f"{part}_{metric}", scale)
+                shape = marker if len(epochs) == 1 or (marked and part == "val") else None
+                every = max(1, len(epochs) // 6)
+                fill = None if part == "val" else "white"
+                axes.plot(epochs, mean, color=colour, marker=shape, mfc=fill, markevery=every, markersize=5, **look)
+                if part == "val" and len(seeds) > 1:
+                    axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
+        _frame(axes, [row["epoch"] for seeds in groups.values() for rows in seeds for row in rows])
+    words = [Line2D([], [], color=SOFT, label=word, **look) for _, word, look in reversed(PARTS)]
+    panels[1][0].legend(handles=words, loc="upper right", **LEGEND)
+    networks = [
+        Line2D([], [], color=style[name][0], marker=style[name][1] if marked else None, linewidth=2.6, label=name)
+        for name in groups
+    ]
+    figure.legend(handles=networks, loc="outside lower center", ncols=columns, **LEGEND)
+    save(figure, path)
+
+
+def draw_accuracy_vs_macs(rows: Sequence[tables.Row], path: Path) -> None:
+    """`accuracy_vs_macs.png`: test accuracy of each row against its MACs, the area of a bubble its parameters.
+
+    `rows` are those of `tables.study_rows`; a row without test accuracy is not drawn. Networks of nearly equal MACs
+    are moved apart by a few pixels, so that each one's interval is seen, and the figure says so.
+    """
+    from matplotlib.figure import Figure
+
+    style = styles(tables.row_names(rows))
+    named = zip(tables.row_names(rows), rows, strict=True)
+    drawn = {name: row for name, row in named if row["test_top1_mean"] is not None and row["macs"]}
+    largest = max((row["params"] for row in drawn.values()), default=1)
+    points = [_point(name, row, largest=largest, colour=style[name][0]) for name, row in drawn.items()]
+    figure = Figure(figsize=(9, 5), dpi=DPI, layout="constrained")
+    axes, key = figure.subplots(1, 2, width_ratios=(7, 1))
+    _cost_axes(axes, points, seeds=sorted({row["n_seeds"] for row in drawn.values()}))
+    figure.draw_without_rendering()  # settles the layout: what follows is placed in pixels
+    figure.set_layout_engine("none")
+    apart = side_by_side(axes, points)
+    for point in apart:
+        _bubble(axes, point, marker=style[point.name][1])
+    place_labels(axes, apart)
+    _area_key(key, largest, note="networks of nearly\nequal MACs stand\nside by side" if apart != points else "")
+    save(figure, path)
+
+
+def _curve_panels(*, height: float) -> tuple[Figure, list[tuple[Axes, str, float]]]:
+    """A figure with two empty axes, and for each the metric it shows and the factor to its unit."""
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(9, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07))
+    accuracy, loss = figure.subplots(1, 2)
+    accuracy.set_ylabel("accuracy (%)", color=INK)
+    loss.set_ylabel("loss (cross entropy, nats)", color=INK)
+    return figure, [(accuracy, "top1", 100.0), (loss, "loss", 1.0)]
+
+
+def _best(rows: Metrics, epoch: float | None) -> Mapping[str, float] | None:
+    """The row of that epoch, else of the highest validation accuracy."""
+    named = [row for row in rows if row["epoch"] == epoch and math.isfinite(row["val_top1"])]
+    known = named or [row for row in rows if math.isfinite(row["val_top1"])]
+    return max(known, key=lambda row: row["val_top1"], default=None)
+
+
+def _frame(axes: Axes, epochs: Sequence[float]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch", color=INK)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    if len(set(epochs)) == 1:
+        axes.set(xlim=(epochs[0] - 1, epochs[0] + 1), xticks=epochs[:1])
+    plain(axes)
+
+
+def _columns(names: Sequence[str]) -> int:
+    """How many columns of a legend fit under a figure."""
+    longest = max(map(len, names), default=1)
+    return max(1, min(4, len(names), 100 // (longest + 8)))
+
+
+def _over_seeds(seeds: Sequence[Metrics], name: str, scale: float) -> tuple[list[float], ...]:
+    """Epochs, and the mean, minimum and maximum over the seeds that have a finite value there."""
+    found: dict[float, list[float]] = {}
+    for row in (row for rows in seeds for row in rows):
+        if math.isfinite(row[name]):
+            found.setdefault(row["epoch"], []).append(scale * row[name])
+    epochs = sorted(found)
+    columns = [found[epoch] for epoch in epochs]
+    return epochs, [math.fsum(c) / len(c) for c in columns], [min(c) for c in columns], [max(c) for c in columns]
+
+
+def _point(name: str, row: tables.Row, *, largest: float, colour: str) -> Point:
+    low, high = row["test_top1_ci95"] or (row["test_top1_mean"], row["test_top1_mean"])
+    radius = math.sqrt(LARGEST_AREA * row["params"] / largest / math.pi)
+    text = name if len(name) <= 28 else stacked(name)
+    return Point(name, text, row["macs"], 100 * row["test_top1_mean"], 100 * low, 100 * high, radius, colour)
+
+
+def _cost_axes(axes: Axes, points: Sequence[Point], *, seeds: Sequence[int]) -> None:
+    """Logarithmic MACs, at least a factor of 5 in view; all of the intervals, but no tick above 100 %."""
+    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
+
+    macs = [point.x for point in points] or [1e6]
+    factor = max(1.5, math.sqrt(5 * min(macs) / max(macs)))
+    axes.set_xscale("log")
+    axes.set_xlim(min(macs) / factor, max(macs) * factor)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    low, high = min((point.low for point in points), default=0), max((point.high for point in points), default=100)
+    margin = max(0.14 * (high - low), 0.5)
+    axes.set_ylim(low - margin, high + margin)
+    axes.set_yticks([tick for tick in axes.get_yticks() if low - margin <= tick <= min(high + margin, 100)])
+    spread = f", 95 % interval over {' or '.join(map(str, seeds))} seeds" if seeds and seeds[-1] > 1 else ", one seed"
+    axes.set_xlabel("multiply-adds (MACs) for one image, logarithmic", color=INK)
+    axes.set_ylabel(f"test accuracy (%){spread}", color=INK)
+    plain(axes)
+
+
+def _bubble(axes: Axes, point: Point, *, marker: str) -> None:
+    colour, error = point.colour, [[point.y - point.low], [point.high - point.y]]
+    if point.high > point.low:
+        axes.errorbar(point.x, point.y, yerr=error, color=colour, elinewidth=1.5, capsize=3.5, zorder=3)
+    axes.scatter(point.x, point.y, s=math.pi * point.radius**2, color=colour, alpha=0.28, linewidth=0, zorder=2)
+    axes.scatter(point.x, point.y, s=30, color=colour, marker=marker, edgecolor="white", linewidth=0.8, zorder=4)
+
+
+def _area_key(axes: Axes, largest: float, *, note: str) -> None:
+    """Grey bubbles that tell what an area means; the layout must be settled, heights here are in points."""
+    from matplotlib.ticker import EngFormatter
+
+    height = axes.bbox.height * 72 / DPI
+    axes.set(xlim=(0, 1), ylim=(-height, 0))
+    axes.set_axis_off()
+    axes.text(0.5, -2, "bubble area:\nparameters", ha="center", va="top", fontsize=9.5, color=INK)
+    top = -40.0
+    for value in _round_sizes(largest):
+        area = LARGEST_AREA * value / largest
+        radius = math.sqrt(area / math.pi)
+        axes.scatter(0.5, top - radius, s=area, color=SOFT, alpha=0.3, linewidth=0)
+        axes.text(0.5, top - 2 * radius - 3, EngFormatter()(value), ha="center", va="top", fontsize=9, color=SOFT)
+        top -= 2 * radius + 26
+    axes.text(0.5, -height, note, ha="center", va="bottom", fontsize=8.5, color=SOFT)
+
+
+def _round_sizes(largest: float) -> list[float]:
+    """Three round numbers up to `largest`.
+
+    >>> _round_sizes(272_090)
+    [200000.0, 100000.0, 50000.0]
+    """
+    power = 10.0 ** math.floor(math.log10(largest))
+    return [step * power for step in (5, 2, 1, 0.5, 0.2) if step * power <= largest][:3]

@@ -1,0 +1,95 @@
+"""One self-contained HTML page of a report: no scripts, nothing loaded from elsewhere, every text escaped."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convatlas.report import tables, text
+from convatlas.report.protocol import in_words
+from convatlas.run import Run
+
+SHOWN = 12  # thumbnails of a kind: a row on a laptop's screen
+
+
+def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run]) -> str:
+    """The page of `content` (what `results.json` holds) with the figures that lie in `folder`.
+
+    `runs` maps the paths in the rows to the runs whose `samples.npz` gives the thumbnails.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    rows = content["rows"]
+    template = files("convatlas.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(percent=text.percent, seconds=text.seconds)
+    best = [(name, runs[best_run(row)["path"]]) for name, row in zip(tables.row_names(rows), rows, strict=True)]
+    return environment.from_string(template).render(
+        content,
+        data=content["protocol"]["data"]["name"],
+        headers=tables.HEADERS,
+        table=[tables.cells(row) for row in rows],
+        names=tables.row_names(rows),
+        terms=in_words(content["protocol"]),
+        figures={name: _data_uri((folder / f"{name}.png").read_bytes()) for name in ("curves", "accuracy_vs_macs")},
+        augmentation=next((pairs for _, run in best if (pairs := _augmentation(run))), None),
+        mistakes=[(name, shown) for name, run in best if (shown := _mistakes(run))],
+    )
+
+
+def best_run(row: tables.Row) -> dict[str, Any]:
+    """The entry of the row's best run by validation; the first of equals, the first of all where none is known."""
+    known: dict[str, Any] = max(row["runs"], key=lambda run: -1.0 if run["val_top1"] is None else run["val_top1"])
+    return known
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A uint8 image (H, W, C), C 1 or 3, as a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _samples(run: Run) -> dict[str, np.ndarray]:
+    path = run.path / "samples.npz"
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _augmentation(run: Run) -> dict[str, Any] | None:
+    """Training images before and after augmentation, and the recipe that did it."""
+    samples = _samples(run)
+    if not len(samples.get("before", ())):
+        return None
+    pairs = list(zip(_images(samples["before"]), _images(samples["after"]), strict=True))
+    return {"recipe": run.record["recipe"]["name"], "pairs": pairs}
+
+
+def _mistakes(run: Run) -> list[dict[str, Any]]:
+    """The worst mistakes of a run: image, true class, predicted class and its probability."""
+    samples, classes = _samples(run), run.record["data"]["classes"]
+    if not len(samples.get("mistakes", ())):
+        return []
+    columns = (samples[f"mistake_{name}"][:SHOWN].tolist() for name in ("labels", "predictions", "probabilities"))
+    return [
+        {"image": image, "truth": classes[truth], "prediction": classes[prediction], "probability": probability}
+        for image, truth, prediction, probability in zip(_images(samples["mistakes"]), *columns, strict=True)
+    ]
+
+
+def _images(pixels: np.ndarray) -> Sequence[str]:
+    return [_data_uri(png(image)) for image in pixels[:SHOWN]]
+
+
+def _data_uri(content: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -1,0 +1,126 @@
+"""What the runs of a report share: data, split, selection, recipes, versions, hardware; as JSON and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from convatlas.errors import UsageError
+from convatlas.report.tables import recipe_labels
+from convatlas.report.text import canonical, finite
+from convatlas.run import Run
+
+INTERVALS = (
+    "mean ± sample standard deviation over the seeds; the 95 % interval is that of Student's t over the seeds, "
+    "and is not given for one seed"
+)
+COSTS = "MACs are the multiply-adds of convolutions and matrix products for one image; a FLOP count would be twice that"
+
+
+def protocol(runs: Sequence[Run], *, study: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The protocol of finished runs. What may differ between runs is a list of its distinct values, so that
+    a difference is seen.
+
+    Keys: `data`, `seeds`, `recipes` (name -> literal values), and the lists `selection`, `image_shape` (C, H, W),
+    `preprocessing`, `versions`, `hardware`, `git_commit`, `command` (that of the study, where it has one), `notes`.
+    Raises `UsageError` where the runs saw different data or another split.
+    """
+    check_same_data(runs)
+    records = [run.record for run in runs]
+    recipes = {canonical(record["recipe"]): record["recipe"] for record in records}
+    labels = recipe_labels(recipes.values())
+    command = (study or {}).get("command")
+    commands = [command] if command else [record.get("command") for record in records]
+    shared: dict[str, Any] = finite(
+        {
+            "data": records[0]["data"],
+            "selection": distinct(record.get("selection") for record in records),
+            "seeds": sorted({record["seed"] for record in records}),
+            "recipes": {labels[key]: recipes[key] for key in sorted(recipes, key=labels.__getitem__)},
+            "image_shape": distinct(record["network"].get("shape") for record in records),
+            "preprocessing": distinct(record.get("preprocessing") for record in records),
+            "versions": distinct(record.get("versions") for record in records),
+            "hardware": distinct(record.get("hardware") for record in records),
+            "git_commit": distinct(record.get("git_commit") for record in records),
+            "command": distinct(commands),
+            "notes": distinct(note for record in records for note in record.get("notes") or []),
+        }
+    )
+    return shared
+
+
+def check_same_data(runs: Sequence[Run]) -> None:
+    """Raises `UsageError` unless all runs saw the same data in the same split."""
+    first = runs[0].record["data"]
+    for run in runs:
+        data = run.record["data"]
+        if (data["name"], data["split_hash"]) != (first["name"], first["split_hash"]):
+            raise UsageError(
+                f"{runs[0].path} is on {first['name']} with split {first['split_hash']}, {run.path} on {data['name']} "
+                f"with split {data['split_hash']}; only like is compared with like: make a report for each"
+            )
+
+
+def distinct(values: Iterable[Any]) -> list[Any]:
+    """The different values in the order of their first appearance, without `None`.
+
+    >>> distinct([[1, 2], None, [1, 2], [3]])
+    [[1, 2], [3]]
+    """
+    return list({canonical(value): value for value in values if value is not None}.values())
+
+
+def in_words(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The protocol as pairs of a term and its explanation."""
+    seeds = content["seeds"]
+    pairs = [
+        ("Data", _data(content["data"])),
+        ("Selection", "; ".join(content["selection"])),
+        ("Seeds", f"{', '.join(map(str, seeds))} (n of a row = its seeds)"),
+        ("Intervals", INTERVALS),
+        (
+            "Images",
+            "; ".join(" x ".join(map(str, shape)) for shape in content["image_shape"]) + " (channels, height, width)",
+        ),
+        ("Preprocessing", _records(content["preprocessing"])),
+        *((f"Recipe {name}", values(recipe)) for name, recipe in content["recipes"].items()),
+        ("Costs", COSTS),
+        ("Versions", _records(content["versions"])),
+        ("Hardware", _records(content["hardware"])),
+        ("Git commit", "; ".join(content["git_commit"])),
+        ("Command", "; ".join(content["command"])),
+        ("Notes", "; ".join(map(str, content["notes"]))),
+    ]
+    return [(term, text) for term, text in pairs if text]
+
+
+def values(record: Mapping[str, Any]) -> str:
+    """The fields of a record, but for its name.
+
+    >>> values({"name": "quick", "batch_size": 64, "mean": [0.3, 0.4], "gpu": None})
+    'batch size 64, mean 0.3/0.4, gpu none'
+    """
+    return ", ".join(f"{key.replace('_', ' ')} {_shown(value)}" for key, value in record.items() if key != "name")
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    sizes = ", ".join(f"{data[part]:,} {word}" for part, word in (("train", "training"), ("validation", "validation")))
+    source = f" ({data['source']})" if data.get("source") else ""
+    return (
+        f"{data['name']}{source}: {sizes} and {data['test']:,} test images of {len(data['classes'])} classes; "
+        f"split {data['split_hash']}" + (f", seed {data['split_seed']}" if data.get("split_seed") is not None else "")
+    )
+
+
+def _records(records: Sequence[Mapping[str, Any]]) -> str:
+    return "; or ".join(values(record) for record in records)
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return "(" + ", ".join(f"{key} {_shown(item)}" for key, item in value.items()) + ")"
+    if isinstance(value, list | tuple):
+        return "/".join(map(_shown, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

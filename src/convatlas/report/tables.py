@@ -1,0 +1,270 @@
+"""Finished runs as rows: one row per network and recipe, mean and interval over seeds, and the test of the best two."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from convatlas.errors import UsageError
+from convatlas.evaluation import Difference, correct, paired_bootstrap, summarize
+from convatlas.report.text import canonical, finite, label, percent, plain, quantity, seconds, stacked
+from convatlas.run import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Row = dict[str, Any]
+
+HEADERS = (
+    "network",
+    "recipe",
+    "validation %",
+    "test %",
+    "95 % interval",
+    "n",
+    "parameters",
+    "MACs",
+    "train s",
+    "images/s",
+)
+SHORT_HEADERS = ("network", "recipe", "val %", "test %", "95 %", "n", "params", "MACs", "train", "img/s")
+
+
+def row_names(rows: Sequence[Row]) -> list[str]:
+    """A name for every row: network and options, and the recipe where two rows would have the same name.
+
+    >>> row_names([{"architecture": "a", "options": {}, "recipe": r} for r in ("quick", "long")])
+    ['a @ quick', 'a @ long']
+    """
+    names = [label(row["architecture"], row["options"]) for row in rows]
+    return [
+        f"{name} @ {row['recipe']}" if names.count(name) > 1 else name for name, row in zip(names, rows, strict=True)
+    ]
+
+
+def recipe_labels(recipes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Recipe as canonical JSON -> its name, with the values that differ where recipes share a name.
+
+    >>> list(recipe_labels([{"name": "quick", "lr": 0.1}, {"name": "quick", "lr": 0.2}]).values())
+    ['quick(lr=0.1)', 'quick(lr=0.2)']
+    """
+    distinct = {canonical(recipe): recipe for recipe in recipes}
+    labels = {}
+    for key, recipe in distinct.items():
+        same = [other for other in distinct.values() if other.get("name") == recipe.get("name")]
+        differing = {
+            field: value for field, value in recipe.items() if any(other.get(field) != value for other in same)
+        }
+        labels[key] = label(str(recipe.get("name")), differing)
+    return labels
+
+
+def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
+    """Finished runs grouped by architecture, options and recipe; best mean validation accuracy first.
+
+    Accuracies are fractions; intervals are Student t over seeds, `None` for one seed. The paths of the runs are
+    relative to `root`. Raises `UsageError` where a seed occurs twice in a group, which would count one run as two.
+    """
+    finished = [run for run in runs if run.finished]
+    recipes = recipe_labels(run.record["recipe"] for run in finished)
+    groups: dict[str, list[Run]] = {}
+    for run in finished:
+        identity = [run.record["architecture"], run.record["recipe"], run.record.get("selection")]
+        groups.setdefault(canonical(identity), []).append(run)
+    rows = [_row(group, recipes=recipes, root=root) for group in groups.values()]
+    return sorted(rows, key=_rank)
+
+
+def best_two(rows: Sequence[Row], runs: Iterable[Run], *, root: Path | None = None) -> dict[str, Any] | None:
+    """Whether the two best networks by validation differ on test by more than chance; `None` for fewer than two rows.
+
+    Paired bootstrap over the test images, seeds averaged: it speaks of the choice of test images, not of the training
+    seeds. `rows` and `root` are those of `study_rows`. Raises `UsageError` where the test images are not the same.
+    """
+    known = [(row, name) for row, name in zip(rows, row_names(rows), strict=True) if row["val_top1_mean"] is not None]
+    if len(known) < 2:
+        return None
+    best = sorted(known, key=lambda pair: _rank(pair[0]))[:2]
+    by_path = {_relative(run, root): run for run in runs}
+    first, second = _test_correct([[by_path[run["path"]] for run in row["runs"]] for row, _ in best])
+    difference = paired_bootstrap(first, second)
+    comparison = {
+        "first": best[0][1],
+        "second": best[1][1],
+        "difference": difference.mean,
+        "ci95": [difference.low, difference.high],
+        "significant": difference.significant,
+        "method": "paired bootstrap over test images, seeds averaged, 95 % percentile interval of 10,000 resamples; "
+        "the two networks are the best by mean validation accuracy",
+    }
+    return comparison | {"sentence": _sentence(comparison, difference, shapes=(first.shape, second.shape))}
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """The rows as a table in GitHub's Markdown; accuracies in percent."""
+    lines = ["| " + " | ".join(HEADERS) + " |", "|:--|:--" + "|--:" * (len(HEADERS) - 2) + "|"]
+    for row in rows:
+        name, recipe, *numbers = cells(row)
+        lines.append("| " + " | ".join([f"`{name}`", f"`{recipe}`", *numbers]).replace("\n", " ") + " |")
+    return "\n".join(lines) + "\n"
+
+
+def terminal_table(rows: Sequence[Row]) -> Table:
+    """The rows for a terminal of 100 columns; options stand on a line of their own under the network's name."""
+    from rich import box
+    from rich.cells import cell_len
+    from rich.table import Table
+    from rich.text import Text
+
+    lines = []
+    for row in rows:
+        network, recipe, *numbers = (cell.replace(" ± ", "±") for cell in cells(row))
+        numbers[-2] += " s" if numbers[-2] != "-" else ""  # the unit here keeps the column narrow
+        lines.append([stacked(network), stacked(recipe), *numbers])
+    widths = [
+        max(cell_len(part) for cell in column for part in cell.split("\n"))
+        for column in zip(SHORT_HEADERS, *lines, strict=True)
+    ]
+    gap = 1 if sum(widths) + 2 * len(widths) <= 100 else 0  # besides the one space between columns
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), show_edge=False, pad_edge=False)
+    for header in SHORT_HEADERS:
+        text = header in ("network", "recipe")
+        table.add_column(header, justify="left" if text else "right", no_wrap=not text, overflow="fold")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
+
+
+def csv_table(rows: Sequence[Row]) -> str:
+    """The rows as CSV, one flat line each: fractions in full, an interval as two columns, options as `name=value`."""
+    flat = []
+    for row in rows:
+        line: Row = {}
+        for key, value in row.items():
+            if key.endswith("_ci95"):
+                line[f"{key}_low"], line[f"{key}_high"] = value or (None, None)
+            elif key == "options":
+                line[key] = " ".join(f"{name}={plain(option)}" for name, option in value.items())
+            elif key != "runs":
+                line[key] = value
+        flat.append(line)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(flat)
+    return text.getvalue()
+
+
+def cells(row: Row) -> list[str]:
+    """A row as printed, in the order of `HEADERS`; one seed has neither deviation nor interval."""
+    interval = row["test_top1_ci95"]
+    return [
+        label(row["architecture"], row["options"]),
+        row["recipe"],
+        _mean_and_std(row["val_top1_mean"], row["val_top1_std"]),
+        _mean_and_std(row["test_top1_mean"], row["test_top1_std"]),
+        f"{100 * interval[0]:.2f}–{100 * interval[1]:.2f}" if interval else "-",
+        str(row["n_seeds"]),
+        "-" if row["params"] is None else f"{row['params']:,}",
+        quantity(row["macs"]),
+        seconds(row["train_seconds"]),
+        "-" if row["images_per_second"] is None else f"{row['images_per_second']:,.0f}",
+    ]
+
+
+def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> Row:
+    group = sorted(group, key=lambda run: (run.record["seed"], run.path))
+    for run, following in pairwise(group):
+        if run.record["seed"] == following.record["seed"]:
+            raise UsageError(
+                f"{run.path} and {following.path} are the same network, recipe and seed {run.record['seed']}: "
+                "a run counts once; leave one of them out"
+            )
+    record = group[0].record
+    return {
+        "architecture": record["architecture"]["name"],
+        "options": finite(record["architecture"].get("options") or {}),
+        "recipe": recipes[canonical(record["recipe"])],
+        "selection": record.get("selection"),
+        "split_hash": record["data"]["split_hash"],
+        "n_seeds": len(group),
+        **_over_seeds(group, "val_top1"),
+        **_over_seeds(group, "test_top1"),
+        "params": record["network"]["params"],
+        "macs": record["network"]["macs"],
+        "train_seconds": _over_seeds(group, "train_seconds")["train_seconds_mean"],
+        "images_per_second": _over_seeds(group, "images_per_second")["images_per_second_mean"],
+        "runs": [_seed_row(run, root) for run in group],
+    }
+
+
+def _seed_row(run: Run, root: Path | None) -> Row:
+    names = ("val_top1", "test_top1", "best_epoch", "train_seconds")
+    results = {name: finite(run.results.get(name)) for name in names}
+    return {"path": _relative(run, root), "seed": run.record["seed"], **results}
+
+
+def _over_seeds(group: list[Run], name: str) -> Row:
+    values = [finite(run.results.get(name)) for run in group]
+    # A mean over some of the seeds would pass for one over all: one that is not known leaves the mean unknown.
+    mean, std, ci95 = summarize(values) if None not in values else (None, None, None)
+    return {f"{name}_mean": mean, f"{name}_std": std, f"{name}_ci95": ci95}
+
+
+def _rank(row: Row) -> tuple[float, str, str]:
+    mean = row["val_top1_mean"]
+    return math.inf if mean is None else -mean, label(row["architecture"], row["options"]), row["recipe"]
+
+
+def _relative(run: Run, root: Path | None) -> str:
+    return run.path.as_posix() if root is None else Path(os.path.relpath(run.path, root)).as_posix()
+
+
+def _test_correct(members: Sequence[Sequence[Run]]) -> list[np.ndarray]:
+    """For each group of runs (n_seeds, n_images): right or wrong. Raises where two runs saw other test images."""
+    seen: dict[str, Any] = {}
+    groups = []
+    for runs in members:
+        rights = []
+        for run in runs:
+            arrays = run.predictions()
+            labels, index = arrays["test_labels"], arrays["test_index"]
+            first = seen.setdefault("first", (run, labels, index))
+            if not (np.array_equal(first[1], labels) and np.array_equal(first[2], index)):
+                raise UsageError(
+                    f"{first[0].path} and {run.path} were not tested on the same images (labels or index of their "
+                    "predictions.npz differ); only like is compared with like"
+                )
+            rights.append(correct(arrays["test_logits"], labels))
+        groups.append(np.stack(rights))
+    return groups
+
+
+def _sentence(comparison: Row, difference: Difference, *, shapes: Sequence[tuple[int, ...]]) -> str:
+    (a, images), (b, _) = shapes
+    seeds = f"{a} seed{'s averaged' if a > 1 else ''}" if a == b else f"{a} and {b} seeds averaged"
+    first, second = comparison["first"], comparison["second"]
+    points = f"{abs(100 * difference.mean):.2f} points"
+    lead = f"{first}, best on validation, "
+    if difference.mean == 0:
+        lead = f"{first}, best on validation, is level with {second} on test"
+    else:
+        lead += f"is {'ahead of' if difference.mean > 0 else 'behind'} {second} by {points} on test"
+    verdict = "more than chance" if difference.significant else "no more than chance"
+    return (
+        f"{lead} (95 % interval {100 * difference.low:.2f} to {100 * difference.high:.2f}, paired bootstrap over "
+        f"{images:,} test images, {seeds}): {verdict}. "
+        "The interval covers the choice of test images, not that of the training seeds."
+    )
+
+
+def _mean_and_std(mean: float | None, std: float | None) -> str:
+    return percent(mean) if std is None else f"{percent(mean)} ± {100 * std:.2f}"

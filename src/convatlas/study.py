@@ -1,0 +1,158 @@
+"""A study: architectures x seeds under one protocol, run by run, each loaded if it is there already."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from convatlas.architectures import architecture
+from convatlas.data import DataSet, load_data
+from convatlas.errors import UsageError
+from convatlas.progress import Job, Progress, choose
+from convatlas.report import Report, write_report
+from convatlas.run import check_writable, differences, is_run, read_json, read_run, write_json
+from convatlas.training import Plan, TrainingError, choose_recipe, make_plan, train_plan
+from convatlas.training.record import command
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a study: its plan, its folder below the study's, and its name on the screen."""
+
+    plan: Plan
+    folder: Path
+    job: Job
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What all runs of a study share: data, seeds, a recipe and changes to it, and options of the architectures.
+
+    `recipe` None is the data set's or the architecture's own; an entry `ARCH@RECIPE` overrides it.
+    """
+
+    data: str = "digits"
+    data_dir: Path | None = None
+    seeds: tuple[int, ...] = (0, 1, 2)
+    recipe: str | None = None
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def compare(
+    entries: Sequence[str],
+    *,
+    out: Path,
+    protocol: Protocol,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Report:
+    """Trains every architecture with every seed into the folder `out` and writes the report.
+
+    An entry is `ARCH`, `ARCH@RECIPE` or `path/to/file.py:name[@RECIPE]`. A run that fails is recorded and does not stop
+    the others. Raises `UsageError` for an unusable entry, before anything is trained, for a folder of another study,
+    and for an unfinished one without `resume`; `TrainingError` when every run failed.
+    """
+    members = plan_study(entries, protocol=protocol, out=out)
+    _open_study(members, out=out, protocol=protocol, resume=resume)
+    with choose(Console(stderr=True), [member.job for member in members], quiet=quiet) as progress:
+        errors = [_attempt(member, device=device, progress=progress) for member in members]
+    if all(errors):
+        raise TrainingError(f"all {len(errors)} runs failed; the first: {errors[0]}")
+    return write_report(out)
+
+
+def plan_study(entries: Sequence[str], *, protocol: Protocol, out: Path) -> list[Member]:
+    """The runs of a study, one architecture's seeds after another's. Raises `UsageError` for what cannot be run."""
+    if not entries:
+        raise UsageError("compare needs at least one architecture; `convatlas list` shows them")
+    if not protocol.seeds or len(set(protocol.seeds)) != len(protocol.seeds):
+        raise UsageError(f"seeds {protocol.seeds} must be one or more different numbers")
+    data = load_data(protocol.data, folder=protocol.data_dir)
+    rows = [_plan_entry(entry, data=data, protocol=protocol) for entry in entries]
+    names = [_folder_name(row[0]) for row in rows]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{name} is there {names.count(name)} times; each network with its recipe once")
+    several = len({row[0].recipe.name for row in rows}) > 1
+    members = []
+    for plans, name in zip(rows, names, strict=True):
+        for plan in plans:
+            label = f"{plan.label}@{plan.recipe.name}" if several else plan.label
+            members.append(Member(plan, out / name / f"seed{plan.seed}", Job(label, plan.seed, plan.recipe.epochs)))
+    return members
+
+
+def _plan_entry(entry: str, *, data: DataSet, protocol: Protocol) -> list[Plan]:
+    """The plans of one entry, one for each seed."""
+    name, recipe_name = split_entry(entry)
+    row = architecture(name)
+    chosen = choose_recipe(row, data=protocol.data, name=recipe_name or protocol.recipe, settings=protocol.settings)
+    options = row.parse_options(protocol.options)
+    first = make_plan(row, data=data, chosen=chosen, seed=protocol.seeds[0], options=options)
+    return [first.with_seed(seed) for seed in protocol.seeds]
+
+
+def split_entry(entry: str) -> tuple[str, str | None]:
+    """`ARCH@RECIPE` as its two parts; an @ inside a path is part of the path.
+
+    >>> split_entry("resnet_uva@uva_adam"), split_entry("/home/me@work/net.py:net")
+    (('resnet_uva', 'uva_adam'), ('/home/me@work/net.py:net', None))
+    """
+    name, at, recipe_name = entry.rpartition("@")
+    if not at or ".py:" in recipe_name:
+        return entry, None
+    if not name or not recipe_name:
+        raise UsageError(f"{entry!r} is not ARCH@RECIPE")
+    return name, recipe_name
+
+
+def _folder_name(plan: Plan) -> str:
+    """`resnet_uva@quick`, without the characters that a shell would read."""
+    return re.sub(r"[^\w.@=+-]+", "_", f"{plan.label}@{plan.recipe.name}").strip("_")
+
+
+def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, resume: bool) -> None:
+    """Checks that the folder is free or holds this very study, and writes `study.json` for a new one."""
+    identity = _identity(members, protocol)
+    record = out / "study.json"
+    if record.is_file():
+        different = differences(identity, read_json(record).get("identity", {}))
+        if different:
+            raise UsageError(f"the folder {out} holds another study ({different[0]}); choose another with --out")
+        done = sum(is_run(member.folder) and read_run(member.folder).finished for member in members)
+        if done < len(members) and not resume:
+            raise UsageError(
+                f"the study in {out} is unfinished ({done} of {len(members)} runs); "
+                f"go on with --resume, or choose another folder with --out"
+            )
+        return
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
+    check_writable(out)
+    write_json(record, {"format": 1, "identity": identity, "command": command()})
+
+
+def _identity(members: Sequence[Member], protocol: Protocol) -> dict[str, Any]:
+    """What makes two studies the same, as plain data."""
+    networks = {}
+    for member in members:
+        identity = member.plan.identity()
+        networks[member.folder.parent.name] = {key: identity[key] for key in ("architecture", "recipe")}
+    return {"networks": networks, "seeds": list(protocol.seeds), "data": members[0].plan.identity()["data"]}
+
+
+def _attempt(member: Member, *, device: str, progress: Progress) -> str | None:
+    """Trains or loads one run; the error's text if it failed. The run's own record has the traceback."""
+    try:
+        train_plan(member.plan, folder=member.folder, resume=True, device=device, progress=progress)
+    except Exception as error:
+        return f"{member.job.label} seed {member.job.seed}: {error}"
+    return None

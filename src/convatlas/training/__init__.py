@@ -1,0 +1,9 @@
+"""Training: a plan becomes a run on disk. Only this folder imports Lightning."""
+
+from __future__ import annotations
+
+from convatlas.training.callbacks import TrainingError
+from convatlas.training.plan import Plan, choose_recipe, make_plan
+from convatlas.training.train import train_plan
+
+__all__ = ["Plan", "TrainingError", "choose_recipe", "make_plan", "train_plan"]

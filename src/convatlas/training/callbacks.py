@@ -1,0 +1,82 @@
+"""What happens beside the arithmetic: the table of epochs, the best and the last checkpoint, news for the display."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from convatlas.progress import Job, Progress
+from convatlas.run import write_metrics
+from convatlas.training.classifier import Classifier
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says at which epoch and why."""
+
+
+class History(Callback):
+    """`metrics.csv`, a row an epoch. The rows are saved in the checkpoint, so that a resumed run has them all."""
+
+    def __init__(self, path: Path, *, job: Job, progress: Progress) -> None:
+        self.path = path
+        self.job = job
+        self.progress = progress
+        self.rows: list[dict[str, float]] = []
+        self._started = 0.0
+        self._train_seconds = 0.0
+        self._images = 0
+
+    def on_train_epoch_start(self, trainer: L.Trainer, _module: L.LightningModule) -> None:
+        self._started = time.perf_counter()
+        self._images = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, _module: L.LightningModule, _outputs: Any, batch: Any, _index: int
+    ) -> None:
+        self._images += len(batch[1])
+        self._train_seconds = time.perf_counter() - self._started
+        self.progress.stepped(self.job, step=trainer.global_step)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, Classifier)
+        train, val = module.means("train"), module.means("val")
+        if not math.isfinite(train["loss"]):
+            raise TrainingError(
+                f"the training loss is {train['loss']} in epoch {trainer.current_epoch + 1}: "
+                f"lower the learning rate (lr={module.plan.recipe.lr:g})"
+            )
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            **{f"train_{name}": value for name, value in train.items()},
+            **{f"val_{name}": value for name, value in val.items()},
+            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "seconds": time.perf_counter() - self._started,
+            "images_per_second": self._images / self._train_seconds,
+        }
+        self.rows.append(row)
+        write_metrics(self.path, self.rows)
+        self.progress.epoch_ended(self.job, row)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+
+def checkpoints(folder: Path) -> ModelCheckpoint:
+    """`best.ckpt`, the first epoch of the best validation accuracy, and `last.ckpt`; each is written, then moved."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="best",
+        monitor="top1/val",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )

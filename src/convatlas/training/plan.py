@@ -1,0 +1,163 @@
+"""`Plan`: everything that decides the result of one training run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from convatlas import values
+from convatlas.architecture import Architecture
+from convatlas.complexity import Complexity, complexity
+from convatlas.data import DataSet, spec
+from convatlas.data.preprocessing import Preprocessing, channel_statistics
+from convatlas.errors import UsageError
+from convatlas.recipe import Recipe, with_settings
+from convatlas.recipes import recipe
+from convatlas.report.text import label
+
+FALLBACK_RECIPE = "uva_adam"  # for a network that nobody published, on data without a recipe of its own
+SELECTION = "best validation accuracy, first epoch that reaches it"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network, a recipe that fits the data, and a seed. `notes` say how the recipe was made to fit."""
+
+    architecture: Architecture
+    options: Mapping[str, Any]
+    num_classes: int
+    in_channels: int
+    recipe: Recipe
+    data: DataSet
+    preprocessing: Preprocessing
+    cost: Complexity
+    seed: int
+    notes: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """The architecture with the options that were chosen: `resnet_uva`, `resnet_uva(depths=2,2,2)`."""
+        return label(self.architecture.name, self.options)
+
+    def build(self) -> nn.Module:
+        """The network, initialised from the plan's seed."""
+        torch.manual_seed(self.seed)
+        return self.architecture.build(num_classes=self.num_classes, in_channels=self.in_channels, **self.options)
+
+    def with_seed(self, seed: int) -> Plan:
+        """The same plan with another seed."""
+        return dataclasses.replace(self, seed=check_seed(seed))
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two runs the same run, as plain data."""
+        architecture = {
+            "name": self.architecture.name,
+            "reference": self.architecture.reference,
+            "options": self.options,
+            "num_classes": self.num_classes,
+            "in_channels": self.in_channels,
+        }
+        data = {"name": self.data.spec.name, "split_hash": self.data.split_hash}
+        recipe_values = dataclasses.asdict(self.recipe)
+        content = {"architecture": architecture, "recipe": recipe_values, "seed": self.seed, "data": data}
+        return {name: values.plain(value) for name, value in content.items()}
+
+    def record(self) -> dict[str, Any]:
+        """The part of `run.json` that is known before training."""
+        identity = self.identity()
+        spec = self.data.spec
+        sizes = {"train": len(self.data.train), "validation": len(self.data.validation), "test": len(self.data.test)}
+        described = {
+            **identity,
+            "data": {**identity["data"], **sizes, "classes": spec.class_names, "source": spec.source},
+            "preprocessing": dataclasses.asdict(self.preprocessing),
+            "network": {"params": self.cost.params, "macs": self.cost.macs, "shape": self.cost.shape},
+            "selection": SELECTION,
+            "notes": self.notes,
+        }
+        return {name: values.plain(value) for name, value in described.items()}
+
+
+def make_plan(
+    architecture: Architecture, *, data: DataSet, chosen: Recipe, seed: int, options: Mapping[str, Any] | None = None
+) -> Plan:
+    """Fits recipe, data and network together and checks that the network can be built and takes the images.
+
+    `options` may hold `num_classes` and `in_channels` too; else the data decides them. Raises `UsageError`.
+    """
+    builder_options = dict(options or {})
+    classes = len(data.spec.class_names)
+    num_classes = builder_options.pop("num_classes", classes)
+    in_channels = builder_options.pop("in_channels", data.spec.channels)
+    if num_classes != classes:
+        raise UsageError(f"num_classes={num_classes} does not fit {data.spec.name}, which has {classes} classes")
+    if in_channels != data.spec.channels and data.spec.channels != 1:
+        raise UsageError(
+            f"in_channels={in_channels} does not fit {data.spec.name}, whose images have {data.spec.channels}"
+        )
+    fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
+    preprocessing = make_preprocessing(fitted, data=data, in_channels=in_channels)
+    cost = complexity(  # on the meta device: an option or an image size that does not fit is found here
+        architecture,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        image_size=preprocessing.image_size,
+        **builder_options,
+    )
+    return Plan(
+        architecture=architecture,
+        options=builder_options,
+        num_classes=num_classes,
+        in_channels=in_channels,
+        recipe=fitted,
+        data=data,
+        preprocessing=preprocessing,
+        cost=cost,
+        seed=check_seed(seed),
+        notes=notes,
+    )
+
+
+def choose_recipe(
+    architecture: Architecture, *, data: str, name: str | None = None, settings: Mapping[str, Any] | None = None
+) -> Recipe:
+    """The recipe called `name`, with fields set from text; without a name the data set's or the architecture's own."""
+    chosen = recipe(name or spec(data).default_recipe or architecture.recipe or FALLBACK_RECIPE)
+    return with_settings(chosen, settings or {})
+
+
+def fit_recipe(chosen: Recipe, *, data: DataSet, in_channels: int) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe without what the data cannot have, and a note for each change."""
+    notes = []
+    if chosen.flip and not data.spec.mirror:
+        chosen = dataclasses.replace(chosen, flip=0.0)
+        notes.append(f"no flips: a mirrored image of {data.spec.name} is not of its class any more")
+    if chosen.mean is not None and len(chosen.mean) != in_channels:
+        notes.append(
+            f"normalisation computed from the training images: the recipe's is for {len(chosen.mean)} channels, "
+            f"the network takes {in_channels}"
+        )
+        chosen = dataclasses.replace(chosen, mean=None, std=None)
+    return chosen, tuple(notes)
+
+
+def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
+    """The recipe's image size and normalisation; computed from the training images where it names none."""
+    mean, std = fitted.mean, fitted.std
+    if mean is None or std is None:
+        mean, std = channel_statistics(data.train.images)
+        if len(mean) == 1:  # grey images: the same for every channel of the network
+            mean, std = mean * in_channels, std * in_channels
+    return Preprocessing(fitted.image_size or data.spec.image_size, mean, std)
+
+
+def check_seed(seed: int) -> int:
+    """The seed itself. Raises `UsageError` for one that is no whole number from 0 to 2^31 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise UsageError(f"seed={seed!r} must be a whole number from 0 to {2**31 - 1}")
+    return seed

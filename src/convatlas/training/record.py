@@ -1,0 +1,72 @@
+"""The circumstances of a run: versions, hardware, commit, command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def circumstances() -> dict[str, Any]:
+    """Versions, git commit, hardware and command of this process, for `run.json`."""
+    return {"versions": versions(), "git_commit": git_commit(), "hardware": hardware(), "command": command()}
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that decide a result."""
+    packages = ("convatlas", "torch", "lightning", "numpy", "scikit-learn")
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+@cache
+def git_commit() -> str | None:
+    """The commit of ConvAtlas's own code, -dirty where files are changed; None where it runs from no checkout."""
+    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:  # installed into somebody else's checkout
+        return None
+    return _git("describe", "--always", "--dirty", "--abbrev=40")
+
+
+def _git(*arguments: str) -> str | None:
+    """What git prints, in the folder of this file; None where it fails or is not installed."""
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@cache
+def hardware() -> dict[str, Any]:
+    """Processor, cores that this process may use, threads, and the GPU if there is one."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {
+        "cpu": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": gpu,
+    }
+
+
+def _processor() -> str:
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def command() -> str:
+    """The command line as a person would type it again."""
+    program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
+    return shlex.join([program, *sys.argv[1:]])

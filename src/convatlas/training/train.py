@@ -1,0 +1,223 @@
+"""One run: train a plan, keep its files, evaluate the best epoch once."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import signal
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from convatlas import values
+from convatlas.data.loader import steps_per_epoch
+from convatlas.errors import UsageError
+from convatlas.evaluation import evaluate_logits
+from convatlas.prediction import predict_logits, resolve_device
+from convatlas.progress import Job, Progress, Silent
+from convatlas.report import write_report
+from convatlas.run import Run, check_writable, differences, is_run, read_run, write_bytes
+from convatlas.training.callbacks import History, checkpoints
+from convatlas.training.classifier import Classifier, DataModule
+from convatlas.training.plan import Plan
+from convatlas.training.record import circumstances
+from convatlas.training.samples import samples
+from convatlas.weights import load_strictly, network_state, read_checkpoint
+
+
+@dataclass(frozen=True)
+class Session:
+    """One sitting at a plan: where the run lies, on which device it works, and who is told."""
+
+    plan: Plan
+    folder: Path
+    device: str
+    progress: Progress
+
+    @property
+    def job(self) -> Job:
+        return Job(self.plan.label, self.plan.seed, self.plan.recipe.epochs)
+
+
+def train_plan(
+    plan: Plan, *, folder: Path, resume: bool = False, device: str = "auto", progress: Progress | None = None
+) -> Run:
+    """Trains a plan into `folder` and returns the run; one that is finished there is loaded instead.
+
+    `resume` goes on with an unfinished or failed run from its last checkpoint, else starts it. Raises `UsageError`
+    where the folder holds another run or an unfinished one without `resume`; whatever stops the training is recorded
+    in the run and raised again.
+    """
+    session = Session(plan, folder, resolve_device(device), progress or Silent())
+    existing = _existing_run(plan, folder, resume=resume)
+    if existing is not None and existing.finished:
+        session.progress.loaded(session.job, existing.results)
+        return existing
+    check_writable(folder)
+    record = {"format": 1, "status": "unfinished", **plan.record(), **circumstances()}
+    run = Run(folder, {**record, "started": datetime.now(UTC).isoformat(timespec="seconds")}).write()
+    try:
+        with torch.random.fork_rng(), _quiet_libraries():
+            results = _train_and_evaluate(session)
+    except Exception as error:
+        results = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
+        Run(folder, {**run.record, "status": "failed", "results": results}).write()
+        session.progress.failed(session.job, str(error).splitlines()[0] if str(error) else type(error).__name__)
+        raise
+    run = Run(folder, {**run.record, "status": "finished", "results": results}).write()
+    write_report(folder)
+    session.progress.finished(session.job, results)
+    return run
+
+
+def _existing_run(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
+    """The run that lies in the folder, if it is this plan's and may be used."""
+    if not is_run(folder):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
+        return None
+    run = read_run(folder)
+    identity = plan.identity()
+    different = differences(identity, _identity_of(run, identity))
+    if different:
+        raise UsageError(
+            f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
+        )
+    if not run.finished and not resume:
+        epochs = len(run.metrics())
+        raise UsageError(
+            f"the run in {folder} is {run.status} ({epochs} of {plan.recipe.epochs} epochs); "
+            f"go on with --resume, or choose another folder with --out"
+        )
+    return run
+
+
+def _identity_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a run's record that a plan's identity has."""
+    data = run.record.get("data", {})
+    return {**{key: run.record.get(key) for key in identity}, "data": {key: data.get(key) for key in identity["data"]}}
+
+
+def _train_and_evaluate(session: Session) -> dict[str, Any]:
+    """Fits the network, loads the best epoch and evaluates it once; the results for `run.json`."""
+    folder, plan = session.folder, session.plan
+    module = Classifier(plan)
+    history = _fit(session, module)
+    best = read_checkpoint(folder / "checkpoints" / "best.ckpt")
+    network = module.network.to(session.device)
+    load_strictly(network, network_state(best, prefix="network."))
+    predictions = _predictions(session, network)
+    write_bytes(folder / "predictions.npz", _npz(predictions))
+    write_bytes(folder / "samples.npz", _npz(samples(plan, predictions["test_logits"])))
+    return _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)
+
+
+def _fit(session: Session, module: Classifier) -> History:
+    """Runs Lightning's loop to the last epoch, from the last checkpoint if there is one."""
+    plan, folder = session.plan, session.folder
+    history = History(folder / "metrics.csv", job=session.job, progress=session.progress)
+    logger = TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False, log_graph=True)
+    trainer = L.Trainer(
+        accelerator="gpu" if session.device == "cuda" else "cpu",
+        devices=1,
+        max_epochs=plan.recipe.epochs,
+        precision={"float32": "32-true", "bf16": "bf16-mixed"}[plan.recipe.precision],  # type: ignore[arg-type]
+        logger=logger,
+        callbacks=[history, checkpoints(folder / "checkpoints")],
+        reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1_000_000,  # scalars are logged by epoch
+        default_root_dir=folder,
+    )
+    last = folder / "checkpoints" / "last.ckpt"
+    resumed = last if last.is_file() else None
+    first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
+    steps = plan.recipe.epochs * steps_per_epoch(len(plan.data.train), plan.recipe)
+    session.progress.started(session.job, steps=steps, first_epoch=first_epoch)
+    if not resumed:
+        logger.log_hyperparams(_hyperparameters(plan))
+    _run_to_end(trainer, module, DataModule(plan), resumed)
+    return history
+
+
+def _run_to_end(trainer: L.Trainer, module: Classifier, data: DataModule, checkpoint: Path | None) -> None:
+    """`trainer.fit`, but Ctrl-C stays a KeyboardInterrupt: Lightning makes it an exit and disables the next one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from stop
+
+
+def _predictions(session: Session, network: torch.nn.Module) -> dict[str, np.ndarray]:
+    """Logits, labels and places in the source of the validation and test images."""
+    plan = session.plan
+    arrays = {}
+    for name, split in (("val", plan.data.validation), ("test", plan.data.test)):
+        logits = predict_logits(
+            network, split.images, preprocessing=plan.preprocessing, precision=plan.recipe.precision
+        )
+        arrays[f"{name}_logits"] = logits.numpy()
+        arrays[f"{name}_labels"] = split.labels.cpu().numpy()
+        arrays[f"{name}_index"] = split.index.cpu().numpy()
+    return arrays
+
+
+def _results(plan: Plan, history: History, predictions: dict[str, np.ndarray], *, best_epoch: int) -> dict[str, Any]:
+    """What `run.json` says of the best epoch; accuracies are fractions."""
+    names = plan.data.spec.class_names
+    val = evaluate_logits(predictions["val_logits"], predictions["val_labels"], names)
+    test = evaluate_logits(predictions["test_logits"], predictions["test_labels"], names)
+    rows = history.rows
+    return {
+        "best_epoch": best_epoch,
+        "val_top1": val.top1,
+        "val_loss": val.loss,
+        "test_top1": test.top1,
+        "test_loss": test.loss,
+        "train_seconds": sum(row["seconds"] for row in rows),
+        "images_per_second": float(np.median([row["images_per_second"] for row in rows])),
+    }
+
+
+def _hyperparameters(plan: Plan) -> dict[str, Any]:
+    """Flat values for TensorBoard's table of hyperparameters."""
+    identity = plan.identity()
+    recipe = {name: value for name, value in identity["recipe"].items() if name not in ("source", "expected")}
+    return {"architecture": plan.label, "data": plan.data.spec.name, "seed": plan.seed, **values.plain(recipe)}
+
+
+def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def _quiet_libraries() -> Iterator[None]:
+    """Without Lightning's greetings and its advice on worker processes, of which small images need none."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*torch.jit.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

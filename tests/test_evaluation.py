@@ -1,0 +1,124 @@
+"""Metrics against numbers worked out by hand; intervals against scipy."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from convatlas.evaluation import correct, evaluate_logits, paired_bootstrap, summarize, t_quantile
+
+
+def test_metrics_by_hand():
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6]]))
+    evaluation = evaluate_logits(logits, np.array([0, 1, 1, 2]), ["cat", "dog", "eel"])
+    assert (evaluation.n, evaluation.correct, evaluation.top1, evaluation.top5) == (4, 3, 0.75, None)
+    assert evaluation.loss == pytest.approx(-(math.log(0.7) + math.log(0.6) + math.log(0.4) + math.log(0.6)) / 4)
+    assert evaluation.per_class == {"cat": 1.0, "dog": 0.5, "eel": 1.0}
+
+
+def test_top5_and_a_class_without_images():
+    logits = np.tile(np.arange(6.0), (2, 1))  # class 5 first, class 0 last
+    evaluation = evaluate_logits(logits, np.array([0, 1]), list("abcdef"))
+    assert (evaluation.top1, evaluation.top5) == (0.0, 0.5)
+    assert evaluation.per_class == {"a": 0.0, "b": 0.0, "c": None, "d": None, "e": None, "f": None}
+
+
+def test_ties_go_to_the_first_class_as_in_argmax():
+    logits = np.zeros((3, 7), dtype=np.float32)
+    labels = np.array([0, 4, 5])
+    evaluation = evaluate_logits(logits, labels, list("abcdefg"))
+    assert evaluation.top1 == correct(logits, labels).mean() == pytest.approx(1 / 3)
+    assert evaluation.top5 == pytest.approx(2 / 3)
+
+
+def test_loss_is_stable_for_large_logits():
+    evaluation = evaluate_logits(np.array([[1e4, 0.0], [0.0, 1e4]], dtype=np.float32), np.array([0, 0]), ["a", "b"])
+    assert evaluation.loss == 5000.0
+
+
+def test_many_images_are_ranked_in_parts():
+    generator = np.random.default_rng(0)
+    logits, labels = generator.normal(size=(20_000, 10)), generator.integers(0, 10, 20_000)
+    evaluation = evaluate_logits(logits, labels, [str(label) for label in range(10)])
+    order = (-logits).argsort(axis=1)
+    assert evaluation.top1 == (order[:, 0] == labels).mean()
+    assert evaluation.top5 == (order[:, :5] == labels[:, None]).any(axis=1).mean()
+    log_softmax = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    assert evaluation.loss == pytest.approx(-log_softmax[np.arange(20_000), labels].mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "names", "message"),
+    [
+        (np.zeros((2, 2)), np.zeros(3, int), ["a", "b"], "logits"),
+        (np.zeros((0, 2)), np.zeros(0, int), ["a", "b"], "at least 1"),
+        (np.zeros((1, 2)), np.array([2]), ["a", "b"], "permitted are 0 to 1"),
+        (np.zeros((1, 2)), np.array([0]), ["a", "a"], "1 different class names"),
+        (np.array([[np.nan, 0.0]]), np.array([0]), ["a", "b"], "diverged"),
+    ],
+)
+def test_what_does_not_agree_raises(logits, labels, names, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate_logits(logits, labels, names)
+
+
+@pytest.mark.parametrize("df", [*range(1, 41), 60, 100, 1000])
+def test_t_quantile_against_scipy(df):
+    assert t_quantile(df) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-7)
+
+
+def test_summary_by_hand():
+    mean, std, ci95 = summarize([0.90, 0.92, 0.94])
+    assert (mean, std) == (pytest.approx(0.92), pytest.approx(0.02))
+    assert ci95 == pytest.approx([0.92 - 4.302652730 * 0.02 / 3**0.5, 0.92 + 4.302652730 * 0.02 / 3**0.5])
+    assert summarize([0.9]) == (0.9, None, None)
+    with pytest.raises(ValueError, match="no values"):
+        summarize([])
+
+
+def test_summary_against_scipy():
+    values = np.random.default_rng(1).normal(0.9, 0.01, 7).tolist()
+    low, high = stats.t.interval(0.95, 6, loc=np.mean(values), scale=stats.sem(values))
+    assert summarize(values)[2] == pytest.approx([low, high])
+
+
+def test_identical_networks_do_not_differ():
+    right = np.random.default_rng(0).random((3, 500)) < 0.9
+    difference = paired_bootstrap(right, right)
+    assert (difference.mean, difference.low, difference.high, difference.significant) == (0, 0, 0, False)
+
+
+def test_a_clear_difference_is_significant_either_way():
+    generator = np.random.default_rng(0)
+    good, bad = generator.random((3, 1000)) < 0.95, generator.random((2, 1000)) < 0.80
+    ahead, behind = paired_bootstrap(good, bad), paired_bootstrap(bad, good)
+    assert ahead.significant
+    assert behind.significant
+    assert ahead.mean == pytest.approx(good.mean() - bad.mean()) == pytest.approx(-behind.mean)
+    assert 0 < ahead.low < ahead.mean < ahead.high
+
+
+def test_the_interval_is_that_of_drawing_images_again():
+    generator = np.random.default_rng(0)
+    a, b = generator.random((2, 400)) < 0.9, generator.random((2, 400)) < 0.88
+    per_image = a.mean(axis=0) - b.mean(axis=0)
+    drawn = per_image[generator.integers(0, 400, (10_000, 400))].mean(axis=1)
+    difference = paired_bootstrap(a, b)
+    assert [difference.low, difference.high] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=2e-3)
+
+
+def test_bootstrap_is_deterministic_and_fast():
+    generator = np.random.default_rng(0)
+    a, b = generator.random((5, 10_000)) < 0.95, generator.random((5, 10_000)) < 0.949
+    start = time.perf_counter()
+    first = paired_bootstrap(a, b)
+    assert time.perf_counter() - start < 2
+    assert first == paired_bootstrap(a, b)
+    assert first != paired_bootstrap(a, b, seed=1)
+
+
+def test_bootstrap_refuses_other_images():
+    with pytest.raises(ValueError, match="3 and 4 images"):
+        paired_bootstrap(np.ones((1, 3), bool), np.ones((1, 4), bool))
