@@ -355,7 +355,7 @@ def test_ctrl_c_restores_the_terminal(jobs: list[Job]) -> None:
     console, clock = terminal(), Clock()
     progress = choose(console, jobs)
     assert isinstance(progress, (Bar, Overview))
-    with pytest.raises(KeyboardInterrupt), progress:
+    with pytest.raises(KeyboardInterrupt), progress:  # noqa: PT012
         train(progress, jobs[0], clock, epochs=2)
         raise KeyboardInterrupt
     printed = console.file.getvalue()

@@ -54,7 +54,7 @@ class History(Callback):
             "epoch": trainer.current_epoch + 1,
             **{f"train_{name}": value for name, value in train.items()},
             **{f"val_{name}": value for name, value in val.items()},
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": module.lr,
             "seconds": time.perf_counter() - self._started,
             "images_per_second": self._images / self._train_seconds,
         }
@@ -69,14 +69,18 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
-def checkpoints(folder: Path) -> ModelCheckpoint:
-    """`best.ckpt`, the first epoch of the best validation accuracy, and `last.ckpt`; each is written, then moved."""
-    return ModelCheckpoint(
-        dirpath=folder,
+def checkpoints(folder: Path) -> list[ModelCheckpoint]:
+    """`best.ckpt`, the first epoch of the best validation accuracy, then `last.ckpt`, every epoch.
+
+    Lightning writes each under another name and moves it. The last comes second, so that it knows the best.
+    """
+    best = ModelCheckpoint(
+        folder,
         filename="best",
         monitor="top1/val",
         mode="max",
-        save_last=True,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
+    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    return [best, last]

@@ -26,6 +26,7 @@ class Classifier(L.LightningModule):
         self.plan = plan
         self.network = plan.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.example_input_array = torch.zeros(1, plan.in_channels, *[plan.preprocessing.image_size] * 2)
+        self.lr = plan.recipe.lr  # of the latest step; the schedule moves on right after it
         self._sums: dict[str, Tensor] = {}
 
     def forward(self, images: Tensor) -> Tensor:
@@ -35,6 +36,7 @@ class Classifier(L.LightningModule):
 
     def training_step(self, batch: tuple[Tensor, Tensor], _index: int) -> Tensor:
         images, labels = batch
+        self.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
         return self._add("train", self(images), labels)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
@@ -61,7 +63,7 @@ class Classifier(L.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self.log_dict({f"{name}/train": value for name, value in self.means("train").items()})
-        self.log("lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        self.log("lr", self.lr)
 
     def means(self, part: Literal["train", "val"]) -> dict[str, float]:
         """Mean loss and accuracy (a fraction) over the epoch's batches so far; waits for the device."""

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from convatlas import values
 from convatlas.data.loader import steps_per_epoch
 from convatlas.errors import UsageError
 from convatlas.evaluation import evaluate_logits
@@ -119,21 +118,22 @@ def _train_and_evaluate(session: Session) -> dict[str, Any]:
     predictions = _predictions(session, network)
     write_bytes(folder / "predictions.npz", _npz(predictions))
     write_bytes(folder / "samples.npz", _npz(samples(plan, predictions["test_logits"])))
-    return _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)
+    results = _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)
+    _log_hyperparameters(session, results)
+    return results
 
 
 def _fit(session: Session, module: Classifier) -> History:
     """Runs Lightning's loop to the last epoch, from the last checkpoint if there is one."""
     plan, folder = session.plan, session.folder
     history = History(folder / "metrics.csv", job=session.job, progress=session.progress)
-    logger = TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False, log_graph=True)
     trainer = L.Trainer(
         accelerator="gpu" if session.device == "cuda" else "cpu",
         devices=1,
         max_epochs=plan.recipe.epochs,
         precision={"float32": "32-true", "bf16": "bf16-mixed"}[plan.recipe.precision],  # type: ignore[arg-type]
-        logger=logger,
-        callbacks=[history, checkpoints(folder / "checkpoints")],
+        logger=_logger(folder),
+        callbacks=[history, *checkpoints(folder / "checkpoints")],
         reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
         num_sanity_val_steps=0,
         enable_progress_bar=False,
@@ -146,8 +146,6 @@ def _fit(session: Session, module: Classifier) -> History:
     first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
     steps = plan.recipe.epochs * steps_per_epoch(len(plan.data.train), plan.recipe)
     session.progress.started(session.job, steps=steps, first_epoch=first_epoch)
-    if not resumed:
-        logger.log_hyperparams(_hyperparameters(plan))
     _run_to_end(trainer, module, DataModule(plan), resumed)
     return history
 
@@ -193,11 +191,18 @@ def _results(plan: Plan, history: History, predictions: dict[str, np.ndarray], *
     }
 
 
-def _hyperparameters(plan: Plan) -> dict[str, Any]:
-    """Flat values for TensorBoard's table of hyperparameters."""
-    identity = plan.identity()
-    recipe = {name: value for name, value in identity["recipe"].items() if name not in ("source", "expected")}
-    return {"architecture": plan.label, "data": plan.data.spec.name, "seed": plan.seed, **values.plain(recipe)}
+def _log_hyperparameters(session: Session, results: dict[str, Any]) -> None:
+    """The run's row in TensorBoard's table of hyperparameters, with the accuracies of the best epoch."""
+    plan = session.plan
+    recipe = {name: value for name, value in plan.identity()["recipe"].items() if name not in ("source", "expected")}
+    described = {"architecture": plan.label, "data": plan.data.spec.name, "seed": plan.seed, **recipe}
+    logger = _logger(session.folder)
+    logger.log_hyperparams(described, {f"hp/{name}": results[name] for name in ("val_top1", "test_top1")})
+    logger.finalize("success")
+
+
+def _logger(folder: Path) -> TensorBoardLogger:
+    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False, log_graph=True)
 
 
 def _npz(arrays: dict[str, np.ndarray]) -> bytes:

@@ -1,0 +1,146 @@
+"""Writes the generated parts of README.md and docs/demo.png from results/demo, so that no number is typed by hand.
+
+python docs/update_readme.py                    rewrite README.md and docs/demo.png
+python docs/update_readme.py --from runs/demo   take over the results of a study first
+python docs/update_readme.py --check            change nothing; exit 1 where README.md or results.csv is stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from convatlas.report.figures import draw_accuracy_vs_macs
+from convatlas.report.protocol import values
+from convatlas.report.tables import HEADERS, cells, csv_table
+from convatlas.run import read_json, write_json, write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+COLUMNS = ("network", "test %", "95 % interval", "validation %", "n", "parameters", "MACs", "train s")
+RECIPE_FIELDS = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "precision")
+ABSOLUTE_PATH = re.compile(r"(?:^|[\s='\"(,:])(?:file://)?(?:/\w|~/|[A-Za-z]:\\)")
+
+
+def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
+    """Runs the command line on the checkout at `root` and returns its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where something is stale")
+    parser.add_argument("--from", dest="source", type=Path, help="a study's folder, whose results are taken over first")
+    wanted = parser.parse_args(arguments)
+    if wanted.check and wanted.source:
+        parser.error("--check changes nothing: leave --from out")
+    if wanted.source:
+        take_over(wanted.source, root / "results/demo")
+    content = read_json(root / "results/demo/results.json")
+    if wanted.check:
+        return check(content, root=root)
+    write_text(root / "README.md", filled((root / "README.md").read_text(encoding="utf-8"), content, root=root))
+    draw_accuracy_vs_macs(content["rows"], root / "docs/demo.png")
+    return 0
+
+
+def take_over(source: Path, target: Path) -> None:
+    """Copies a study's result files. Exits where a run failed or a value holds a path of this machine."""
+    content = read_json(source / "results.json")
+    if content["failed"] or content["unfinished"]:
+        sys.exit(f"{source} has failed or unfinished runs; go on with --resume first")
+    paths = [text for text in strings(content) if ABSOLUTE_PATH.search(text)]
+    if paths:
+        sys.exit(f"{source}/results.json holds a path of this machine: {paths[0]!r}")
+    for commit in content["protocol"]["git_commit"]:
+        if commit.endswith("-dirty"):
+            print(f"note: {source} was made with uncommitted changes ({commit}); the README says so", file=sys.stderr)
+    write_json(target / "results.json", content)
+    write_text(target / "results.csv", csv_table(content["rows"]))
+
+
+def check(content: dict[str, Any], *, root: Path) -> int:
+    """0 where README.md and results.csv are what results.json says, else 1 and a line for each."""
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    expected = {
+        root / "README.md": filled(readme, content, root=root),
+        root / "results/demo/results.csv": csv_table(content["rows"]),
+    }
+    stale = [path for path, text in expected.items() if path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        print(f"{path.relative_to(root)} is stale; run python docs/update_readme.py", file=sys.stderr)
+    return 1 if stale else 0
+
+
+def filled(readme: str, content: dict[str, Any], *, root: Path = ROOT) -> str:
+    """The README with its generated parts, between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, written anew."""
+    network = (root / "examples/my_network.py").read_text(encoding="utf-8")
+    for name, text in {"demo": demo(content), "network": f"```python\n{network}```\n"}.items():
+        begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
+        before, found, rest = readme.partition(begin)
+        _, closed, after = rest.partition(end)
+        if not (found and closed):
+            sys.exit(f"README.md has no part between {begin.strip()} and {end}")
+        readme = f"{before}{begin}{text}{end}{after}"
+    return readme
+
+
+def demo(content: dict[str, Any]) -> str:
+    """The result table and what stands beside it: n, recipe, data, selection, hardware, versions, command."""
+    rows, protocol = content["rows"], content["protocol"]
+    shown = [HEADERS.index(column) for column in COLUMNS]
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|:--" + "|--:" * (len(COLUMNS) - 1) + "|"]
+    for row in rows:
+        name, *numbers = [cells(row)[index] for index in shown]
+        lines.append("| " + " | ".join([f"`{name}`", *numbers]).replace(" ± ", "&nbsp;±&nbsp;") + " |")
+    if content["comparison"]:
+        lines += ["", content["comparison"]["sentence"]]
+    lines += ["", *(f"- {term}: {text}" for term, text in circumstances(rows, protocol).items()), ""]
+    return "\n".join(lines)
+
+
+def circumstances(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> dict[str, str]:
+    """What a reader needs to judge the table and to repeat it: term -> text."""
+    data, runs = protocol["data"], sum(row["n_seeds"] for row in rows)
+    seconds = sum(run["train_seconds"] for row in rows for run in row["runs"])
+    sizes = f"{data['train']:,} training, {data['validation']:,} validation and {data['test']:,} test images"
+    shapes = " or ".join(" x ".join(map(str, shape)) for shape in protocol["image_shape"])
+    machines = "; or ".join(map(values, protocol["hardware"]))
+    commits = [f"commit {short(commit)}" for commit in protocol["git_commit"]]
+    recipes = [
+        f"`{name}` ({values({field: recipe[field] for field in RECIPE_FIELDS})}; all fields: results.json)"
+        for name, recipe in protocol["recipes"].items()
+    ]
+    return {
+        "n": f"seeds {', '.join(map(str, protocol['seeds']))}; mean ± standard deviation over them, and the interval "
+        "of Student's t, which does not know that accuracy ends at 100 %",
+        "Data": f"`{data['name']}` ({data['source']}): {sizes}, split {data['split_hash']}; one test image "
+        f"is {100 / data['test']:.2f} points. Parameters and MACs are counted for {shapes} (channels, height, width)",
+        "Recipe": "; ".join(recipes),
+        "Selection": "; ".join(protocol["selection"]) + "; the test set was evaluated once a run",
+        "Hardware": f"{machines}; {seconds:.0f} s of training for all {runs} runs, and `train s` is the mean of one",
+        "Versions": "; ".join([*map(values, protocol["versions"]), *commits]),
+        "Command": "; ".join(f"`{command}`" for command in protocol["command"]),
+    }
+
+
+def short(commit: str) -> str:
+    """A commit in ten digits.
+
+    >>> short("c4de07ecc519be8d27f036805b62ed840f008d9e-dirty")
+    'c4de07ecc5 with uncommitted changes'
+    """
+    digits, dirty, _ = commit.partition("-dirty")
+    return digits[:10] + (" with uncommitted changes" if dirty else "")
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every text in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from strings(item)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

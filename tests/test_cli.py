@@ -1,0 +1,225 @@
+"""The command line: what it prints, its exit codes, and one clear line for every bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from convatlas.cli import main
+
+FAST = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "--quiet"]
+SMALL = ["-o", "depths=1,1,1", "-o", "widths=4,8,8"]
+
+OWN = '''
+"""A network of a user's own."""
+from torch import nn
+from convatlas.layers import ConvNormAct, classifier, sequential
+
+
+def mine(*, num_classes: int = 10, in_channels: int = 3, width: int = 8):
+    return sequential(
+        stem=ConvNormAct(in_channels, width, 3),
+        stage1=ConvNormAct(width, 2 * width, 3, stride=2),
+        head=classifier(2 * width, num_classes),
+    )
+'''
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_list(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "list", "resnet*")
+    assert code == 0
+    assert "resnet_uva" in out
+    assert "272,378" in out
+    assert "densenet_uva" not in out
+
+
+def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads(run(capsys, "list", "--json")[1])
+    assert [row["architecture"] for row in rows] == sorted(row["architecture"] for row in rows)
+    assert rows[0]["paper"]["year"] == 2020
+
+
+def test_show(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "show", "googlenet_uva")
+    assert code == 0
+    for text in ("260,650", "79,643,904", "inception4d", "128 x 16 x 16", "Lippe 2020"):
+        assert text in out
+
+
+def test_show_json_keeps_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    content = json.loads(run(capsys, "show", "densenet_uva", "--json", "-o", "growth_rate=8")[1])
+    assert {"params", "macs", "layers"} <= content.keys()
+    assert content["params"] == sum(stage["params"] for stage in content["stages"]) < 239_146
+    assert content["macs"] == sum(layer["macs"] for layer in content["layers"])
+
+
+@pytest.mark.parametrize("verb", ["", "list", "show", "train", "evaluate", "compare", "report"])
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    code, out, _ = run(capsys, *[verb] if verb else [], "--help")
+    assert code == 0
+    assert "convatlas" in out
+    assert "Example" in out or not verb
+
+
+def test_train_then_evaluate_then_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    code, out, _ = run(capsys, "train", "resnet_uva", *FAST, *SMALL, "--out", folder, "--json")
+    assert code == 0
+    trained = json.loads(out)["results"]
+    code, out, _ = run(capsys, "evaluate", folder, "--json")
+    content = json.loads(out)
+    keys = {"architecture", "data", "split", "n", "correct", "top1", "top5", "loss", "per_class"}
+    assert keys == content.keys()
+    assert (content["n"], content["top1"]) == (360, trained["test_top1"])
+    assert list(content["per_class"]) == list("0123456789")
+    code, out, _ = run(capsys, "evaluate", folder, "--split", "validation")
+    assert code == 0
+    assert "of 360" in out
+    (folder / "curves.png").unlink()
+    assert run(capsys, "report", folder)[0] == 0
+    assert (folder / "curves.png").is_file()
+    code, _, err = run(capsys, "train", "resnet_uva", *FAST, *SMALL, "--out", folder, "--seed", "3")
+    assert code == 2
+    assert "another run (seed 3 here, 0 there)" in err
+
+
+def test_own_network_goes_through_every_verb(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    name = f"{path}:mine"
+    assert "stage1" in run(capsys, "show", name)[1]
+    assert run(capsys, "train", name, *FAST, "-o", "width=4", "--out", tmp_path / "run")[0] == 0
+    assert run(capsys, "evaluate", tmp_path / "run")[0] == 0
+    out = tmp_path / "study"
+    code, text, _ = run(capsys, "compare", name, f"{name}@uva_adam", *FAST, "--seeds", "1", "--out", out)
+    assert code == 0
+    assert "mine" in text
+    assert run(capsys, "report", out)[0] == 0
+    assert {row["architecture"] for row in json.loads((out / "results.json").read_text())["rows"]} == {"mine"}
+
+
+def test_failed_runs_give_exit_code_1(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(OWN + "\nclass Bad(nn.Linear):\n    def __init__(self): super().__init__(64, 10)\n"
+                    "    def forward(self, x):\n        assert x.device.type == 'meta', 'bad network'\n"
+                    "        return super().forward(x.flatten(1))\n"
+                    "def bad(*, num_classes=10, in_channels=1): return Bad()\n")  # fmt: skip
+    words = [f"{path}:bad", f"{path}:mine", *FAST, "--seeds", "1", "--out", tmp_path / "out"]
+    code, out, _ = run(capsys, "compare", *words)
+    assert code == 1
+    assert "bad network" in out
+    assert "mine" in out
+    code, _, err = run(capsys, "train", f"{path}:bad", *FAST, "--out", tmp_path / "one")
+    assert code == 1
+    assert err.count("\n") == 1
+    assert "bad network" in err
+
+
+BAD_INPUT = [
+    (["train", "resnet_uvaa"], "did you mean resnet_uva"),
+    (["train", "resnet_uva", "--data", "digitz"], "did you mean digits"),
+    (["train", "resnet_uva", "--recipe", "quickk"], "did you mean quick"),
+    (["train", "resnet_uva", "--epochs", "0"], "epochs=0"),
+    (["train", "resnet_uva", "--epochs", "-5"], "epochs=-5"),
+    (["train", "resnet_uva", "--epochs", "two"], "epochs='two'"),
+    (["train", "resnet_uva", "--batch-size", "0"], "batch_size=0"),
+    (["train", "resnet_uva", "--lr", "0"], "lr=0"),
+    (["train", "resnet_uva", "--lr", "nan"], "lr="),
+    (["train", "resnet_uva", "--lr", "1e9"], "lr="),
+    (["train", "resnet_uva", "--seed", "x"], "seed='x'"),
+    (["train", "resnet_uva", "--seed", "-1"], "seed=-1"),
+    (["train", "resnet_uva", "--device", "tpu"], "unknown device 'tpu'"),
+    (["train", "resnet_uva", "--precision", "fp4"], "float32"),
+    (["train", "resnet_uva", "-o", "depth=3"], "did you mean depths"),
+    (["train", "resnet_uva", "-o", "depths"], "NAME=VALUE"),
+    (["train", "resnet_uva", "-o", "depths=a,b"], "whole number"),
+    (["train", "resnet_uva", "-o", "activation=swish"], "relu"),
+    (["train", "resnet_uva", "-o", "num_classes=3"], "num_classes=3"),
+    (["train", "resnet_uva", "--set", "lrr=3"], "did you mean lr"),
+    (["train", "resnet_uva", "--set", "lr=1", "--lr", "2"], "given twice"),
+    (["train", "resnet_uva", "--set", "flip=2"], "flip=2"),
+    (["train", "nofile.py:net"], "no file"),
+    (["train", "resnet_uva", "--out", "/proc/nowhere"], "cannot write"),
+    (["train", "resnet_uva", "--nonsense"], "nonsense"),
+    (["train"], "ARCH"),
+    (["compare", "resnet_uva", "--seeds", "0"], "--seeds '0'"),
+    (["compare", "resnet_uva", "--seeds", "many"], "--seeds 'many'"),
+    (["compare", "resnet_uva@nope"], "unknown recipe 'nope'"),
+    (["compare", "resnet_uva", "resnet_uva"], "2 times"),
+    (["compare", "resnet_uva", "--out", "/proc/nowhere"], "cannot write"),
+    (["evaluate", "nowhere"], "no run at nowhere"),
+    (["evaluate", "."], "no run"),
+    (["report", "nowhere"], "no folder nowhere"),
+    (["show", "resnet_uva", "--image-size", "2", "-o", "depths=0,0,0"], "at least 1"),
+    (["show", "densenet_uva", "--image-size", "4"], "4 x 4"),
+    (["list", "zebra"], "unknown architecture 'zebra'"),
+    (["frobnicate"], "frobnicate"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_INPUT, ids=[" ".join(words) for words, _ in BAD_INPUT])
+def test_bad_input_is_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *words)
+    assert code == 2, err
+    assert not out
+    assert err.count("\n") == 1, err
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "show", "nothing", "--debug")
+    assert code == 2
+    assert "Traceback" in err
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -c 'from convatlas.cli import entry; entry()' list | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_and_resume_of_a_real_process(tmp_path: Path) -> None:
+    """SIGINT in the middle of a study: exit code 130, the way on in one line, and the same table afterwards."""
+    import signal
+    import time
+
+    study = tmp_path / "study"
+    words = ["compare", "resnet_uva", "--seeds", "2", "--epochs", "3", "--set", "image_size=8", "--out", str(study)]
+    program = [sys.executable, "-c", "from convatlas.cli import entry; entry()", *words, *SMALL]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "epoch 1/3" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    rest = process.stderr.read()
+    assert process.wait(60) == 130
+    assert "--resume goes on with" in rest
+    resumed = subprocess.run([*program, "--resume", "--json"], capture_output=True, text=True, check=True)
+    whole = [word for word in program if word != str(study)]
+    whole.insert(whole.index("--out") + 1, str(tmp_path / "whole"))
+    uninterrupted = subprocess.run([*whole, "--json"], capture_output=True, text=True, check=True)
+    tables = [
+        [(run["seed"], run["val_top1"], run["test_top1"]) for run in json.loads(done.stdout)["rows"][0]["runs"]]
+        for done in (resumed, uninterrupted)
+    ]
+    assert tables[0] == tables[1]

@@ -1,0 +1,150 @@
+"""README.md does what it says: its commands and its Python run, its table and network are those in the project."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shlex
+import shutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from convatlas.architectures import architecture
+from convatlas.checks import check_architecture
+from convatlas.cli import main
+from convatlas.run import read_run
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+WRITTEN = re.sub(r"<!-- demo:begin -->.*?<!-- demo:end -->", "", README, flags=re.DOTALL)
+SHORT = {"compare": ["--epochs", "1", "--set", "image_size=8"]}  # appended: seconds, not a minute
+
+
+def load_script() -> ModuleType:
+    """docs/update_readme.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("update_readme", ROOT / "docs/update_readme.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def commands(program: str) -> list[list[str]]:
+    """The command lines of `program` in code, in the README's order."""
+    blocks = [body for language, body in re.findall(r"```(\w*)\n(.*?)```", WRITTEN, re.DOTALL) if language == "sh"]
+    text = re.sub(r"```.*?```", lambda match: match[0].replace("`", ""), WRITTEN, flags=re.DOTALL)
+    inline = re.findall(rf"`({program} [^`\n]+)`", text)
+    lines = [line for body in blocks for line in body.splitlines() if line.startswith(f"{program} ")]
+    return [shlex.split(line) for line in sorted(inline + lines, key=WRITTEN.index)]
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that holds what a command of the README needs of the project, as the current one."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_commands(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = commands("convatlas")
+    assert {words[1] for words in lines} == {"list", "show", "train", "evaluate", "compare", "report"}
+    for words in lines:
+        code = main([*words[1:], *SHORT.get(words[1], [])])
+        printed = capsys.readouterr()
+        assert code == 0, f"{shlex.join(words)}\n{printed.err}"
+        assert printed.out.strip(), shlex.join(words)
+    for folder in ("runs/pair", "runs/mine"):
+        assert (newcomer / folder / "report.html").is_file()
+    run = newcomer / "runs/digits/resnet_uva@quick/seed0"
+    for file in ("run.json", "metrics.csv", "curves.png", "checkpoints/best.ckpt", "predictions.npz"):
+        assert (run / file).is_file()
+    assert read_run(newcomer / "runs/digits/my_network@quick/seed0").results["test_top1"] > 0.95
+
+
+def test_python(newcomer: Path) -> None:
+    (block,) = (body for body in re.findall(r"```python\n(.*?)```", WRITTEN, re.DOTALL) if "import convatlas\n" in body)
+    names: dict[str, object] = {}
+    exec(block, names)
+    assert names["network"].head.fc.out_features == 100  # type: ignore[attr-defined]
+    result = names["result"]
+    assert 0 < result.correct <= result.n == 360  # type: ignore[attr-defined]
+
+
+def test_make_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    wanted = {words[1] for words in commands("make")}
+    assert wanted == {"demo", "test"}
+    steps = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+    for target in wanted:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+        assert f"make {target}" in steps
+
+
+def test_the_table_is_of_the_demo() -> None:
+    """The command beside the table is the Makefile's."""
+    found = re.search(r"^- Command: `convatlas (.+)`$", README, re.MULTILINE)
+    arguments = re.search(r"^DEMO := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert found
+    assert arguments
+    assert shlex.split(found[1]) == ["compare", *shlex.split(arguments[1]), "--resume"]
+
+
+def test_generated_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are what results/demo and examples say, and --check notices a typed number and a changed example."""
+    script = load_script()
+    assert script.main(["--check"]) == 0
+    for path in ("README.md", "results", "examples"):
+        copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
+        copy(ROOT / path, tmp_path / path)
+    (tmp_path / "README.md").write_text(
+        re.sub(r"(\d\d)\.\d\d&nbsp;±", r"\1.99&nbsp;±", README, count=1), encoding="utf-8"
+    )
+    assert script.main(["--check"], root=tmp_path) == 1
+    assert "README.md is stale" in capsys.readouterr().err
+    assert script.main([], root=tmp_path) == 0
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == README
+    assert (tmp_path / "docs/demo.png").read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "examples/my_network.py").write_text("# another\n")
+    assert script.main(["--check"], root=tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ("convatlas compare /home/ann/net.py:net --out runs/x", True),
+        ("convatlas compare net.py:net --out=/data/x", True),
+        ("net.py cannot be read: 'C:\\Users\\ann'", True),
+        ("~/net.py:net", True),
+        ("Alpaydin and Kaynak 1998, https://archive.ics.uci.edu/dataset/80", False),
+        ("convatlas compare examples/my_network.py:my_network --out runs/x", False),
+    ],
+)
+def test_paths_of_a_machine_are_refused(text: str, refused: bool) -> None:
+    assert bool(load_script().ABSOLUTE_PATH.search(text)) is refused
+
+
+def test_committed_results_hold_no_path_of_a_machine() -> None:
+    script = load_script()
+    content = script.read_json(ROOT / "results/demo/results.json")
+    assert not [text for text in script.strings(content) if script.ABSOLUTE_PATH.search(text)]
+
+
+def test_links() -> None:
+    """Files that the Markdown pages link to are there, and so are headings of the README."""
+    headings = {
+        re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.+)$", README, re.M)
+    }
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+            if target.startswith("#"):
+                assert target[1:] in headings, target
+            elif not target.startswith("http"):
+                assert (ROOT / target).exists(), f"{page}: {target}"
+
+
+def test_own_network_keeps_the_contract() -> None:
+    check_architecture(architecture(f"{ROOT}/examples/my_network.py:my_network"))
