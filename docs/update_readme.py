@@ -17,6 +17,7 @@ from typing import Any
 from convatlas.report.figures import draw_accuracy_vs_macs
 from convatlas.report.protocol import values
 from convatlas.report.tables import HEADERS, cells, csv_table
+from convatlas.report.text import percent
 from convatlas.run import read_json, write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +92,9 @@ def demo(content: dict[str, Any]) -> str:
     lines = ["| " + " | ".join(COLUMNS) + " |", "|:--" + "|--:" * (len(COLUMNS) - 1) + "|"]
     for row in rows:
         name, *numbers = [cells(row)[index] for index in shown]
-        lines.append("| " + " | ".join([f"`{name}`", *numbers]).replace(" ± ", "&nbsp;±&nbsp;") + " |")
+        numbers[2] = percent(row["val_top1_mean"])  # its deviation stands in results.csv; here there is no room for it
+        unbroken = [number.replace(" ", "&nbsp;").replace("–", "&NoBreak;–&NoBreak;") for number in numbers]
+        lines.append("| " + " | ".join([f"`{name}`", *unbroken]) + " |")
     if content["comparison"]:
         lines += ["", content["comparison"]["sentence"]]
     lines += ["", *(f"- {term}: {text}" for term, text in circumstances(rows, protocol).items()), ""]

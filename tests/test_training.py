@@ -151,7 +151,7 @@ def test_tensorboard_has_scalars_graph_and_hyperparameters(finished: Run) -> Non
     assert "_hparams_/session_start_info" in events.summary_metadata
     values = [event.value for event in events.Scalars("top1/val")]
     assert values == pytest.approx([row["val_top1"] for row in finished.metrics()], rel=1e-6)
-    assert events.Scalars("hp/test_top1")[-1].value == pytest.approx(finished.results["test_top1"])
+    assert events.Scalars("top1/test")[-1].value == pytest.approx(finished.results["test_top1"])
 
 
 def test_the_same_plan_gives_the_same_run(finished: Run, tmp_path: Path) -> None:

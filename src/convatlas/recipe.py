@@ -89,6 +89,19 @@ class Recipe:
         if self.mean is not None and self.std is not None:
             _require(self, "std", len(self.mean) == len(self.std) and min(self.std) > 0, "positive, one for each mean")
 
+    def summary(self) -> str:
+        """The recipe in one line, as it is printed before training.
+
+        >>> from convatlas.recipes import recipe
+        >>> recipe("uva_sgd").summary()
+        'uva_sgd: 180 epochs of batches of 128, sgd at 0.1, multi_step at 100, 150, float32'
+        """
+        steps = f" at {', '.join(map(str, self.milestones))}" if self.milestones else ""
+        return (
+            f"{self.name}: {self.epochs} epochs of batches of {self.batch_size}, {self.optimizer} at {self.lr:g}, "
+            f"{self.schedule}{steps}, {self.precision}"
+        )
+
     def replaced(self, **changes: Any) -> Recipe:
         """This recipe with other values; other `epochs` scale the milestones, and a change is shown in the name.
 

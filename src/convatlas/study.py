@@ -14,6 +14,7 @@ from rich.console import Console
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
 from convatlas.errors import UsageError
+from convatlas.prediction import resolve_device
 from convatlas.progress import Job, Progress, choose
 from convatlas.report import Report, write_report
 from convatlas.run import check_writable, differences, is_run, read_json, read_run, write_json
@@ -61,12 +62,23 @@ def compare(
     and for an unfinished one without `resume`; `TrainingError` when every run failed.
     """
     members = plan_study(entries, protocol=protocol, out=out)
+    device = resolve_device(device)
     _open_study(members, out=out, protocol=protocol, resume=resume)
-    with choose(Console(stderr=True), [member.job for member in members], quiet=quiet) as progress:
+    screen = Console(stderr=True)
+    for line in () if quiet else _announcements(members):
+        screen.print(line, highlight=False, soft_wrap=True)
+    with choose(screen, [member.job for member in members], quiet=quiet) as progress:
         errors = [_attempt(member, device=device, progress=progress) for member in members]
     if all(errors):
         raise TrainingError(f"all {len(errors)} runs failed; the first: {errors[0]}")
     return write_report(out)
+
+
+def _announcements(members: Sequence[Member]) -> list[str]:
+    """What is said before a study begins: each recipe in a line, and what was changed to fit the data."""
+    lines = [f"recipe {member.plan.recipe.summary()}" for member in members]
+    lines += [f"note: {note}" for member in members for note in member.plan.notes]
+    return list(dict.fromkeys(lines))
 
 
 def plan_study(entries: Sequence[str], *, protocol: Protocol, out: Path) -> list[Member]:

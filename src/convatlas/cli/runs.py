@@ -47,8 +47,9 @@ def train(
 
     from convatlas.architectures import architecture as find
     from convatlas.data import load_data
+    from convatlas.prediction import resolve_device
     from convatlas.progress import Job, choose
-    from convatlas.training import choose_recipe, make_plan, train_plan
+    from convatlas.training import choose_recipe, make_plan, open_folder, train_plan
 
     row = find(architecture)
     fields = options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision)
@@ -62,9 +63,12 @@ def train(
         options=builder_options,
     )
     folder = out or default_folder(plan)
+    device = resolve_device(device)
+    open_folder(plan, folder, resume=resume)
     screen = Console(stderr=True)
-    for note in () if quiet else plan.notes:
-        screen.print(f"note: {note}", soft_wrap=True, highlight=False)
+    if not quiet:
+        for line in (f"recipe {plan.recipe.summary()}", *(f"note: {note}" for note in plan.notes)):
+            screen.print(line, soft_wrap=True, highlight=False)
     try:
         with choose(screen, [Job(plan.label, plan.seed, plan.recipe.epochs)], quiet=quiet) as progress:
             run = train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)

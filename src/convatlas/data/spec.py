@@ -24,6 +24,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def to(self, device: str) -> Split:
+        """The same split with images and labels on a device."""
+        return Split(self.images.to(device), self.labels.to(device), self.index)
+
 
 @dataclass(frozen=True)
 class DataSet:
@@ -41,8 +45,12 @@ class DataSet:
         for split in (self.train, self.validation, self.test):
             digest.update(len(split).to_bytes(8, "little"))
             digest.update(split.index.numpy().tobytes())
-            digest.update(split.labels.numpy().tobytes())
+            digest.update(split.labels.cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def to(self, device: str) -> DataSet:
+        """The same data set with images and labels on a device."""
+        return DataSet(self.spec, *(split.to(device) for split in (self.train, self.validation, self.test)))
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,10 @@ class Plan:
         """The same plan with another seed."""
         return dataclasses.replace(self, seed=check_seed(seed))
 
+    def on(self, device: str) -> Plan:
+        """The same plan with its images and labels on a device."""
+        return dataclasses.replace(self, data=self.data.to(device))
+
     def identity(self) -> dict[str, Any]:
         """What makes two runs the same run, as plain data."""
         architecture = {

@@ -18,6 +18,7 @@ import lightning.pytorch as L
 import numpy as np
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
 
 from convatlas.data.loader import steps_per_epoch
 from convatlas.errors import UsageError
@@ -57,12 +58,12 @@ def train_plan(
     where the folder holds another run or an unfinished one without `resume`; whatever stops the training is recorded
     in the run and raised again.
     """
-    session = Session(plan, folder, resolve_device(device), progress or Silent())
-    existing = _existing_run(plan, folder, resume=resume)
+    device = resolve_device(device)
+    session = Session(plan.on(device), folder, device, progress or Silent())
+    existing = open_folder(plan, folder, resume=resume)
     if existing is not None and existing.finished:
         session.progress.loaded(session.job, existing.results)
         return existing
-    check_writable(folder)
     record = {"format": 1, "status": "unfinished", **plan.record(), **circumstances()}
     run = Run(folder, {**record, "started": datetime.now(UTC).isoformat(timespec="seconds")}).write()
     try:
@@ -79,11 +80,15 @@ def train_plan(
     return run
 
 
-def _existing_run(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
-    """The run that lies in the folder, if it is this plan's and may be used."""
+def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
+    """The plan's run that lies in the folder, None where there is none yet and the folder, made if need be, is free.
+
+    Raises `UsageError` as `train_plan` does.
+    """
     if not is_run(folder):
         if folder.is_dir() and any(folder.iterdir()):
             raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
+        check_writable(folder)
         return None
     run = read_run(folder)
     identity = plan.identity()
@@ -119,7 +124,7 @@ def _train_and_evaluate(session: Session) -> dict[str, Any]:
     write_bytes(folder / "predictions.npz", _npz(predictions))
     write_bytes(folder / "samples.npz", _npz(samples(plan, predictions["test_logits"])))
     results = _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)
-    _log_hyperparameters(session, results)
+    _log_test(folder, results, step=int(best["global_step"]))
     return results
 
 
@@ -127,12 +132,13 @@ def _fit(session: Session, module: Classifier) -> History:
     """Runs Lightning's loop to the last epoch, from the last checkpoint if there is one."""
     plan, folder = session.plan, session.folder
     history = History(folder / "metrics.csv", job=session.job, progress=session.progress)
+    logger = _logger(folder)
     trainer = L.Trainer(
         accelerator="gpu" if session.device == "cuda" else "cpu",
         devices=1,
         max_epochs=plan.recipe.epochs,
         precision={"float32": "32-true", "bf16": "bf16-mixed"}[plan.recipe.precision],  # type: ignore[arg-type]
-        logger=_logger(folder),
+        logger=logger,
         callbacks=[history, *checkpoints(folder / "checkpoints")],
         reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
         num_sanity_val_steps=0,
@@ -146,6 +152,8 @@ def _fit(session: Session, module: Classifier) -> History:
     first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
     steps = plan.recipe.epochs * steps_per_epoch(len(plan.data.train), plan.recipe)
     session.progress.started(session.job, steps=steps, first_epoch=first_epoch)
+    if not resumed:
+        _describe_run(logger, plan)
     _run_to_end(trainer, module, DataModule(plan), resumed)
     return history
 
@@ -191,13 +199,20 @@ def _results(plan: Plan, history: History, predictions: dict[str, np.ndarray], *
     }
 
 
-def _log_hyperparameters(session: Session, results: dict[str, Any]) -> None:
-    """The run's row in TensorBoard's table of hyperparameters, with the accuracies of the best epoch."""
-    plan = session.plan
+def _describe_run(logger: TensorBoardLogger, plan: Plan) -> None:
+    """The run's row in TensorBoard's table of hyperparameters; its accuracies are the scalars of these names."""
     recipe = {name: value for name, value in plan.identity()["recipe"].items() if name not in ("source", "expected")}
     described = {"architecture": plan.label, "data": plan.data.spec.name, "seed": plan.seed, **recipe}
-    logger = _logger(session.folder)
-    logger.log_hyperparams(described, {f"hp/{name}": results[name] for name in ("val_top1", "test_top1")})
+    scalars = {name: value if isinstance(value, str | int | float) else str(value) for name, value in described.items()}
+    columns = dict.fromkeys(("top1/val", "loss/val", "top1/test"), 0.0)
+    for summary in hparams(scalars, columns):  # type: ignore[no-untyped-call]
+        logger.experiment._get_file_writer().add_summary(summary)  # the zeros are types, not values
+
+
+def _log_test(folder: Path, results: dict[str, Any], *, step: int) -> None:
+    """The test accuracy and loss of the best epoch as TensorBoard scalars."""
+    logger = _logger(folder)
+    logger.log_metrics({"top1/test": results["test_top1"], "loss/test": results["test_loss"]}, step)
     logger.finalize("success")
 
 
