@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from convatlas.errors import UsageError
 from convatlas.report.figures import draw_accuracy_vs_macs
 from convatlas.report.protocol import values
 from convatlas.report.tables import HEADERS, cells, csv_table
@@ -34,9 +35,12 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     wanted = parser.parse_args(arguments)
     if wanted.check and wanted.source:
         parser.error("--check changes nothing: leave --from out")
-    if wanted.source:
-        take_over(wanted.source, root / "results/demo")
-    content = read_json(root / "results/demo/results.json")
+    try:
+        if wanted.source:
+            take_over(wanted.source, root / "results/demo")
+        content = read_json(root / "results/demo/results.json")
+    except UsageError as error:
+        sys.exit(str(error))
     if wanted.check:
         return check(content, root=root)
     write_text(root / "README.md", filled((root / "README.md").read_text(encoding="utf-8"), content, root=root))
