@@ -66,7 +66,7 @@ def compare(
     _open_study(members, out=out, protocol=protocol, resume=resume)
     screen = Console(stderr=True)
     for line in () if quiet else _announcements(members):
-        screen.print(line, highlight=False, soft_wrap=True)
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
     with choose(screen, [member.job for member in members], quiet=quiet) as progress:
         errors = [_attempt(member, device=device, progress=progress) for member in members]
     if all(errors):

@@ -13,7 +13,6 @@ from convatlas.errors import UsageError
 
 app = typer.Typer(
     name="convatlas",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -48,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0 done, 1 the work failed, 2 usage, 130 interrupted."""
     from convatlas.cli import inspect, runs, studies  # noqa: F401  (they add their verbs to the app)
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
