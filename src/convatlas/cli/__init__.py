@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -60,6 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `convatlas list | head`
         sys.stderr.close()
         return DONE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _complain(str(error), FAILED, debug=debug, hint=" (--debug shows the traceback)")
+        return _complain(f"the disk is full ({error}); make room and go on with --resume", USAGE, debug=debug)
     except Exception as error:
         message = str(error) or type(error).__name__
         return _complain(message, FAILED, debug=debug, hint=" (--debug shows the traceback)")
