@@ -81,7 +81,9 @@ def test_unknown_recipe_shows_the_nearest() -> None:
 def test_a_changed_recipe_says_so() -> None:
     changed = recipe("quick").replaced(lr=0.01, epochs=2)
     assert changed.name == "quick[lr=0.01,epochs=2]"
-    assert changed.expected == "not known: a changed recipe"
+    assert changed.expected == "not known: quick changed"
+    short = recipe("uva_sgd").replaced(epochs=18)
+    assert short.expected.endswith("milestones 100, 150 of 180 epochs became 10, 15 of 18")
     assert recipe("quick").replaced(epochs=recipe("quick").epochs) is recipe("quick")
 
 

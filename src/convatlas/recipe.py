@@ -119,11 +119,12 @@ class Recipe:
         if not changes:
             return self
         shown = ",".join(f"{name}={_short(value)}" for name, value in changes.items())
+        expected = f"not known: {self.name} changed"
         if "epochs" in changes and self.milestones and "milestones" not in changes:
             changes["milestones"] = self._scaled_milestones(changes["epochs"])
-        return dataclasses.replace(
-            self, **changes, name=f"{self.name}[{shown}]", expected="not known: a changed recipe"
-        )
+            before, after = (", ".join(map(str, steps)) for steps in (self.milestones, changes["milestones"]))
+            expected += f"; milestones {before} of {self.epochs} epochs became {after} of {changes['epochs']}"
+        return dataclasses.replace(self, **changes, name=f"{self.name}[{shown}]", expected=expected)
 
     def _scaled_milestones(self, epochs: int) -> tuple[int, ...]:
         """The milestones at the same fractions of another number of epochs, rounded; two that meet become one."""

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, unknown
 from convatlas.prediction import resolve_device
 from convatlas.progress import Job, Progress, choose
 from convatlas.report import Report, write_report
@@ -44,6 +44,27 @@ class Protocol:
     recipe: str | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+# The comparisons that others published, as entries of ours.
+PUBLISHED = {
+    "uva": ("googlenet_uva@uva_adam", "resnet_uva@uva_sgd", "preact_resnet_uva@uva_sgd", "densenet_uva@uva_adam"),
+}
+
+
+def published_entries(name: str | None, entries: Sequence[str]) -> list[str]:
+    """The entries of a published comparison, or those given; both together are a `UsageError`.
+
+    >>> published_entries("uva", [])[1]
+    'resnet_uva@uva_sgd'
+    """
+    if name is None:
+        return list(entries)
+    if name not in PUBLISHED:
+        raise unknown("protocol", name, PUBLISHED)
+    if entries:
+        raise UsageError(f"--protocol {name} names its own networks; leave out {', '.join(entries)}")
+    return list(PUBLISHED[name])
 
 
 def compare(

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 @app.command()
 def compare(
     architectures: Annotated[
-        list[str], typer.Argument(metavar="ARCH[@RECIPE]...", help="Names or path/to/file.py:name, each with a recipe.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="ARCH[@RECIPE]...", help="Names or path/to/file.py:name, each with a recipe."),
+    ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    protocol_name: Annotated[
+        str | None, typer.Option("--protocol", metavar="uva", help="A published comparison: networks and recipes.")
+    ] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="How many (0, 1, 2 ...), or a list such as 7,8,9.")] = "3",
     recipe: options.RecipeName = None,
     epochs: options.Epochs = None,
@@ -39,7 +43,7 @@ def compare(
 
     Example: convatlas compare resnet_uva densenet_uva@uva_adam --data digits --seeds 3 --out runs/first
     """
-    from convatlas.study import Protocol
+    from convatlas.study import Protocol, published_entries
     from convatlas.study import compare as run_study
 
     protocol = Protocol(
@@ -50,9 +54,10 @@ def compare(
         settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision),
         options=options.architecture_options(option),
     )
-    folder = out or Path("runs") / f"compare-{data}"
+    entries = published_entries(protocol_name, architectures or [])
+    folder = out or Path("runs") / f"{protocol_name or 'compare'}-{data}"
     try:
-        report = run_study(architectures, out=folder, protocol=protocol, resume=resume, device=device, quiet=quiet)
+        report = run_study(entries, out=folder, protocol=protocol, resume=resume, device=device, quiet=quiet)
     except KeyboardInterrupt:
         typer.echo(f"stopped; the same command with --resume goes on with {folder}", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -94,7 +99,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def _print_report(report: Report, *, as_json: bool) -> None:
     """The table, what it says of the best two, what failed, and where the files are."""
-    from convatlas.report import tables
+    from convatlas.report import published, tables
 
     if as_json:
         options.print_json(report.content())
@@ -103,6 +108,8 @@ def _print_report(report: Report, *, as_json: bool) -> None:
     screen.print(tables.terminal_table(report.rows))
     if report.comparison is not None:
         screen.print(report.comparison["sentence"], markup=False, highlight=False)
+    for line in published.in_lines(report.published):
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
     for failure in report.failed:
         screen.print(f"failed {failure['path']}: {failure['error']}", markup=False, highlight=False)
     for path in report.unfinished:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.errors import UsageError
-from convatlas.report import figures, page, tables
+from convatlas.report import figures, page, published, tables
 from convatlas.report.protocol import in_words, protocol
+from convatlas.report.published import published_beside
 from convatlas.report.text import label, percent
 from convatlas.run import Run, check_writable, find_runs, is_run, read_json, read_run, write_json, write_text
 
@@ -30,6 +31,7 @@ class Report:
     rows: list[dict[str, Any]]
     protocol: dict[str, Any]
     comparison: dict[str, Any] | None
+    published: list[dict[str, Any]]
     failed: list[dict[str, str]]
     unfinished: list[str]
     files: tuple[Path, ...]
@@ -40,6 +42,7 @@ class Report:
             "protocol": self.protocol,
             "rows": self.rows,
             "comparison": self.comparison,
+            "published": self.published,
             "failed": self.failed,
             "unfinished": self.unfinished,
         }
@@ -70,7 +73,8 @@ def _run_report(run: Run) -> Report:
     curves = run.path / "curves.png"
     rows = tables.study_rows([run], root=run.path)
     figures.draw_run_curves(run.metrics(), curves, run_title(run), best_epoch=run.results.get("best_epoch"))
-    return Report(run.path, rows, protocol([run]), None, [], [], (curves,))
+    beside = published_beside(rows, {_path(run, run.path): run})
+    return Report(run.path, rows, protocol([run]), None, beside, [], [], (curves,))
 
 
 def _study_report(folders: Sequence[Path], out: Path) -> Report:
@@ -86,6 +90,7 @@ def _study_report(folders: Sequence[Path], out: Path) -> Report:
         rows=rows,
         protocol=shared,
         comparison=tables.best_two(rows, finished, root=out),
+        published=published_beside(rows, {_path(run, out): run for run in finished}),
         failed=[{"path": _path(run, out), "error": _error(run)} for run in runs if run.status == "failed"],
         unfinished=[_path(run, out) for run in runs if run.status == "unfinished"],
         files=tuple(out / name for name in FILES),
@@ -151,6 +156,8 @@ def _markdown(report: Report) -> str:
     parts = [tables.markdown_table(report.rows)]
     if report.comparison:
         parts.append(report.comparison["sentence"] + "\n")
+    if report.published:
+        parts.append(published.markdown(report.published))
     parts += [f"Failed: `{run['path']}`: {run['error']}\n" for run in report.failed]
     parts += [f"Unfinished, not counted: `{path}`\n" for path in report.unfinished]
     parts.append("".join(f"- **{term}**: {text}\n" for term, text in in_words(report.protocol)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from convatlas.report import tables, text
+from convatlas.report import published, tables, text
 from convatlas.report.protocol import in_words
 from convatlas.run import Run
 
@@ -36,6 +36,8 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run])
         headers=tables.HEADERS,
         table=[tables.cells(row) for row in rows],
         names=tables.row_names(rows),
+        beside=[published.cells(entry) for entry in content["published"]],
+        beside_headers=published.HEADERS,
         terms=in_words(content["protocol"]),
         figures={name: _data_uri((folder / f"{name}.png").read_bytes()) for name in ("curves", "accuracy_vs_macs")},
         augmentation=next((pairs for _, run in best if (pairs := _augmentation(run))), None),

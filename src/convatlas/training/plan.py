@@ -81,6 +81,7 @@ class Plan:
             "data": {**identity["data"], **sizes, "classes": spec.class_names, "source": spec.source},
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "network": {"params": self.cost.params, "macs": self.cost.macs, "shape": self.cost.shape},
+            "published": [vars(result) for result in self.architecture.published],
             "selection": SELECTION,
             "notes": self.notes,
         }

@@ -1,0 +1,53 @@
+"""What others published of the networks in a study, beside what we measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from convatlas.report.tables import Row, row_names
+from convatlas.report.text import percent
+from convatlas.run import Run
+
+HEADERS = ("network", "ours, test %", "n", "published, test %", "measured on", "source")
+
+
+def published_beside(rows: Sequence[Row], runs: Mapping[str, Run]) -> list[dict[str, Any]]:
+    """For each network whose test accuracy somebody published on the same data set: theirs, ours, the source.
+
+    `runs` maps the paths in the rows to their runs. The data set bears the same name; whether its files are the
+    published ones (all of them, lossless) is said in the protocol's notes.
+    """
+    beside = []
+    for name, row in zip(row_names(rows), rows, strict=True):
+        record = runs[row["runs"][0]["path"]].record
+        for result in record.get("published", []):
+            if result["split"] == "test" and result["dataset"] == record["data"]["name"]:
+                ours = {"network": name, "ours": row["test_top1_mean"], "n_seeds": row["n_seeds"]}
+                theirs = {"published": result["top1"], "dataset": result["dataset"], "source": result["source"]}
+                beside.append({**ours, **theirs})
+    return beside
+
+
+def cells(entry: Mapping[str, Any]) -> list[str]:
+    """An entry's values as text, in the order of `HEADERS`."""
+    ours, published = percent(entry["ours"]), percent(entry["published"])
+    return [entry["network"], ours, str(entry["n_seeds"]), published, entry["dataset"], entry["source"]]
+
+
+def in_lines(beside: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line an entry, for a terminal."""
+    return [
+        f"{entry['network']}: {percent(entry['ours'])} % on test (n = {entry['n_seeds']}), published "
+        f"{percent(entry['published'])} % on {entry['dataset']} ({entry['source']})"
+        for entry in beside
+    ]
+
+
+def markdown(beside: Sequence[Mapping[str, Any]]) -> str:
+    """The entries as a table in GitHub's Markdown; nothing where there are none."""
+    if not beside:
+        return ""
+    lines = ["| " + " | ".join(HEADERS) + " |", "|:--|--:|--:|--:|:--|:--|"]
+    lines += ["| " + " | ".join(cells(entry)) + " |" for entry in beside]
+    return "\n".join(lines) + "\n"
