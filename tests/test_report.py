@@ -63,7 +63,7 @@ def test_every_file_is_written_and_none_is_left_over(study):
     assert {path.name for path in study.iterdir() if path.is_file()} == set(FILES)
     assert report.files == tuple(study / name for name in FILES)
     content = json.loads((study / "results.json").read_text())
-    assert list(content) == ["protocol", "rows", "comparison", "failed", "unfinished"]
+    assert list(content) == ["protocol", "rows", "comparison", "published", "failed", "unfinished"]
     assert content["rows"] == report.rows
     assert content["failed"] == [{"path": "nin/seed0", "error": "out of <memory>"}]
     assert content["unfinished"] == ["nin/seed1"]
