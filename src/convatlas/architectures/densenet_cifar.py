@@ -89,7 +89,7 @@ def dropped_once_layer(in_channels: int, *, growth_rate: int, act: Layer, dropou
 def transition(
     in_channels: int, *, act: Layer, compression: float = 0.5, dropout: float = 0.0
 ) -> tuple[nn.Sequential, int]:
-    """Norm-act-conv 1x1 and 2x2 average pooling, and the channels that it keeps, rounded down.
+    """Norm-act-conv 1x1 and 2x2 average pooling, and the channels that it keeps, rounded down (at least 1).
 
     (N, C, H, W) -> (N, compression * C, H / 2, W / 2).
     """

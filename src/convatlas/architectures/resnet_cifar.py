@@ -127,75 +127,78 @@ AKAMASTER_OPTION_B_KEYS: dict[str, str | None] = {
 }
 
 
-def _row(
-    layers: int, *, params: int, macs: int, paper: float, runs: str = "", akamaster: float, digest: str
-) -> Architecture:
-    """A ResNet of the paper's table 6; accuracies of the paper and of akamaster's checkpoint."""
-    source = "akamaster/pytorch_resnet_cifar10 README, best epoch by the test set"
-    weights = Weights(
-        "akamaster",
-        url="https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/"
-        f"resnet{layers}-{digest}.th",
-        sha256=digest,
-        keys=AKAMASTER_KEYS,
-        mean=(0.485, 0.456, 0.406),  # ImageNet's, on CIFAR-10: so it was trained
-        std=(0.229, 0.224, 0.225),
-        image_size=32,
-        dataset="cifar10",
-    )
-    return Architecture(
-        f"resnet{layers}",
-        builder=partial(resnet_cifar, depths=((layers - 2) // 6,) * 3),
-        family="resnet",
-        paper=PAPER,
-        dataset="cifar10",
-        params=params,
-        macs=macs,
-        published=(
-            Published(paper, "test", "cifar10", f"the paper's table 6{runs}"),
-            Published(akamaster, "test", "cifar10", source),
-        ),
-        weights=(weights,),
-        recipe="he_cifar",
-    )
+# Table 6. layers: parameters, MACs, test accuracy in the table, that of akamaster's checkpoint, its file's hash.
+TABLE_6 = {
+    20: (269_722, 40_551_040, 0.9125, 0.9173, "12fca82f"),
+    32: (464_154, 68_862_592, 0.9249, 0.9263, "d509ac18"),
+    44: (658_586, 97_174_144, 0.9283, 0.9310, "014dd654"),
+    56: (853_018, 125_485_696, 0.9303, 0.9339, "4bfd9763"),
+    110: (1_727_962, 252_887_680, 0.9357, 0.9368, "1d1ed7c2"),
+    1202: (19_421_274, 2_829_238_912, 0.9207, 0.9382, "f3b1deed"),
+}
+# The same with projections. layers: parameters, MACs.
+OPTION_B = {
+    20: (272_474, 40_813_184),
+    32: (466_906, 69_124_736),
+    44: (661_338, 97_436_288),
+    56: (855_770, 125_747_840),
+    110: (1_730_714, 253_149_824),
+    1202: (19_424_026, 2_829_501_056),
+}
+# The same without shortcuts; of these the paper prints no accuracies, it draws them in figure 6.
+PLAIN = (20, 32, 44, 56, 110)
 
 
-def _variant(layers: int, block: Literal["option_b", "plain"], *, params: int, macs: int) -> Architecture:
-    """A network of the same layers with another block; the paper prints no accuracies of these."""
-    name, note = {
-        "option_b": (f"resnet{layers}_b", "projections where the paper's CIFAR networks have zero channels"),
-        "plain": (f"plain{layers}", "without shortcuts; the paper shows its error in figure 6 only"),
-    }[block]
+def _row(name: str, layers: int, *, block: Literal["option_a", "option_b", "plain"], note: str = "") -> Architecture:
+    params, macs = OPTION_B[layers] if block == "option_b" else TABLE_6[layers][:2]
+    depth = (layers - 2) // 6
     return Architecture(
         name,
-        builder=partial(resnet_cifar, depths=((layers - 2) // 6,) * 3, block=block),
+        builder=partial(resnet_cifar, depths=(depth, depth, depth), block=block),
         family="resnet",
         paper=PAPER,
         dataset="cifar10",
         params=params,
         macs=macs,
+        published=_published(layers) if block == "option_a" else (),
+        weights=(_weights(layers),) if block == "option_a" else (),
         recipe="he_cifar",
         note=note,
     )
 
 
-BEST_OF_5 = ", best of 5 runs (their mean 93.39 %)"
+def _published(layers: int) -> tuple[Published, Published]:
+    table = "the paper's table 6" + (", best of 5 runs; their mean is 93.39 %" if layers == 110 else "")
+    readme = "akamaster/pytorch_resnet_cifar10, best epoch by the test set"
+    return (
+        Published(TABLE_6[layers][2], "test", "cifar10", table),
+        Published(TABLE_6[layers][3], "test", "cifar10", readme),
+    )
+
+
+def _weights(layers: int) -> Weights:
+    digest = TABLE_6[layers][4]
+    folder = "https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models"
+    return Weights(
+        "akamaster",
+        url=f"{folder}/resnet{layers}-{digest}.th",
+        sha256=digest,
+        keys=AKAMASTER_KEYS,
+        mean=(0.485, 0.456, 0.406),  # ImageNet's, on CIFAR-10: so these were trained
+        std=(0.229, 0.224, 0.225),
+        image_size=32,
+        dataset="cifar10",
+    )
+
+
 ARCHITECTURES = (
-    _row(20, params=269_722, macs=40_551_040, paper=0.9125, akamaster=0.9173, digest="12fca82f"),
-    _row(32, params=464_154, macs=68_862_592, paper=0.9249, akamaster=0.9263, digest="d509ac18"),
-    _row(44, params=658_586, macs=97_174_144, paper=0.9283, akamaster=0.9310, digest="014dd654"),
-    _row(56, params=853_018, macs=125_485_696, paper=0.9303, akamaster=0.9339, digest="4bfd9763"),
-    _row(110, params=1_727_962, macs=252_887_680, paper=0.9357, runs=BEST_OF_5, akamaster=0.9368, digest="1d1ed7c2"),
-    _row(1202, params=19_421_274, macs=2_829_238_912, paper=0.9207, akamaster=0.9382, digest="f3b1deed"),
-    _variant(20, "option_b", params=272_474, macs=40_813_184),
-    _variant(32, "option_b", params=466_906, macs=69_124_736),
-    _variant(44, "option_b", params=661_338, macs=97_436_288),
-    _variant(56, "option_b", params=855_770, macs=125_747_840),
-    _variant(110, "option_b", params=1_730_714, macs=253_149_824),
-    _variant(1202, "option_b", params=19_424_026, macs=2_829_501_056),
-    _variant(20, "plain", params=269_722, macs=40_551_040),
-    _variant(32, "plain", params=464_154, macs=68_862_592),
-    _variant(44, "plain", params=658_586, macs=97_174_144),
-    _variant(56, "plain", params=853_018, macs=125_485_696),
-    _variant(110, "plain", params=1_727_962, macs=252_887_680),
+    *(_row(f"resnet{layers}", layers, block="option_a") for layers in TABLE_6),
+    *(
+        _row(f"resnet{layers}_b", layers, block="option_b", note="projections, where the paper has zero channels")
+        for layers in OPTION_B
+    ),
+    *(
+        _row(f"plain{layers}", layers, block="plain", note="no shortcuts; the paper draws its error in figure 6")
+        for layers in PLAIN
+    ),
 )
