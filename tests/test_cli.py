@@ -48,7 +48,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(run(capsys, "list", "--json")[1])
     assert [row["architecture"] for row in rows] == sorted(row["architecture"] for row in rows)
-    assert rows[0]["paper"]["year"] == 2020
+    years = {row["architecture"]: row["paper"]["year"] for row in rows}
+    assert (years["densenet_uva"], years["resnet20"], years["densenet_bc_100_12"]) == (2020, 2015, 2016)
 
 
 def test_show(capsys: pytest.CaptureFixture[str]) -> None:

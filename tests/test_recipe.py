@@ -35,6 +35,34 @@ def test_the_tutorials_values() -> None:
         assert row.precision == "float32"
 
 
+def test_the_papers_cifar_values() -> None:
+    """Literal values of the papers and their authors' code, typed here a second time."""
+    he, dense, slides = recipe("he_cifar"), recipe("densenet_cifar"), recipe("densenet_slides")
+    for row in (he, dense, slides):
+        assert (row.optimizer, row.lr, row.momentum, row.gamma) == ("sgd", 0.1, 0.9, 0.1)
+        assert (row.image_size, row.crop, row.flip, row.drop_last) == (32, "pad4", 0.5, False)
+    assert [row.batch_size for row in (he, dense, slides)] == [128, 64, 64]
+    assert [row.weight_decay for row in (he, dense, slides)] == [1e-4, 1e-4, 0]
+    assert [row.nesterov for row in (he, dense, slides)] == [False, True, False]
+    assert (dense.epochs, dense.milestones) == (slides.epochs, slides.milestones) == (300, (150, 225))
+    assert dense.mean == pytest.approx((0.4914, 0.4824, 0.4467), abs=5e-5)
+    assert dense.std == pytest.approx((0.2471, 0.2435, 0.2616), abs=5e-5)
+    batches = -(-45_000 // 128)  # he_cifar's epochs are the paper's iterations on 45,000 images, rounded
+    iterations = (64_000, 32_000, 48_000)
+    assert (he.epochs, *he.milestones) == tuple(round(count / batches) for count in iterations)
+
+
+def test_nesterovs_step() -> None:
+    """Two steps of lr 1 on a constant gradient of 1: v = 1, 1.9; the step is 1 + 0.9 v."""
+    row = recipe("densenet_cifar").replaced(lr=1.0, weight_decay=0.0)
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = make_optimizer([parameter], row)
+    for expected in (-1.9, -1.9 - 2.71):
+        parameter.grad = torch.ones(1)
+        optimizer.step()
+        assert parameter.item() == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -52,6 +80,8 @@ def test_the_tutorials_values() -> None:
         ("precision", "fp8", "bf16"),
         ("flip", 1.5, "probability"),
         ("momentum", 0.9, "0 with optimizer=adamw"),
+        ("nesterov", True, "false without momentum"),
+        ("nesterov", 1, "nesterov"),
         ("milestones", (2,), "schedule=one_cycle"),
         ("weight_decay", -1.0, "at least 0"),
         ("image_size", 0, "1 to 4096"),
@@ -169,6 +199,8 @@ def test_one_cycle_rises_then_falls() -> None:
     ("changes", "kind", "expected"),
     [
         ({"optimizer": "sgd", "momentum": 0.9}, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.01}),
+        ({"optimizer": "sgd", "momentum": 0.9, "nesterov": True}, torch.optim.SGD, {"nesterov": True, "dampening": 0}),
+        ({"optimizer": "sgd"}, torch.optim.SGD, {"nesterov": False, "momentum": 0.0}),
         ({"optimizer": "adam"}, torch.optim.Adam, {"weight_decay": 0.01}),
         ({"optimizer": "adamw"}, torch.optim.AdamW, {"weight_decay": 0.01}),
     ],

@@ -2,7 +2,7 @@
 
 >>> import convatlas
 >>> network = convatlas.create("resnet_uva", num_classes=10)
->>> convatlas.list_architectures("densenet*")
+>>> convatlas.list_architectures("densenet*uva")
 ['densenet_uva']
 """
 

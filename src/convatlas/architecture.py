@@ -46,7 +46,7 @@ class Weights:
     """A published checkpoint, the table that translates its keys, and the preprocessing that belongs to it.
 
     A key table is a mapping of templates (see `convatlas.weights.translate_keys`) or a tuple of such mappings,
-    applied in turn.
+    applied in turn. `sha256` is the file's, whole or the beginning that the publisher put into the file's name.
     """
 
     name: str

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.errors import UsageError, unknown
@@ -160,6 +161,27 @@ class Residual(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         total: Tensor = self.act(self.branch(features) + self.shortcut(features))
         return total
+
+
+class ZeroPadShortcut(nn.Module):
+    """Every `stride`-th row and column and zero channels, half before and half after; it has no parameters.
+
+    (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)); of an odd number of new channels
+    one more comes after. Option A of He et al. 2015, https://arxiv.org/abs/1512.03385, sections 3.3 and 4.2, which
+    leave the zeros' place open: it is that of the published checkpoints.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
+        super().__init__()
+        if out_channels < in_channels:
+            raise UsageError(f"zero channels cannot make {out_channels} channels of {in_channels}")
+        self.stride = stride
+        self.before = (out_channels - in_channels) // 2
+        self.after = out_channels - in_channels - self.before
+
+    def forward(self, features: Tensor) -> Tensor:
+        subsampled = features[:, :, :: self.stride, :: self.stride]
+        return F.pad(subsampled, (0, 0, 0, 0, self.before, self.after))
 
 
 def classifier(in_channels: int, num_classes: int) -> nn.Sequential:

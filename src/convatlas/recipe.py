@@ -13,7 +13,7 @@ from convatlas.errors import UsageError, unknown
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "multi_step", "cosine", "one_cycle"]
-Crop = Literal["none", "resized"]
+Crop = Literal["none", "resized", "pad4"]
 Precision = Literal["float32", "bf16"]
 
 
@@ -21,11 +21,12 @@ Precision = Literal["float32", "bf16"]
 class Recipe:
     """How a network is trained: every value literal, with the source it comes from and the result it gave.
 
-    `milestones` count epochs, at which multi_step multiplies the learning rate by `gamma`. `momentum` is of sgd.
-    `crop="resized"` takes, per image, a random part of `crop_scale` of the area and of aspect ratio `crop_ratio` and
-    resizes it to the image's size. `flip` is the probability of mirroring left to right. `image_size` is in pixels,
-    None for the data's own. `mean` and `std` are per channel, of values in [0, 1]; None for the training images' own.
-    `drop_last` leaves out the last, smaller batch of an epoch. Raises `UsageError` for a value that makes no sense.
+    `milestones` count epochs, at which multi_step multiplies the learning rate by `gamma`. `momentum` is of sgd, and
+    `nesterov` makes it Nesterov's. `crop="resized"` takes, per image, a random part of `crop_scale` of the area and of
+    aspect ratio `crop_ratio` and resizes it to the image's size. `flip` is the probability of mirroring left to right.
+    `image_size` is in pixels, None for the data's own. `mean` and `std` are per channel, of values in [0, 1]; None for
+    the training images' own. `drop_last` leaves out the last, smaller batch of an epoch. Raises `UsageError` for a
+    value that makes no sense.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Recipe:
     optimizer: Optimizer
     lr: float
     momentum: float = 0.0
+    nesterov: bool = False
     weight_decay: float = 0.0
     schedule: Schedule = "constant"
     milestones: tuple[int, ...] = ()
@@ -76,6 +78,7 @@ class Recipe:
         )
         _require(self, "milestones", bool(self.milestones) or not used, "given with schedule=multi_step")
         _require(self, "momentum", self.optimizer == "sgd" or not self.momentum, f"0 with optimizer={self.optimizer}")
+        _require(self, "nesterov", self.momentum > 0 or not self.nesterov, "false without momentum")
 
     def _check_images(self) -> None:
         for field in ("crop_scale", "crop_ratio"):

@@ -11,6 +11,22 @@ _UVA_SOURCE = (
     "University of Amsterdam deep learning tutorial 5 (Lippe 2020), "
     "https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial5/Inception_ResNet_DenseNet.html"
 )
+# 45,000 training images are 352 batches of 128: 64,000, 32,000 and 48,000 iterations are 181.8, 90.9 and 136.4 epochs.
+_HE_SOURCE = (
+    "He, Zhang, Ren, Sun 2015, https://arxiv.org/abs/1512.03385, section 4.2, and 2016, "
+    "https://arxiv.org/abs/1603.05027, appendix: 64k iterations, a tenth of the rate at 32k and 48k, rounded to epochs "
+    "of 45,000 images. Left out: their warm-up at a rate of 0.01 (2015 for ResNet-110, until the training error is "
+    "below 80 %, about 400 iterations; 2016 for all, 400 iterations). Other than theirs: a mean and std per channel, "
+    "where 2015 subtracts the mean of each pixel"
+)
+_DENSENET_SOURCE = (
+    "Huang, Liu, van der Maaten, Weinberger 2016, https://arxiv.org/abs/1608.06993, section 4.2, and the authors' "
+    "code, https://github.com/liuzhuang13/DenseNet, which has Nesterov's momentum and the mean and std, in 255ths"
+)
+_SLIDES_SOURCE = (
+    "https://github.com/hoya012/pytorch-densenet, passed on in lecture slides: without the paper's weight decay and "
+    "Nesterov's momentum"
+)
 
 RECIPES = (
     Recipe(
@@ -66,6 +82,65 @@ RECIPES = (
         crop_scale=(0.8, 1.0),
         crop_ratio=(0.9, 1.1),
         flip=0.5,
+    ),
+    Recipe(
+        name="he_cifar",
+        source=_HE_SOURCE,
+        expected="CIFAR-10 test: resnet20 91.25 %, resnet56 93.03 %, resnet110 93.57 % (best of 5; mean 93.39 %), "
+        "preact_resnet164 94.54 % (median of 5) (published, the deeper ones with warm-up)",
+        epochs=182,
+        batch_size=128,
+        optimizer="sgd",
+        lr=0.1,
+        momentum=0.9,
+        weight_decay=1e-4,
+        schedule="multi_step",
+        milestones=(91, 136),
+        gamma=0.1,
+        image_size=32,
+        crop="pad4",
+        flip=0.5,
+        drop_last=False,
+    ),
+    Recipe(
+        name="densenet_cifar",
+        source=_DENSENET_SOURCE,
+        expected="CIFAR-10 test: densenet_40_12 94.76 %, densenet_bc_100_12 95.49 % (published, trained on all 50,000)",
+        epochs=300,
+        batch_size=64,
+        optimizer="sgd",
+        lr=0.1,
+        momentum=0.9,
+        nesterov=True,
+        weight_decay=1e-4,
+        schedule="multi_step",
+        milestones=(150, 225),
+        gamma=0.1,
+        image_size=32,
+        mean=(125.3 / 255, 123.0 / 255, 113.9 / 255),
+        std=(63.0 / 255, 62.1 / 255, 66.7 / 255),
+        crop="pad4",
+        flip=0.5,
+        drop_last=False,
+    ),
+    Recipe(
+        name="densenet_slides",
+        source=_SLIDES_SOURCE,
+        expected="not known: its source names no accuracy that was checked",
+        epochs=300,
+        batch_size=64,
+        optimizer="sgd",
+        lr=0.1,
+        momentum=0.9,
+        schedule="multi_step",
+        milestones=(150, 225),
+        gamma=0.1,
+        image_size=32,
+        mean=(0.4914, 0.4822, 0.4465),
+        std=(0.2470, 0.2435, 0.2616),
+        crop="pad4",
+        flip=0.5,
+        drop_last=False,
     ),
 )
 

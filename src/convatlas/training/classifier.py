@@ -82,7 +82,9 @@ def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> Optimi
     """The recipe's optimizer over all parameters, weight decay on each of them."""
     lr, decay = recipe.lr, recipe.weight_decay
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=recipe.momentum, weight_decay=decay, fused=True)
+        return torch.optim.SGD(
+            parameters, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay, fused=True
+        )
     if recipe.optimizer == "adam":
         return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
     return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True)

@@ -1,0 +1,262 @@
+"""DenseNet at CIFAR size: every layer sees the features of all earlier layers of its block.
+
+Huang, Liu, van der Maaten, Weinberger. Densely Connected Convolutional Networks. CVPR 2017.
+https://arxiv.org/abs/1608.06993; the authors' code is https://github.com/liuzhuang13/DenseNet.
+`densenet_bc_*_slides` are DenseNet-BC as https://github.com/hoya012/pytorch-densenet has it and slides pass it on.
+
+>>> from convatlas.complexity import outline
+>>> print(outline("densenet_bc_100_12"))
+stem          24 x 32 x 32         648
+block1       216 x 32 x 32     175,680
+transition1  108 x 16 x 16      23,760
+block2       300 x 16 x 16     242,880
+transition2    150 x 8 x 8      45,600
+block3         342 x 8 x 8     276,480
+norm           342 x 8 x 8         684
+act            342 x 8 x 8           0
+head                    10       3,430
+
+Departs from the paper: nothing in `densenet_40_12` and `densenet_bc_*`; for the stem of the former the paper has 16
+channels and the authors' code 24 (`stem_channels=24`, 1,059,298 parameters). The slides' form has a bias in the stem,
+no norm and activation before the pooling, and dropout of 0.2 after each bottleneck although images are augmented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from torch import nn
+
+from convatlas.architecture import Architecture, Paper, Published
+from convatlas.errors import UsageError, unknown
+from convatlas.layers import (
+    Activation,
+    Concat,
+    Layer,
+    NormActConv,
+    activation_layer,
+    check_counts,
+    classifier,
+    initialize_kaiming,
+    sequential,
+)
+
+
+def check_fractions(*, dropout: float, compression: float = 1.0) -> None:
+    """Raises `UsageError` unless 0 <= dropout < 1 and 0 < compression <= 1."""
+    if not 0 <= dropout < 1:
+        raise UsageError(f"dropout={dropout} must be a probability below 1")
+    if not 0 < compression <= 1:
+        raise UsageError(f"compression={compression} must be above 0 and at most 1")
+
+
+def dropped(layer: NormActConv, dropout: float) -> NormActConv:
+    """The layer, followed by dropout of this probability if there is any."""
+    if dropout:
+        layer.add_module("dropout", nn.Dropout(dropout))
+    return layer
+
+
+def basic_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
+    """Norm-act-conv 3x3, section 3 "Composite function": (N, C, H, W) -> (N, C + growth_rate, H, W)."""
+    conv = dropped(NormActConv(in_channels, growth_rate, 3, act=act), dropout)
+    return Concat(old=nn.Identity(), new=sequential(conv1=conv))
+
+
+def bottleneck_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
+    """Norm-act-conv 1x1, norm-act-conv 3x3, section 3 "Bottleneck layers".
+
+    (N, C, H, W) -> (N, C + growth_rate, H, W).
+    """
+    new = sequential(
+        conv1=dropped(NormActConv(in_channels, 4 * growth_rate, 1, act=act), dropout),
+        conv2=dropped(NormActConv(4 * growth_rate, growth_rate, 3, act=act), dropout),
+    )
+    return Concat(old=nn.Identity(), new=new)
+
+
+def dropped_once_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
+    """The slides' bottleneck layer: dropout after its second convolution only."""
+    new = sequential(
+        conv1=NormActConv(in_channels, 4 * growth_rate, 1, act=act),
+        conv2=dropped(NormActConv(4 * growth_rate, growth_rate, 3, act=act), dropout),
+    )
+    return Concat(old=nn.Identity(), new=new)
+
+
+def transition(
+    in_channels: int, *, act: Layer, compression: float = 0.5, dropout: float = 0.0
+) -> tuple[nn.Sequential, int]:
+    """Norm-act-conv 1x1 and 2x2 average pooling, and the channels that it keeps, rounded down (at least 1).
+
+    (N, C, H, W) -> (N, compression * C, H / 2, W / 2).
+    """
+    kept = max(1, int(in_channels * compression))
+    conv = dropped(NormActConv(in_channels, kept, 1, act=act), dropout)
+    return sequential(conv=conv, pool=nn.AvgPool2d(2)), kept
+
+
+def dense_blocks(
+    channels: int,
+    depths: tuple[int, ...],
+    *,
+    growth_rate: int,
+    layer: Callable[[int], nn.Module],
+    between: Callable[[int], tuple[nn.Module, int]],
+) -> tuple[dict[str, nn.Module], int]:
+    """Blocks of `depths` layers with transitions between them, by name, and the channels after the last."""
+    stages: dict[str, nn.Module] = {}
+    for index, depth in enumerate(depths, start=1):
+        if index > 1:
+            stages[f"transition{index - 1}"], channels = between(channels)
+        stages[f"block{index}"] = nn.Sequential(*(layer(channels + growth_rate * i) for i in range(depth)))
+        channels += growth_rate * depth
+    return stages, channels
+
+
+LAYERS = {"basic": basic_layer, "bottleneck": bottleneck_layer}
+
+
+def densenet_cifar(
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    depths: tuple[int, ...] = (16, 16, 16),
+    growth_rate: int = 12,
+    stem_channels: int = 24,
+    layer: Literal["basic", "bottleneck"] = "bottleneck",
+    compression: float = 0.5,
+    dropout: float = 0.0,
+    activation: Activation = "relu",
+) -> nn.Sequential:
+    """The paper's CIFAR networks, section 3: (N, in_channels, H, W) -> (N, num_classes), 4 pixels or more.
+
+    `depths` layers in each block; transitions keep `compression` of the channels. `dropout` follows every convolution
+    but the first; the paper has 0.2 where images are not augmented, else none. Initialisation, as in the authors' code:
+    Kaiming normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in) (PyTorch's default too), its bias 0.
+    Raises `UsageError` for an unknown layer or activation and for numbers that make no sense.
+    """
+    if layer not in LAYERS:
+        raise unknown("layer", layer, LAYERS)
+    check_counts(depths=depths, growth_rate=growth_rate, stem_channels=stem_channels)
+    check_fractions(compression=compression, dropout=dropout)
+    act = activation_layer(activation)
+    stem = nn.Conv2d(in_channels, stem_channels, 3, padding=1, bias=False)
+    blocks, channels = dense_blocks(
+        stem_channels,
+        depths,
+        growth_rate=growth_rate,
+        layer=partial(LAYERS[layer], growth_rate=growth_rate, act=act, dropout=dropout),
+        between=partial(transition, act=act, compression=compression, dropout=dropout),
+    )
+    norm, head = nn.BatchNorm2d(channels), classifier(channels, num_classes)
+    network = sequential(stem=sequential(conv=stem), **blocks, norm=norm, act=act(), head=head)
+    initialize_kaiming(network, activation=activation, fan="fan_out")
+    nn.init.zeros_(head.get_parameter("fc.bias"))
+    return network
+
+
+def densenet_slides(
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    depths: tuple[int, ...] = (16, 16, 16),
+    growth_rate: int = 12,
+    dropout: float = 0.2,
+    activation: Activation = "relu",
+) -> nn.Sequential:
+    """The slides' DenseNet-BC: (N, in_channels, H, W) -> (N, num_classes), 4 pixels or more.
+
+    Initialisation: PyTorch's default, as that code sets none. Raises `UsageError` for numbers that make no sense.
+    """
+    check_counts(depths=depths, growth_rate=growth_rate)
+    check_fractions(dropout=dropout)
+    act = activation_layer(activation)
+    stem = nn.Conv2d(in_channels, 2 * growth_rate, 3, padding=1)
+    blocks, channels = dense_blocks(
+        2 * growth_rate,
+        depths,
+        growth_rate=growth_rate,
+        layer=partial(dropped_once_layer, growth_rate=growth_rate, act=act, dropout=dropout),
+        between=partial(transition, act=act),
+    )
+    return sequential(stem=sequential(conv=stem), **blocks, head=classifier(channels, num_classes))
+
+
+PAPER = Paper(
+    "Densely Connected Convolutional Networks",
+    "Huang, Liu, van der Maaten, Weinberger",
+    2016,
+    "https://arxiv.org/abs/1608.06993",
+)
+_TABLE = "the paper's table 2"
+
+
+def _published(
+    *, c10: float | None = None, c10_augmented: float, c100: float | None = None, c100_augmented: float
+) -> tuple[Published, ...]:
+    """A line of the paper's table 2, augmented first."""
+    plain = f"{_TABLE}, not augmented, dropout 0.2"
+    results = [Published(c10_augmented, "test", "cifar10", f"{_TABLE}, augmented")]
+    results += [Published(c10, "test", "cifar10", plain)] if c10 else []
+    results += [Published(c100_augmented, "test", "cifar100", f"{_TABLE}, augmented")]
+    results += [Published(c100, "test", "cifar100", plain)] if c100 else []
+    return tuple(results)
+
+
+_paper = partial(Architecture, family="densenet", paper=PAPER, dataset="cifar10", recipe="densenet_cifar")
+_slides = partial(
+    Architecture,
+    family="densenet",
+    paper=PAPER,
+    dataset="cifar10",
+    recipe="densenet_slides",
+    note="hoya012/pytorch-densenet's form, not the paper's: biased stem, no final norm, dropout with augmentation",
+)
+
+ARCHITECTURES = (
+    _paper(
+        "densenet_40_12",
+        builder=partial(densenet_cifar, layer="basic", depths=(12, 12, 12), stem_channels=16, compression=1.0),
+        params=1_019_722,
+        macs=264_812_928,
+        published=_published(c10=0.9300, c10_augmented=0.9476, c100=0.7245, c100_augmented=0.7558),
+        note="16 stem channels as the paper says; its authors' code has 24",
+    ),
+    _paper(
+        "densenet_bc_100_12",
+        builder=densenet_cifar,
+        params=769_162,
+        macs=287_929_692,
+        published=_published(c10=0.9408, c10_augmented=0.9549, c100=0.7585, c100_augmented=0.7773),
+    ),
+    _paper(
+        "densenet_bc_250_24",
+        builder=partial(densenet_cifar, depths=(41, 41, 41), growth_rate=24, stem_channels=48),
+        params=15_324_406,
+        macs=5_418_785_724,
+        published=_published(c10=0.9481, c10_augmented=0.9638, c100=0.8036, c100_augmented=0.8240),
+    ),
+    _paper(
+        "densenet_bc_190_40",
+        builder=partial(densenet_cifar, depths=(31, 31, 31), growth_rate=40, stem_channels=80),
+        params=25_624_430,
+        macs=9_301_945_740,
+        published=_published(c10_augmented=0.9654, c100_augmented=0.8282),
+    ),
+    _slides("densenet_bc_100_12_slides", builder=densenet_slides, params=768_502, macs=287_929_692),
+    _slides(
+        "densenet_bc_250_24_slides",
+        builder=partial(densenet_slides, depths=(41, 41, 41), growth_rate=24),
+        params=15_320_986,
+        macs=5_418_785_724,
+    ),
+    _slides(
+        "densenet_bc_190_40_slides",
+        builder=partial(densenet_slides, depths=(31, 31, 31), growth_rate=40),
+        params=25_620_130,
+        macs=9_301_945_740,
+    ),
+)

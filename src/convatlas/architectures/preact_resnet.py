@@ -1,0 +1,210 @@
+"""Pre-activation ResNet at CIFAR size: norm and activation move into the branch, and nothing stands on the way through.
+
+He, Zhang, Ren, Sun. Identity Mappings in Deep Residual Networks. ECCV 2016. https://arxiv.org/abs/1603.05027
+The bottleneck networks are those of the authors' code, https://github.com/KaimingHe/resnet-1k-layers.
+
+>>> from convatlas.complexity import outline
+>>> print(outline("preact_resnet164"))
+stem     16 x 32 x 32         432
+stage1   64 x 32 x 32      81,952
+stage2  128 x 16 x 16     326,272
+stage3    256 x 8 x 8   1,291,520
+norm      256 x 8 x 8         512
+act       256 x 8 x 8           0
+head               10       2,570
+
+Departs from the paper: nothing in the bottleneck networks. For ResNet-110 the paper's text says no more than that the
+first unit's activation comes before the two paths part; its shortcuts that change the size are taken as those of its
+post-activation form, zero channels of the raw input (`preact_resnet110`), or as 1x1 convolutions of the activated
+input, as the paper has them in the bottleneck networks (`preact_resnet110_b`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from torch import nn
+
+from convatlas.architecture import Architecture, Paper, Published
+from convatlas.errors import UsageError, unknown
+from convatlas.layers import (
+    Activation,
+    Layer,
+    NormActConv,
+    Residual,
+    ZeroPadShortcut,
+    activation_layer,
+    check_counts,
+    classifier,
+    initialize_kaiming,
+    sequential,
+)
+
+
+def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def _shared(in_channels: int, branch: nn.Module, *, shortcut: nn.Module | None, act: Layer) -> nn.Sequential:
+    """A unit whose norm and activation come before the two paths part."""
+    return sequential(norm=nn.BatchNorm2d(in_channels), act=act(), paths=Residual(branch, shortcut=shortcut))
+
+
+def basic_unit(channels: int, *, act: Layer) -> Residual:
+    """Figure 4 (e), x + branch(x) with two 3x3 convolutions: (N, channels, H, W) -> (N, channels, H, W)."""
+    return Residual(
+        sequential(conv1=NormActConv(channels, channels, 3, act=act), conv2=NormActConv(channels, channels, 3, act=act))
+    )
+
+
+def basic_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Module:
+    """The first unit of a stage with option A: (N, in, H, W) -> (N, out, H / stride, W / stride).
+
+    The unit that follows the stem shares its activation; the others pass on the raw input, as equation 9 does.
+    """
+    if stride == 1:
+        branch = sequential(
+            conv1=_conv(in_channels, out_channels, 3), conv2=NormActConv(out_channels, out_channels, 3, act=act)
+        )
+        shortcut = None if in_channels == out_channels else ZeroPadShortcut(in_channels, out_channels, stride=1)
+        return _shared(in_channels, branch, shortcut=shortcut, act=act)
+    branch = sequential(
+        conv1=NormActConv(in_channels, out_channels, 3, stride=stride, act=act),
+        conv2=NormActConv(out_channels, out_channels, 3, act=act),
+    )
+    return Residual(branch, shortcut=ZeroPadShortcut(in_channels, out_channels, stride=stride))
+
+
+def projection_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Sequential:
+    """The first unit of a stage with option B: the 1x1 convolution sees the activated input too, without a norm.
+
+    (N, in, H, W) -> (N, out, H / stride, W / stride).
+    """
+    branch = sequential(
+        conv1=_conv(in_channels, out_channels, 3, stride=stride),
+        conv2=NormActConv(out_channels, out_channels, 3, act=act),
+    )
+    same = stride == 1 and in_channels == out_channels
+    shortcut = None if same else _conv(in_channels, out_channels, 1, stride=stride)
+    return _shared(in_channels, branch, shortcut=shortcut, act=act)
+
+
+def bottleneck_unit(channels: int, *, act: Layer) -> Residual:
+    """1x1, 3x3 and 1x1 convolutions, a quarter of the channels inside: (N, channels, H, W) -> the same."""
+    width = channels // 4
+    branch = sequential(
+        conv1=NormActConv(channels, width, 1, act=act),
+        conv2=NormActConv(width, width, 3, act=act),
+        conv3=NormActConv(width, channels, 1, act=act),
+    )
+    return Residual(branch)
+
+
+def bottleneck_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Sequential:
+    """The first unit of a stage of bottlenecks: (N, in, H, W) -> (N, out, H / stride, W / stride).
+
+    The stride is the first 1x1 convolution's, as in the authors' code.
+    """
+    width = out_channels // 4
+    branch = sequential(
+        conv1=_conv(in_channels, width, 1, stride=stride),
+        conv2=NormActConv(width, width, 3, act=act),
+        conv3=NormActConv(width, out_channels, 1, act=act),
+    )
+    same = stride == 1 and in_channels == out_channels
+    shortcut = None if same else _conv(in_channels, out_channels, 1, stride=stride)
+    return _shared(in_channels, branch, shortcut=shortcut, act=act)
+
+
+UNITS = {
+    "option_a": (basic_first_unit, basic_unit),
+    "option_b": (projection_first_unit, basic_unit),
+    "bottleneck": (bottleneck_first_unit, bottleneck_unit),
+}
+
+
+def preact_resnet(
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    stem_channels: int = 16,
+    depths: tuple[int, ...] = (18, 18, 18),
+    widths: tuple[int, ...] = (16, 32, 64),
+    unit: Literal["option_a", "option_b", "bottleneck"] = "option_a",
+    activation: Activation = "relu",
+) -> nn.Sequential:
+    """Stem, stages of pre-activation units, norm and activation: (N, in_channels, H, W) -> (N, num_classes).
+
+    `depths` units of `widths` output channels in each stage; each stage but the first halves height and width.
+    Initialisation, as in the authors' code: Kaiming normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in)
+    (PyTorch's default too), its bias 0. Raises `UsageError` for an unknown unit or activation, for depths and widths
+    that do not match, and for bottlenecks whose widths are no multiples of 4.
+    """
+    if unit not in UNITS:
+        raise unknown("unit", unit, UNITS)
+    check_counts(stem_channels=stem_channels, depths=depths, widths=widths)
+    if len(depths) != len(widths):
+        raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
+    if unit == "bottleneck" and any(width % 4 for width in widths):
+        raise UsageError(f"widths={widths} of bottlenecks must be multiples of 4")
+    act = activation_layer(activation)
+    first_unit, next_unit = UNITS[unit]
+    stages: dict[str, nn.Module] = {"stem": sequential(conv=_conv(in_channels, stem_channels, 3))}
+    channels = stem_channels
+    for index, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
+        first = first_unit(channels, width, stride=1 if index == 1 else 2, act=act)
+        stages[f"stage{index}"] = nn.Sequential(first, *(next_unit(width, act=act) for _ in range(depth - 1)))
+        channels = width
+    head = classifier(channels, num_classes)
+    network = sequential(**stages, norm=nn.BatchNorm2d(channels), act=act(), head=head)
+    initialize_kaiming(network, activation=activation, fan="fan_out")
+    nn.init.zeros_(head.get_parameter("fc.bias"))
+    return network
+
+
+PAPER = Paper(
+    "Identity Mappings in Deep Residual Networks", "He, Zhang, Ren, Sun", 2016, "https://arxiv.org/abs/1603.05027"
+)
+_bottlenecks = partial(preact_resnet, unit="bottleneck", widths=(64, 128, 256))
+_architecture = partial(Architecture, family="preact_resnet", paper=PAPER, dataset="cifar10", recipe="he_cifar")
+
+ARCHITECTURES = (
+    _architecture(
+        "preact_resnet110",
+        builder=preact_resnet,
+        params=1_727_962,
+        macs=252_887_680,
+        published=(Published(0.9363, "test", "cifar10", "the paper's tables 2 and 3, median of 5 runs"),),
+        note="zero channels of the raw input where the size changes; the paper does not say",
+    ),
+    _architecture(
+        "preact_resnet110_b",
+        builder=partial(preact_resnet, unit="option_b"),
+        params=1_730_522,
+        macs=253_149_824,
+        note="1x1 convolutions where the size changes; the paper does not say",
+    ),
+    _architecture(
+        "preact_resnet164",
+        builder=partial(_bottlenecks, depths=(18, 18, 18)),
+        params=1_703_258,
+        macs=244_500_992,
+        published=(
+            Published(0.9454, "test", "cifar10", "the paper's table 4, median of 5 runs"),
+            Published(0.7567, "test", "cifar100", "the paper's table 4, median of 5 runs"),
+        ),
+    ),
+    _architecture(
+        "preact_resnet1001",
+        builder=partial(_bottlenecks, depths=(111, 111, 111)),
+        params=10_327_706,
+        macs=1_487_849_984,
+        published=(
+            Published(0.9508, "test", "cifar10", "the paper's table 4, median of 5 runs"),
+            Published(0.9538, "test", "cifar10", "the paper's table 4, batches of 64, median of 5 runs"),
+            Published(0.7729, "test", "cifar100", "the paper's table 4, median of 5 runs"),
+        ),
+        note="the paper says 10.2M parameters; its authors' code has 10.3M",
+    ),
+)
