@@ -266,6 +266,55 @@ def test_own_file_unusable(tmp_path: Path, content: str, name: str, message: str
         architecture(f"{path}:{name}")
 
 
+ODD = """
+from __future__ import annotations
+from dataclasses import dataclass
+from functools import partial
+import torch
+from torch import nn
+from convatlas.architectures.resnet import resnet_uva
+
+@dataclass
+class Size:
+    width: int = 4
+
+def computed(*, num_classes=10, in_channels=3):
+    rates = [x.item() for x in torch.linspace(0, 0.5, 3)]
+    return nn.Sequential(nn.Conv2d(in_channels, Size().width, 3), nn.Dropout(rates[1]), nn.AdaptiveAvgPool2d(1),
+                         nn.Flatten(), nn.Linear(Size().width, num_classes))
+
+small = partial(resnet_uva, depths=(1, 1, 1))
+
+def forgot(*, num_classes=10, in_channels=3):
+    nn.Linear(3, num_classes)
+
+def odd(*, num_classes=10, in_channels=3):
+    raise ValueError("width must be even")
+"""
+
+
+@pytest.mark.parametrize("name", ["computed", "small", "resnet_uva"])
+def test_own_file_of_every_kind(tmp_path: Path, name: str) -> None:
+    """A dataclass with postponed annotations, numbers out of tensors, a partial, an imported builder."""
+    path = tmp_path / "own.py"
+    path.write_text(ODD)
+    check_architecture(architecture(f"{path}:{name}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("forgot", "own.py:forgot builds a NoneType, not a torch.nn.Module"),
+        ("odd", "cannot be built: ValueError: width"),
+    ],
+)
+def test_own_builder_that_fails(tmp_path: Path, name: str, message: str) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(ODD)
+    with pytest.raises(UsageError, match=message):
+        complexity(architecture(f"{path}:{name}"))
+
+
 def test_own_file_missing() -> None:
     with pytest.raises(UsageError, match="no file"):
         architecture("nowhere.py:net")

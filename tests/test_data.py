@@ -11,7 +11,7 @@ import torch
 
 from convatlas.data import load_data
 from convatlas.data.augment import random_flip, random_resized_crop
-from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
+from convatlas.data.loader import EvaluationBatches, TrainingBatches, augmented, epoch_seed, steps_per_epoch
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.errors import UsageError
 from convatlas.recipes import recipe
@@ -150,6 +150,24 @@ def test_crop_draws_an_own_rectangle_for_every_image() -> None:
     assert aspect.log().mean().item() == pytest.approx(0, abs=0.005)
     assert aspect.max() <= 1.1 + 1e-3
     assert len(width.unique()) > 3900
+
+
+def test_a_recipes_flip_and_crop_are_applied() -> None:
+    images = torch.rand(64, 1, 8, 8, generator=generator())
+    flipped = augmented(images, recipe=recipe("quick").replaced(crop="none", flip=1.0), generator=generator())
+    assert torch.equal(flipped, images.flip(-1))
+    same = augmented(images, recipe=recipe("quick").replaced(crop="none"), generator=generator())
+    assert torch.equal(same, images)
+    cropped = augmented(images, recipe=recipe("quick"), generator=generator())
+    assert not torch.allclose(cropped, images, atol=0.01)
+
+
+def test_shrinking_averages_over_all_pixels() -> None:
+    """Without antialiasing the single bright pixel of a block would be missed, or counted twice."""
+    bright = torch.zeros(1, 1, 16, 16, dtype=torch.uint8)
+    bright[..., 1, 1] = 255
+    small = Preprocessing(4, (0.0,), (1.0,))(bright)
+    assert small.sum().item() == pytest.approx(1 / 16, rel=0.25)
 
 
 def test_flip_mirrors_about_half_of_the_images() -> None:

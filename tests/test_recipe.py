@@ -83,6 +83,8 @@ def test_nesterovs_step() -> None:
         ("nesterov", True, "false without momentum"),
         ("nesterov", 1, "nesterov"),
         ("milestones", (2,), "schedule=one_cycle"),
+        ("milestones", (2, 5), "at most 4, the number of epochs"),
+        ("epochs", 10**20, "at most 1,000,000"),
         ("weight_decay", -1.0, "at least 0"),
         ("image_size", 0, "1 to 4096"),
         ("mean", (0.5,), "belong together"),
@@ -110,7 +112,7 @@ def test_unknown_recipe_shows_the_nearest() -> None:
 
 def test_a_changed_recipe_says_so() -> None:
     changed = recipe("quick").replaced(lr=0.01, epochs=2)
-    assert changed.name == "quick[lr=0.01,epochs=2]"
+    assert changed.name == "quick[epochs=2,lr=0.01]"
     assert changed.expected == "not known: quick changed"
     short = recipe("uva_sgd").replaced(epochs=18)
     assert short.expected.endswith("milestones 100, 150 of 180 epochs became 10, 15 of 18")
@@ -146,6 +148,7 @@ def test_yaml(tmp_path: Path) -> None:
         ("epochs: 3", "lacks batch_size, optimizer, lr"),
         ("epochs: 3\nbatch_size: 16\noptimizer: adam\nlr: 1\nlrr: 1", "did you mean lr"),
         ("- 1", "NAME: VALUE"),
+        ("epochs: ten\nbatch_size: 16\noptimizer: adam\nlr: 1", "mine.yaml: epochs='ten'"),
         ("a: [", "cannot be read"),
         ("a: !!python/object/apply:os.getcwd []", "cannot be read"),
     ],
@@ -184,6 +187,16 @@ def test_cosine_falls_from_the_full_rate_towards_zero() -> None:
     assert rates[0] == recipe("quick").lr
     assert rates[10] == pytest.approx(recipe("quick").lr / 2)
     assert rates[-1] < 0.01 * recipe("quick").lr
+
+
+def test_no_schedule_touches_momentum() -> None:
+    row = recipe("quick").replaced(optimizer="sgd", momentum=0.5)
+    optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], row)
+    schedule = make_schedule(optimizer, row, steps=10)
+    for _ in range(9):
+        optimizer.step()
+        schedule.step()
+        assert optimizer.param_groups[0]["momentum"] == 0.5
 
 
 def test_one_cycle_rises_then_falls() -> None:

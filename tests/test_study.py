@@ -158,6 +158,17 @@ def test_a_folder_of_another_study_is_refused(study: Path, changes: dict[str, An
         compare(NETWORKS, out=study, protocol=protocol(**changes), quiet=True)
 
 
+def test_a_study_grows_with_resume(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    compare(NETWORKS[:1], out=out, protocol=protocol(seeds=(0,)), quiet=True)
+    with pytest.raises(UsageError, match="holds another study"):
+        compare(NETWORKS, out=out, protocol=protocol(), quiet=True)
+    report = compare(NETWORKS, out=out, protocol=protocol(), resume=True, quiet=True)
+    assert [row["n_seeds"] for row in report.rows] == [2, 2]
+    with pytest.raises(UsageError, match="holds another study"):
+        compare(NETWORKS[:1], out=out, protocol=protocol(), resume=True, quiet=True)
+
+
 def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty and holds no study"):

@@ -82,6 +82,7 @@ class Architecture:
     recipe: str | None = None  # the recipe that it was published with
     note: str = ""
     reference: str | None = None  # path/to/file.py:name of a user's own network; None for a registered one
+    source_hash: str | None = None  # sha256 of that file
 
     def options(self) -> dict[str, Any]:
         """The builder's own keywords with their defaults, without the class count and the input channels."""
@@ -93,6 +94,10 @@ class Architecture:
         builder = self.builder.func if isinstance(self.builder, functools.partial) else self.builder
         hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
         return {name: hints.get(name) for name in self.options()}
+
+    def takes(self, name: str) -> bool:
+        """Whether the builder has the keyword `name`."""
+        return name in inspect.signature(self.builder).parameters
 
     def parse_options(self, settings: Mapping[str, Any]) -> dict[str, Any]:
         """Options from text, as `-o NAME=VALUE` gives them, typed by the builder's annotations or defaults.
@@ -127,7 +132,17 @@ class Architecture:
             "num_classes": self.num_classes if num_classes is None else num_classes,
             "in_channels": self.in_channels if in_channels is None else in_channels,
         }
-        return self.builder(**self._taken(inputs), **options)
+        try:
+            network = self.builder(**self._taken(inputs), **options)
+        except UsageError:
+            raise
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise UsageError(f"{self.reference or self.name} cannot be built: {problem}") from error
+        if not callable(getattr(network, "named_parameters", None)):
+            kind = type(network).__name__
+            raise UsageError(f"{self.reference or self.name} builds a {kind}, not a torch.nn.Module")
+        return network
 
     def _taken(self, inputs: dict[str, int]) -> dict[str, int]:
         """Those of the class and channel counts that the builder takes; one that it lacks must be the fixed one."""

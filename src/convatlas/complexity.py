@@ -56,9 +56,14 @@ def complexity(
     """
     size = row.image_size if image_size is None else image_size
     channels = row.in_channels if in_channels is None else in_channels
+    try:
+        with torch.device("meta"):
+            network = row.build(num_classes=num_classes, in_channels=channels, **options)
+    except UsageError:  # a builder may compute with tensors, which the meta device cannot
+        with torch.random.fork_rng(devices=[]):
+            network = row.build(num_classes=num_classes, in_channels=channels, **options).to("meta")
     with torch.device("meta"):
-        network = row.build(num_classes=num_classes, in_channels=channels, **options).eval()
-        return count(network, torch.empty(1, channels, size, size), name=row.name)
+        return count(network.eval(), torch.empty(1, channels, size, size), name=row.name)
 
 
 def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:

@@ -57,6 +57,7 @@ class Recipe:
             values.check(getattr(self, field), hint, name=field)
         for field in ("epochs", "batch_size"):
             _require(self, field, getattr(self, field) >= 1, "at least 1")
+        _require(self, "epochs", self.epochs <= 1_000_000, "at most 1,000,000")
         _require(self, "lr", 0 < self.lr < 100, "above 0 and below 100")
         _require(self, "gamma", 0 < self.gamma <= 1, "above 0 and at most 1")
         _require(self, "weight_decay", 0 <= self.weight_decay < 10, "at least 0 and below 10")
@@ -72,6 +73,8 @@ class Recipe:
         rising = all(a < b for a, b in zip(self.milestones, self.milestones[1:], strict=False))
         positive = all(m >= 1 for m in self.milestones)
         _require(self, "milestones", rising and positive, "rising epochs of at least 1")
+        within = not self.milestones or self.milestones[-1] <= self.epochs
+        _require(self, "milestones", within, f"at most {self.epochs}, the number of epochs")
         used = self.schedule == "multi_step"
         _require(
             self, "milestones", used or not self.milestones, f"empty with schedule={self.schedule}, which has none"
@@ -118,7 +121,8 @@ class Recipe:
         for name in changes:
             if name not in fields:
                 raise unknown("recipe field", name, fields)
-        changes = {name: value for name, value in changes.items() if value != getattr(self, name)}
+        ordered = [field.name for field in dataclasses.fields(self) if field.name in changes]
+        changes = {name: changes[name] for name in ordered if changes[name] != getattr(self, name)}
         if not changes:
             return self
         shown = ",".join(f"{name}={_short(value)}" for name, value in changes.items())
@@ -162,7 +166,7 @@ def read_recipe(path: Path) -> Recipe:
         reason = " ".join(str(error).split())
         raise UsageError(f"the recipe {path} cannot be read: {reason}") from error
     if not isinstance(content, dict):
-        raise UsageError(f"the recipe {path} must be a list of NAME: VALUE lines")
+        raise UsageError(f"the recipe {path} must be a mapping, with a line NAME: VALUE for each field")
     fields = {field.name: field for field in dataclasses.fields(Recipe)}
     for name in content:
         if name not in fields:
@@ -172,7 +176,10 @@ def read_recipe(path: Path) -> Recipe:
     if missing:
         raise UsageError(f"the recipe {path} lacks {', '.join(missing)}")
     hints = get_type_hints(Recipe)
-    return Recipe(**{name: values.from_plain(value, hints[name]) for name, value in content.items()})
+    try:
+        return Recipe(**{name: values.from_plain(value, hints[name]) for name, value in content.items()})
+    except UsageError as error:
+        raise UsageError(f"the recipe {path}: {error}") from error
 
 
 def _require(recipe: Recipe, field: str, holds: bool, permitted: str) -> None:

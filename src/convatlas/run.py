@@ -26,7 +26,6 @@ Status = Literal["unfinished", "finished", "failed"]
 # The columns of metrics.csv. Accuracies are fractions, `lr` is that of the epoch's last step, `seconds` are the whole
 # epoch's with validation; `images_per_second` counts training steps only.
 METRICS = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "lr", "seconds", "images_per_second")
-IDENTITY = ("architecture", "recipe", "seed", "data")  # two runs that agree in these are the same run
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,11 +79,12 @@ def compare(
 
     An entry is `ARCH`, `ARCH@RECIPE` or `path/to/file.py:name[@RECIPE]`. A run that fails is recorded and does not stop
     the others. Raises `UsageError` for an unusable entry, before anything is trained, for a folder of another study,
-    and for an unfinished one without `resume`; `TrainingError` when every run failed.
+    and for an unfinished one without `resume`; `TrainingError` when every run failed. With `resume` a study may get
+    more seeds and more networks.
     """
     members = plan_study(entries, protocol=protocol, out=out)
     device = resolve_device(device)
-    _open_study(members, out=out, protocol=protocol, resume=resume)
+    _open_study(members, out=out, protocol=protocol, device=device, resume=resume)
     screen = Console(stderr=True)
     for line in () if quiet else _announcements(members):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -110,7 +110,7 @@ def plan_study(entries: Sequence[str], *, protocol: Protocol, out: Path) -> list
         raise UsageError(f"seeds {protocol.seeds} must be one or more different numbers")
     data = load_data(protocol.data, folder=protocol.data_dir)
     rows = [_plan_entry(entry, data=data, protocol=protocol) for entry in entries]
-    names = [_folder_name(row[0]) for row in rows]
+    names = [row[0].folder_name for row in rows]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"{name} is there {names.count(name)} times; each network with its recipe once")
@@ -147,18 +147,13 @@ def split_entry(entry: str) -> tuple[str, str | None]:
     return name, recipe_name
 
 
-def _folder_name(plan: Plan) -> str:
-    """`resnet_uva@quick`, without the characters that a shell would read."""
-    return re.sub(r"[^\w.@=+-]+", "_", f"{plan.label}@{plan.recipe.name}").strip("_")
-
-
-def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, resume: bool) -> None:
+def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, device: str, resume: bool) -> None:
     """Checks that the folder is free or holds this very study, and writes `study.json` for a new one."""
-    identity = _identity(members, protocol)
+    identity = _identity(members, protocol=protocol, device=device)
     record = out / "study.json"
     if record.is_file():
         different = differences(identity, read_json(record).get("identity", {}))
-        if different:
+        if different and not (resume and _extends(identity, read_json(record)["identity"])):
             raise UsageError(f"the folder {out} holds another study ({different[0]}); choose another with --out")
         done = sum(is_run(member.folder) and read_run(member.folder).finished for member in members)
         if done < len(members) and not resume:
@@ -168,6 +163,8 @@ def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, res
                 f"the study in {out} is unfinished ({done} of {len(members)} runs); "
                 f"go on with --resume, or choose another folder with --out"
             )
+        if different:
+            write_json(record, {"format": 1, "identity": identity, "command": command()})
         return
     if not is_free(out):
         raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
@@ -175,13 +172,24 @@ def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, res
     write_json(record, {"format": 1, "identity": identity, "command": command()})
 
 
-def _identity(members: Sequence[Member], protocol: Protocol) -> dict[str, Any]:
+def _extends(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    """Whether a study is the one on disk with more seeds or more networks."""
+    kept = {name: ours["networks"].get(name) for name in theirs["networks"]}
+    return (
+        kept == theirs["networks"]
+        and set(theirs["seeds"]) <= set(ours["seeds"])
+        and (ours["data"], ours["device"]) == (theirs["data"], theirs["device"])
+    )
+
+
+def _identity(members: Sequence[Member], *, protocol: Protocol, device: str) -> dict[str, Any]:
     """What makes two studies the same, as plain data."""
     networks = {}
     for member in members:
         identity = member.plan.identity()
         networks[member.folder.parent.name] = {key: identity[key] for key in ("architecture", "recipe")}
-    return {"networks": networks, "seeds": list(protocol.seeds), "data": members[0].plan.identity()["data"]}
+    data = members[0].plan.identity()["data"]
+    return {"networks": networks, "seeds": list(protocol.seeds), "data": data, "device": device}
 
 
 def _attempt(member: Member, *, device: str, progress: Progress) -> str | None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import importlib.util
 import inspect
+import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
@@ -73,29 +76,32 @@ def _from_file(reference: str) -> Architecture:
         candidates = [n for n, value in vars(module).items() if _usable(value, module)]
         raise unknown(f"network in {path_text}", name, candidates)
     value = getattr(module, name)
-    full = f"{path.resolve()}:{name}"
+    full, source_hash = f"{path.resolve()}:{name}", hashlib.sha256(path.read_bytes()).hexdigest()
     if isinstance(value, Architecture):
-        return Architecture(**{**vars(value), "reference": full})
-    if not _usable(value, module):
+        return dataclasses.replace(value, reference=full, source_hash=source_hash)
+    if not callable(value):
         raise UsageError(f"{reference!r} is no Architecture, and no function or class that builds a network")
-    return Architecture(name, builder=value, note=f"from {path_text}", reference=full)
+    return Architecture(name, builder=value, note=f"from {path_text}", reference=full, source_hash=source_hash)
 
 
 def _execute(path: Path) -> ModuleType:
     """The user's file as a module; whatever it raises becomes one line that names the file."""
-    spec = importlib.util.spec_from_file_location(f"convatlas_user_{path.stem}", path.resolve())
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # two files may have one name
+    spec = importlib.util.spec_from_file_location(f"convatlas_user_{path.stem}_{place}", path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be read as a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[module.__name__] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[module.__name__]
         raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
 
 def _usable(value: object, module: ModuleType) -> bool:
-    """Whether `value` is an architecture, or a function or class defined in the user's own file."""
+    """Whether `value` may be meant: an architecture, or a function or class defined in the user's own file."""
     if isinstance(value, Architecture):
         return True
     return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module.__name__

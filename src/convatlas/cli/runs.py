@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -115,8 +114,7 @@ def evaluate(
 
 def default_folder(plan: Plan) -> Path:
     """`runs/digits/resnet_uva@quick/seed0`."""
-    name = re.sub(r"[^\w.@=,+-]+", "_", f"{plan.label}@{plan.recipe.name}").strip("_")
-    return Path("runs") / plan.data.spec.name / name / f"seed{plan.seed}"
+    return Path("runs") / plan.data.spec.name / plan.folder_name / f"seed{plan.seed}"
 
 
 def _print_run(run: Run) -> None:

@@ -77,7 +77,8 @@ def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
     recipes = recipe_labels(run.record["recipe"] for run in finished)
     groups: dict[str, list[Run]] = {}
     for run in finished:
-        identity = [run.record["architecture"], run.record["recipe"], run.record.get("selection")]
+        recipe = {key: value for key, value in run.record["recipe"].items() if key not in ("source", "expected")}
+        identity = [run.record["architecture"], recipe, run.record.get("selection")]
         groups.setdefault(canonical(identity), []).append(run)
     rows = [_row(group, recipes=recipes, root=root) for group in groups.values()]
     return sorted(rows, key=_rank)

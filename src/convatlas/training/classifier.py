@@ -98,7 +98,7 @@ def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> LRSche
     if recipe.schedule == "cosine":
         return CosineAnnealingLR(optimizer, steps)
     if recipe.schedule == "one_cycle":
-        return OneCycleLR(optimizer, recipe.lr, total_steps=max(steps, 2))
+        return OneCycleLR(optimizer, recipe.lr, total_steps=max(steps, 2), cycle_momentum=False)
     return LambdaLR(optimizer, _constant)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from convatlas.recipes import recipe
 from convatlas.report.text import label
 
 FALLBACK_RECIPE = "uva_adam"  # for a network that nobody published, on data without a recipe of its own
+WORDS = ("name", "source", "expected")  # fields of a recipe that say what it is and change nothing
 SELECTION = "best validation accuracy, first epoch that reaches it"
 
 
@@ -49,6 +51,11 @@ class Plan:
         torch.manual_seed(self.seed)
         return self.architecture.build(num_classes=self.num_classes, in_channels=self.in_channels, **self.options)
 
+    @property
+    def folder_name(self) -> str:
+        """`resnet_uva@quick`: network and recipe without the characters that a shell would read."""
+        return re.sub(r"[^\w.@=,+-]+", "_", f"{self.label}@{self.recipe.name}").strip("_")
+
     def with_seed(self, seed: int) -> Plan:
         """The same plan with another seed."""
         return dataclasses.replace(self, seed=check_seed(seed))
@@ -62,12 +69,13 @@ class Plan:
         architecture = {
             "name": self.architecture.name,
             "reference": self.architecture.reference,
+            "source_hash": self.architecture.source_hash,
             "options": self.options,
             "num_classes": self.num_classes,
             "in_channels": self.in_channels,
         }
         data = {"name": self.data.spec.name, "split_hash": self.data.split_hash}
-        recipe_values = dataclasses.asdict(self.recipe)
+        recipe_values = {name: value for name, value in dataclasses.asdict(self.recipe).items() if name not in WORDS}
         content = {"architecture": architecture, "recipe": recipe_values, "seed": self.seed, "data": data}
         return {name: values.plain(value) for name, value in content.items()}
 
@@ -78,6 +86,7 @@ class Plan:
         sizes = {"train": len(self.data.train), "validation": len(self.data.validation), "test": len(self.data.test)}
         described = {
             **identity,
+            "recipe": dataclasses.asdict(self.recipe),
             "data": {**identity["data"], **sizes, "classes": spec.class_names, "source": spec.source},
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "network": {"params": self.cost.params, "macs": self.cost.macs, "shape": self.cost.shape},
@@ -98,7 +107,8 @@ def make_plan(
     builder_options = dict(options or {})
     classes = len(data.spec.class_names)
     num_classes = builder_options.pop("num_classes", classes)
-    in_channels = builder_options.pop("in_channels", data.spec.channels)
+    own_channels = data.spec.channels if architecture.takes("in_channels") else architecture.in_channels
+    in_channels = builder_options.pop("in_channels", own_channels)
     if num_classes != classes:
         raise UsageError(f"num_classes={num_classes} does not fit {data.spec.name}, which has {classes} classes")
     if in_channels != data.spec.channels and data.spec.channels != 1:

@@ -18,7 +18,7 @@ def samples(plan: Plan, test_logits: np.ndarray) -> dict[str, np.ndarray]:
     """Arrays for `samples.npz`: uint8 pictures (k, H, W, C), and the mistakes' labels, predictions and probabilities.
 
     The worst mistakes are the wrong answers of the highest probability. `before` and `after` are the same training
-    images without and with the first epoch's augmentation.
+    images without and with an augmentation as the recipe draws it.
     """
     before = plan.preprocessing.resize(plan.data.train.images[:COUNT].cpu())
     generator = torch.Generator().manual_seed(epoch_seed(plan.seed, 0))

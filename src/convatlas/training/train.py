@@ -65,15 +65,29 @@ def train_plan(
     if existing is not None and existing.finished:
         session.progress.loaded(session.job, existing.results)
         return existing
+    if existing is not None and existing.record["device"] != device:
+        begun = existing.record["device"]
+        raise UsageError(
+            f"the run in {folder} was begun on {begun}; go on with --device {begun}, or start anew with --out"
+        )
     with held(folder):
-        return _train(session)
+        return _train(session, existing)
 
 
-def _train(session: Session) -> Run:
+def _train(session: Session, existing: Run | None) -> Run:
     """Trains into a folder that this process holds; `run.json` says unfinished until every other file is there."""
     plan, folder = session.plan, session.folder
-    record = {"format": 1, "status": "unfinished", **plan.record(), **circumstances()}
-    run = Run(folder, {**record, "started": datetime.now(UTC).isoformat(timespec="seconds")}).write()
+    now = {**circumstances(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
+    sessions = [*(existing.record["sessions"] if existing else []), now]  # a resumed run has been in several hands
+    record = {
+        "format": 1,
+        "status": "unfinished",
+        **plan.record(),
+        "device": session.device,
+        **now,
+        "sessions": sessions,
+    }
+    run = Run(folder, record).write()
     try:
         with torch.random.fork_rng(), _quiet_libraries():
             results, rows = _train_and_evaluate(session)
@@ -119,8 +133,13 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
 
 def _identity_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
     """The parts of a run's record that a plan's identity has."""
-    data = run.record.get("data", {})
-    return {**{key: run.record.get(key) for key in identity}, "data": {key: data.get(key) for key in identity["data"]}}
+    parts: dict[str, Any] = {}
+    for name, value in identity.items():
+        stored = run.record.get(name)
+        if isinstance(value, dict) and isinstance(stored, dict):
+            stored = {key: stored[key] for key in value if key in stored}
+        parts[name] = stored
+    return parts
 
 
 def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str, float]]]:
