@@ -551,3 +551,39 @@ def test_the_checkpoints_classes_are_those_of_the_data(capsys: pytest.CaptureFix
     code, out, err = run(capsys, "evaluate", tutorial("ResNet"), "--data", "digits")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "knows 10 classes: airplane, automobile, bird" in err
+
+
+@needs_data
+def test_an_evaluated_checkpoint_stands_in_a_table_with_our_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cifar10_part.install(monkeypatch)
+    words = ["--epochs", "1", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=4,8", "--quiet"]
+    study = tmp_path / "study"
+    assert run(capsys, "train", "resnet_uva", *cifar10_words(), *words, "--out", study / "ours")[0] == 0
+    for file in ("ResNet", "GoogleNet"):
+        assert run(capsys, "evaluate", tutorial(file), *cifar10_words(), "--out", study / file)[0] == 0
+    folder = study / "ResNet"
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["seed"], record["recipe"]["name"]) == ("finished", None, "published")
+    assert record["results"]["test_top1"] == 0.906
+    assert record["results"]["val_top1"] is None
+    code, out, err = run(capsys, "report", study)
+    assert code == 0, err
+    rows = json.loads((study / "results.json").read_text())["rows"]
+    assert [(row["recipe"], row["val_top1_mean"] is None) for row in rows][1:] == [("published", True)] * 2
+    assert {row["test_top1_mean"] for row in rows[1:]} == {0.899, 0.906}
+    assert "published" in out
+    assert run(capsys, "report", folder)[0] == 0
+    code, out, _ = run(capsys, "evaluate", folder, *cifar10_words()[2:], "--json")  # it is a run like any other
+    assert (code, json.loads(out)["correct"]) == (0, 906)
+    assert run(capsys, "evaluate", tutorial("ResNet"), *cifar10_words(), "--out", folder)[0] == 0
+    for source, place, message in (
+        (tutorial("DenseNet"), folder, "holds another run"),
+        (tutorial("DenseNet"), study, "is not empty and holds no run"),
+        (tutorial("DenseNet"), "/proc/nowhere", "cannot write"),
+        (study / "ours", tmp_path / "x", "is a run already"),
+    ):
+        code, _, err = run(capsys, "evaluate", source, *cifar10_words(), "--out", place)
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err

@@ -44,6 +44,9 @@ def evaluate(
     option: options.Options = None,
     mean: Mean = None,
     std: Std = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Keep a checkpoint's evaluation as a run, for `convatlas report`.")
+    ] = None,
     device: options.Device = "auto",
     as_json: options.AsJson = False,
 ) -> None:
@@ -51,18 +54,26 @@ def evaluate(
 
     A checkpoint's own normalisation counts, not that of the data.
 
-    Examples: convatlas evaluate runs/digits/resnet_uva@quick/seed0;
-    convatlas evaluate resnet_uva --weights uva --data cifar10
+    Example: convatlas evaluate runs/digits/resnet_uva@quick/seed0
+
+    Example: convatlas evaluate resnet_uva --weights uva --data cifar10 --out runs/published/resnet_uva
     """
     from convatlas.prediction import check_split, choose_data, evaluate_split, open_predictor
 
     check_split(split)
+    if out is not None and split != "test":
+        raise UsageError(f"--out keeps an evaluation on the test images, not on {split}")
     chosen = options.architecture_options(option)
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device)
     loaded = choose_data(predictor, name=data, folder=data_dir)
-    result, _ = evaluate_split(predictor, loaded, split=split)
+    if out is None:
+        result, _ = evaluate_split(predictor, loaded, split=split)
+    else:
+        from convatlas.training import published_run
+
+        _, result = published_run(predictor, loaded, folder=out)
     content = {
         "architecture": predictor.architecture.name,
         "data": loaded.spec.name,

@@ -29,10 +29,12 @@ class Predictor:
     """A network in eval mode, the preprocessing its weights belong to, and what is known of its classes and data.
 
     `class_names` is None where the checkpoint does not say, `data` (the data set's name) likewise; `split_hash` is
-    known for runs. `weights` are the published ones whose layout the checkpoint has. `source` is what the user named.
+    known for runs. `weights` are the published ones whose layout the checkpoint has. `source` is what the user named,
+    `path` the checkpoint's file.
     """
 
     source: str
+    path: Path
     network: nn.Module
     architecture: Architecture
     options: dict[str, Any]
@@ -82,16 +84,19 @@ def open_predictor(
     if not path.exists():
         raise _nothing_at(str(source))
     row = architecture(arch) if arch else None
+    if options and row is None:
+        raise UsageError(f"-o {' '.join(options)} is for the network that --arch names; name it")
     identified = identify(open_checkpoint(path), arch=arch, options=row.parse_options(options or {}) if row else None)
-    return _of_checkpoint(identified, source=str(source), normalisation=normalisation)
+    return _of_checkpoint(identified, path, source=str(source), normalisation=normalisation)
 
 
 def open_published(name: str, weights: str) -> Predictor:
     """An architecture with its published weights, which are downloaded if need be."""
     row = architecture(name)
     chosen = published_weights(row, weights)
-    identified = identify(open_checkpoint(download(chosen)), arch=name)
-    return _of_checkpoint(dataclasses.replace(identified, weights=chosen), source=f"{name} --weights {weights}")
+    path = download(chosen)
+    identified = identify(open_checkpoint(path), arch=name)
+    return _of_checkpoint(dataclasses.replace(identified, weights=chosen), path, source=f"{name} --weights {weights}")
 
 
 def run_and_checkpoint(source: Path) -> tuple[Run, Path]:
@@ -144,10 +149,12 @@ def _identified_of(run: Run, checkpoint: Path) -> Identified:
 
 def _of_run(run: Run, checkpoint: Path, *, source: str) -> Predictor:
     identified = _identified_of(run, checkpoint)
-    return dataclasses.replace(_of_checkpoint(identified, source=source), run=run)
+    return dataclasses.replace(_of_checkpoint(identified, checkpoint, source=source), run=run)
 
 
-def _of_checkpoint(identified: Identified, *, source: str, normalisation: Normalisation | None = None) -> Predictor:
+def _of_checkpoint(
+    identified: Identified, path: Path, *, source: str, normalisation: Normalisation | None = None
+) -> Predictor:
     """An identified checkpoint as a predictor: what our record, its published weights or the user say."""
     record, weights = identified.record, identified.weights
     known: dict[str, Any] = {}
@@ -167,6 +174,7 @@ def _of_checkpoint(identified: Identified, *, source: str, normalisation: Normal
         known = {"class_names": named or None, "data": weights.dataset if named else None, "weights": weights}
     return Predictor(
         source=source,
+        path=path,
         network=identified.build(),
         architecture=identified.architecture,
         options=identified.options,

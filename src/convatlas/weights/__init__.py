@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convatlas.weights.checkpoint import Checkpoint, checkpoint_of, open_checkpoint
-from convatlas.weights.files import METADATA, network_state, read_checkpoint
+from convatlas.weights.files import METADATA, file_sha256, network_state, read_checkpoint
 from convatlas.weights.identity import Identified, identify, replace_head
 from convatlas.weights.keys import load_strictly, translate_keys
 from convatlas.weights.published import download, published_weights
@@ -14,6 +14,7 @@ __all__ = [
     "Identified",
     "checkpoint_of",
     "download",
+    "file_sha256",
     "identify",
     "load_strictly",
     "network_state",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 
 from convatlas.errors import UsageError
-from convatlas.weights.files import METADATA, read_checkpoint
+from convatlas.weights.files import METADATA, file_sha256, read_checkpoint
 
 NESTED = ("state_dict", "model_state_dict", "model", "net")  # where people put the network's tensors
 PREFIXES = ("module.", "model.", "network.")  # DataParallel's, and those of modules that hold the network
@@ -35,10 +34,7 @@ class Checkpoint:
 
     def sha256(self) -> str:
         """The hash of the file; nothing for a checkpoint that is in memory only."""
-        if self.path is None:
-            return ""
-        with self.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return "" if self.path is None else file_sha256(self.path)
 
 
 def open_checkpoint(path: Path) -> Checkpoint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import warnings
@@ -75,6 +76,12 @@ def _read_safetensors(path: Path) -> dict[str, Any]:
         except ValueError as error:
             raise UsageError(f"{path}: its metadata {METADATA!r} is no JSON") from error
     return content
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def network_state(checkpoint: Mapping[str, Any], *, prefix: str) -> dict[str, Tensor]:

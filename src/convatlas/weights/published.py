@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import tempfile
 import time
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from convatlas.architecture import Architecture, Weights
 from convatlas.errors import UsageError, unknown
+from convatlas.weights.files import file_sha256
 
 ATTEMPTS = 3
 TIMEOUT = 20.0  # seconds without an answer
@@ -52,7 +52,9 @@ def _fetch(weights: Weights, temporary: Path, *, destination: Path) -> None:
     """Downloads into `temporary`, again where the connection fails or the file arrives damaged."""
     import pooch
 
-    there = f"; the file that lies there has another sha256, {_sha256(destination)}" if destination.is_file() else ""
+    there = (
+        f"; the file that lies there has another sha256, {file_sha256(destination)}" if destination.is_file() else ""
+    )
     by_hand = f"put the file with sha256 {weights.sha256} at {destination}{there}"
     reason = ""
     for attempt in range(ATTEMPTS):
@@ -65,15 +67,10 @@ def _fetch(weights: Weights, temporary: Path, *, destination: Path) -> None:
             continue
         if _fits(temporary, weights):
             return
-        reason = f"what came has sha256 {_sha256(temporary)}"
+        reason = f"what came has sha256 {file_sha256(temporary)}"
     raise UsageError(f"cannot download {weights.url} ({reason}, {ATTEMPTS} attempts): try again, or {by_hand}")
 
 
 def _fits(path: Path, weights: Weights) -> bool:
     """Some publishers give the beginning of the hash only, in the file's name; 8 digits at least."""
-    return len(weights.sha256) >= 8 and _sha256(path).startswith(weights.sha256)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return len(weights.sha256) >= 8 and file_sha256(path).startswith(weights.sha256)
