@@ -119,7 +119,7 @@ def circumstances(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> d
     ]
     return {
         "n": f"seeds {', '.join(map(str, protocol['seeds']))}; mean ± standard deviation over them, and the interval "
-        "of Student's t, which does not know that accuracy ends at 100 %",
+        "of Student's t, cut at 100 %",
         "Data": f"`{data['name']}` ({data['source']}): {sizes}, split {data['split_hash']}; one test image "
         f"is {100 / data['test']:.2f} points. Parameters and MACs are counted for {shapes} (channels, height, width)",
         "Recipe": "; ".join(recipes),

@@ -103,9 +103,11 @@ def test_own_network_goes_through_every_verb(capsys: pytest.CaptureFixture[str],
     assert run(capsys, "train", name, *FAST, "-o", "width=4", "--out", tmp_path / "run")[0] == 0
     assert run(capsys, "evaluate", tmp_path / "run")[0] == 0
     out = tmp_path / "study"
-    code, text, _ = run(capsys, "compare", name, f"{name}@uva_adam", *FAST, "--seeds", "1", "--out", out)
+    loud = [word for word in FAST if word != "--quiet"]
+    code, text, err = run(capsys, "compare", name, f"{name}@uva_adam", *loud, "--seeds", "1", "--out", out)
     assert code == 0
     assert "mine" in text
+    assert "quick[image_size=8" in err  # square brackets are text and not markup
     assert run(capsys, "report", out)[0] == 0
     assert {row["architecture"] for row in json.loads((out / "results.json").read_text())["rows"]} == {"mine"}
 

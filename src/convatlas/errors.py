@@ -17,7 +17,7 @@ def unknown(kind: str, name: str, permitted: Iterable[str], *, hint: str = "") -
     "unknown recipe 'quik'; did you mean quick? (all: quick, uva_sgd)"
     """
     names = sorted(permitted)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     guess = f"; did you mean {' or '.join(near)}?" if near else ""
     everything = ", ".join(names) if names else "none"
     shown = f" (all: {everything})" if len(names) <= 12 else ""

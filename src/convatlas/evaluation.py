@@ -108,7 +108,9 @@ def t_quantile(df: int) -> float:
 
 
 def summarize(values: Sequence[float]) -> tuple[float, float | None, list[float] | None]:
-    """Mean, sample standard deviation and 95 % interval [low, high] (Student t over seeds); one value has only a mean.
+    """Mean, sample standard deviation and 95 % interval of accuracies (fractions); one value has only a mean.
+
+    The interval [low, high] is that of Student's t over the seeds, cut at 0 and 1, beyond which no accuracy lies.
 
     >>> mean, std, ci95 = summarize([0.90, 0.92, 0.94])
     >>> round(mean, 3), round(std, 3), [round(end, 3) for end in ci95]
@@ -124,7 +126,7 @@ def summarize(values: Sequence[float]) -> tuple[float, float | None, list[float]
         return mean, None, None
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     half = t_quantile(n - 1) * std / math.sqrt(n)
-    return mean, std, [mean - half, mean + half]
+    return mean, std, [max(mean - half, 0.0), min(mean + half, 1.0)]
 
 
 def paired_bootstrap(

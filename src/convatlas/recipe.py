@@ -96,10 +96,11 @@ class Recipe:
         >>> recipe("uva_sgd").summary()
         'uva_sgd: 180 epochs of batches of 128, sgd at 0.1, multi_step at 100, 150, float32'
         """
-        steps = f" at {', '.join(map(str, self.milestones))}" if self.milestones else ""
+        milestones = f" at {', '.join(map(str, self.milestones))}" if self.milestones else ""
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
         return (
-            f"{self.name}: {self.epochs} epochs of batches of {self.batch_size}, {self.optimizer} at {self.lr:g}, "
-            f"{self.schedule}{steps}, {self.precision}"
+            f"{self.name}: {epochs} of batches of {self.batch_size}, {self.optimizer} at {self.lr:g}, "
+            f"{self.schedule}{milestones}, {self.precision}"
         )
 
     def replaced(self, **changes: Any) -> Recipe:

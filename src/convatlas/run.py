@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
+import socket
+import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from convatlas.errors import UsageError
 
+TEMPORARY = ".writing-"  # how the names of files begin that are not yet whole
 Status = Literal["unfinished", "finished", "failed"]
 
 # The columns of metrics.csv. Accuracies are fractions, `lr` is that of the epoch's last step, `seconds` are the whole
@@ -110,7 +116,9 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str 
     lines = []
     for key in sorted(ours.keys() | theirs.keys()):
         a, b = ours.get(key), theirs.get(key)
-        if isinstance(a, Mapping) and isinstance(b, Mapping):
+        if key not in ours or key not in theirs:
+            lines.append(f"{prefix}{key} only {'here' if key in ours else 'there'}")
+        elif isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differences(a, b, f"{prefix}{key}.")
         elif a != b:
             lines.append(f"{prefix}{key} {a} here, {b} there")
@@ -141,10 +149,12 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file under a temporary name in its folder and moves it: nobody ever sees a half-written one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a power cut can leave the name on an empty file
         os.chmod(temporary, 0o644)  # mkstemp makes it private
         os.replace(temporary, path)
     except BaseException:
@@ -159,6 +169,39 @@ def write_metrics(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
         ",".join(f"{row[name]:g}" if name == "epoch" else repr(float(row[name])) for name in METRICS) for row in rows
     ]
     write_text(path, "\n".join(lines) + "\n")
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process, so that no second one writes into it; it is free again when the process ends.
+
+    Raises `UsageError` that says who holds it. What a killed process left half-written is removed.
+    """
+    check_writable(folder)
+    note = folder / ".holder.json"
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        holder = read_json(note) if note.is_file() else {}
+        who = f"process {holder.get('process', 'unknown')} on {holder.get('host', 'unknown')}"
+        since = f" since {holder['since']} ({holder['command']})" if holder else ""
+        raise UsageError(f"{folder} is held by {who}{since}; wait for it, or choose another with --out") from error
+    try:
+        for leftover in (*folder.glob(f"{TEMPORARY}*"), *folder.glob(f"*/{TEMPORARY}*")):
+            leftover.unlink()
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = {"process": os.getpid(), "host": socket.gethostname(), "since": since, "command": " ".join(sys.argv)}
+        write_json(note, holder)
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+        lock.release()
+
+
+def is_free(folder: Path) -> bool:
+    """Whether a folder does not exist or has nothing in it but what `held` leaves."""
+    return not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def check_writable(folder: Path) -> None:

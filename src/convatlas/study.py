@@ -17,7 +17,7 @@ from convatlas.errors import UsageError
 from convatlas.prediction import resolve_device
 from convatlas.progress import Job, Progress, choose
 from convatlas.report import Report, write_report
-from convatlas.run import check_writable, differences, is_run, read_json, read_run, write_json
+from convatlas.run import check_writable, differences, held, is_free, is_run, read_json, read_run, write_json
 from convatlas.training import Plan, TrainingError, choose_recipe, make_plan, train_plan
 from convatlas.training.record import command
 
@@ -66,8 +66,8 @@ def compare(
     _open_study(members, out=out, protocol=protocol, resume=resume)
     screen = Console(stderr=True)
     for line in () if quiet else _announcements(members):
-        screen.print(line, highlight=False, soft_wrap=True)
-    with choose(screen, [member.job for member in members], quiet=quiet) as progress:
+        screen.print(line, markup=False, highlight=False, soft_wrap=True)
+    with held(out), choose(screen, [member.job for member in members], quiet=quiet) as progress:
         errors = [_attempt(member, device=device, progress=progress) for member in members]
     if all(errors):
         raise TrainingError(f"all {len(errors)} runs failed; the first: {errors[0]}")
@@ -141,12 +141,14 @@ def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, res
             raise UsageError(f"the folder {out} holds another study ({different[0]}); choose another with --out")
         done = sum(is_run(member.folder) and read_run(member.folder).finished for member in members)
         if done < len(members) and not resume:
+            with held(out):  # else it is being trained at this moment
+                pass
             raise UsageError(
                 f"the study in {out} is unfinished ({done} of {len(members)} runs); "
                 f"go on with --resume, or choose another folder with --out"
             )
         return
-    if out.is_dir() and any(out.iterdir()):
+    if not is_free(out):
         raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
     check_writable(out)
     write_json(record, {"format": 1, "identity": identity, "command": command()})

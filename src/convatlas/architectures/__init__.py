@@ -53,6 +53,8 @@ def architecture(name: str) -> Architecture:
     """
     if ".py:" in name:
         return _from_file(name)
+    if name.endswith(".py"):
+        raise UsageError(f"{name} is a file; name the network in it, as {name}:my_network")
     if name not in _REGISTRY:
         raise unknown(
             "architecture", name, _REGISTRY, hint="; `convatlas list` shows them, your own is path/to/file.py:name"

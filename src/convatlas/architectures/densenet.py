@@ -6,17 +6,17 @@ https://arxiv.org/abs/1608.06993
 
 >>> from convatlas.complexity import outline
 >>> print(outline("densenet_uva"))
-stem           32 x 32 x 32         896
-block1        128 x 32 x 32      43,008
-transition1    64 x 16 x 16       8,448
-block2        160 x 16 x 16      49,920
-transition2    80 x 8 x 8        13,120
-block3        176 x 8 x 8        53,376
-transition3    88 x 4 x 4        15,840
-block4        184 x 4 x 4        54,144
-norm          184 x 4 x 4           368
-act           184 x 4 x 4             0
-head                     10       1,850
+stem          32 x 32 x 32         896
+block1       128 x 32 x 32      42,720
+transition1   64 x 16 x 16       8,448
+block2       160 x 16 x 16      49,248
+transition2     80 x 8 x 8      13,120
+block3         176 x 8 x 8      52,512
+transition3     88 x 4 x 4      15,840
+block4         184 x 4 x 4      54,144
+norm           184 x 4 x 4         368
+act            184 x 4 x 4           0
+head                    10       1,850
 
 Departs from the paper: four blocks at CIFAR size where the paper has three; a bottleneck of 2 growth rates (the paper's
 is 4); new features come before the old ones in the concatenation; the stem has a bias.

@@ -7,18 +7,18 @@ https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial5/I
 
 >>> from convatlas.complexity import outline
 >>> print(outline("googlenet_uva"))
-stem           64 x 32 x 32       1,920
-inception3a    64 x 32 x 32      12,296
-inception3b    96 x 32 x 32      16,400
-pool3          96 x 16 x 16           0
-inception4a    96 x 16 x 16      19,056
-inception4b    96 x 16 x 16      19,000
-inception4c    96 x 16 x 16      19,000
-inception4d   128 x 16 x 16      21,376
-pool4         128 x 8 x 8             0
-inception5a   128 x 8 x 8        31,584
-inception5b   128 x 8 x 8        31,584
-head                     10       1,290
+stem          64 x 32 x 32       1,920
+inception3a   64 x 32 x 32      17,360
+inception3b   96 x 32 x 32      24,432
+pool3         96 x 16 x 16           0
+inception4a   96 x 16 x 16      27,120
+inception4b   96 x 16 x 16      28,336
+inception4c   96 x 16 x 16      28,336
+inception4d  128 x 16 x 16      33,936
+pool4          128 x 8 x 8           0
+inception5a    128 x 8 x 8      48,960
+inception5b    128 x 8 x 8      48,960
+head                    10       1,290
 
 Departs from the paper: a 3x3 stem without pooling, eight inception blocks and two poolings instead of nine and four,
 batch norm after every convolution (which keeps its bias), no local response norm, no auxiliary heads, no dropout.

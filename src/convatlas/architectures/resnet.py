@@ -7,11 +7,11 @@ tutorial 5 (Lippe, 2020).
 
 >>> from convatlas.complexity import outline
 >>> print(outline("resnet_uva"))
-stem     16 x 32 x 32         464
-stage1   16 x 32 x 32      14,016
-stage2   32 x 16 x 16      51,968
-stage3   64 x 8 x 8       205,280
-head               10         650
+stem    16 x 32 x 32         464
+stage1  16 x 32 x 32      14,016
+stage2  32 x 16 x 16      51,616
+stage3    64 x 8 x 8     205,632
+head              10         650
 
 Departs from the papers: where a block changes the size, the plain one has a 1x1 convolution of stride 2 with a bias and
 no norm as its shortcut (the paper's ResNet-20 subsamples without parameters), the pre-activation one gives the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -13,7 +14,6 @@ from convatlas.errors import UsageError
 
 app = typer.Typer(
     name="convatlas",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0 done, 1 the work failed, 2 usage, 130 interrupted."""
     from convatlas.cli import answers, inspect, runs, studies  # noqa: F401  (they add their verbs to the app)
 
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in words
     words = [word for word in words if word != "--debug"]
     try:
@@ -61,6 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `convatlas list | head`
         sys.stderr.close()
         return DONE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            return _complain(str(error), FAILED, debug=debug, hint=" (--debug shows the traceback)")
+        return _complain(f"the disk is full ({error}); make room and go on with --resume", USAGE, debug=debug)
     except Exception as error:
         message = str(error) or type(error).__name__
         return _complain(message, FAILED, debug=debug, hint=" (--debug shows the traceback)")

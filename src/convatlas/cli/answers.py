@@ -163,12 +163,14 @@ def _print_answers(answers: Sequence[Answer]) -> None:
 def _print_evaluation(content: dict[str, Any], result: Evaluation) -> None:
     """Accuracy, loss and the accuracy of each class."""
     from rich.table import Table
+    from rich.text import Text
 
     screen = options.console()
     top5 = "" if result.top5 is None else f", top-5 {100 * result.top5:.2f} %"
     screen.print(
-        f"{content['architecture']} on {content['data']} {content['split']}: [bold]{100 * result.top1:.2f} %[/bold] "
+        f"{content['architecture']} on {content['data']} {content['split']}: {100 * result.top1:.2f} % "
         f"({result.correct} of {result.n}){top5}, loss {result.loss:.4f}",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )
@@ -176,5 +178,5 @@ def _print_evaluation(content: dict[str, Any], result: Evaluation) -> None:
     table.add_column("class", no_wrap=True)
     table.add_column("accuracy", justify="right")
     for name, accuracy in result.per_class.items():
-        table.add_row(name, "-" if accuracy is None else f"{100 * accuracy:.2f} %")
+        table.add_row(Text(name), "-" if accuracy is None else f"{100 * accuracy:.2f} %")
     screen.print(table)

@@ -116,13 +116,14 @@ def _table(rows: list[Architecture]) -> RenderableType:
 
 def _page(row: Architecture, options: dict[str, Any], counted: Complexity) -> list[RenderableType]:
     """One architecture: what is known of it, its counts, its stages."""
+    from rich.markup import escape
     from rich.table import Table
 
     facts = Table(box=None, show_header=False, pad_edge=False)
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column(overflow="fold")
     for name, value in _facts(row, options, counted):
-        facts.add_row(name, value)
+        facts.add_row(name, escape(value))
     stages = Table(box=None, pad_edge=False, header_style="bold")
     stages.add_column("stage", no_wrap=True)
     for heading in ("output", "parameters", "MACs"):

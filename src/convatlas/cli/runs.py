@@ -66,12 +66,12 @@ def train(
     screen = Console(stderr=True)
     if not quiet:
         for line in (f"recipe {plan.recipe.summary()}", *(f"note: {note}" for note in plan.notes)):
-            screen.print(line, soft_wrap=True, highlight=False)
+            screen.print(line, soft_wrap=True, markup=False, highlight=False)
     try:
         with choose(screen, [Job(plan.label, plan.seed, plan.recipe.epochs)], quiet=quiet) as progress:
             run = train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
     except KeyboardInterrupt:
-        screen.print(f"stopped; the same command with --resume goes on with {folder}", highlight=False)
+        screen.print(f"stopped; the same command with --resume goes on with {folder}", markup=False, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         options.print_json(
@@ -92,11 +92,12 @@ def _print_run(run: Run) -> None:
     results, data = run.results, run.record["data"]
     screen = options.console()
     screen.print(
-        f"{run.record['architecture']['name']}: test accuracy [bold]{100 * results['test_top1']:.2f} %[/bold] "
+        f"{run.record['architecture']['name']}: test accuracy {100 * results['test_top1']:.2f} % "
         f"({data['test']} images of {data['name']}), validation {100 * results['val_top1']:.2f} % in epoch "
         f"{results['best_epoch']} of {run.record['recipe']['epochs']}, {results['train_seconds']:.1f} s",
+        markup=False,
         highlight=False,
         soft_wrap=True,
     )
-    screen.print(f"curves {run.path / 'curves.png'}", highlight=False, soft_wrap=True)
-    screen.print(f"logs   tensorboard --logdir {run.path}", highlight=False, soft_wrap=True)
+    screen.print(f"curves {run.path / 'curves.png'}", markup=False, highlight=False, soft_wrap=True)
+    screen.print(f"logs   tensorboard --logdir {run.path}", markup=False, highlight=False, soft_wrap=True)

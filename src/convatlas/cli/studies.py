@@ -102,10 +102,10 @@ def _print_report(report: Report, *, as_json: bool) -> None:
     screen = options.console()
     screen.print(tables.terminal_table(report.rows))
     if report.comparison is not None:
-        screen.print(report.comparison["sentence"], highlight=False)
+        screen.print(report.comparison["sentence"], markup=False, highlight=False)
     for failure in report.failed:
-        screen.print(f"[red]failed[/red] {failure['path']}: {failure['error']}", highlight=False)
+        screen.print(f"failed {failure['path']}: {failure['error']}", markup=False, highlight=False)
     for path in report.unfinished:
-        screen.print(f"unfinished {path}", highlight=False)
+        screen.print(f"unfinished {path}", markup=False, highlight=False)
     for file in report.files:
-        screen.print(f"wrote {file}", highlight=False, soft_wrap=True)
+        screen.print(f"wrote {file}", markup=False, highlight=False, soft_wrap=True)

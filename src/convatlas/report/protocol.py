@@ -11,8 +11,8 @@ from convatlas.report.text import canonical, finite
 from convatlas.run import Run
 
 INTERVALS = (
-    "mean ± sample standard deviation over the seeds; the 95 % interval is that of Student's t over the seeds, "
-    "and is not given for one seed"
+    "mean ± sample standard deviation over the seeds; the 95 % interval is that of Student's t over the seeds, cut at "
+    "100 %, and is not given for one seed"
 )
 COSTS = "MACs are the multiply-adds of convolutions and matrix products for one image; a FLOP count would be twice that"
 

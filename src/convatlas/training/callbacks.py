@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from convatlas.progress import Job, Progress
-from convatlas.run import write_metrics
+from convatlas.run import write_bytes, write_metrics
 from convatlas.training.classifier import Classifier
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says at which epoch and why."""
+
+
+class MovedIntoPlace(TorchCheckpointIO):
+    """Checkpoints written beside their place and then moved. Lightning writes them in the system's folder for temporary
+    files, and moving from there to another disk is a copy, which a kill can cut short."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_bytes(Path(path), buffer.getvalue())
 
 
 class History(Callback):
@@ -72,7 +85,7 @@ class History(Callback):
 def checkpoints(folder: Path) -> list[ModelCheckpoint]:
     """`best.ckpt`, the first epoch of the best validation accuracy, then `last.ckpt`, every epoch.
 
-    Lightning writes each under another name and moves it. The last comes second, so that it knows the best.
+    The last comes second, so that it knows the best.
     """
     best = ModelCheckpoint(
         folder,

@@ -17,7 +17,7 @@ from convatlas.data import DataSet
 from convatlas.errors import UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.prediction import Predictor, evaluate_split
-from convatlas.run import Run, check_writable, differences, is_run, read_run, write_bytes
+from convatlas.run import Run, check_writable, differences, held, is_free, is_run, read_run, write_bytes
 from convatlas.training.record import circumstances
 from convatlas.weights import METADATA, file_sha256
 
@@ -33,25 +33,26 @@ def published_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple
     which has its folder already, and where `folder` holds something else.
     """
     record = _record(predictor, data)
-    open_published_folder(predictor, folder, record=record)
+    _open_folder(predictor, folder, record=record)
     result, logits = evaluate_split(predictor, data, split="test")
     arrays = {
         "test_logits": logits,
         "test_labels": data.test.labels.cpu().numpy(),
         "test_index": data.test.index.cpu().numpy(),
     }
-    write_bytes(folder / "predictions.npz", _npz(arrays))
-    write_bytes(folder / "checkpoints" / "best.ckpt", _checkpoint(predictor, record))
     unknown = dict.fromkeys(("best_epoch", "val_top1", "val_loss", "train_seconds", "images_per_second"))
     results = {**unknown, "test_top1": result.top1, "test_loss": result.loss}
-    return Run(folder, {**record, "status": "finished", "results": results}).write(), result
+    with held(folder):
+        write_bytes(folder / "predictions.npz", _npz(arrays))
+        write_bytes(folder / "checkpoints" / "best.ckpt", _checkpoint(predictor, record))
+        return Run(folder, {**record, "status": "finished", "results": results}).write(), result
 
 
-def open_published_folder(predictor: Predictor, folder: Path, *, record: dict[str, Any]) -> None:
+def _open_folder(predictor: Predictor, folder: Path, *, record: dict[str, Any]) -> None:
     """Raises `UsageError` unless the folder is free, or holds the same checkpoint evaluated before."""
     if predictor.run is not None:
         raise UsageError(f"{predictor.source} is a run already; --out is for checkpoints that others trained")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if is_free(folder):
         check_writable(folder)
         return
     if not is_run(folder):

@@ -25,9 +25,10 @@ from convatlas.errors import UsageError
 from convatlas.evaluation import evaluate_logits
 from convatlas.prediction import predict_logits, resolve_device
 from convatlas.progress import Job, Progress, Silent
-from convatlas.report import write_report
-from convatlas.run import Run, check_writable, differences, is_run, read_run, write_bytes
-from convatlas.training.callbacks import History, checkpoints
+from convatlas.report import run_title
+from convatlas.report.figures import draw_run_curves
+from convatlas.run import Run, check_writable, differences, held, is_free, is_run, read_run, write_bytes
+from convatlas.training.callbacks import History, MovedIntoPlace, checkpoints
 from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.plan import Plan
 from convatlas.training.record import circumstances
@@ -64,18 +65,27 @@ def train_plan(
     if existing is not None and existing.finished:
         session.progress.loaded(session.job, existing.results)
         return existing
+    with held(folder):
+        return _train(session)
+
+
+def _train(session: Session) -> Run:
+    """Trains into a folder that this process holds; `run.json` says unfinished until every other file is there."""
+    plan, folder = session.plan, session.folder
     record = {"format": 1, "status": "unfinished", **plan.record(), **circumstances()}
     run = Run(folder, {**record, "started": datetime.now(UTC).isoformat(timespec="seconds")}).write()
     try:
         with torch.random.fork_rng(), _quiet_libraries():
-            results = _train_and_evaluate(session)
+            results, rows = _train_and_evaluate(session)
+        run = Run(folder, {**run.record, "status": "finished", "results": results})
+        draw_run_curves(rows, folder / "curves.png", run_title(run), best_epoch=results["best_epoch"])
+        run.write()
     except Exception as error:
         results = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-        Run(folder, {**run.record, "status": "failed", "results": results}).write()
+        with contextlib.suppress(OSError):  # on a full disk the run stays unfinished
+            Run(folder, {**run.record, "status": "failed", "results": results}).write()
         session.progress.failed(session.job, str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise
-    run = Run(folder, {**run.record, "status": "finished", "results": results}).write()
-    write_report(folder)
     session.progress.finished(session.job, results)
     return run
 
@@ -86,7 +96,7 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
     Raises `UsageError` as `train_plan` does.
     """
     if not is_run(folder):
-        if folder.is_dir() and any(folder.iterdir()):
+        if not is_free(folder):
             raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
         check_writable(folder)
         return None
@@ -98,7 +108,8 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
             f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
         )
     if not run.finished and not resume:
-        epochs = len(run.metrics())
+        with held(folder):  # else it is being trained at this moment
+            epochs = len(run.metrics())
         raise UsageError(
             f"the run in {folder} is {run.status} ({epochs} of {plan.recipe.epochs} epochs); "
             f"go on with --resume, or choose another folder with --out"
@@ -112,8 +123,8 @@ def _identity_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
     return {**{key: run.record.get(key) for key in identity}, "data": {key: data.get(key) for key in identity["data"]}}
 
 
-def _train_and_evaluate(session: Session) -> dict[str, Any]:
-    """Fits the network, loads the best epoch and evaluates it once; the results for `run.json`."""
+def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    """Fits the network, loads the best epoch and evaluates it once: the results for `run.json`, the rows of epochs."""
     folder, plan = session.folder, session.plan
     module = Classifier(plan)
     history = _fit(session, module)
@@ -125,7 +136,7 @@ def _train_and_evaluate(session: Session) -> dict[str, Any]:
     write_bytes(folder / "samples.npz", _npz(samples(plan, predictions["test_logits"])))
     results = _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)
     _log_test(folder, results, step=int(best["global_step"]))
-    return results
+    return results, history.rows
 
 
 def _fit(session: Session, module: Classifier) -> History:
@@ -139,6 +150,7 @@ def _fit(session: Session, module: Classifier) -> History:
         max_epochs=plan.recipe.epochs,
         precision={"float32": "32-true", "bf16": "bf16-mixed"}[plan.recipe.precision],  # type: ignore[arg-type]
         logger=logger,
+        plugins=[MovedIntoPlace()],
         callbacks=[history, *checkpoints(folder / "checkpoints")],
         reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
         num_sanity_val_steps=0,
