@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Checkpoint:
     record: Mapping[str, Any] | None = None
     hyperparameters: Mapping[str, Any] | None = None
     path: Path | None = None
+    outlines: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)  # compared so far
 
     def sha256(self) -> str:
         """The hash of the file; nothing for a checkpoint that is in memory only."""

@@ -43,14 +43,6 @@ class Identified:
         load_strictly(network, self.state)
         return network.eval()
 
-    def outline(self) -> dict[str, Tensor]:
-        """The network's state dict without memory."""
-        with torch.device("meta"):
-            network = self.architecture.build(
-                num_classes=self.num_classes, in_channels=self.in_channels, **self.options
-            )
-        return network.state_dict()
-
 
 def identify(
     checkpoint: Checkpoint, *, arch: str | None = None, options: Mapping[str, Any] | None = None
@@ -124,7 +116,7 @@ def _fits(checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any])
             except UsageError:
                 continue
             fit = _identified(checkpoint, row, options, state=state, weights=weights)
-            if fit is not None and not differences(fit.outline(), fit.state):
+            if fit is not None and not differences(_outline(checkpoint, fit), fit.state):
                 found.append(fit)
                 break
     return found
@@ -142,12 +134,23 @@ def _identified(
     num_classes, in_channels = _counts(checkpoint, row, state)
     identified = Identified(row, dict(options), num_classes, in_channels, state, weights, checkpoint.record)
     try:
-        outline = identified.outline()
+        outline = _outline(checkpoint, identified)
     except UsageError:
         if options:
             raise
         return None
     return dataclasses.replace(identified, state=_with_counters(state, outline))
+
+
+def _outline(checkpoint: Checkpoint, identified: Identified) -> dict[str, Tensor]:
+    """The state dict of the identified network without memory; a network of a thousand layers is built only once."""
+    row, options = identified.architecture, identified.options
+    key = repr((row.name, identified.num_classes, identified.in_channels, sorted(options.items())))
+    if key not in checkpoint.outlines:
+        with torch.device("meta"):
+            network = row.build(num_classes=identified.num_classes, in_channels=identified.in_channels, **options)
+        checkpoint.outlines[key] = network.state_dict()
+    return checkpoint.outlines[key]
 
 
 def _counts(checkpoint: Checkpoint, row: Architecture, state: Mapping[str, Tensor]) -> tuple[int, int]:
@@ -211,7 +214,7 @@ def _closest(checkpoint: Checkpoint, row: Architecture, options: Mapping[str, An
             fit = _identified(checkpoint, row, options, state=state, weights=weights)
             if fit is None:
                 continue
-            outline = fit.outline()
+            outline = _outline(checkpoint, fit)
             lines = differences(outline, fit.state) + [f"+ {key} (unknown)" for key in unmatched]
             shared = sum(key in fit.state and fit.state[key].shape == outline[key].shape for key in outline)
             share = shared / (len(outline) + len(fit.state) + len(unmatched) - shared)
