@@ -171,7 +171,7 @@ def _of_checkpoint(
     elif weights is not None:
         preprocessing = Preprocessing(weights.image_size, weights.mean, weights.std)
         named = weights.class_names if len(weights.class_names) == identified.num_classes else ()
-        known = {"class_names": named or None, "data": weights.dataset if named else None, "weights": weights}
+        known = {"class_names": named or None, "data": weights.dataset, "weights": weights}
     return Predictor(
         source=source,
         path=path,

@@ -20,6 +20,8 @@ from convatlas.weights.tutorial import architecture_and_options
 
 ALIKE = 0.5  # the part of all keys that two networks share, from which on one is named as the nearest of the other
 COUNTER = "num_batches_tracked"
+Layout = tuple[Weights | None, KeyTables | None]  # names of tensors: published weights with their table, or ours
+OWN_LAYOUT: tuple[Layout, ...] = ((None, None),)
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def identify(
     chosen = dict(options or {})
     if name and rows[0].name == said:
         chosen = {**_typed(plain, rows[0]), **chosen}
-    fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen)]
+    fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=_published_layouts(row))]
+    if not fits:  # our own names last: a table is refused at a glance, but these only when the network is built
+        fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=OWN_LAYOUT)]
     if not fits:
         raise UsageError(_no_fit(checkpoint, rows[0] if name else None, chosen))
     return _the_one(checkpoint, fits)
@@ -101,15 +105,16 @@ def _typed(plain: Mapping[str, Any], row: Architecture) -> dict[str, Any]:
     return {name: value for name, value in typed.items() if name not in defaults or value != defaults[name]}
 
 
-def _layouts(row: Architecture) -> list[tuple[Weights | None, KeyTables | None]]:
-    """Our own names, and those of each of the published weights."""
-    return [(None, None), *((weights, weights.keys) for weights in row.weights)]
+def _published_layouts(row: Architecture) -> tuple[Layout, ...]:
+    return tuple((weights, weights.keys) for weights in row.weights)
 
 
-def _fits(checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any]) -> list[Identified]:
+def _fits(
+    checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any], *, layouts: tuple[Layout, ...]
+) -> list[Identified]:
     """The ways in which the checkpoint fits the architecture without any difference."""
     found = []
-    for weights, table in _layouts(row):
+    for weights, table in layouts:
         for variant in reversed(checkpoint.variants):
             try:
                 state = variant if table is None else translate_keys(variant, table)
@@ -208,7 +213,7 @@ def _no_fit(checkpoint: Checkpoint, row: Architecture | None, options: Mapping[s
 def _closest(checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any]) -> tuple[list[str], float]:
     """The differences to the architecture in the layout that has the fewest, and the part of all keys shared."""
     best: tuple[list[str], float] = ([f"- {row.name} (cannot be built so)"], -1.0)
-    for weights, table in _layouts(row):
+    for weights, table in OWN_LAYOUT + _published_layouts(row):
         for variant in checkpoint.variants:
             state, unmatched = (variant, []) if table is None else translate_what_matches(variant, table)
             fit = _identified(checkpoint, row, options, state=state, weights=weights)
