@@ -315,9 +315,32 @@ def test_safetensors_that_say_what_they_are(tmp_path: Path) -> None:
 def test_a_checkpoint_never_runs_the_file_it_names(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text("raise SystemExit('code ran')")
-    described = {"name": "mine", "reference": f"{path}:mine", "options": {}, "num_classes": 10, "in_channels": 3}
-    with pytest.raises(UsageError, match="somebody's own network; name it with --arch"):
-        identify(checkpoint_of({"state_dict": small(), "convatlas": {"architecture": described}}))
+    for name, reference in (("mine", f"{path}:mine"), (f"{path}:mine", None)):
+        described = {"name": name, "reference": reference, "options": {}, "num_classes": 10, "in_channels": 3}
+        with pytest.raises(UsageError, match="somebody's own network; name it with --arch"):
+            identify(checkpoint_of({"state_dict": small(), "convatlas": {"architecture": described}}))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        {},
+        {"image_size": "x", "mean": [0.5], "std": [0.5]},
+        {"image_size": 0, "mean": [0.5], "std": [0.5]},
+        {"image_size": 8, "mean": [0.5], "std": [0]},
+        {"image_size": 8, "mean": 0.5, "std": [0.5]},
+    ],
+)
+def test_a_checkpoint_whose_own_words_cannot_be_read(tmp_path: Path, stored: object) -> None:
+    described = {"name": "resnet_uva", "reference": None, "options": {}, "num_classes": 10, "in_channels": 3}
+    path = tmp_path / "own.ckpt"
+    torch.save({"state_dict": small(), "convatlas": {"architecture": described, "preprocessing": stored}}, path)
+    with pytest.raises(UsageError, match="what it says of its preprocessing cannot be read"):
+        open_predictor(path)
+    torch.save({"state_dict": small(), "convatlas": {"architecture": "resnet_uva"}}, path)
+    with pytest.raises(UsageError, match="what it says of its architecture cannot be read"):
+        open_predictor(path)
 
 
 def test_load_replaces_the_head_and_says_so(recwarn: pytest.WarningsRecorder) -> None:

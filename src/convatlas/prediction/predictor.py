@@ -186,10 +186,13 @@ def _of_checkpoint(
 
 
 def _preprocessing(record: Mapping[str, Any], *, label: str) -> Preprocessing:
-    stored = record.get("preprocessing")
+    stored: Any = record.get("preprocessing")
     try:
-        return Preprocessing(stored["image_size"], tuple(stored["mean"]), tuple(stored["std"]))  # type: ignore[index]
-    except (KeyError, TypeError) as error:
+        mean, std = (tuple(map(float, stored[name])) for name in ("mean", "std"))
+        if len(mean) != len(std) or min(std) <= 0 or int(stored["image_size"]) < 1:
+            raise ValueError("no such preprocessing")
+        return Preprocessing(int(stored["image_size"]), mean, std)
+    except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{label}: what it says of its preprocessing cannot be read") from error
 
 

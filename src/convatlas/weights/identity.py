@@ -56,7 +56,7 @@ def identify(
     """
     said, plain = _said(checkpoint)
     if not arch and _is_own(checkpoint):  # a checkpoint may come from anywhere: to read it must not run a file
-        raise UsageError(f"{checkpoint.label} is of somebody's own network; name it with --arch path/to/file.py:{said}")
+        raise UsageError(f"{checkpoint.label} is of somebody's own network; name it with --arch path/to/file.py:NAME")
     name = arch or said
     rows = [architecture(name)] if name else [architecture(each) for each in list_architectures()]
     chosen = dict(options or {})
@@ -95,7 +95,11 @@ def _said(checkpoint: Checkpoint) -> tuple[str | None, dict[str, Any]]:
 
 
 def _is_own(checkpoint: Checkpoint) -> bool:
-    return checkpoint.record is not None and bool(checkpoint.record["architecture"].get("reference"))
+    """Whether our checkpoint names a file, in whichever place, instead of a registered architecture."""
+    if checkpoint.record is None:
+        return False
+    described = checkpoint.record["architecture"]
+    return bool(described.get("reference")) or not described["name"].isidentifier()
 
 
 def _typed(plain: Mapping[str, Any], row: Architecture) -> dict[str, Any]:
