@@ -338,6 +338,10 @@ def test_a_checkpoint_whose_own_words_cannot_be_read(tmp_path: Path, stored: obj
     torch.save({"state_dict": small(), "convatlas": {"architecture": described, "preprocessing": stored}}, path)
     with pytest.raises(UsageError, match="what it says of its preprocessing cannot be read"):
         open_predictor(path)
+    grey = {"image_size": 8, "mean": [0.5], "std": [0.5]}
+    torch.save({"state_dict": small(), "convatlas": {"architecture": described, "preprocessing": grey}}, path)
+    with pytest.raises(UsageError, match="its normalisation is of 1 channels, its network takes 3"):
+        open_predictor(path)
     torch.save({"state_dict": small(), "convatlas": {"architecture": "resnet_uva"}}, path)
     with pytest.raises(UsageError, match="what it says of its architecture cannot be read"):
         open_predictor(path)

@@ -206,6 +206,10 @@ def _normalised(
                 f"{source} does not say with which normalisation its network was trained; "
                 "give it with --mean and --std, a number for each channel"
             )
+        if len(own.mean) != identified.in_channels:
+            raise UsageError(
+                f"{source}: its normalisation is of {len(own.mean)} channels, its network takes {identified.in_channels}"
+            )
         return own
     mean, std = given
     if len(mean) != identified.in_channels or len(std) != identified.in_channels or min(std) <= 0:
