@@ -340,7 +340,7 @@ def test_a_checkpoint_whose_own_words_cannot_be_read(tmp_path: Path, stored: obj
         open_predictor(path)
     grey = {"image_size": 8, "mean": [0.5], "std": [0.5]}
     torch.save({"state_dict": small(), "convatlas": {"architecture": described, "preprocessing": grey}}, path)
-    with pytest.raises(UsageError, match="its normalisation is of 1 channels, its network takes 3"):
+    with pytest.raises(UsageError, match="its normalisation has 1 channels, the network takes 3"):
         open_predictor(path)
     torch.save({"state_dict": small(), "convatlas": {"architecture": "resnet_uva"}}, path)
     with pytest.raises(UsageError, match="what it says of its architecture cannot be read"):

@@ -208,7 +208,7 @@ def _normalised(
             )
         if len(own.mean) != identified.in_channels:
             raise UsageError(
-                f"{source}: its normalisation is of {len(own.mean)} channels, its network takes {identified.in_channels}"
+                f"{source}: its normalisation has {len(own.mean)} channels, the network takes {identified.in_channels}"
             )
         return own
     mean, std = given
