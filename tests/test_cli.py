@@ -66,7 +66,7 @@ def test_show_json_keeps_the_contract(capsys: pytest.CaptureFixture[str]) -> Non
     assert content["macs"] == sum(layer["macs"] for layer in content["layers"])
 
 
-@pytest.mark.parametrize("verb", ["", "list", "show", "train", "evaluate", "compare", "report"])
+@pytest.mark.parametrize("verb", ["", "list", "show", "train", "evaluate", "predict", "compare", "report"])
 def test_help_has_an_example(capsys: pytest.CaptureFixture[str], verb: str) -> None:
     code, out, _ = run(capsys, *[verb] if verb else [], "--help")
     assert code == 0

@@ -2,56 +2,123 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import http.server
+import json
 import os
 import pickle
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+import cifar10_part
+from convatlas import Architecture, create, load
+from convatlas import architectures as registry
+from convatlas.architecture import Weights
 from convatlas.architectures import architecture
+from convatlas.architectures.sources import CIFAR10_CLASSES
+from convatlas.cli import main
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.prediction import predict_logits
-from convatlas.weights import load_strictly, network_state, read_checkpoint, translate_keys
+from convatlas.prediction import open_predictor
+from convatlas.weights import (
+    checkpoint_of,
+    download,
+    identify,
+    load_strictly,
+    network_state,
+    open_checkpoint,
+    read_checkpoint,
+    translate_keys,
+)
 
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 needs_data = pytest.mark.skipif(FOLDER is None, reason="CONVATLAS_TEST_DATA names no folder")
 
 
-def cifar10_test_part() -> tuple[torch.Tensor, torch.Tensor]:
-    """The first 1,000 lossless test images, (N, 3, 32, 32) uint8, and their labels."""
+COUNTS = {"GoogleNet": 899, "ResNet": 906, "ResNetPreAct": 914, "DenseNet": 898}
+NAMES = {
+    "GoogleNet": "googlenet_uva",
+    "ResNet": "resnet_uva",
+    "ResNetPreAct": "preact_resnet_uva",
+    "DenseNet": "densenet_uva",
+}
+CONTRACT = {"architecture", "data", "split", "n", "correct", "top1", "top5", "loss", "per_class"}
+
+
+def tutorial(file: str) -> Path:
     assert FOLDER
-    path = Path(FOLDER) / "data/cifar10-lossless-part/cifar-10-batches-py/test_batch"
-    with path.open("rb") as file:
-        content = pickle.load(file, encoding="bytes")
-    return torch.from_numpy(content[b"data"]).view(-1, 3, 32, 32), torch.tensor(content[b"labels"])
+    return Path(FOLDER) / f"reference/uva-tutorial5/{file}.ckpt"
+
+
+def cifar10_words() -> list[str]:
+    """The flags that name the lossless part of CIFAR-10."""
+    return ["--data", "cifar10", "--data-dir", f"{FOLDER}/data/cifar10-lossless-part"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
 
 
 @needs_data
 @pytest.mark.parity
-@pytest.mark.parametrize(
-    ("name", "correct"),
-    [("googlenet_uva", 899), ("resnet_uva", 906), ("preact_resnet_uva", 914), ("densenet_uva", 898)],
-)
-def test_as_many_correct_as_the_tutorials_code(name: str, correct: int) -> None:
-    """The tutorial's own code in float32 gives exactly these counts on the 1,000 images."""
-    row = architecture(name)
-    weights = row.weights[0]
-    assert FOLDER
-    checkpoint = read_checkpoint(Path(FOLDER) / "reference/uva-tutorial5" / Path(weights.url).name)
-    network = row.build()
-    load_strictly(network, translate_keys(network_state(checkpoint, prefix="model."), weights.keys))
-    images, labels = cifar10_test_part()
-    preprocessing = Preprocessing(weights.image_size, weights.mean, weights.std)
-    logits = predict_logits(network, images, preprocessing=preprocessing)
-    assert int((logits.argmax(1) == labels).sum()) == correct
+@pytest.mark.parametrize(("file", "correct"), COUNTS.items())
+def test_as_many_correct_as_the_tutorials_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, file: str, correct: int
+) -> None:
+    """The tutorial's own code in float32 gives exactly these counts on the 1,000 images; the file names its network."""
+    cifar10_part.install(monkeypatch)
+    code, out, err = run(capsys, "evaluate", tutorial(file), *cifar10_words(), "--json")
+    assert code == 0, err
+    content = json.loads(out)
+    assert content.keys() == CONTRACT
+    assert (content["architecture"], content["data"], content["split"]) == (NAMES[file], "cifar10", "test")
+    assert (content["n"], content["correct"]) == (1000, correct)
+    assert list(content["per_class"]) == list(CIFAR10_CLASSES)
+    assert 0.98 < content["top5"] <= 1
+    assert 0.2 < content["loss"] < 0.6
+
+
+@needs_data
+def test_evaluate_prints_accuracy_loss_top5_and_each_class(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The data set is by default the one that the weights were published for."""
+    cifar10_part.install(monkeypatch)
+    code, out, _ = run(capsys, "evaluate", tutorial("ResNet"), *cifar10_words()[2:])
+    assert code == 0
+    for text in ("resnet_uva on cifar10 test: 90.60 % (906 of 1000)", "top-5", "loss", "automobile", "truck"):
+        assert text in out
+
+
+@needs_data
+def test_a_layout_counts_without_the_hyperparameters(tmp_path: Path) -> None:
+    """Keys and shapes alone name the network, whatever prefixes the file has."""
+    state = read_checkpoint(tutorial("ResNet"))["state_dict"]
+    bare = {key.removeprefix("model."): tensor for key, tensor in state.items()}
+    for prefix in ("", "module.", "_orig_mod.", "module._orig_mod.", "network.model."):
+        path = tmp_path / "some.pth"
+        torch.save({"net": {prefix + key: tensor for key, tensor in bare.items()}, "epoch": 3}, path)
+        identified = identify(open_checkpoint(path))
+        assert identified.architecture.name == "resnet_uva"
+        assert identified.weights is not None
+        assert torch.equal(identified.state["stem.conv.weight"], bare["input_net.0.weight"])
 
 
 @needs_data
 def test_another_networks_checkpoint_is_refused() -> None:
-    assert FOLDER
-    checkpoint = read_checkpoint(Path(FOLDER) / "reference/uva-tutorial5/DenseNet.ckpt")
+    checkpoint = read_checkpoint(tutorial("DenseNet"))
     state = network_state(checkpoint, prefix="model.")
     with pytest.raises(UsageError, match="another network"):
         translate_keys(state, architecture("resnet_uva").weights[0].keys)
@@ -105,3 +172,445 @@ def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
         read_checkpoint(path)
     with pytest.raises(UsageError, match="no checkpoint at"):
         read_checkpoint(tmp_path / "missing.ckpt")
+
+
+@pytest.mark.parametrize("name", ["zip.pt", "legacy.pth", "file.safetensors"])
+def test_a_cut_off_file_is_refused_wherever_it_ends(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    save(path, {"fc.weight": torch.randn(30, 20), "fc.bias": torch.randn(30)})
+    assert len(read_checkpoint(path)["state_dict" if name.startswith("file") else "fc.weight"])
+    whole = path.read_bytes()
+    for length in {0, 1, 8, 9, 60, len(whole) // 2, len(whole) - 40, len(whole) - 1}:
+        path.write_bytes(whole[:length])
+        with pytest.raises(UsageError, match=r"no checkpoint|no safetensors"):
+            read_checkpoint(path)
+
+
+def save(path: Path, content: dict[str, Any]) -> None:
+    """A file in the format that its name says."""
+    if path.suffix == ".safetensors":
+        save_file(content, path)
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=not path.name.startswith("legacy"))
+
+
+def small(name: str = "resnet_uva", **options: Any) -> dict[str, torch.Tensor]:
+    """A state dict in our layout in which every value is random."""
+    generator = torch.Generator().manual_seed(1)
+    state = create(name, **options).state_dict()
+    return {
+        key: torch.rand(tensor.shape, generator=generator) if tensor.is_floating_point() else tensor
+        for key, tensor in state.items()
+    }
+
+
+@pytest.fixture
+def he_style(monkeypatch: pytest.MonkeyPatch) -> str:
+    """An architecture whose weights people publish under the names of He's CIFAR networks."""
+    weights = Weights(
+        "people",
+        url="http://127.0.0.1:9/he-0123abcd.th",
+        sha256="0123abcd",
+        keys={
+            "conv1": "stem.conv",
+            "bn1": "stem.norm",
+            "layer{}.{}.conv{}": "stage{}.{}.branch.conv{}.conv",
+            "layer{}.{}.bn{}": "stage{}.{}.branch.conv{}.norm",
+            "linear": "head.fc",
+        },
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        image_size=32,
+        dataset="cifar10",
+        class_names=CIFAR10_CLASSES,
+    )
+    row = Architecture("he_one_stage", builder=he_one_stage, weights=(weights,))
+    monkeypatch.setattr(registry, "_REGISTRY", {**registry._REGISTRY, row.name: row})
+    return row.name
+
+
+def he_one_stage(*, num_classes: int = 10, in_channels: int = 3) -> torch.nn.Module:
+    return create("resnet_uva", num_classes=num_classes, in_channels=in_channels, depths=(2,), widths=(8,))
+
+
+def he_names(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Our names as He-style code has them, under DataParallel."""
+    named = {}
+    for key, tensor in state.items():
+        theirs = key.replace("stem.conv", "conv1").replace("stem.norm", "bn1").replace("head.fc", "linear")
+        theirs = re.sub(r"stage(\d)\.(\d)\.branch\.conv(\d)\.conv", r"layer\1.\2.conv\3", theirs)
+        theirs = re.sub(r"stage(\d)\.(\d)\.branch\.conv(\d)\.norm", r"layer\1.\2.bn\3", theirs)
+        named[f"module.{theirs}"] = tensor
+    return named
+
+
+@pytest.mark.parametrize("name", ["zip.th", "legacy.th"])
+def test_he_style_checkpoints(tmp_path: Path, he_style: str, name: str) -> None:
+    """Nested, under DataParallel, with an accuracy beside it: found by keys and shapes, each tensor in its place."""
+    state = small(he_style, num_classes=7)
+    path = tmp_path / name
+    save(path, {"state_dict": he_names(state), "best_prec1": 91.78, "epoch": 200})
+    for arch in (None, he_style):
+        identified = identify(open_checkpoint(path), arch=arch)
+        assert (identified.architecture.name, identified.num_classes) == (he_style, 7)
+        assert identified.state.keys() == state.keys()
+        assert all(torch.equal(identified.state[key], state[key]) for key in state)
+    network = load(he_style, path)
+    assert not network.training
+    assert torch.equal(network.state_dict()["stage1.1.branch.conv2.norm.running_var"],
+                       state["stage1.1.branch.conv2.norm.running_var"])  # fmt: skip
+
+
+def test_checkpoints_older_than_the_counter_of_batches(he_style: str) -> None:
+    state = he_names(small(he_style))
+    old = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
+    assert len(old) < len(state)
+    assert identify(checkpoint_of(old)).architecture.name == he_style
+    some = next(key for key in state if key.endswith("num_batches_tracked"))
+    with pytest.raises(UsageError, match="num_batches_tracked"):  # some but not all: not an old file but a broken one
+        identify(checkpoint_of({**old, some: state[some]}), arch=he_style)
+
+
+def test_networks_without_a_difference_in_their_keys_are_not_guessed(
+    monkeypatch: pytest.MonkeyPatch, he_style: str, tmp_path: Path
+) -> None:
+    """As plain-20 and ResNet-20 with its shortcuts free of parameters; the published file's own hash decides."""
+    twin = replace(registry._REGISTRY[he_style], name="he_twin")
+    monkeypatch.setitem(registry._REGISTRY, "he_twin", twin)
+    path = tmp_path / "people.th"
+    torch.save(he_names(small(he_style)), path)
+    with pytest.raises(UsageError, match="fits he_one_stage, he_twin alike; say which it is with --arch"):
+        identify(open_checkpoint(path))
+    assert identify(open_checkpoint(path), arch="he_twin").architecture is twin
+    known = replace(twin.weights[0], sha256=open_checkpoint(path).sha256()[:8])
+    monkeypatch.setitem(registry._REGISTRY, "he_twin", replace(twin, weights=(known,)))
+    assert identify(open_checkpoint(path)).architecture.name == "he_twin"
+
+
+def test_safetensors_that_say_what_they_are(tmp_path: Path) -> None:
+    record = {
+        "architecture": {"name": "resnet_uva", "reference": None, "options": {"depths": [1, 2, 1]},
+                         "num_classes": 4, "in_channels": 1},
+        "preprocessing": {"image_size": 16, "mean": [0.25], "std": [0.5]},
+        "data": {"name": "shapes", "classes": list("abcd")},
+    }  # fmt: skip
+    state = small(num_classes=4, in_channels=1, depths=(1, 2, 1))
+    path = tmp_path / "model.safetensors"
+    save_file(state, path, metadata={"convatlas": json.dumps(record)})
+    predictor = open_predictor(path)
+    assert (predictor.num_classes, predictor.in_channels, predictor.options) == (4, 1, {"depths": (1, 2, 1)})
+    assert predictor.preprocessing == Preprocessing(16, (0.25,), (0.5,))
+    assert (predictor.class_names, predictor.data) == (tuple("abcd"), "shapes")
+    loaded = predictor.network.state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in state)
+    save_file(state, path)
+    with pytest.raises(UsageError, match=r"another network than resnet_uva: .*- stage1\.1"):
+        open_predictor(path, arch="resnet_uva")
+    with pytest.raises(UsageError, match="with which normalisation"):
+        open_predictor(path, arch="resnet_uva", options={"depths": "1,2,1"})
+    own = open_predictor(path, arch="resnet_uva", options={"depths": "1,2,1"}, normalisation=((0.5,), (0.2,)))
+    assert own.preprocessing == Preprocessing(32, (0.5,), (0.2,))
+
+
+def test_a_checkpoint_never_runs_the_file_it_names(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text("raise SystemExit('code ran')")
+    for name, reference in (("mine", f"{path}:mine"), (f"{path}:mine", None)):
+        described = {"name": name, "reference": reference, "options": {}, "num_classes": 10, "in_channels": 3}
+        with pytest.raises(UsageError, match="somebody's own network; name it with --arch"):
+            identify(checkpoint_of({"state_dict": small(), "convatlas": {"architecture": described}}))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        None,
+        {},
+        {"image_size": "x", "mean": [0.5], "std": [0.5]},
+        {"image_size": 0, "mean": [0.5], "std": [0.5]},
+        {"image_size": 8, "mean": [0.5], "std": [0]},
+        {"image_size": 8, "mean": 0.5, "std": [0.5]},
+    ],
+)
+def test_a_checkpoint_whose_own_words_cannot_be_read(tmp_path: Path, stored: object) -> None:
+    described = {"name": "resnet_uva", "reference": None, "options": {}, "num_classes": 10, "in_channels": 3}
+    path = tmp_path / "own.ckpt"
+    torch.save({"state_dict": small(), "convatlas": {"architecture": described, "preprocessing": stored}}, path)
+    with pytest.raises(UsageError, match="what it says of its preprocessing cannot be read"):
+        open_predictor(path)
+    grey = {"image_size": 8, "mean": [0.5], "std": [0.5]}
+    torch.save({"state_dict": small(), "convatlas": {"architecture": described, "preprocessing": grey}}, path)
+    with pytest.raises(UsageError, match="its normalisation has 1 channels, the network takes 3"):
+        open_predictor(path)
+    torch.save({"state_dict": small(), "convatlas": {"architecture": "resnet_uva"}}, path)
+    with pytest.raises(UsageError, match="what it says of its architecture cannot be read"):
+        open_predictor(path)
+
+
+def test_load_replaces_the_head_and_says_so(recwarn: pytest.WarningsRecorder) -> None:
+    state = small()
+    network = load("resnet_uva", state)
+    assert torch.equal(network.head.fc.weight, state["head.fc.weight"])
+    assert load("resnet_uva", state, 10).head.fc.out_features == 10
+    assert not recwarn.list
+    with pytest.warns(UserWarning, match="head for 10 classes is replaced by an untrained one for 3"):
+        network = load("resnet_uva", state, num_classes=3)
+    assert network.head.fc.weight.shape == (3, 64)
+    assert torch.equal(network.stem.conv.weight, state["stem.conv.weight"])
+    with pytest.raises(UsageError, match="num_classes=0"):
+        load("resnet_uva", state, num_classes=0)
+
+
+def test_our_own_checkpoint_away_from_its_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=4,8"]
+    assert run(capsys, "train", "resnet_uva", *words, "--quiet", "--out", tmp_path / "run")[0] == 0
+    inside = tmp_path / "run/checkpoints/best.ckpt"
+    away = tmp_path / "copied.ckpt"
+    away.write_bytes(inside.read_bytes())
+    outputs = [run(capsys, "evaluate", source, "--json") for source in (tmp_path / "run", inside, away)]
+    assert [code for code, _, _ in outputs] == [0, 0, 0]
+    assert len({out for _, out, _ in outputs}) == 1
+    assert load("resnet_uva", tmp_path / "run").head.fc.in_features == 8
+    code, _, err = run(capsys, "evaluate", tmp_path / "run", "--arch", "resnet_uva")
+    assert (code, err.count("\n")) == (2, 1)
+
+
+class Server(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder; the first `failures` requests get an error."""
+
+    failures = 0
+    requests = 0
+
+    def do_GET(self) -> None:
+        Server.requests += 1
+        if Server.requests <= Server.failures:
+            self.send_error(503)
+        else:
+            super().do_GET()
+
+    def log_message(self, *_arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a folder served on this machine, and a cache folder of its own; no waiting between attempts."""
+    (tmp_path / "served").mkdir()
+    handler = functools.partial(Server, directory=str(tmp_path / "served"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("convatlas.weights.published.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr(Server, "failures", 0)
+    monkeypatch.setattr(Server, "requests", 0)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+
+
+def served(name: str, address: str, *, content: bytes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Weights:
+    """The published weights of an architecture, to be had from the local server."""
+    row = architecture(name)
+    (folder / "served/file.ckpt").write_bytes(content)
+    weights = replace(row.weights[0], url=f"{address}/file.ckpt", sha256=hashlib.sha256(content).hexdigest())
+    monkeypatch.setitem(registry._REGISTRY, name, replace(row, weights=(weights,)))
+    return weights
+
+
+@needs_data
+def test_published_weights_by_name(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Downloaded once, again after a failure, and used from the cache."""
+    cifar10_part.install(monkeypatch)
+    content = tutorial("ResNet").read_bytes()
+    served("resnet_uva", server, content=content, folder=tmp_path, monkeypatch=monkeypatch)
+    monkeypatch.setattr(Server, "failures", 2)
+    words = ["evaluate", "resnet_uva", "--weights", "uva", *cifar10_words(), "--json"]
+    code, out, err = run(capsys, *words)
+    assert code == 0, err
+    assert json.loads(out)["correct"] == 906
+    assert Server.requests == 3
+    network = create("resnet_uva", weights="uva")
+    assert (Server.requests, network.training) == (3, False)
+    with pytest.warns(UserWarning, match="untrained one for 5"):
+        assert create("resnet_uva", weights="uva", num_classes=5).head.fc.out_features == 5
+    with pytest.raises(UsageError, match="options cannot change it"):
+        create("resnet_uva", weights="uva", depths=(1, 1, 1))
+
+
+def test_a_file_with_another_hash_is_never_used(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = served("resnet_uva", server, content=b"the right file", folder=tmp_path, monkeypatch=monkeypatch)
+    (tmp_path / "served/file.ckpt").write_bytes(b"another file")
+    with pytest.raises(UsageError) as caught:
+        download(weights)
+    path = tmp_path / "cache/convatlas/weights/uva/file.ckpt"
+    for text in (weights.url, weights.sha256, str(path), hashlib.sha256(b"another file").hexdigest()):
+        assert text in str(caught.value)
+    assert not list(path.parent.iterdir())
+    path.write_bytes(b"put there by hand, and wrong")
+    with pytest.raises(UsageError, match="the file that lies there has another sha256"):
+        download(weights)
+    path.write_bytes(b"the right file")
+    assert download(weights) == path
+    path.write_bytes(b"damaged")
+    (tmp_path / "served/file.ckpt").write_bytes(b"the right file")
+    assert download(weights).read_bytes() == b"the right file"
+
+
+def test_offline_is_one_line_with_address_hash_and_place(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = architecture("resnet_uva")
+    nowhere = replace(row.weights[0], url="http://127.0.0.1:9/ResNet.ckpt")
+    monkeypatch.setitem(registry._REGISTRY, "resnet_uva", replace(row, weights=(nowhere,)))
+    code, out, err = run(capsys, "evaluate", "resnet_uva", "--weights", "uva")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    for text in (nowhere.url, nowhere.sha256, str(tmp_path / "cache/convatlas/weights/uva/ResNet.ckpt")):
+        assert text in err
+
+
+def test_every_published_file_has_an_address_and_a_hash() -> None:
+    for name in registry.list_architectures():
+        for weights in architecture(name).weights:
+            assert weights.url.startswith("https://")
+            assert re.fullmatch(r"[0-9a-f]{8,64}", weights.sha256)
+            assert len(weights.mean) == len(weights.std)
+
+
+def bad_checkpoints(folder: Path) -> dict[str, Path]:
+    """One file for each thing that may be wrong."""
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return os.system, (f"touch {folder / 'ran'}",)
+
+    state = small(depths=(1,), widths=(4,))
+    infinite = {**state, "stem.conv.weight": torch.full((4, 3, 3, 3), float("inf"))}
+    nan = {**state, "head.fc.bias": torch.full((10,), float("nan"))}
+    contents: dict[str, Any] = {
+        "evil.ckpt": {"state_dict": Evil()},
+        "inf.pt": infinite,
+        "nan.pt": {"state_dict": {f"module.{key}": tensor for key, tensor in nan.items()}},
+        "optimizer.pt": {"optimizer": {"lr": 0.1}, "epoch": 3},
+        "number.pt": {"state_dict": {"lr": 0.1}},
+        "nothing.pt": {"state_dict": {}},
+        "strange.pt": {"a.weight": torch.ones(3)},
+        "another.pt": state,
+    }
+    for name, content in contents.items():
+        torch.save(content, folder / name)
+    torch.save([state], folder / "list.pt")
+    save_file(state, folder / "bad.safetensors", metadata={"convatlas": "{no json"})
+    (folder / "text.pt").write_text("hello, world")
+    (folder / "empty.ckpt").touch()
+    (folder / "pickle.pkl").write_bytes(pickle.dumps(Evil()))
+    return {path.name: path for path in folder.iterdir()}
+
+
+BAD_CHECKPOINTS = [
+    ("evil.ckpt", "wants to load posix.system, which may run code"),
+    ("pickle.pkl", "no checkpoint"),
+    ("inf.pt", "the tensor stem.conv.weight holds NaN or infinity"),
+    ("nan.pt", "the tensor module.head.fc.bias holds NaN or infinity"),
+    ("optimizer.pt", "no known format: it holds optimizer, epoch"),
+    ("number.pt", "no known format: state_dict['lr'] is no tensor"),
+    ("nothing.pt", "it holds no tensors"),
+    ("strange.pt", "fits no architecture that we know; its keys are a.weight"),
+    ("another.pt", "fits no architecture"),
+    ("list.pt", "holds a list"),
+    ("bad.safetensors", "is no JSON"),
+    ("text.pt", "no checkpoint"),
+    ("empty.ckpt", "the file is empty"),
+    ("missing.ckpt", "no checkpoint and no architecture of this name"),
+]
+
+
+@pytest.mark.parametrize(("name", "message"), BAD_CHECKPOINTS, ids=[name for name, _ in BAD_CHECKPOINTS])
+def test_bad_checkpoints_are_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, message: str
+) -> None:
+    path = bad_checkpoints(tmp_path).get(name, tmp_path / name)
+    code, out, err = run(capsys, "evaluate", path, "--data", "digits")
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "ran").exists()
+
+
+@needs_data
+def test_the_wrong_network_is_told_with_differences_and_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "evaluate", tutorial("DenseNet"), "--arch", "resnet_uva", "--data", "digits")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    for text in ("another network than resnet_uva: - ", "; + model.input_net", "nearest by its keys is densenet_uva"):
+        assert text in err
+
+
+BAD_WORDS = [
+    (["resnet_uva"], "add --weights uva"),
+    (["resnet_uva", "--weights", "imagenet"], "unknown weights of resnet_uva 'imagenet'"),
+    (["resnet_uvaa", "--weights", "uva"], "did you mean resnet_uva"),
+    (["resnet_uvaa"], "did you mean resnet_uva"),
+    (["resnet_uva", "--weights", "uva", "--arch", "densenet_uva"], "bring their network"),
+    (["good.pt", "--arch", "resnet_uva"], "with which normalisation"),
+    (["good.pt", "--mean", "0.5,0.5,0.5"], "--mean and --std go together"),
+    (["good.pt", "--mean", "0.5,x,0.5", "--std", "1,1,1"], "must be a number"),
+    (["good.pt", "--mean", "0.5", "--std", "0.2"], "takes 3 channels"),
+    (["good.pt", "--mean", "0,0,0", "--std", "1,1,0"], "above 0"),
+    (["good.pt", "--mean", "0,0,0", "--std", "1,1,1"], "name one with --data"),
+    (["good.pt", "--mean", "0,0,0", "--std", "1,1,1", "--split", "all"], "unknown split"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_WORDS, ids=[" ".join(words) for words, _ in BAD_WORDS])
+def test_bad_words_are_one_line_and_exit_code_2(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(small(), "good.pt")
+    code, out, err = run(capsys, "evaluate", *words)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+
+
+@needs_data
+def test_the_checkpoints_classes_are_those_of_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten classes of something else are not the ten digits."""
+    code, out, err = run(capsys, "evaluate", tutorial("ResNet"), "--data", "digits")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "knows 10 classes: airplane, automobile, bird" in err
+
+
+@needs_data
+def test_an_evaluated_checkpoint_stands_in_a_table_with_our_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cifar10_part.install(monkeypatch)
+    words = ["--epochs", "1", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=4,8", "--quiet"]
+    study = tmp_path / "study"
+    assert run(capsys, "train", "resnet_uva", *cifar10_words(), *words, "--out", study / "ours")[0] == 0
+    for file in ("ResNet", "GoogleNet"):
+        assert run(capsys, "evaluate", tutorial(file), *cifar10_words(), "--out", study / file)[0] == 0
+    folder = study / "ResNet"
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["status"], record["seed"], record["recipe"]["name"]) == ("finished", None, "published")
+    assert record["results"]["test_top1"] == 0.906
+    assert record["results"]["val_top1"] is None
+    code, out, err = run(capsys, "report", study)
+    assert code == 0, err
+    rows = json.loads((study / "results.json").read_text())["rows"]
+    assert [(row["recipe"], row["val_top1_mean"] is None) for row in rows][1:] == [("published", True)] * 2
+    assert {row["test_top1_mean"] for row in rows[1:]} == {0.899, 0.906}
+    assert "published" in out
+    assert run(capsys, "report", folder)[0] == 0
+    code, out, _ = run(capsys, "evaluate", folder, *cifar10_words()[2:], "--json")  # it is a run like any other
+    assert (code, json.loads(out)["correct"]) == (0, 906)
+    assert run(capsys, "evaluate", tutorial("ResNet"), *cifar10_words(), "--out", folder)[0] == 0
+    for source, place, message in (
+        (tutorial("DenseNet"), folder, "holds another run"),
+        (tutorial("DenseNet"), study, "is not empty and holds no run"),
+        (tutorial("DenseNet"), "/proc/nowhere", "cannot write"),
+        (study / "ours", tmp_path / "x", "is a run already"),
+    ):
+        code, _, err = run(capsys, "evaluate", source, *cifar10_words(), "--out", place)
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err

@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.api import compare, create, evaluate, train
+    from convatlas.api import compare, create, evaluate, load, train
     from convatlas.architecture import Architecture, Paper, Published
     from convatlas.architectures import list_architectures, register
     from convatlas.checks import check_architecture
@@ -31,6 +31,7 @@ _HOMES = {
     "evaluate": "convatlas.api",
     "list_architectures": "convatlas.architectures",
     "list_recipes": "convatlas.recipes",
+    "load": "convatlas.api",
     "register": "convatlas.architectures",
     "train": "convatlas.api",
 }
@@ -46,6 +47,7 @@ __all__ = [
     "evaluate",
     "list_architectures",
     "list_recipes",
+    "load",
     "register",
     "train",
 ]

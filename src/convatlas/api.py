@@ -1,7 +1,8 @@
-"""The verbs as Python functions: create, train, evaluate, compare."""
+"""The verbs as Python functions: create, load, train, evaluate, compare."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,20 +10,65 @@ from typing import Any
 from torch import nn
 
 from convatlas.architectures import architecture
+from convatlas.errors import UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.report import Report
-from convatlas.run import Run
+from convatlas.run import Run, read_run
 
 
-def create(name: str, *, num_classes: int | None = None, in_channels: int | None = None, **options: Any) -> nn.Module:
+def create(
+    name: str,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    weights: str | None = None,
+    **options: Any,
+) -> nn.Module:
     """The network called `name`, or `path/to/file.py:name`, freshly initialised: (N, C, H, W) -> (N, num_classes).
 
-    `options` are the builder's own keywords. Raises `UsageError` for an unknown name or option.
+    `options` are the builder's own keywords. With `weights`, the name of published ones, these are downloaded into the
+    user's cache folder, checked and loaded, and the network is in eval mode; see `load` for another class count. Raises
+    `UsageError` for an unknown name or option.
 
     >>> create("resnet_uva", num_classes=100, depths=(2, 2, 2)).head.fc
     Linear(in_features=64, out_features=100, bias=True)
     """
-    return architecture(name).build(num_classes=num_classes, in_channels=in_channels, **options)
+    row = architecture(name)
+    if weights is None:
+        return row.build(num_classes=num_classes, in_channels=in_channels, **options)
+    if options or in_channels not in (None, row.in_channels):
+        raise UsageError(
+            f"the weights {weights} of {name} are those of the published network: options cannot change it"
+        )
+    from convatlas.weights import download, published_weights
+
+    return load(name, download(published_weights(row, weights)), num_classes)
+
+
+def load(name: str, source: str | Path | Mapping[str, Any], num_classes: int | None = None) -> nn.Module:
+    """The network called `name` with the weights of a checkpoint, in eval mode on the CPU.
+
+    `source` is a checkpoint file, a run's folder or a state dict, in our layout or in one that a key table translates.
+    Another `num_classes` than the checkpoint's gives the network a new, untrained `head.fc`, and a warning says so.
+    Raises `UsageError` where the checkpoint does not fit.
+
+    >>> load("resnet_uva", create("resnet_uva").state_dict()).training
+    False
+    """
+    from convatlas.weights import checkpoint_of, identify, open_checkpoint, replace_head
+
+    if isinstance(source, Mapping):
+        checkpoint = checkpoint_of(source)
+    else:
+        path = Path(source)
+        checkpoint = open_checkpoint(read_run(path).best_checkpoint if path.is_dir() else path)
+    identified = identify(checkpoint, arch=name)
+    network = identified.build()
+    if num_classes is not None and num_classes != identified.num_classes:
+        replace_head(network, num_classes)
+        change = f"the head for {identified.num_classes} classes is replaced by an untrained one for {num_classes}"
+        warnings.warn(f"{checkpoint.label}: {change}", stacklevel=2)
+    return network
 
 
 def train(
@@ -59,13 +105,26 @@ def train(
 
 
 def evaluate(
-    run: str | Path | Run, *, split: str = "test", data_dir: str | Path | None = None, device: str = "auto"
+    source: str | Path | Run,
+    *,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
+    split: str = "test",
+    arch: str | None = None,
+    weights: str | None = None,
+    device: str = "auto",
 ) -> Evaluation:
-    """Evaluates a run's best epoch, or one of its checkpoint files, on a split of the data it was trained on."""
-    from convatlas.prediction import evaluate_run
+    """Evaluates a run's best epoch, a checkpoint or an architecture's published `weights` on a split of a data set.
 
-    source = run.path if isinstance(run, Run) else Path(run)
-    return evaluate_run(source, split=split, data_dir=_path(data_dir), device=device)
+    The data is by default that of the run, or the one that the weights were published for; the normalisation is always
+    the checkpoint's own. `arch` names the network of a checkpoint that does not. Raises `UsageError`.
+    """
+    from convatlas.prediction import check_split, choose_data, evaluate_split, open_predictor
+
+    check_split(split)
+    predictor = open_predictor(source.path if isinstance(source, Run) else source, arch=arch, weights=weights)
+    predictor = predictor.to(device)
+    return evaluate_split(predictor, choose_data(predictor, name=data, folder=_path(data_dir)), split=split)[0]
 
 
 def compare(

@@ -57,6 +57,7 @@ class Weights:
     std: tuple[float, ...]
     image_size: int
     dataset: str
+    class_names: tuple[str, ...] = ()  # in the order of the logits; none: those of the data set
 
 
 @dataclass(frozen=True)

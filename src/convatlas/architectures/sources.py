@@ -11,6 +11,8 @@ UVA_TUTORIAL = Paper(
     "https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial5/Inception_ResNet_DenseNet.html",
 )
 
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
 
 def uva_published(*, validation: float, test: float) -> tuple[Published, Published]:
     """The accuracies of the tutorial's result table: CIFAR-10, 180 epochs, best validation epoch, one seed."""
@@ -29,4 +31,5 @@ def uva_weights(file: str, *, sha256: str, keys: KeyTables) -> Weights:
         std=(0.24703223, 0.24348513, 0.26158784),
         image_size=32,
         dataset="cifar10",
+        class_names=CIFAR10_CLASSES,
     )

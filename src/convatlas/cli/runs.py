@@ -1,10 +1,9 @@
-"""`train` and `evaluate`: one run."""
+"""`train`: one run."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +11,6 @@ from convatlas.cli import INTERRUPTED, app, options
 from convatlas.values import parse
 
 if TYPE_CHECKING:
-    from convatlas.evaluation import Evaluation
     from convatlas.run import Run
     from convatlas.training import Plan
 
@@ -82,36 +80,6 @@ def train(
         _print_run(run)
 
 
-@app.command()
-def evaluate(
-    source: Annotated[
-        Path, typer.Argument(metavar="RUN|CHECKPOINT", help="A run's folder, or one of its checkpoints.")
-    ],
-    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
-    data_dir: options.DataDir = None,
-    device: options.Device = "auto",
-    as_json: options.AsJson = False,
-) -> None:
-    """Evaluate a run's best epoch on a split of the data it was trained on.
-
-    Example: convatlas evaluate runs/digits/resnet_uva@quick/seed0
-    """
-    from convatlas.prediction import evaluate_run, run_and_checkpoint
-
-    run, _ = run_and_checkpoint(source)
-    result = evaluate_run(source, split=split, data_dir=data_dir, device=device)
-    content = {
-        "architecture": run.record["architecture"]["name"],
-        "data": run.record["data"]["name"],
-        "split": split,
-        **asdict(result),
-    }
-    if as_json:
-        options.print_json(content)
-    else:
-        _print_evaluation(content, result)
-
-
 def default_folder(plan: Plan) -> Path:
     """`runs/digits/resnet_uva@quick/seed0`."""
     return Path("runs") / plan.data.spec.name / plan.folder_name / f"seed{plan.seed}"
@@ -131,24 +99,3 @@ def _print_run(run: Run) -> None:
     )
     screen.print(f"curves {run.path / 'curves.png'}", markup=False, highlight=False, soft_wrap=True)
     screen.print(f"logs   tensorboard --logdir {run.path}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_evaluation(content: dict[str, Any], result: Evaluation) -> None:
-    """Accuracy, loss and the accuracy of each class."""
-    from rich.table import Table
-
-    screen = options.console()
-    top5 = "" if result.top5 is None else f", top-5 {100 * result.top5:.2f} %"
-    screen.print(
-        f"{content['architecture']} on {content['data']} {content['split']}: {100 * result.top1:.2f} % "
-        f"({result.correct} of {result.n}){top5}, loss {result.loss:.4f}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("class", no_wrap=True)
-    table.add_column("accuracy", justify="right")
-    for name, accuracy in result.per_class.items():
-        table.add_row(name, "-" if accuracy is None else f"{100 * accuracy:.2f} %")
-    screen.print(table)

@@ -119,7 +119,8 @@ def run_title(run: Run) -> str:
     """What a run's figure is called: network, recipe, data, seed and the accuracy on the test set."""
     record = run.record
     name = label(record["architecture"]["name"], record["architecture"].get("options") or {})
-    title = f"{name} on {record['data']['name']}, recipe {record['recipe']['name']}, seed {record['seed']}"
+    seed = "" if record["seed"] is None else f", seed {record['seed']}"
+    title = f"{name} on {record['data']['name']}, recipe {record['recipe']['name']}{seed}"
     accuracy = run.results.get("test_top1")
     return title if accuracy is None else f"{title}: test {percent(accuracy)} %"
 

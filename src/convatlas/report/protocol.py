@@ -35,7 +35,7 @@ def protocol(runs: Sequence[Run], *, study: Mapping[str, Any] | None = None) -> 
         {
             "data": records[0]["data"],
             "selection": distinct(record.get("selection") for record in records),
-            "seeds": sorted({record["seed"] for record in records}),
+            "seeds": sorted({record["seed"] for record in records if record["seed"] is not None}),
             "recipes": {labels[key]: recipes[key] for key in sorted(recipes, key=labels.__getitem__)},
             "image_shape": distinct(record["network"].get("shape") for record in records),
             "preprocessing": distinct(record.get("preprocessing") for record in records),
@@ -76,7 +76,7 @@ def in_words(content: Mapping[str, Any]) -> list[tuple[str, str]]:
     pairs = [
         ("Data", _data(content["data"])),
         ("Selection", "; ".join(content["selection"])),
-        ("Seeds", f"{', '.join(map(str, seeds))} (n of a row = its seeds)"),
+        ("Seeds", f"{', '.join(map(str, seeds)) or 'not known'} (n of a row = its seeds)"),
         ("Intervals", INTERVALS),
         (
             "Images",

@@ -16,6 +16,7 @@ except Exception as error:
 
 from convatlas.training.callbacks import TrainingError
 from convatlas.training.plan import Plan, choose_recipe, make_plan
+from convatlas.training.published import published_run
 from convatlas.training.train import open_folder, train_plan
 
-__all__ = ["Plan", "TrainingError", "choose_recipe", "make_plan", "open_folder", "train_plan"]
+__all__ = ["Plan", "TrainingError", "choose_recipe", "make_plan", "open_folder", "published_run", "train_plan"]

@@ -16,6 +16,7 @@ from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed
 from convatlas.prediction import BATCH_SIZE, network_input
 from convatlas.recipe import Recipe
 from convatlas.training.plan import Plan
+from convatlas.weights import METADATA
 
 
 class Classifier(L.LightningModule):
@@ -69,6 +70,11 @@ class Classifier(L.LightningModule):
         """Mean loss and accuracy (a fraction) over the epoch's batches so far; waits for the device."""
         loss, hits, count = self._sums[part].tolist()
         return {"loss": loss / count, "top1": hits / count}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The checkpoint says what network it is of, so that it can be read away from its run."""
+        record = self.plan.record()
+        checkpoint[METADATA] = {name: record[name] for name in ("architecture", "preprocessing", "data", "recipe")}
 
     def configure_optimizers(self) -> Any:
         recipe = self.plan.recipe

@@ -1,0 +1,182 @@
+"""`evaluate` and `predict`: what a network answers, on labelled data and on image files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convatlas.cli import app, options
+from convatlas.errors import UsageError
+from convatlas.values import parse
+
+if TYPE_CHECKING:
+    from convatlas.evaluation import Evaluation
+    from convatlas.prediction import Answer, Normalisation
+
+Arch = Annotated[
+    str | None, typer.Option("--arch", metavar="NAME", help="The network, where the checkpoint does not name it.")
+]
+Mean = Annotated[
+    str | None,
+    typer.Option(
+        "--mean", metavar="M,M,M", help="Of each channel in [0, 1], where the checkpoint has no normalisation."
+    ),
+]
+Std = Annotated[str | None, typer.Option("--std", metavar="S,S,S", help="Standard deviations, with --mean.")]
+
+
+@app.command()
+def evaluate(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|CHECKPOINT|ARCH", help="A run, a checkpoint, or a name with --weights.")
+    ],
+    data: Annotated[
+        str | None, typer.Option("--data", help="Data set; default: the run's, or the one the weights are for.")
+    ] = None,
+    data_dir: options.DataDir = None,
+    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
+    weights: options.WeightsName = None,
+    arch: Arch = None,
+    option: options.Options = None,
+    mean: Mean = None,
+    std: Std = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Keep a checkpoint's evaluation as a run, for `convatlas report`.")
+    ] = None,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Evaluate a run's best epoch, a checkpoint, or published weights on a split of a data set.
+
+    A checkpoint's own normalisation counts, not that of the data.
+
+    Example: convatlas evaluate runs/digits/resnet_uva@quick/seed0
+
+    Example: convatlas evaluate resnet_uva --weights uva --data cifar10 --out runs/published/resnet_uva
+    """
+    from convatlas.prediction import check_split, choose_data, evaluate_split, open_predictor
+
+    check_split(split)
+    if out is not None and split != "test":
+        raise UsageError(f"--out keeps an evaluation on the test images, not on {split}")
+    chosen = options.architecture_options(option)
+    predictor = open_predictor(
+        source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
+    ).to(device)
+    loaded = choose_data(predictor, name=data, folder=data_dir)
+    if out is None:
+        result, _ = evaluate_split(predictor, loaded, split=split)
+    else:
+        from convatlas.training import published_run
+
+        _, result = published_run(predictor, loaded, folder=out)
+    content = {
+        "architecture": predictor.architecture.name,
+        "data": loaded.spec.name,
+        "split": split,
+        **asdict(result),
+    }
+    if as_json:
+        options.print_json(content)
+    else:
+        _print_evaluation(content, result)
+
+
+@app.command()
+def predict(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run, a checkpoint, or a name with --weights.")
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 5,
+    weights: options.WeightsName = None,
+    arch: Arch = None,
+    option: options.Options = None,
+    mean: Mean = None,
+    std: Std = None,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Say what is in image files: the most probable classes of each.
+
+    Of an image that is not square the centre is taken, as wide and high as its shorter side. It is resized to the
+    network's image size, turned as its EXIF data says, and transparent pixels become white.
+
+    Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
+    """
+    from convatlas.prediction import answer, check_images, open_predictor
+
+    check_images(images)
+    chosen = options.architecture_options(option)
+    predictor = open_predictor(
+        source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
+    ).to(device)
+    answers = [answer(predictor, path, top=top) for path in images]  # all of them before anything is printed
+    if as_json:
+        options.print_json(
+            {"architecture": predictor.architecture.name, "images": [_plain(given) for given in answers]}
+        )
+    else:
+        _print_answers(answers)
+
+
+def normalisation(mean: str | None, std: str | None) -> Normalisation | None:
+    """Mean and standard deviation from text, both or neither.
+
+    >>> normalisation("0.5,0.5,0.5", "0.25,0.25,0.25")
+    ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    """
+    if (mean is None) != (std is None):
+        raise UsageError("--mean and --std go together: a number for each channel, separated by commas")
+    if mean is None or std is None:
+        return None
+    kind = tuple[float, ...]
+    return parse(mean, kind, name="--mean"), parse(std, kind, name="--std")
+
+
+def _plain(given: Answer) -> dict[str, Any]:
+    """One image's answer as plain data."""
+    predictions = [{"class": name, "probability": probability} for name, probability in given.classes]
+    return {"image": str(given.path), "predictions": predictions}
+
+
+def _print_answers(answers: Sequence[Answer]) -> None:
+    """A small table for each image."""
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = options.console()
+    for given in answers:
+        screen.print(Text(str(given.path), style="bold"), soft_wrap=True)
+        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        for name, probability in given.classes:
+            table.add_row(Text(name), f"{100 * probability:.2f} %")
+        screen.print(table)
+
+
+def _print_evaluation(content: dict[str, Any], result: Evaluation) -> None:
+    """Accuracy, loss and the accuracy of each class."""
+    from rich.table import Table
+    from rich.text import Text
+
+    screen = options.console()
+    top5 = "" if result.top5 is None else f", top-5 {100 * result.top5:.2f} %"
+    screen.print(
+        f"{content['architecture']} on {content['data']} {content['split']}: {100 * result.top1:.2f} % "
+        f"({result.correct} of {result.n}){top5}, loss {result.loss:.4f}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", no_wrap=True)
+    table.add_column("accuracy", justify="right")
+    for name, accuracy in result.per_class.items():
+        table.add_row(Text(name), "-" if accuracy is None else f"{100 * accuracy:.2f} %")
+    screen.print(table)

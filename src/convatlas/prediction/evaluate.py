@@ -1,0 +1,77 @@
+"""A network's answers on a split of a data set, and what they score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from convatlas.data import DataSet, Split, load_data
+from convatlas.errors import UsageError, unknown
+from convatlas.evaluation import Evaluation, evaluate_logits
+from convatlas.prediction.predictor import Predictor, open_predictor
+
+SplitName = Literal["train", "validation", "test"]
+
+
+def evaluate_run(
+    source: Path, *, split: str = "test", data_dir: Path | None = None, device: str = "auto"
+) -> Evaluation:
+    """Evaluates a run's best epoch, or one of its checkpoint files, on one split of the data it was trained on.
+
+    `source` is a run's folder or a file in its `checkpoints/`. Raises `UsageError` where there is no finished run, and
+    where the data at hand is not what the run was trained on.
+    """
+    check_split(split)
+    predictor = open_predictor(source).to(device)
+    return evaluate_split(predictor, choose_data(predictor, folder=data_dir), split=split)[0]
+
+
+def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path | None = None) -> DataSet:
+    """The data set called `name`, else the one that the network was trained on or its weights were published for.
+
+    Raises `UsageError` where the network knows other classes, or takes other channels, than the data has, and where the
+    data is split in another way than that of the run.
+    """
+    name = name or predictor.data
+    if name is None:
+        raise UsageError(f"{predictor.source} does not say which data set its network is for; name one with --data")
+    data = load_data(name, folder=folder)
+    if predictor.split_hash is not None and name == predictor.data and data.split_hash != predictor.split_hash:
+        raise UsageError(
+            f"the data at hand is split as {data.split_hash}, that of the run {predictor.source} as "
+            f"{predictor.split_hash}: an evaluation would mix training and test images"
+        )
+    classes, known = data.spec.class_names, predictor.class_names
+    if len(classes) != predictor.num_classes or (known is not None and known != classes):
+        shown = f": {', '.join(known[:3])} ..." if known else ""
+        raise UsageError(
+            f"{predictor.source} knows {predictor.num_classes} classes{shown}; {name} has {len(classes)}: "
+            f"{', '.join(classes[:3])} ...; only a data set of the same classes can be evaluated"
+        )
+    if data.spec.channels not in (1, predictor.in_channels):
+        raise UsageError(
+            f"{predictor.source} takes images of {predictor.in_channels} channels; "
+            f"those of {name} have {data.spec.channels}"
+        )
+    return data
+
+
+def evaluate_split(predictor: Predictor, data: DataSet, *, split: str = "test") -> tuple[Evaluation, np.ndarray]:
+    """What the network scores on a split of the data, and its logits (n, classes)."""
+    part = split_of(data, split)
+    logits = predictor.logits(part.images).numpy()
+    return evaluate_logits(logits, part.labels.numpy(), data.spec.class_names), logits
+
+
+def check_split(split: str) -> None:
+    """Raises `UsageError` unless there is a split of this name."""
+    if split not in get_args(SplitName):
+        raise unknown("split", split, get_args(SplitName))
+
+
+def split_of(data: DataSet, split: str) -> Split:
+    """The split called `train`, `validation` or `test`."""
+    check_split(split)
+    return {"train": data.train, "validation": data.validation, "test": data.test}[split]

@@ -1,0 +1,237 @@
+"""A network with all that its answers need, from a run, a checkpoint or an architecture's published weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convatlas import values
+from convatlas.architecture import Architecture, Weights
+from convatlas.architectures import architecture, list_architectures
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.errors import UsageError, unknown
+from convatlas.prediction.logits import predict_logits, resolve_device
+from convatlas.recipe import Precision
+from convatlas.run import Run, is_run, read_run
+from convatlas.weights import Identified, download, identify, open_checkpoint, published_weights
+
+Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network in eval mode, the preprocessing its weights belong to, and what is known of its classes and data.
+
+    `class_names` is None where the checkpoint does not say, `data` (the data set's name) likewise; `split_hash` is
+    known for runs. `weights` are the published ones whose layout the checkpoint has. `source` is what the user named,
+    `path` the checkpoint's file.
+    """
+
+    source: str
+    path: Path
+    network: nn.Module
+    architecture: Architecture
+    options: dict[str, Any]
+    num_classes: int
+    in_channels: int
+    preprocessing: Preprocessing
+    precision: Precision = "float32"
+    class_names: tuple[str, ...] | None = None
+    data: str | None = None
+    split_hash: str | None = None
+    weights: Weights | None = None
+    run: Run | None = field(default=None, repr=False)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """uint8 images (N, C, H, W) -> logits (N, num_classes), float32 on the CPU."""
+        return predict_logits(self.network, images, preprocessing=self.preprocessing, precision=self.precision)
+
+    def to(self, device: str) -> Predictor:
+        """The same on `cpu`, `cuda` or `auto`."""
+        network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return dataclasses.replace(self, network=network.to(resolve_device(device)))
+
+
+def open_predictor(
+    source: str | Path,
+    *,
+    arch: str | None = None,
+    weights: str | None = None,
+    options: Mapping[str, str] | None = None,
+    normalisation: Normalisation | None = None,
+) -> Predictor:
+    """What `source` means: a run's folder, a checkpoint file, or the name of an architecture with published `weights`.
+
+    `arch`, `options` and `normalisation` are for a checkpoint that does not say them itself. Raises `UsageError`.
+    """
+    if weights is not None:
+        if arch or options or normalisation:
+            raise UsageError(f"the weights {weights} of {source} bring their network and normalisation with them")
+        return open_published(str(source), weights)
+    path = Path(source)
+    if path.is_dir() or (path.is_file() and is_run(path.parent.parent)):
+        if arch or options or normalisation:
+            raise UsageError(
+                f"{source} belongs to a run, which says itself what network it is; leave --arch, -o, --mean out"
+            )
+        return _of_run(*run_and_checkpoint(path), source=str(source))
+    if not path.exists():
+        raise _nothing_at(str(source))
+    row = architecture(arch) if arch else None
+    if options and row is None:
+        raise UsageError(f"-o {' '.join(options)} is for the network that --arch names; name it")
+    identified = identify(open_checkpoint(path), arch=arch, options=row.parse_options(options or {}) if row else None)
+    return _of_checkpoint(identified, path, source=str(source), normalisation=normalisation)
+
+
+def open_published(name: str, weights: str) -> Predictor:
+    """An architecture with its published weights, which are downloaded if need be."""
+    row = architecture(name)
+    chosen = published_weights(row, weights)
+    path = download(chosen)
+    identified = identify(open_checkpoint(path), arch=name)
+    return _of_checkpoint(dataclasses.replace(identified, weights=chosen), path, source=f"{name} --weights {weights}")
+
+
+def run_and_checkpoint(source: Path) -> tuple[Run, Path]:
+    """The run and the weights that `source`, a run's folder or a file in its `checkpoints/`, means."""
+    if source.is_file() and is_run(source.parent.parent):
+        return read_run(source.parent.parent), source
+    if not source.is_dir():
+        raise _nothing_at(str(source))
+    run = read_run(source)
+    if not run.finished:
+        raise UsageError(f"the run in {source} is {run.status}; go on with `convatlas train ... --resume`")
+    if not run.best_checkpoint.is_file():
+        raise UsageError(
+            f"the run in {source} has no {run.best_checkpoint.relative_to(source)}; it was not trained here"
+        )
+    return run, run.best_checkpoint
+
+
+def load_network(run: Run, checkpoint: Path) -> nn.Module:
+    """The run's network with the weights of one of its checkpoints, in eval mode on the CPU."""
+    network = _identified_of(run, checkpoint).build()
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def architecture_of(run: Run) -> Architecture:
+    """The architecture that the run was made with; a user's own is read from the file that the run names."""
+    return architecture(_reference(run))
+
+
+def preprocessing_of(run: Run) -> Preprocessing:
+    """The size and normalisation stored in the run."""
+    return _preprocessing(run.record, label=str(run.path))
+
+
+def _reference(run: Run) -> str:
+    described: dict[str, Any] = run.record["architecture"]
+    return str(described["reference"] or described["name"])
+
+
+def _identified_of(run: Run, checkpoint: Path) -> Identified:
+    """A run's checkpoint; the record of the run counts, whatever the file says."""
+    row = architecture_of(run)
+    hints = row.option_types()
+    options = {
+        name: values.from_plain(value, hints.get(name)) for name, value in run.record["architecture"]["options"].items()
+    }
+    opened = dataclasses.replace(open_checkpoint(checkpoint), record=run.record)
+    return identify(opened, arch=_reference(run), options=options)
+
+
+def _of_run(run: Run, checkpoint: Path, *, source: str) -> Predictor:
+    identified = _identified_of(run, checkpoint)
+    return dataclasses.replace(_of_checkpoint(identified, checkpoint, source=source), run=run)
+
+
+def _of_checkpoint(
+    identified: Identified, path: Path, *, source: str, normalisation: Normalisation | None = None
+) -> Predictor:
+    """An identified checkpoint as a predictor: what our record, its published weights or the user say."""
+    record, weights = identified.record, identified.weights
+    known: dict[str, Any] = {}
+    preprocessing = None
+    if record is not None:
+        preprocessing = _preprocessing(record, label=source)
+        data = record.get("data") or {}
+        known = {
+            "precision": (record.get("recipe") or {}).get("precision", "float32"),
+            "class_names": tuple(data["classes"]) if data.get("classes") else None,
+            "data": data.get("name"),
+            "split_hash": data.get("split_hash"),
+        }
+    elif weights is not None:
+        preprocessing = Preprocessing(weights.image_size, weights.mean, weights.std)
+        named = weights.class_names if len(weights.class_names) == identified.num_classes else ()
+        known = {"class_names": named or None, "data": weights.dataset, "weights": weights}
+    return Predictor(
+        source=source,
+        path=path,
+        network=identified.build(),
+        architecture=identified.architecture,
+        options=identified.options,
+        num_classes=identified.num_classes,
+        in_channels=identified.in_channels,
+        preprocessing=_normalised(preprocessing, identified, normalisation, source=source),
+        **known,
+    )
+
+
+def _preprocessing(record: Mapping[str, Any], *, label: str) -> Preprocessing:
+    stored: Any = record.get("preprocessing")
+    try:
+        mean, std = (tuple(map(float, stored[name])) for name in ("mean", "std"))
+        if len(mean) != len(std) or min(std) <= 0 or int(stored["image_size"]) < 1:
+            raise ValueError("no such preprocessing")
+        return Preprocessing(int(stored["image_size"]), mean, std)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{label}: what it says of its preprocessing cannot be read") from error
+
+
+def _normalised(
+    own: Preprocessing | None, identified: Identified, given: Normalisation | None, *, source: str
+) -> Preprocessing:
+    """The checkpoint's own preprocessing, with the normalisation that the user gives in its place."""
+    if given is None:
+        if own is None:
+            raise UsageError(
+                f"{source} does not say with which normalisation its network was trained; "
+                "give it with --mean and --std, a number for each channel"
+            )
+        if len(own.mean) != identified.in_channels:
+            raise UsageError(
+                f"{source}: its normalisation has {len(own.mean)} channels, the network takes {identified.in_channels}"
+            )
+        return own
+    mean, std = given
+    if len(mean) != identified.in_channels or len(std) != identified.in_channels or min(std) <= 0:
+        raise UsageError(
+            f"--mean {_comma(mean)} --std {_comma(std)}: the network takes {identified.in_channels} channels and needs "
+            "a number for each, standard deviations above 0"
+        )
+    return Preprocessing(own.image_size if own else identified.architecture.image_size, mean, std)
+
+
+def _comma(numbers: tuple[float, ...]) -> str:
+    return ",".join(f"{number:g}" for number in numbers)
+
+
+def _nothing_at(source: str) -> UsageError:
+    if source in list_architectures():
+        names = [weights.name for weights in architecture(source).weights]
+        have = f"; add --weights {' or '.join(names)}" if names else ", and nobody's weights of it are known here"
+        return UsageError(f"{source} is an architecture, which has no weights of its own{have}")
+    near = str(unknown("architecture", source, list_architectures())).partition(";")[2].partition(" (all")[0]
+    guess = f";{near}" if near.startswith(" did you mean") else ""
+    return UsageError(
+        f"no run at {source}, no checkpoint and no architecture of this name{guess}; a run is the folder that "
+        "`convatlas train` or `compare` wrote"
+    )

@@ -1,0 +1,26 @@
+"""Published and own checkpoints: read without running code, know the network, translate the keys, load strictly."""
+
+from __future__ import annotations
+
+from convatlas.weights.checkpoint import Checkpoint, checkpoint_of, open_checkpoint
+from convatlas.weights.files import METADATA, file_sha256, network_state, read_checkpoint
+from convatlas.weights.identity import Identified, identify, replace_head
+from convatlas.weights.keys import load_strictly, translate_keys
+from convatlas.weights.published import download, published_weights
+
+__all__ = [
+    "METADATA",
+    "Checkpoint",
+    "Identified",
+    "checkpoint_of",
+    "download",
+    "file_sha256",
+    "identify",
+    "load_strictly",
+    "network_state",
+    "open_checkpoint",
+    "published_weights",
+    "read_checkpoint",
+    "replace_head",
+    "translate_keys",
+]

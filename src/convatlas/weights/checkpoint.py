@@ -1,0 +1,92 @@
+"""What a checkpoint holds: the network's tensors, wherever they lie in it, and what it says of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convatlas.errors import UsageError
+from convatlas.weights.files import METADATA, file_sha256, read_checkpoint
+
+NESTED = ("state_dict", "model_state_dict", "model", "net")  # where people put the network's tensors
+PREFIXES = ("module.", "model.", "network.")  # DataParallel's, and those of modules that hold the network
+COMPILED = "_orig_mod."  # torch.compile's, wherever a compiled part begins
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a network and what the checkpoint says of it.
+
+    `variants` are the tensors with 0, 1, 2 ... of the prefixes removed that all their keys share. `record` is what our
+    own checkpoints say (entries of `run.json`), `hyperparameters` what Lightning ones do. `label` names it in messages.
+    """
+
+    label: str
+    variants: tuple[dict[str, Tensor], ...]
+    record: Mapping[str, Any] | None = None
+    hyperparameters: Mapping[str, Any] | None = None
+    path: Path | None = None
+    outlines: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)  # compared so far
+
+    def sha256(self) -> str:
+        """The hash of the file; nothing for a checkpoint that is in memory only."""
+        return "" if self.path is None else file_sha256(self.path)
+
+
+def open_checkpoint(path: Path) -> Checkpoint:
+    """The checkpoint in a file. Raises `UsageError` as `read_checkpoint` and `checkpoint_of` do."""
+    return checkpoint_of(read_checkpoint(path), label=str(path), path=path)
+
+
+def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", path: Path | None = None) -> Checkpoint:
+    """A checkpoint's content, or a plain state dict, as a `Checkpoint`.
+
+    Known are Lightning's, a state dict under `state_dict`, `model_state_dict`, `model` or `net`, and a bare one. Raises
+    `UsageError` for another content, and for a tensor that holds NaN or infinity.
+
+    >>> checkpoint = checkpoint_of({"state_dict": {"module.fc.bias": torch.zeros(1)}, "best_prec1": 91.7})
+    >>> [list(variant) for variant in checkpoint.variants]
+    [['module.fc.bias'], ['fc.bias']]
+    """
+    state = _state(content, label)
+    for key, tensor in state.items():
+        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
+            raise UsageError(f"{label}: the tensor {key} is sparse, quantized or empty; dense ones are needed")
+        if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
+            raise UsageError(f"{label}: the tensor {key} holds NaN or infinity; the training had diverged")
+    record, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
+    return Checkpoint(
+        label=label,
+        variants=tuple(_variants(state)),
+        record=record if isinstance(record, Mapping) else None,
+        hyperparameters=hyperparameters if isinstance(hyperparameters, Mapping) else None,
+        path=path,
+    )
+
+
+def _state(content: Mapping[str, Any], label: str) -> dict[str, Tensor]:
+    """The network's tensors by name."""
+    nested = [name for name in NESTED if isinstance(content.get(name), Mapping)]
+    state = content[nested[0]] if nested else content
+    if not state:
+        raise UsageError(f"{label} is a checkpoint of no known format: it holds no tensors")
+    odd = next((key for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))), None)
+    if odd is None:
+        return dict(state)
+    if nested:
+        raise UsageError(f"{label} is a checkpoint of no known format: {nested[0]}[{odd!r}] is no tensor")
+    names = ", ".join(map(str, list(content)[:6]))
+    raise UsageError(f"{label} is a checkpoint of no known format: it holds {names}, and none of {', '.join(NESTED)}")
+
+
+def _variants(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
+    """The state without compiler's prefixes, and again with each shared prefix removed in turn."""
+    variants = [{key.replace(COMPILED, ""): tensor for key, tensor in state.items()}]
+    while shared := next((p for p in PREFIXES if all(key.startswith(p) for key in variants[-1])), None):
+        variants.append({key.removeprefix(shared): tensor for key, tensor in variants[-1].items()})
+    return variants

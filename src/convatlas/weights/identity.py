@@ -1,0 +1,232 @@
+"""Which network a checkpoint is of: by what it says, by the name the user gives, or by its keys and shapes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from convatlas import values
+from convatlas.architecture import Architecture, KeyTables, Weights
+from convatlas.architectures import architecture, list_architectures
+from convatlas.errors import UsageError
+from convatlas.weights.checkpoint import Checkpoint
+from convatlas.weights.keys import differences, load_strictly, shown, translate_keys, translate_what_matches
+from convatlas.weights.tutorial import architecture_and_options
+
+ALIKE = 0.5  # the part of all keys that two networks share, from which on one is named as the nearest of the other
+COUNTER = "num_batches_tracked"
+Layout = tuple[Weights | None, KeyTables | None]  # names of tensors: published weights with their table, or ours
+OWN_LAYOUT: tuple[Layout, ...] = ((None, None),)
+
+
+@dataclass(frozen=True)
+class Identified:
+    """A checkpoint's tensors in our names, the network they fit, and the published weights whose table fits them.
+
+    `weights` is None where the keys are ours. `record` is what our own checkpoint says of itself.
+    """
+
+    architecture: Architecture
+    options: dict[str, Any]
+    num_classes: int
+    in_channels: int
+    state: dict[str, Tensor]
+    weights: Weights | None = None
+    record: Mapping[str, Any] | None = None
+
+    def build(self) -> nn.Module:
+        """The network with the checkpoint's weights, in eval mode on the CPU."""
+        network = self.architecture.build(num_classes=self.num_classes, in_channels=self.in_channels, **self.options)
+        load_strictly(network, self.state)
+        return network.eval()
+
+
+def identify(
+    checkpoint: Checkpoint, *, arch: str | None = None, options: Mapping[str, Any] | None = None
+) -> Identified:
+    """The network that the checkpoint is of: `arch` with `options`, else what it says itself, else the one that fits.
+
+    Raises `UsageError` where the keys or shapes differ, with the differences (- missing, + unknown, ! another shape)
+    and the network that is nearest by its keys, and where several networks fit.
+    """
+    said, plain = _said(checkpoint)
+    if not arch and _is_own(checkpoint):  # a checkpoint may come from anywhere: to read it must not run a file
+        raise UsageError(f"{checkpoint.label} is of somebody's own network; name it with --arch path/to/file.py:NAME")
+    name = arch or said
+    rows = [architecture(name)] if name else [architecture(each) for each in list_architectures()]
+    chosen = dict(options or {})
+    if name and rows[0].name == said:
+        chosen = {**_typed(plain, rows[0]), **chosen}
+    fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=_published_layouts(row))]
+    if not fits:  # our own names last: a table is refused at a glance, but these only when the network is built
+        fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=OWN_LAYOUT)]
+    if not fits:
+        raise UsageError(_no_fit(checkpoint, rows[0] if name else None, chosen))
+    return _the_one(checkpoint, fits)
+
+
+def replace_head(network: nn.Module, num_classes: int) -> None:
+    """Gives the network a new, untrained last layer for `num_classes`.
+
+    Raises `UsageError` for a class count below 1 and for a network whose last layer is not called `head.fc`.
+    """
+    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
+        raise UsageError(f"num_classes={num_classes!r} must be a whole number of at least 1")
+    head = getattr(network, "head", None)
+    old = getattr(head, "fc", None)
+    if head is None or not isinstance(old, nn.Linear):
+        raise UsageError(f"the head cannot be replaced for {num_classes} classes: the network has no linear head.fc")
+    head.fc = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+
+
+def _said(checkpoint: Checkpoint) -> tuple[str | None, dict[str, Any]]:
+    """The name of the architecture that the checkpoint gives, and its options as plain data."""
+    if checkpoint.record is not None:
+        described = checkpoint.record.get("architecture")
+        if not isinstance(described, Mapping) or not isinstance(described.get("name"), str):
+            raise UsageError(f"{checkpoint.label}: what it says of its architecture cannot be read")
+        return described["name"], dict(described.get("options") or {})
+    return architecture_and_options(checkpoint.hyperparameters or {})
+
+
+def _is_own(checkpoint: Checkpoint) -> bool:
+    """Whether our checkpoint names a file, in whichever place, instead of a registered architecture."""
+    if checkpoint.record is None:
+        return False
+    described = checkpoint.record["architecture"]
+    return bool(described.get("reference")) or not described["name"].isidentifier()
+
+
+def _typed(plain: Mapping[str, Any], row: Architecture) -> dict[str, Any]:
+    """Options from plain data as the builder has them, without those that are its defaults."""
+    hints, defaults = row.option_types(), row.options()
+    typed = {name: values.from_plain(value, hints.get(name)) for name, value in plain.items()}
+    return {name: value for name, value in typed.items() if name not in defaults or value != defaults[name]}
+
+
+def _published_layouts(row: Architecture) -> tuple[Layout, ...]:
+    return tuple((weights, weights.keys) for weights in row.weights)
+
+
+def _fits(
+    checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any], *, layouts: tuple[Layout, ...]
+) -> list[Identified]:
+    """The ways in which the checkpoint fits the architecture without any difference."""
+    found = []
+    for weights, table in layouts:
+        for variant in reversed(checkpoint.variants):
+            try:
+                state = variant if table is None else translate_keys(variant, table)
+            except UsageError:
+                continue
+            fit = _identified(checkpoint, row, options, state=state, weights=weights)
+            if fit is not None and not differences(_outline(checkpoint, fit), fit.state):
+                found.append(fit)
+                break
+    return found
+
+
+def _identified(
+    checkpoint: Checkpoint,
+    row: Architecture,
+    options: Mapping[str, Any],
+    *,
+    state: dict[str, Tensor],
+    weights: Weights | None,
+) -> Identified | None:
+    """The architecture with the checkpoint's class and channel counts; None where it cannot have them."""
+    num_classes, in_channels = _counts(checkpoint, row, state)
+    identified = Identified(row, dict(options), num_classes, in_channels, state, weights, checkpoint.record)
+    try:
+        outline = _outline(checkpoint, identified)
+    except UsageError:
+        if options:
+            raise
+        return None
+    return dataclasses.replace(identified, state=_with_counters(state, outline))
+
+
+def _outline(checkpoint: Checkpoint, identified: Identified) -> dict[str, Tensor]:
+    """The state dict of the identified network without memory; a network of a thousand layers is built only once."""
+    row, options = identified.architecture, identified.options
+    key = repr((row.name, identified.num_classes, identified.in_channels, sorted(options.items())))
+    if key not in checkpoint.outlines:
+        with torch.device("meta"):
+            network = row.build(num_classes=identified.num_classes, in_channels=identified.in_channels, **options)
+        checkpoint.outlines[key] = network.state_dict()
+    return checkpoint.outlines[key]
+
+
+def _counts(checkpoint: Checkpoint, row: Architecture, state: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Classes and channels: as our own checkpoint says, else as its first and last layer have them."""
+    described = (checkpoint.record or {}).get("architecture") or {}
+    if described.get("name") == row.name and {"num_classes", "in_channels"} <= described.keys():
+        return described["num_classes"], described["in_channels"]
+    head, stem = state.get("head.fc.weight"), state.get("stem.conv.weight")
+    return (
+        head.shape[0] if head is not None and head.ndim == 2 else row.num_classes,
+        stem.shape[1] if stem is not None and stem.ndim == 4 else row.in_channels,
+    )
+
+
+def _with_counters(state: dict[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """PyTorch before 0.4.1 did not count the batches of a norm; the count matters to none that has a momentum."""
+    if any(key.endswith(COUNTER) for key in state):
+        return state
+    return state | {key: torch.tensor(0) for key in outline if key.endswith(COUNTER)}
+
+
+def _the_one(checkpoint: Checkpoint, fits: list[Identified]) -> Identified:
+    """The only fit; of several the one whose published file this is, else the one network that they all mean."""
+    if len(fits) > 1:
+        sha256 = checkpoint.sha256()
+        known = [fit for fit in fits if sha256 and fit.weights and sha256.startswith(fit.weights.sha256)]
+        fits = known[:1] or fits
+    names = sorted({fit.architecture.name for fit in fits})
+    if len(names) > 1:
+        raise UsageError(f"{checkpoint.label} fits {', '.join(names)} alike; say which it is with --arch")
+    normalisations = {(fit.weights.mean, fit.weights.std) for fit in fits if fit.weights}
+    # Several published weights share their keys: which normalisation this file was trained with is not known.
+    return dataclasses.replace(fits[-1], weights=None) if len(normalisations) > 1 else fits[-1]
+
+
+def _no_fit(checkpoint: Checkpoint, row: Architecture | None, options: Mapping[str, Any]) -> str:
+    """Why nothing fits, in one line."""
+    nearest, alike, found = None, 0.0, []
+    for name in list_architectures():
+        other = architecture(name)
+        lines, share = _closest(checkpoint, other, {})
+        if share > max(alike, ALIKE) and (row is None or other.name != row.name):
+            nearest, alike, found = other, share, lines
+    if row is None:
+        if nearest is None:
+            keys = ", ".join(list(checkpoint.variants[-1])[:3])
+            return f"{checkpoint.label} fits no architecture that we know; its keys are {keys} ...; name it with --arch"
+        return f"{checkpoint.label} fits no architecture; the nearest is {nearest.name}: {shown(found)}"
+    own, own_share = _closest(checkpoint, row, options)
+    better = nearest is not None and alike > own_share
+    hint = f"; the nearest by its keys is {nearest.name}" if better and nearest is not None else ""
+    return f"{checkpoint.label} is of another network than {row.name}: {shown(own)}{hint}"
+
+
+def _closest(checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any]) -> tuple[list[str], float]:
+    """The differences to the architecture in the layout that has the fewest, and the part of all keys shared."""
+    best: tuple[list[str], float] = ([f"- {row.name} (cannot be built so)"], -1.0)
+    for weights, table in OWN_LAYOUT + _published_layouts(row):
+        for variant in checkpoint.variants:
+            state, unmatched = (variant, []) if table is None else translate_what_matches(variant, table)
+            fit = _identified(checkpoint, row, options, state=state, weights=weights)
+            if fit is None:
+                continue
+            outline = _outline(checkpoint, fit)
+            lines = differences(outline, fit.state) + [f"+ {key} (unknown)" for key in unmatched]
+            shared = sum(key in fit.state and fit.state[key].shape == outline[key].shape for key in outline)
+            share = shared / (len(outline) + len(fit.state) + len(unmatched) - shared)
+            if share > best[1]:
+                best = lines, share
+    return best

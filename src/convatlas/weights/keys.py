@@ -1,0 +1,126 @@
+"""Names of tensors: theirs to ours by a table, and the strict load that allows no difference."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+from torch import Tensor, nn
+
+from convatlas.architecture import KeyTable, KeyTables
+from convatlas.errors import UsageError
+
+
+def translate_keys(state: Mapping[str, Tensor], table: KeyTables) -> dict[str, Tensor]:
+    """Published key names to ours; a tuple of tables is applied in turn.
+
+    A row maps a dotted prefix of theirs to ours: `{}` is a number, `{-1}` and `{+1}` on our side that number shifted,
+    `None` drops the key; the first row that matches wins. Raises `UsageError` for a key that no row matches, a row
+    that matches no key, and two keys that become one.
+
+    >>> import torch
+    >>> translate_keys({"layer2.0.bn1.weight": torch.ones(1)}, {"layer{}.{}.bn{}": "stage{}.{}.norm{-1}"})
+    {'stage2.0.norm0.weight': tensor([1.])}
+    """
+    tables = table if isinstance(table, tuple) else (table,)
+    translated = dict(state)
+    for single in tables:
+        translated = _translate_once(translated, single)
+    return translated
+
+
+def _translate_once(state: Mapping[str, Tensor], table: KeyTable) -> dict[str, Tensor]:
+    used: set[str] = set()
+    result: dict[str, Tensor] = {}
+    unmatched: list[str] = []
+    for key, row, renamed in _renamed(state, table):
+        if row is None:
+            unmatched.append(key)
+            continue
+        used.add(row)
+        if renamed is None:
+            continue
+        if renamed in result:
+            raise UsageError(f"two checkpoint keys become {renamed!r}; one of them is {key!r}")
+        result[renamed] = state[key]
+    dead = [row for row in table if row not in used]
+    if unmatched or dead:
+        problems = [f"{len(unmatched)} keys are unknown, such as {unmatched[0]!r}"] if unmatched else []
+        problems += [f"{len(dead)} expected ones are missing, such as {dead[0]!r}"] if dead else []
+        raise UsageError(f"the checkpoint is of another network: {'; '.join(problems)}")
+    return result
+
+
+def translate_what_matches(state: Mapping[str, Tensor], table: KeyTables) -> tuple[dict[str, Tensor], list[str]]:
+    """As `translate_keys`, but for a checkpoint that does not fit: what the table knows, and the keys it does not.
+
+    >>> import torch
+    >>> translate_what_matches({"a.weight": torch.ones(1), "b.weight": torch.ones(1)}, {"a": "x", "c": "y"})
+    ({'x.weight': tensor([1.])}, ['b.weight'])
+    """
+    tables = table if isinstance(table, tuple) else (table,)
+    names = {key: key for key in state}  # ours so far -> theirs
+    unmatched: list[str] = []
+    for single in tables:
+        following = {}
+        for key, row, renamed in _renamed(names, single):
+            if row is None:
+                unmatched.append(names[key])
+            elif renamed is not None:
+                following[renamed] = names[key]
+        names = following
+    return {ours: state[theirs] for ours, theirs in names.items()}, unmatched
+
+
+def _renamed(keys: Iterable[str], table: KeyTable) -> Iterator[tuple[str, str | None, str | None]]:
+    """Each key with the first row that matches it and its new name; None for no row, and for a key that is dropped."""
+    patterns = [
+        (row, re.compile(re.escape(row).replace(r"\{\}", r"(\d+)") + r"(?=\.|$)"), ours) for row, ours in table.items()
+    ]
+    for key in keys:
+        for row, pattern, ours in patterns:
+            match = pattern.match(key)
+            if match:
+                yield key, row, None if ours is None else _fill(ours, match.groups()) + key[match.end() :]
+                break
+        else:
+            yield key, None, None
+
+
+def _fill(template: str, numbers: tuple[str, ...]) -> str:
+    """`stage{}.{-1}` with ("2", "3") is `stage2.2`."""
+    remaining = iter(numbers)
+    return re.sub(r"\{([+-]\d+)?\}", lambda hole: str(int(next(remaining)) + int(hole[1] or 0)), template)
+
+
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Copies `state` into the network; every key and every shape must agree, else `UsageError` with the differences."""
+    found = differences(network.state_dict(), state)
+    if found:
+        raise UsageError(f"the checkpoint does not fit the network: {shown(found)}")
+    network.load_state_dict(dict(state), strict=True)
+
+
+def differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
+    """Where a state dict differs from the network's: `-` a key that it lacks, `+` one too many, `!` another shape."""
+    found = [f"- {key} (missing)" for key in ours if key not in theirs]
+    found += [f"+ {key} (unknown)" for key in theirs if key not in ours]
+    found += [
+        f"! {key} (shape {tuple(theirs[key].shape)}, here {tuple(tensor.shape)})"
+        for key, tensor in ours.items()
+        if key in theirs and theirs[key].shape != tensor.shape
+    ]
+    return found
+
+
+def shown(found: list[str]) -> str:
+    """The first differences, at least one of each sign, and how many more there are.
+
+    >>> shown([f"- {key} (missing)" for key in "abcd"] + ["+ e (unknown)"])
+    '- a (missing); - b (missing); - c (missing); + e (unknown); and 1 more'
+    """
+    firsts = {line[0]: line for line in reversed(found)}
+    chosen = [line for line in found if line in firsts.values()]
+    chosen += [line for line in found if line not in chosen][: max(0, 4 - len(chosen))]
+    more = f"; and {len(found) - len(chosen)} more" if len(found) > len(chosen) else ""
+    return "; ".join(sorted(chosen, key=found.index)) + more

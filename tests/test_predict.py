@@ -1,0 +1,207 @@
+"""`predict`: image files through Pillow, the one path to logits, and names with probabilities."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cifar10_part import read
+from convatlas import create
+from convatlas.architectures.sources import CIFAR10_CLASSES
+from convatlas.cli import main
+from convatlas.errors import UsageError
+from convatlas.prediction import open_predictor, read_image
+
+FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
+needs_data = pytest.mark.skipif(FOLDER is None, reason="CONVATLAS_TEST_DATA names no folder")
+NORMALISATION = ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def noise(height: int, width: int, *, channels: int = 3, seed: int = 0) -> np.ndarray:
+    """A uint8 image (height, width, channels) without any symmetry."""
+    return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """A small untrained network in a file that names neither network nor classes."""
+    torch.manual_seed(0)
+    path = tmp_path / "small.pt"
+    torch.save(create("resnet_uva", num_classes=7).state_dict(), path)
+    return path
+
+
+@needs_data
+def test_image_files_get_the_answers_of_the_data_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The first test images as PNG files give exactly the probabilities that the arrays give."""
+    assert FOLDER
+    source = Path(FOLDER) / "reference/uva-tutorial5/ResNet.ckpt"
+    test = read(Path(FOLDER) / "data/cifar10-lossless-part")[2]
+    paths = []
+    for index in range(8):
+        paths.append(tmp_path / f"{index}.png")
+        Image.fromarray(test.images[index].permute(1, 2, 0).numpy()).save(paths[-1])
+    code, out, err = run(capsys, "predict", source, *paths, "--json")
+    assert code == 0, err
+    content = json.loads(out)
+    assert content["architecture"] == "resnet_uva"
+    expected = open_predictor(source).to("cpu").logits(test.images[:8]).double().softmax(1)
+    right = 0
+    for index, given in enumerate(content["images"]):
+        assert given["image"] == str(paths[index])
+        assert len(given["predictions"]) == 5
+        probabilities, order = expected[index].topk(5)
+        assert [p["class"] for p in given["predictions"]] == [CIFAR10_CLASSES[label] for label in order]
+        assert [p["probability"] for p in given["predictions"]] == pytest.approx(probabilities.tolist(), abs=1e-5)
+        right += given["predictions"][0]["class"] == CIFAR10_CLASSES[test.labels[index]]
+    assert right >= 7
+    code, out, _ = run(capsys, "predict", source, paths[0], paths[1], "--top", "2")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()].count("cat") == 1
+    assert len(out.splitlines()) == 2 * 3
+    assert " %" in out
+
+
+def test_a_run_answers_with_its_own_classes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Grey networks see grey images, also of a coloured file."""
+    words = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=4,8"]
+    assert run(capsys, "train", "resnet_uva", *words, "--quiet", "--out", tmp_path / "run")[0] == 0
+    Image.fromarray(noise(20, 30)).save(tmp_path / "colour.png")
+    code, out, _ = run(capsys, "predict", tmp_path / "run", tmp_path / "colour.png", "--top", "99", "--json")
+    assert code == 0
+    predictions = json.loads(out)["images"][0]["predictions"]
+    assert {p["class"] for p in predictions} == set("0123456789")
+    assert sum(p["probability"] for p in predictions) == pytest.approx(1)
+    assert predictions == sorted(predictions, key=lambda p: -p["probability"])
+
+
+def test_classes_without_a_name(capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path) -> None:
+    Image.fromarray(noise(32, 32)).save(tmp_path / "a.png")
+    words = ["predict", checkpoint, tmp_path / "a.png", "--arch", "resnet_uva", *NORMALISATION]
+    code, out, _ = run(capsys, *words, "--json")
+    assert code == 0
+    names = [p["class"] for p in json.loads(out)["images"][0]["predictions"]]
+    assert len(names) == 5
+    assert set(names) <= {f"class {index}" for index in range(7)}
+
+
+def test_the_centre_square_upright(tmp_path: Path) -> None:
+    pixels = noise(5, 9)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    square = read_image(tmp_path / "wide.png", channels=3)
+    assert square.dtype == torch.uint8
+    assert np.array_equal(square[0].permute(1, 2, 0).numpy(), pixels[:, 2:7])
+    turned = Image.fromarray(np.rot90(pixels).copy())  # as a camera held upright stores it, with a note how to turn it
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "turned.png", exif=exif)
+    assert np.array_equal(read_image(tmp_path / "turned.png", channels=3).numpy(), square.numpy())
+
+
+def test_transparency_is_white_and_grey_is_grey(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 2, 4), dtype=np.uint8)
+    pixels[0, :, 3] = 255
+    pixels[1, :, 0] = 200  # invisible
+    Image.fromarray(pixels).save(tmp_path / "rgba.png")
+    assert read_image(tmp_path / "rgba.png", channels=3)[0, :, :, 0].tolist() == [[0, 255]] * 3
+    assert read_image(tmp_path / "rgba.png", channels=1)[0, 0].tolist() == [[0, 0], [255, 255]]
+    palette = Image.fromarray(noise(4, 4)).quantize(8)
+    palette.save(tmp_path / "palette.gif")
+    assert np.array_equal(
+        read_image(tmp_path / "palette.gif", channels=3)[0].permute(1, 2, 0).numpy(), np.asarray(palette.convert("RGB"))
+    )
+    deep = np.array([[0, 257], [65535, 25700]], dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    for channels in (1, 3):
+        assert read_image(tmp_path / "deep.png", channels=channels)[0, 0].tolist() == [[0, 1], [255, 100]]
+    with pytest.raises(UsageError, match="takes 4"):
+        read_image(tmp_path / "deep.png", channels=4)
+
+
+def test_large_images_are_resized_with_antialiasing(tmp_path: Path, checkpoint: Path) -> None:
+    """A fine checkerboard becomes even grey; without antialiasing it would not."""
+    board = (np.indices((256, 320)).sum(0) % 2 * 255).astype(np.uint8)
+    Image.fromarray(board).save(tmp_path / "board.png")
+    predictor = open_predictor(checkpoint, arch="resnet_uva", normalisation=((0.0,) * 3, (1.0,) * 3))
+    seen = predictor.preprocessing(read_image(tmp_path / "board.png", channels=3))
+    assert seen.shape == (1, 3, 32, 32)
+    assert float((seen - 0.5).abs().max()) < 0.02
+
+
+def test_help_says_what_becomes_of_an_image(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "predict", "--help")
+    assert code == 0
+    assert "not square" in out
+    assert "Example" in out
+
+
+def bad_image(folder: Path, kind: str) -> Path:
+    path = folder / f"{kind}.png"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "text":
+        path.write_text("hello")
+    elif kind == "empty":
+        path.touch()
+    elif kind == "cut":
+        Image.fromarray(noise(64, 64)).save(path)
+        path.write_bytes(path.read_bytes()[:-3000])
+    elif kind == "float":
+        path = path.with_suffix(".tiff")
+        Image.fromarray(np.ones((4, 4), dtype=np.float32)).save(path)
+    elif kind == "huge":
+        Image.new("1", (30_000, 10_000)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("missing", "no image at"),
+        ("folder", "is a folder; name the image files"),
+        ("text", "is no image file"),
+        ("empty", "is no image file"),
+        ("cut", "is a damaged image file"),
+        ("float", "32 bits"),
+        ("huge", "too many pixels"),
+    ],
+)
+def test_bad_images_are_one_line_and_nothing_is_printed(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path, kind: str, message: str
+) -> None:
+    """Also where another image before is good."""
+    good = tmp_path / "good.png"
+    Image.fromarray(noise(32, 32)).save(good)
+    bad = bad_image(tmp_path, kind)
+    code, out, err = run(capsys, "predict", checkpoint, good, bad, "--arch", "resnet_uva", *NORMALISATION)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+    assert bad.name in err
+
+
+def test_bad_words(capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path) -> None:
+    image = tmp_path / "good.png"
+    Image.fromarray(noise(32, 32)).save(image)
+    for words in (
+        [checkpoint],
+        [checkpoint, image, "--top", "0"],
+        [tmp_path / "nothing.pt", image],
+        [image, image],
+        [tmp_path, image],
+        [checkpoint, image, "--arch", "densenet_uva", *NORMALISATION],
+    ):
+        code, out, err = run(capsys, "predict", *words)
+        assert (code, out, err.count("\n")) == (2, "", 1), err
