@@ -13,7 +13,7 @@ from convatlas.errors import UsageError, unknown
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "multi_step", "cosine", "one_cycle"]
-Crop = Literal["none", "resized"]
+Crop = Literal["none", "resized", "pad4"]
 Precision = Literal["float32", "bf16"]
 
 
@@ -23,8 +23,9 @@ class Recipe:
 
     `milestones` count epochs, at which multi_step multiplies the learning rate by `gamma`. `momentum` is of sgd.
     `crop="resized"` takes, per image, a random part of `crop_scale` of the area and of aspect ratio `crop_ratio` and
-    resizes it to the image's size. `flip` is the probability of mirroring left to right. `image_size` is in pixels,
-    None for the data's own. `mean` and `std` are per channel, of values in [0, 1]; None for the training images' own.
+    resizes it to the image's size; `crop="pad4"` takes a random part of the image with 4 black pixels around it.
+    `flip` is the probability of mirroring left to right. `image_size` is in pixels, None for the data's own. `mean` and
+    `std` are per channel, of values in [0, 1]; None for the training images' own.
     `drop_last` leaves out the last, smaller batch of an epoch. Raises `UsageError` for a value that makes no sense.
     """
 
