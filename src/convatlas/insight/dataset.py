@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-COLUMNS, BLOCKS, VARIANTS = 10, 2, 2  # pictures in a row, rows of different pictures, augmentations of each
+COLUMNS, BLOCKS = 10, 2  # pictures in a row, rows of different pictures
+EPOCHS = 2  # of which the augmentation of each picture is shown
 PATCH = 8  # pixels a side whose values are written out
 HIGHLIGHT = "#E69F00"
-CHANNELS = (("red", "Reds_r"), ("green", "Greens_r"), ("blue", "Blues_r"))  # bright where the channel is strong
+CHANNELS = ("red", "lime", "blue")  # the colours of the three channels at 255; at 0 they are black
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,10 @@ def draw_data(shown: View, path: Path) -> None:
     from matplotlib.figure import Figure
 
     grey = shown.data.spec.channels == 1
-    figure = Figure(figsize=(9, 6.6 + (2.7 if grey else 4.2)), dpi=DPI, layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(6.6, 2.7 if grey else 4.2))
+    heights = (6.2, 2.8 if grey else 4.5)
+    figure = Figure(figsize=(9, sum(heights)), dpi=DPI, layout="constrained")
+    parts: Any = figure.subfigures(2, 1, height_ratios=heights)
+    above, below = parts
     chosen = choose_images(shown.data, count=COLUMNS * BLOCKS)
     _draw_grid(above, shown, chosen)
     if grey:
@@ -81,13 +84,15 @@ def _draw_grid(figure: SubFigure, shown: View, chosen: Tensor) -> None:
     """Rows in turn: ten images as the recipe resizes them, and the same as epochs 1 and 2 would show them."""
     before = shown.preprocessing.resize(shown.data.train.images[chosen])
     rows = [before]
-    for epoch in range(VARIANTS):
+    for epoch in range(EPOCHS):
         generator = torch.Generator().manual_seed(epoch_seed(0, epoch))
         rows.append(augmented(before, recipe=shown.recipe, generator=generator))
     size = shown.preprocessing.image_size
+    first = "stored" if size == shown.data.spec.image_size else "resized"
+    labels = (first, *(f"epoch {epoch + 1}" for epoch in range(EPOCHS)))
     figure.suptitle(
-        f"{shown.data.spec.name}: training images at {size} x {size} pixels, and augmented twice by "
-        f"{shown.recipe.name}",
+        f"{shown.data.spec.name}: training images at {size} x {size} pixels, and as two epochs of "
+        f"{shown.recipe.name} show them",
         fontsize=11,
         color=INK,
     )
@@ -97,6 +102,8 @@ def _draw_grid(figure: SubFigure, shown: View, chosen: Tensor) -> None:
         for variant, images in enumerate(rows):
             panel = axes[block * len(rows) + variant, column]
             panel.set_axis_off()
+            if column == 0:
+                _row_label(panel, labels[variant])
             if place < len(chosen):
                 _picture(panel, images[place])
         if place < len(chosen):
@@ -114,9 +121,9 @@ def _draw_colour(figure: SubFigure, data: DataSet, place: int) -> None:
     _picture(axes[1, 0], image[:, corner : corner + side, corner : corner + side] / 255)
     axes[0, 0].set_title("all channels", fontsize=9, color=INK)
     axes[1, 0].set_xlabel("the square", fontsize=9, color=INK)
-    for channel, (name, colours) in enumerate(CHANNELS):
+    for channel, colours in enumerate(CHANNELS):
         plane = image[channel].numpy()
-        axes[0, channel + 1].set_title(name, fontsize=9, color=INK)
+        axes[0, channel + 1].set_title(("red", "green", "blue")[channel], fontsize=9, color=INK)
         _plane(axes[0, channel + 1], plane, colours=colours)
         _values(axes[1, channel + 1], plane[corner : corner + side, corner : corner + side], colours=colours)
         axes[1, channel + 1].set_xlabel(_range(plane), fontsize=8.5, color=SOFT)
@@ -132,9 +139,9 @@ def _draw_grey(figure: SubFigure, data: DataSet, place: int) -> None:
     corner, side = _patch(data.train.images[place])
     _title(figure, data, place)
     left, right = figure.subplots(1, 2)
-    _plane(left, plane, colours="gray")
+    _plane(left, plane, colours="white")
     _mark(left, corner, side)
-    _values(right, plane[corner : corner + side, corner : corner + side], colours="gray")
+    _values(right, plane[corner : corner + side, corner : corner + side], colours="white")
     left.set_xlabel(_range(plane), fontsize=8.5, color=SOFT)
     for panel in (left, right):
         panel.set(xticks=[], yticks=[])
@@ -161,16 +168,24 @@ def _picture(axes: Axes, image: Tensor) -> None:
     axes.imshow(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=1)
 
 
+def _row_label(axes: Axes, text: str) -> None:
+    axes.text(-0.08, 0.5, text, transform=axes.transAxes, rotation=90, ha="right", va="center", fontsize=8, color=SOFT)
+
+
 def _plane(axes: Axes, plane: np.ndarray, *, colours: str) -> None:
-    axes.imshow(plane, cmap=colours, vmin=0, vmax=255)
+    """One channel from black at 0 to its colour at 255."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    axes.imshow(plane, cmap=LinearSegmentedColormap.from_list(colours, ["black", colours]), vmin=0, vmax=255)
 
 
 def _values(axes: Axes, plane: np.ndarray, *, colours: str) -> None:
     """A few pixels, each with its value."""
     _plane(axes, plane, colours=colours)
     for (row, column), value in np.ndenumerate(plane):
-        ink = "white" if value < 128 else "black"
-        axes.text(column, row, str(int(value)), ha="center", va="center", fontsize=6, color=ink)
+        dark = value < 128 or colours in ("red", "blue")  # these stay dark enough for white letters
+        ink = "white" if dark else "black"
+        axes.text(column, row, str(int(value)), ha="center", va="center", fontsize=6.5, color=ink)
 
 
 def _mark(axes: Axes, corner: int, side: int) -> None:
@@ -180,4 +195,4 @@ def _mark(axes: Axes, corner: int, side: int) -> None:
 
 
 def _range(plane: np.ndarray) -> str:
-    return f"whole plane: {plane.min()} to {plane.max()}, mean {plane.mean():.1f}"
+    return f"whole image: {plane.min()} to {plane.max()},\nmean {plane.mean():.1f}"
