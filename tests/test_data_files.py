@@ -8,12 +8,12 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-import data_files as made
 import numpy as np
 import pytest
 import torch
 from torch.utils.data import random_split
 
+import data_files as made
 from convatlas.data import list_data, load_data, spec
 from convatlas.data.collection import data_folder, hold_out
 from convatlas.errors import UsageError

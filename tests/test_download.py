@@ -11,9 +11,9 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import data_files as made
 import pytest
 
+import data_files as made
 from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.data.cifar import CIFAR10, CIFAR10_FILES, CIFAR100_FILES
