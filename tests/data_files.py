@@ -66,7 +66,7 @@ def mnist(home: Path, *, train: int = 20, test: int = 5, gzipped: bool = True) -
         }
         for name, content in contents.items():
             if gzipped:
-                (home / f"{name}.gz").write_bytes(gzip.compress(content))
+                (home / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
             else:
                 (home / name).write_bytes(content)
     return home
