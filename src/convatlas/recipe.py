@@ -23,9 +23,8 @@ class Recipe:
 
     `milestones` count epochs, at which multi_step multiplies the learning rate by `gamma`. `momentum` is of sgd.
     `crop="resized"` takes, per image, a random part of `crop_scale` of the area and of aspect ratio `crop_ratio` and
-    resizes it to the image's size; `crop="pad4"` takes a random part of the image with 4 black pixels around it.
-    `flip` is the probability of mirroring left to right. `image_size` is in pixels, None for the data's own. `mean` and
-    `std` are per channel, of values in [0, 1]; None for the training images' own.
+    resizes it to the image's size. `flip` is the probability of mirroring left to right. `image_size` is in pixels,
+    None for the data's own. `mean` and `std` are per channel, of values in [0, 1]; None for the training images' own.
     `drop_last` leaves out the last, smaller batch of an epoch. Raises `UsageError` for a value that makes no sense.
     """
 
@@ -44,7 +43,7 @@ class Recipe:
     image_size: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    crop: Crop = "none"
+    crop: Crop = "none"  # pad4: a random part, of the image's size, of the image with 4 black pixels around it
     crop_scale: tuple[float, ...] = (0.8, 1.0)
     crop_ratio: tuple[float, ...] = (0.9, 1.1)
     flip: float = 0.0

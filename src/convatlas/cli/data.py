@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,8 @@ from convatlas.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from convatlas.insight.dataset import View
 
 data_app = typer.Typer(no_args_is_help=True, help="Show or check a data set.")
 app.add_typer(data_app, name="data")
@@ -35,7 +38,6 @@ def show(
     Example: convatlas data show cifar10 --recipe uva_sgd --out cifar10.png
     """
     from convatlas.data import load_data, spec
-    from convatlas.data.check import summary
     from convatlas.insight.dataset import draw_data, view
     from convatlas.recipe import with_settings
     from convatlas.recipes import FALLBACK_RECIPE
@@ -52,15 +54,7 @@ def show(
     check_writable(path.parent)
     shown = view(loaded, chosen)
     draw_data(shown, path)
-    preprocessing = {name: getattr(shown.preprocessing, name) for name in ("image_size", "mean", "std")}
-    content = {
-        **summary(loaded),
-        "notes": list(shown.notes),
-        "recipe": shown.recipe.name,
-        "preprocessing": preprocessing,
-        "batch": shown.batch(),
-        "figure": str(path),
-    }
+    content = {**_shown(shown), "figure": str(path)}
     if as_json:
         options.print_json(content)
     else:
@@ -88,6 +82,19 @@ def check(data: Name, data_dir: options.DataDir = None, as_json: options.AsJson 
         _say(f"{part}: {split['n']:,} images; fewest {counts[rare]:,} ({rare}), most {counts[frequent]:,} ({frequent})")
     _say("equal images: " + "; ".join(_repeated(found) for found in content["duplicates"]))
     _notes(content)
+
+
+def _shown(shown: View) -> dict[str, Any]:
+    """What is there and what a network gets of it, as plain data."""
+    from convatlas.data.check import summary
+
+    return {
+        **summary(shown.data),
+        "notes": list(shown.notes),
+        "recipe": shown.recipe.name,
+        "preprocessing": asdict(shown.preprocessing),
+        "batch": shown.batch(),
+    }
 
 
 def _print_shown(content: dict[str, Any]) -> None:
