@@ -122,6 +122,7 @@ def test_training_says_and_records_that_it_is_a_part(
     [
         (["data", "show", "cifar"], "did you mean cifar10"),
         (["data", "check", "imagenet"], "unknown data set"),
+        (["data"], "Missing command"),
         (["data", "check"], "DATA"),
         (["data", "show", "digits", "--out", "figure.jpg"], ".png"),
         (["data", "show", "digits", "--out", "/proc/nowhere/figure.png"], "cannot write"),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from convatlas.insight.dataset import View
 
-data_app = typer.Typer(no_args_is_help=True, help="Show or check a data set.")
+data_app = typer.Typer(help="Show or check a data set.")
 app.add_typer(data_app, name="data")
 
 Name = Annotated[str, typer.Argument(metavar="DATA", help="digits, cifar10, cifar100, mnist or fashion_mnist.")]
