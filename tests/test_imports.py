@@ -17,7 +17,7 @@ LAYERS = (  # from the ground up; a module imports only from layers below its ow
     {"architectures", "data", "recipes"},
     {"weights", "complexity", "evaluation", "run", "progress"},
     {"prediction", "report", "checks"},
-    {"training"},
+    {"training", "insight"},
     {"study"},
     {"api"},
     {"cli"},

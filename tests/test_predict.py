@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from cifar10_part import read
 from convatlas import create
 from convatlas.architectures.sources import CIFAR10_CLASSES
 from convatlas.cli import main
+from convatlas.data import load_data
 from convatlas.errors import UsageError
 from convatlas.prediction import open_predictor, read_image
 
@@ -49,7 +49,7 @@ def test_image_files_get_the_answers_of_the_data_set(capsys: pytest.CaptureFixtu
     """The first test images as PNG files give exactly the probabilities that the arrays give."""
     assert FOLDER
     source = Path(FOLDER) / "reference/uva-tutorial5/ResNet.ckpt"
-    test = read(Path(FOLDER) / "data/cifar10-lossless-part")[2]
+    test = load_data("cifar10", folder=Path(FOLDER) / "data/cifar10-lossless-part").test
     paths = []
     for index in range(8):
         paths.append(tmp_path / f"{index}.png")

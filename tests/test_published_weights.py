@@ -19,7 +19,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import cifar10_part
 from convatlas import Architecture, create, load
 from convatlas import architectures as registry
 from convatlas.architecture import Weights
@@ -78,7 +77,6 @@ def test_as_many_correct_as_the_tutorials_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, file: str, correct: int
 ) -> None:
     """The tutorial's own code in float32 gives exactly these counts on the 1,000 images; the file names its network."""
-    cifar10_part.install(monkeypatch)
     code, out, err = run(capsys, "evaluate", tutorial(file), *cifar10_words(), "--json")
     assert code == 0, err
     content = json.loads(out)
@@ -95,7 +93,6 @@ def test_evaluate_prints_accuracy_loss_top5_and_each_class(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The data set is by default the one that the weights were published for."""
-    cifar10_part.install(monkeypatch)
     code, out, _ = run(capsys, "evaluate", tutorial("ResNet"), *cifar10_words()[2:])
     assert code == 0
     for text in ("resnet_uva on cifar10 test: 90.60 % (906 of 1000)", "top-5", "loss", "automobile", "truck"):
@@ -421,7 +418,6 @@ def test_published_weights_by_name(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Downloaded once, again after a failure, and used from the cache."""
-    cifar10_part.install(monkeypatch)
     content = tutorial("ResNet").read_bytes()
     served("resnet_uva", server, content=content, folder=tmp_path, monkeypatch=monkeypatch)
     monkeypatch.setattr(Server, "failures", 2)
@@ -584,7 +580,6 @@ def test_the_checkpoints_classes_are_those_of_the_data(capsys: pytest.CaptureFix
 def test_an_evaluated_checkpoint_stands_in_a_table_with_our_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    cifar10_part.install(monkeypatch)
     words = ["--epochs", "1", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=4,8", "--quiet"]
     study = tmp_path / "study"
     assert run(capsys, "train", "resnet_uva", *cifar10_words(), *words, "--out", study / "ours")[0] == 0

@@ -45,7 +45,7 @@ class Recipe:
     image_size: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    crop: Crop = "none"
+    crop: Crop = "none"  # pad4: a random part, of the image's size, of the image with 4 black pixels around it
     crop_scale: tuple[float, ...] = (0.8, 1.0)
     crop_ratio: tuple[float, ...] = (0.9, 1.1)
     flip: float = 0.0

@@ -7,6 +7,8 @@ from pathlib import Path
 from convatlas.errors import unknown
 from convatlas.recipe import Recipe, read_recipe
 
+FALLBACK_RECIPE = "uva_adam"  # for a network that nobody published, on data without a recipe of its own
+
 _UVA_SOURCE = (
     "University of Amsterdam deep learning tutorial 5 (Lippe 2020), "
     "https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial5/Inception_ResNet_DenseNet.html"

@@ -23,6 +23,7 @@ from typing import Literal
 from torch import nn
 
 from convatlas.architecture import Architecture, Paper, Published, Weights
+from convatlas.architectures.sources import CIFAR10_CLASSES
 from convatlas.errors import UsageError, unknown
 from convatlas.layers import (
     Activation,
@@ -188,6 +189,7 @@ def _weights(layers: int) -> Weights:
         std=(0.229, 0.224, 0.225),
         image_size=32,
         dataset="cifar10",
+        class_names=CIFAR10_CLASSES,
     )
 
 

@@ -13,9 +13,14 @@ from rich.console import Console
 from convatlas.errors import UsageError
 from convatlas.values import assignments
 
-Data = Annotated[str, typer.Option("--data", help="Data set: digits.")]
+Data = Annotated[str, typer.Option("--data", help="Data set: digits, cifar10, cifar100, mnist or fashion_mnist.")]
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", envvar="CONVATLAS_DATA", help="Folder that holds the data sets' files.")
+    Path | None,
+    typer.Option(
+        "--data-dir",
+        envvar="CONVATLAS_DATA",
+        help="Folder that has the files, or gets them; default: the user's cache.",
+    ),
 ]
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="Recipe by name or from a YAML file; default: the data set's.")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from convatlas.data.cifar import CIFAR10, CIFAR100
 from convatlas.data.digits import DIGITS
-from convatlas.data.spec import DataSet, Spec, Split
+from convatlas.data.mnist import FASHION_MNIST, MNIST
+from convatlas.data.spec import DataSet, Spec, Split, Splits
 from convatlas.errors import unknown
 
-__all__ = ["DataSet", "Spec", "Split", "list_data", "load_data", "spec"]
+__all__ = ["DataSet", "Spec", "Split", "Splits", "list_data", "load_data", "spec"]
 
-_SPECS = {spec.name: spec for spec in (DIGITS,)}
+_SPECS = {spec.name: spec for spec in (DIGITS, CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
 
 
 def list_data() -> list[str]:

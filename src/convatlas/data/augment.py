@@ -5,7 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
+
+TRIES = 10  # rectangles drawn for an image before the central one is taken
+PADDING = 4  # pixels on each side, He et al. 2016, section 4.2
 
 
 def random_resized_crop(
@@ -13,19 +17,52 @@ def random_resized_crop(
 ) -> Tensor:
     """A random rectangle of every image, resized bilinearly to the image's size: float (N, C, H, W) -> the same.
 
-    The rectangle covers `scale` of the area, uniformly, at an aspect ratio uniform in its logarithm, at a place that is
-    uniform among those inside the image. Resampling is separable: two batched matrix products.
+    The rectangle is torchvision's and the tutorial's: `crop_rectangles`, in whole pixels. Only pixels inside it
+    count. It is never larger than the image, so that antialiasing would change nothing. Pillow rounds to 8 bits after
+    each direction, this does not. Resampling is separable: two batched matrix products.
+    """
+    height, width = images.shape[-2:]
+    rectangles = crop_rectangles(len(images), height, width, scale=scale, ratio=ratio, generator=generator)
+    top, left, crop_height, crop_width = rectangles.to(images).unbind(1)  # whole numbers: exact in any precision
+    rows = _interpolation(top, crop_height, height)
+    columns = _interpolation(left, crop_width, width)
+    return rows.unsqueeze(1) @ images @ columns.transpose(1, 2).unsqueeze(1)
+
+
+def crop_rectangles(
+    count: int, height: int, width: int, *, scale: tuple[float, ...], ratio: tuple[float, ...], generator: Generator
+) -> Tensor:
+    """Top, left, height and width (count, 4) of a random rectangle in each of `count` images, in whole pixels.
+
+    Its area is `scale` of the image's, uniformly, its aspect ratio (width by height) uniform in the logarithm, its
+    sides rounded; of ten such draws the first that fits counts, at a place uniform among those inside the image. Where
+    none fits it is the central rectangle of the nearest permitted aspect ratio.
+    """
+    area = height * width * _uniform(count, TRIES, *scale, generator=generator)
+    aspect = torch.exp(_uniform(count, TRIES, math.log(ratio[0]), math.log(ratio[1]), generator=generator))
+    heights, widths = torch.sqrt(area / aspect).round(), torch.sqrt(area * aspect).round()
+    fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
+    first = fits.to(torch.uint8).argmax(1, keepdim=True)
+    central_height, central_width = _central_rectangle(height, width, ratio=ratio)
+    fitting = fits.any(1)
+    crop_height = torch.where(fitting, heights.gather(1, first).squeeze(1), central_height)
+    crop_width = torch.where(fitting, widths.gather(1, first).squeeze(1), central_width)
+    place = torch.rand(count, 2, generator=generator, dtype=torch.float64)
+    top = torch.where(fitting, place[:, 0] * (height - crop_height + 1), (height - central_height) // 2)
+    left = torch.where(fitting, place[:, 1] * (width - crop_width + 1), (width - central_width) // 2)
+    return torch.stack([top, left, crop_height, crop_width], 1).floor()
+
+
+def random_padded_crop(images: Tensor, *, generator: Generator) -> Tensor:
+    """A random part, of the image's own size, of every image with 4 black pixels around it: (N, C, H, W) -> the same.
+
+    The pixels are those before normalisation, as torchvision's `RandomCrop(32, padding=4)` has it; He et al. pad
+    after subtracting the mean.
     """
     count, _, height, width = images.shape
-    area = _uniform(count, *scale, generator=generator)
-    aspect = torch.exp(_uniform(count, math.log(ratio[0]), math.log(ratio[1]), generator=generator))
-    crop_height = torch.sqrt(area / aspect).clamp(max=1.0) * height
-    crop_width = torch.sqrt(area * aspect).clamp(max=1.0) * width
-    top = torch.rand(count, generator=generator) * (height - crop_height)
-    left = torch.rand(count, generator=generator) * (width - crop_width)
-    rows = _interpolation(top, crop_height, height).to(images)
-    columns = _interpolation(left, crop_width, width).to(images)
-    return rows.unsqueeze(1) @ images @ columns.transpose(1, 2).unsqueeze(1)
+    places = torch.randint(2 * PADDING + 1, (2, count), generator=generator).to(images.device)
+    windows = F.pad(images, (PADDING,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view: (N, C, 9, 9, H, W)
+    return windows[torch.arange(count, device=images.device), :, places[0], places[1]]
 
 
 def random_flip(images: Tensor, *, probability: float, generator: Generator) -> Tensor:
@@ -34,16 +71,28 @@ def random_flip(images: Tensor, *, probability: float, generator: Generator) -> 
     return torch.where(mirrored.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
 
 
-def _uniform(count: int, low: float, high: float, *, generator: Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator)
+def _uniform(count: int, tries: int, low: float, high: float, *, generator: Generator) -> Tensor:
+    """In double precision: in single, a product of a draw below 1 can round up to the bound."""
+    return low + (high - low) * torch.rand(count, tries, generator=generator, dtype=torch.float64)
+
+
+def _central_rectangle(height: int, width: int, *, ratio: tuple[float, ...]) -> tuple[int, int]:
+    """Height and width of the largest rectangle of a permitted aspect ratio; all of an image that has one."""
+    if width / height < ratio[0]:
+        return round(width / ratio[0]), width
+    if width / height > ratio[1]:
+        return height, round(height * ratio[1])
+    return height, width
 
 
 def _interpolation(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Matrices (N, size, size) that resample a line of `size` pixels to the part [start, start + length] of it.
+    """Matrices (N, size, size) that resample a line of `size` pixels to the part [start, start + length) of it.
 
-    Bilinear with the pixel centres at halves; beyond the border the outermost pixel repeats.
+    Bilinear with the pixel centres at halves; beyond the border of the part its outermost pixel repeats.
     """
-    centres = start.unsqueeze(1) + (torch.arange(size) + 0.5) * (length / size).unsqueeze(1) - 0.5
-    centres = centres.clamp(0, size - 1)
-    distance = (centres.unsqueeze(2) - torch.arange(size)).abs()
+    start, length = start.unsqueeze(1), length.unsqueeze(1)
+    pixels = torch.arange(size, device=start.device)
+    inside = (pixels + 0.5) * (length / size) - 0.5
+    centres = start + torch.minimum(inside.clamp(min=0), length - 1)
+    distance = (centres.unsqueeze(2) - pixels).abs()
     return (1 - distance).clamp(min=0)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convatlas.data.spec import SPLIT_SEED, Spec, Split, take
+from convatlas.data.spec import SPLIT_SEED, Spec, Splits, take
 
 
-def read_digits(_folder: Path | None = None) -> tuple[Split, Split, Split]:
+def read_digits(_folder: Path | None = None) -> Splits:
     """The digits as uint8 (N, 1, 8, 8), split 60/20/20 with every class in proportion."""
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
@@ -25,7 +25,7 @@ def read_digits(_folder: Path | None = None) -> tuple[Split, Split, Split]:
     train_split, validation_split, test_split = (
         take(images, labels, torch.from_numpy(np.sort(part))) for part in (train, validation, test)
     )
-    return train_split, validation_split, test_split
+    return Splits(train_split, validation_split, test_split)
 
 
 DIGITS = Spec(

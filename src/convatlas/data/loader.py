@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from convatlas.data.augment import random_flip, random_resized_crop
+from convatlas.data.augment import random_flip, random_padded_crop, random_resized_crop
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.spec import Split
 from convatlas.recipe import Recipe
@@ -46,6 +46,8 @@ def augmented(images: Tensor, *, recipe: Recipe, generator: torch.Generator) -> 
         images = random_flip(images, probability=recipe.flip, generator=generator)
     if recipe.crop == "resized":
         images = random_resized_crop(images, scale=recipe.crop_scale, ratio=recipe.crop_ratio, generator=generator)
+    elif recipe.crop == "pad4":
+        images = random_padded_crop(images, generator=generator)
     return images
 
 

@@ -30,13 +30,27 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Splits:
+    """What reading a data set gives; `notes` say what is not as it was published, each in a line."""
+
+    train: Split
+    validation: Split
+    test: Split
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class DataSet:
-    """A data set in memory: training, validation and test images, and the hash of who is where."""
+    """A data set in memory: training, validation and test images, and the hash of who is where.
+
+    `notes` say what is not as it was published, such as fewer records; they go into every run.
+    """
 
     spec: Spec
     train: Split
     validation: Split
     test: Split
+    notes: tuple[str, ...] = ()
 
     @property
     def split_hash(self) -> str:
@@ -50,7 +64,8 @@ class DataSet:
 
     def to(self, device: str) -> DataSet:
         """The same data set with images and labels on a device."""
-        return DataSet(self.spec, *(split.to(device) for split in (self.train, self.validation, self.test)))
+        train, validation, test = (split.to(device) for split in (self.train, self.validation, self.test))
+        return DataSet(self.spec, train, validation, test, self.notes)
 
 
 @dataclass(frozen=True)
@@ -68,12 +83,12 @@ class Spec:
     image_size: int
     mirror: bool
     default_recipe: str | None  # None: the one that the architecture was published with
-    read: Callable[[Path | None], tuple[Split, Split, Split]]
+    read: Callable[[Path | None], Splits]
 
     def load(self, folder: Path | None = None) -> DataSet:
         """Reads and splits the data set."""
-        train, validation, test = self.read(folder)
-        return DataSet(self, train, validation, test)
+        splits = self.read(folder)
+        return DataSet(self, splits.train, splits.validation, splits.test, splits.notes)
 
 
 def take(images: Tensor, labels: Tensor, index: Tensor) -> Split:

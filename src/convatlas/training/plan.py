@@ -15,20 +15,20 @@ from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, complexity
 from convatlas.data import DataSet, spec
-from convatlas.data.preprocessing import Preprocessing, channel_statistics
+from convatlas.data.fitting import fit_recipe, make_preprocessing
+from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe, with_settings
-from convatlas.recipes import recipe
+from convatlas.recipes import FALLBACK_RECIPE, recipe
 from convatlas.report.text import label
 
-FALLBACK_RECIPE = "uva_adam"  # for a network that nobody published, on data without a recipe of its own
 WORDS = ("name", "source", "expected")  # fields of a recipe that say what it is and change nothing
 SELECTION = "best validation accuracy, first epoch that reaches it"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A network, a recipe that fits the data, and a seed. `notes` say how the recipe was made to fit."""
+    """A network, a recipe that fits the data, and a seed. `notes` say what was made to fit and what the data lacks."""
 
     architecture: Architecture
     options: Mapping[str, Any]
@@ -134,7 +134,7 @@ def make_plan(
         preprocessing=preprocessing,
         cost=cost,
         seed=check_seed(seed),
-        notes=notes,
+        notes=(*data.notes, *notes),
     )
 
 
@@ -144,31 +144,6 @@ def choose_recipe(
     """The recipe called `name`, with fields set from text; without a name the data set's or the architecture's own."""
     chosen = recipe(name or spec(data).default_recipe or architecture.recipe or FALLBACK_RECIPE)
     return with_settings(chosen, settings or {})
-
-
-def fit_recipe(chosen: Recipe, *, data: DataSet, in_channels: int) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe without what the data cannot have, and a note for each change."""
-    notes = []
-    if chosen.flip and not data.spec.mirror:
-        chosen = dataclasses.replace(chosen, flip=0.0)
-        notes.append(f"no flips: a mirrored image of {data.spec.name} is not of its class any more")
-    if chosen.mean is not None and len(chosen.mean) != in_channels:
-        notes.append(
-            f"normalisation computed from the training images: the recipe's is for {len(chosen.mean)} channels, "
-            f"the network takes {in_channels}"
-        )
-        chosen = dataclasses.replace(chosen, mean=None, std=None)
-    return chosen, tuple(notes)
-
-
-def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
-    """The recipe's image size and normalisation; computed from the training images where it names none."""
-    mean, std = fitted.mean, fitted.std
-    if mean is None or std is None:
-        mean, std = channel_statistics(data.train.images)
-        if len(mean) == 1:  # grey images: the same for every channel of the network
-            mean, std = mean * in_channels, std * in_channels
-    return Preprocessing(fitted.image_size or data.spec.image_size, mean, std)
 
 
 def check_seed(seed: int) -> int:

@@ -1,0 +1,148 @@
+"""`data show` and `data check`: what is in a data set, and what a network is shown of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convatlas.cli import app, options
+from convatlas.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from convatlas.insight.dataset import View
+
+data_app = typer.Typer(help="Show or check a data set.")
+app.add_typer(data_app, name="data")
+
+Name = Annotated[str, typer.Argument(metavar="DATA", help="digits, cifar10, cifar100, mnist or fashion_mnist.")]
+
+
+@data_app.command()
+def show(
+    data: Name,
+    data_dir: options.DataDir = None,
+    recipe: options.RecipeName = None,
+    setting: options.Settings = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE.png", help="The figure; default: runs/data-DATA.png.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Draw images with their classes, before and after augmentation, and one image's channels with its pixel values.
+
+    Example: convatlas data show cifar10 --recipe uva_sgd --out cifar10.png
+    """
+    from convatlas.data import load_data, spec
+    from convatlas.insight.dataset import draw_data, view
+    from convatlas.recipe import with_settings
+    from convatlas.recipes import FALLBACK_RECIPE
+    from convatlas.recipes import recipe as find_recipe
+    from convatlas.run import check_writable
+    from convatlas.values import assignments
+
+    chosen = find_recipe(recipe or spec(data).default_recipe or FALLBACK_RECIPE)
+    chosen = with_settings(chosen, assignments(setting or [], flag="--set"))
+    path = out or Path("runs") / f"data-{data}.png"
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise UsageError(f"--out {path} must be the name of a .png file")
+    loaded = load_data(data, folder=data_dir)
+    check_writable(path.parent)
+    shown = view(loaded, chosen)
+    draw_data(shown, path)
+    content = {**_shown(shown), "figure": str(path)}
+    if as_json:
+        options.print_json(content)
+    else:
+        _print_shown(content)
+
+
+@data_app.command()
+def check(data: Name, data_dir: options.DataDir = None, as_json: options.AsJson = False) -> None:
+    """Read all of a data set and say what is there: counts, classes, images that occur more than once.
+
+    Example: convatlas data check cifar10 --data-dir data
+    """
+    from convatlas.data import load_data
+    from convatlas.data.check import duplicates, imbalance, summary
+
+    loaded = load_data(data, folder=data_dir)
+    content = {**summary(loaded), "duplicates": duplicates(loaded)}
+    if as_json:
+        options.print_json(content)
+        return
+    _head(content)
+    for part, split in content["splits"].items():
+        rare, frequent = imbalance(split["per_class"])
+        counts = split["per_class"]
+        _say(f"{part}: {split['n']:,} images; fewest {counts[rare]:,} ({rare}), most {counts[frequent]:,} ({frequent})")
+    _say("equal images: " + "; ".join(_repeated(found) for found in content["duplicates"]))
+    _notes(content)
+
+
+def _shown(shown: View) -> dict[str, Any]:
+    """What is there and what a network gets of it, as plain data."""
+    from convatlas.data.check import summary
+
+    return {
+        **summary(shown.data),
+        "notes": list(shown.notes),
+        "recipe": shown.recipe.name,
+        "preprocessing": asdict(shown.preprocessing),
+        "batch": shown.batch(),
+    }
+
+
+def _print_shown(content: dict[str, Any]) -> None:
+    """Splits and their classes, the batch, and where the figure is."""
+    _head(content)
+    options.console().print(_class_table(content))
+    batch, size = content["batch"], content["preprocessing"]["image_size"]
+    _say(
+        f"a batch of {batch['n']} at {size} x {size} pixels, augmented and normalised by {content['recipe']}: "
+        f"mean {_numbers(batch['mean'])}, std {_numbers(batch['std'])}"
+    )
+    _notes(content)
+    _say(f"wrote {content['figure']}")
+
+
+def _head(content: dict[str, Any]) -> None:
+    shape = " x ".join(map(str, content["shape"]))
+    _say(f"{content['title']} ({content['source']}): {shape}, split {content['split_hash']}")
+
+
+def _notes(content: dict[str, Any]) -> None:
+    for note in content["notes"]:
+        _say(f"note: {note}")
+
+
+def _class_table(content: dict[str, Any]) -> Table:
+    """Images of each class in each split."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", no_wrap=True)
+    for part in content["splits"]:
+        table.add_column(part, justify="right")
+    for name in content["splits"]["train"]["per_class"]:
+        table.add_row(name, *(f"{split['per_class'][name]:,}" for split in content["splits"].values()))
+    table.add_row("all", *(f"{split['n']:,}" for split in content["splits"].values()), style="bold")
+    return table
+
+
+def _repeated(found: dict[str, Any]) -> str:
+    where = f"within {found['splits'][0]}" if len(found["splits"]) == 1 else " and ".join(found["splits"])
+    other = f" ({found['other_label']} with another label)" if found["other_label"] else ""
+    return f"{where} {found['images']}{other}"
+
+
+def _numbers(numbers: list[float]) -> str:
+    return " ".join(f"{number:.3f}" for number in numbers)
+
+
+def _say(line: str) -> None:
+    options.console().print(line, highlight=False, soft_wrap=True, markup=False)

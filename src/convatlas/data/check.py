@@ -1,0 +1,70 @@
+"""What is in a data set: images of each class in each split, and images that occur more than once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from itertools import combinations
+from typing import Any
+
+from convatlas.data.spec import DataSet, Split
+
+
+def summary(data: DataSet) -> dict[str, Any]:
+    """Name, source, splits with their class counts, split hash and notes, as plain data.
+
+    >>> from convatlas.data import load_data
+    >>> summary(load_data("digits"))["splits"]["test"]["n"]
+    360
+    """
+    names = data.spec.class_names
+    counts = {part: split.labels.bincount(minlength=len(names)).tolist() for part, split in _splits(data).items()}
+    return {
+        "data": data.spec.name,
+        "title": data.spec.title,
+        "source": data.spec.source,
+        "shape": list(data.train.images.shape[1:]),
+        "splits": {
+            part: {"n": sum(row), "per_class": dict(zip(names, row, strict=True))} for part, row in counts.items()
+        },
+        "split_hash": data.split_hash,
+        "notes": list(data.notes),
+    }
+
+
+def duplicates(data: DataSet) -> list[dict[str, Any]]:
+    """For each split, and each two of them: how many images are equal to another, pixel by pixel.
+
+    `images` counts those of the later split that the earlier one has too, or within one split those that repeat an
+    earlier image; `other_label` is how many of them have a label that no equal image has.
+    """
+    seen = {part: _labels_by_image(split) for part, split in _splits(data).items()}
+    found = []
+    for part, images in seen.items():
+        repeated = [labels for labels in images.values() if len(labels) > 1]
+        differing = sum(len(set(labels)) > 1 for labels in repeated)
+        found.append({"splits": [part], "images": sum(len(x) - 1 for x in repeated), "other_label": differing})
+    for first, second in combinations(seen, 2):
+        both = seen[first].keys() & seen[second].keys()
+        again = [(label, seen[first][key]) for key in both for label in seen[second][key]]
+        differing = sum(label not in labels for label, labels in again)
+        found.append({"splits": [first, second], "images": len(again), "other_label": differing})
+    return found
+
+
+def imbalance(per_class: dict[str, int]) -> tuple[str, str]:
+    """The names of the rarest and the most frequent class."""
+    order = Counter(per_class).most_common()
+    return order[-1][0], order[0][0]
+
+
+def _splits(data: DataSet) -> dict[str, Split]:
+    return {"train": data.train, "validation": data.validation, "test": data.test}
+
+
+def _labels_by_image(split: Split) -> dict[bytes, list[int]]:
+    """The labels of each different image."""
+    found: dict[bytes, list[int]] = {}
+    for image, label in zip(split.images.numpy(), split.labels.tolist(), strict=True):
+        found.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), []).append(label)
+    return found

@@ -1,0 +1,158 @@
+"""A published collection of small images: find it in the user's folders, else fetch it; read it; hold a part out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from convatlas.data.download import Published, addresses, fetch
+from convatlas.data.parts import Form, Part
+from convatlas.data.spec import SPLIT_SEED, Split, Splits
+from convatlas.errors import UsageError
+
+VARIABLE = "CONVATLAS_DATA"
+
+
+class Layout(Protocol):
+    """A way in which the files of a collection lie in a folder."""
+
+    def lies_in(self, folder: Path) -> bool:
+        """Whether a folder holds files of this layout."""
+        ...
+
+    def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
+        """Training and test part. Raises `UsageError`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A collection as published.
+
+    `homes` are the names that its folder goes by, `layouts` what may lie there, `validation` is how many of the full
+    training set are held out. `others` are folders that hold another collection in the same layout. `files` are
+    downloaded to `homes[0]` in the data folder.
+    """
+
+    name: str
+    form: Form
+    homes: tuple[str, ...]
+    layouts: tuple[Layout, ...]
+    files: tuple[Published, ...]
+    others: tuple[str, ...] = ()
+    validation: int = 5000
+
+    def read(self, folder: Path | None = None) -> Splits:
+        """The splits, from `folder`, else $CONVATLAS_DATA, else the user's cache folder. Raises `UsageError`."""
+        home, layout = self.find(folder)
+        train, test = layout.read(home, form=self.form)
+        self._check_counts(train, test, home)
+        held_out = self.validation if len(train) == self.form.train_count else max(1, round(0.1 * len(train)))
+        train_index, validation_index = hold_out(len(train), held_out)
+        return Splits(
+            _split(train, train_index),
+            _split(train, validation_index),
+            _split(test, torch.arange(len(test))),
+            tuple(self._notes(train, test)),
+        )
+
+    def find(self, folder: Path | None = None) -> tuple[Path, Layout]:
+        """The folder with the files and their layout; downloaded where they are absent. Raises `UsageError`."""
+        root = data_folder(folder)
+        if folder is None and not os.environ.get(VARIABLE):
+            root.mkdir(parents=True, exist_ok=True)  # the cache is ours to make, another folder is not
+        found = self._search(root)
+        if found is None:
+            fetch(self.files, name=self.name, home=self.homes[0], folder=root)
+            found = self._search(root)
+        if found is None:
+            raise UsageError(f"{root} has no {self.name} after the download; this is an error of ConvAtlas")
+        return found
+
+    def _search(self, root: Path) -> tuple[Path, Layout] | None:
+        """The nearest place that has the files. Raises `UsageError` where two are equally near."""
+        for places in self._places(root):
+            different = {_identity(place): place for place in places if place.is_dir()}.values()
+            found = [(place, layout) for place in different for layout in self.layouts if layout.lies_in(place)]
+            if len(found) > 1:
+                names = ", ".join(str(place) for place, _ in found)
+                raise UsageError(f"{root} has {self.name} {len(found)} times ({names}); name one with --data-dir")
+            if found:
+                return found[0]
+        return None
+
+    def _places(self, root: Path) -> Iterator[Sequence[Path]]:
+        """Where the files may lie, the nearest first: the folder itself, its homes, those of its subfolders."""
+        if not root.is_dir():
+            kind = "is no folder" if root.exists() else "does not exist"
+            raise UsageError(
+                f"the data folder {root} {kind}; make it, or name another with --data-dir; {self.name} is downloaded "
+                f"into it from {addresses(self.files)}"
+            )
+        try:
+            folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        except OSError as error:
+            raise UsageError(f"cannot read the data folder {root}: {error.strerror}") from error
+        if not set(self.others) & set(root.absolute().parts[-2:]):
+            yield [root, root / "raw"]
+        yield [root / home for home in self.homes]
+        yield [folder / home for folder in folders for home in self.homes if os.access(folder, os.X_OK)]
+
+    def _check_counts(self, train: Part, test: Part, home: Path) -> None:
+        if len(train) < 2 or len(test) < 1:
+            raise UsageError(f"{home} holds {len(train)} training and {len(test)} test images; 2 and 1 are needed")
+        if len(train) > self.form.train_count or len(test) > self.form.test_count:
+            raise UsageError(
+                f"{home} holds {len(train):,} training and {len(test):,} test images, more than {self.name} has "
+                f"({self.form.train_count:,} and {self.form.test_count:,})"
+            )
+
+    def _notes(self, train: Part, test: Part) -> Iterator[str]:
+        if (len(train), len(test)) != (self.form.train_count, self.form.test_count):
+            yield (
+                f"only a part of {self.name}: {len(train):,} of {self.form.train_count:,} training images and "
+                f"{len(test):,} of {self.form.test_count:,} test images"
+            )
+        if train.lossy or test.lossy:
+            yield (
+                f"the images of {self.name} were compressed again as JPEG: accuracies are below those on the "
+                "published images"
+            )
+
+
+def data_folder(folder: Path | None) -> Path:
+    """`folder`, else $CONVATLAS_DATA, else the cache folder of this platform, such as ~/.cache/convatlas."""
+    if folder is not None:
+        return folder.expanduser()
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE]).expanduser()
+    import pooch
+
+    return Path(pooch.os_cache("convatlas"))
+
+
+def hold_out(count: int, held_out: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The places of the images to train on and of those held out, in an order of their own.
+
+    The permutation is the one that `torch.utils.data.random_split` makes after `torch.manual_seed(42)`.
+    """
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(SPLIT_SEED))
+    return order[: count - held_out], order[count - held_out :]
+
+
+def _identity(place: Path) -> tuple[int, int]:
+    """The same for two names of one folder, as where capitals do not count."""
+    status = place.stat()
+    return status.st_dev, status.st_ino
+
+
+def _split(part: Part, index: torch.Tensor) -> Split:
+    places = index.numpy()
+    images = np.ascontiguousarray(part.images[places])
+    return Split(torch.from_numpy(images), torch.from_numpy(part.labels[places]), index)

@@ -1,0 +1,34 @@
+"""What a recipe becomes on a data set: without what the data cannot have, with its size and normalisation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from convatlas.data.preprocessing import Preprocessing, channel_statistics
+from convatlas.data.spec import DataSet
+from convatlas.recipe import Recipe
+
+
+def fit_recipe(chosen: Recipe, *, data: DataSet, in_channels: int) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe without what the data cannot have, and a note for each change."""
+    notes = []
+    if chosen.flip and not data.spec.mirror:
+        chosen = dataclasses.replace(chosen, flip=0.0)
+        notes.append(f"no flips: a mirrored image of {data.spec.name} is not of its class any more")
+    if chosen.mean is not None and len(chosen.mean) != in_channels:
+        notes.append(
+            f"normalisation computed from the training images: the recipe's is for {len(chosen.mean)} channels, "
+            f"the network takes {in_channels}"
+        )
+        chosen = dataclasses.replace(chosen, mean=None, std=None)
+    return chosen, tuple(notes)
+
+
+def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
+    """The recipe's image size and normalisation; computed from the training images where it names none."""
+    mean, std = fitted.mean, fitted.std
+    if mean is None or std is None:
+        mean, std = channel_statistics(data.train.images)
+        if len(mean) == 1:  # grey images: the same for every channel of the network
+            mean, std = mean * in_channels, std * in_channels
+    return Preprocessing(fitted.image_size or data.spec.image_size, mean, std)

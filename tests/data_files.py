@@ -1,0 +1,99 @@
+"""Makes data files in the layouts in which they are published, a few records each."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+
+def pixels(count: int, *shape: int, seed: int = 0) -> np.ndarray:
+    """Random images uint8."""
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def numbers(count: int, classes: int = 10) -> list[int]:
+    """Labels 0, 1, 2 ... in turn."""
+    return [i % classes for i in range(count)]
+
+
+def batch(count: int, *, seed: int = 0, labels: str = "labels", classes: int = 10) -> dict[bytes, Any]:
+    """The content of one pickle of CIFAR."""
+    return {b"data": pixels(count, 3072, seed=seed), labels.encode(): numbers(count, classes), b"batch_label": b"x"}
+
+
+def dump(path: Path, content: Any, protocol: int = 2) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+
+
+def cifar10(folder: Path, *, each: int = 4, protocol: int = 2) -> Path:
+    """Five training batches and a test batch; returns their folder."""
+    home = folder / "cifar-10-batches-py"
+    for seed, name in enumerate([*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]):
+        dump(home / name, batch(each, seed=seed), protocol)
+    return home
+
+
+def cifar100(folder: Path, *, count: int = 20) -> Path:
+    home = folder / "cifar-100-python"
+    for seed, name in enumerate(("train", "test")):
+        content = batch(count, seed=seed, labels="fine_labels", classes=100)
+        dump(home / name, {**content, b"coarse_labels": [0] * count})
+    return home
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array of bytes as an idx file."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def mnist(home: Path, *, train: int = 20, test: int = 5, gzipped: bool = True) -> Path:
+    """The four files; returns their folder."""
+    home.mkdir(parents=True, exist_ok=True)
+    for seed, (part, count) in enumerate((("train", train), ("t10k", test))):
+        contents = {
+            f"{part}-images-idx3-ubyte": idx(pixels(count, 28, 28, seed=seed)),
+            f"{part}-labels-idx1-ubyte": idx(np.array(numbers(count), np.uint8)),
+        }
+        for name, content in contents.items():
+            if gzipped:
+                (home / f"{name}.gz").write_bytes(gzip.compress(content, mtime=0))
+            else:
+                (home / name).write_bytes(content)
+    return home
+
+
+def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
+    """An image (H, W) or (H, W, C) as a file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def shard(
+    path: Path, images: list[bytes | None], labels: list[Any], *, image: str = "img", label: str = "label"
+) -> None:
+    """One parquet file as the hub has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records = [{"bytes": content, "path": None} for content in images]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({image: pa.array(records, kind), label: pa.array(labels)}), path)
+
+
+def hub(home: Path, *, train: int = 20, test: int = 5, kind: str = "PNG", **columns: str) -> Path:
+    """Two training shards and a test shard of 32 x 32 colour images; returns their folder."""
+    images = [encoded(image, kind) for image in pixels(train + test, 32, 32, 3)]
+    half = train // 2
+    shard(home / "train-00000-of-00002.parquet", images[:half], numbers(half), **columns)
+    shard(home / "train-00001-of-00002.parquet", images[half:train], numbers(train - half), **columns)
+    shard(home / "test-00000-of-00001.parquet", images[train:], numbers(test), **columns)
+    return home
