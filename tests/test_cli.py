@@ -108,7 +108,7 @@ def test_own_network_goes_through_every_verb(capsys: pytest.CaptureFixture[str],
     code, text, err = run(capsys, "compare", name, f"{name}@uva_adam", *loud, "--seeds", "1", "--out", out)
     assert code == 0
     assert "mine" in text
-    assert "quick[image_size=8" in err  # square brackets are text and not markup
+    assert "quick[epochs=1,batch_size=256,image_size=8]" in err  # square brackets are text and not markup
     assert run(capsys, "report", out)[0] == 0
     assert {row["architecture"] for row in json.loads((out / "results.json").read_text())["rows"]} == {"mine"}
 
