@@ -1,8 +1,8 @@
-"""Training throughput: ours against the tutorial's own way, in one process, alternating.
+"""Training throughput: ours against the tutorial's own way, alternating, each measurement in a process of its own.
 
 The tutorial's way: one PIL transform an image (flip, random resized crop, to tensor, normalise) in a DataLoader with
 four worker processes, float32, contiguous tensors, Lightning with two `self.log` a step. Ours: `convatlas train` as it
-is. Both train the same network with the same optimizer on the same images.
+is, in float32 and in bf16. All train the same network with the same optimizer on the same images.
 
 python bench/train_throughput.py --data-dir FOLDER        writes results/bench/train_throughput.json
 """
@@ -10,6 +10,8 @@ python bench/train_throughput.py --data-dir FOLDER        writes results/bench/t
 from __future__ import annotations
 
 import argparse
+import logging
+import multiprocessing
 import statistics
 import time
 import warnings
@@ -31,6 +33,7 @@ from convatlas.recipe import Recipe
 from convatlas.run import write_json
 from convatlas.training import Plan, choose_recipe, make_plan
 from convatlas.training.classifier import Classifier, DataModule, make_optimizer
+from convatlas.training.memory import keep_freed_memory
 from convatlas.training.record import circumstances
 
 
@@ -109,6 +112,7 @@ def measure(module: L.LightningModule, data: Any, *, plan: Plan, steps: int, war
     clock = Clock(warm_up)
     trainer = L.Trainer(
         accelerator="cpu",
+        precision="bf16-mixed" if plan.recipe.precision == "bf16" and isinstance(module, Classifier) else "32-true",
         max_steps=steps + warm_up + 1,
         max_epochs=1,
         limit_val_batches=0,
@@ -127,6 +131,7 @@ def measure(module: L.LightningModule, data: Any, *, plan: Plan, steps: int, war
 
 
 def ours(plan: Plan, *, steps: int, warm_up: int) -> float:
+    keep_freed_memory()
     return measure(Classifier(plan), DataModule(plan), plan=plan, steps=steps, warm_up=warm_up)
 
 
@@ -138,36 +143,48 @@ def tutorial(plan: Plan, *, steps: int, warm_up: int) -> float:
     return measure(TutorialModule(plan), loader, plan=plan, steps=steps, warm_up=warm_up)
 
 
+WAYS = {"tutorial": (tutorial, "float32"), "ours float32": (ours, "float32"), "ours bf16": (ours, "bf16")}
+
+
+def one(wanted: argparse.Namespace, name: str, results: Any) -> None:
+    """Measures one way and puts images per second and the notes on the data into the queue."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    way, precision = WAYS[name]
+    row = architecture(wanted.network)
+    data = load_data("cifar10", folder=wanted.data_dir)
+    chosen = choose_recipe(row, data="cifar10", settings={"precision": precision})
+    plan = make_plan(row, data=data, chosen=chosen, seed=0)
+    results.put((way(plan, steps=wanted.steps, warm_up=wanted.warm_up), plan.notes))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--network", default="resnet_uva")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--warm-up", type=int, default=10)
     parser.add_argument("--out", type=Path, default=Path("results/bench/train_throughput.json"))
     wanted = parser.parse_args()
-    warnings.filterwarnings("ignore")
-    row = architecture(wanted.network)
-    data = load_data("cifar10", folder=wanted.data_dir)
-    plan = make_plan(row, data=data, chosen=choose_recipe(row, data="cifar10"), seed=0)
-    measured: dict[str, list[float]] = {"tutorial": [], "ours": []}
+    spawn = multiprocessing.get_context("spawn")
+    measured: dict[str, list[float]] = {name: [] for name in WAYS}
     for number in range(wanted.rounds):
-        for name, way in (("tutorial", tutorial), ("ours", ours)):
-            measured[name].append(way(plan, steps=wanted.steps, warm_up=wanted.warm_up))
-            print(f"round {number + 1} of {wanted.rounds}: {name} {measured[name][-1]:.0f} images/s", flush=True)
-    ratios = [a / b for a, b in zip(measured["ours"], measured["tutorial"], strict=True)]
-    medians = {name: statistics.median(values) for name, values in measured.items()}
-    print(f"median: ours {medians['ours']:.0f}, tutorial {medians['tutorial']:.0f} images/s, ", end="")
-    print(f"ratio {statistics.median(ratios):.2f} (from {min(ratios):.2f} to {max(ratios):.2f})")
-    described = {
-        "network": wanted.network,
-        "recipe": plan.recipe.name,
-        "steps": wanted.steps,
-        "notes": list(plan.notes),
+        for name in WAYS:
+            results = spawn.Queue()
+            process = spawn.Process(target=one, args=(wanted, name, results))
+            process.start()
+            speed, notes = results.get()
+            process.join()
+            measured[name].append(speed)
+            print(f"round {number + 1} of {wanted.rounds}: {name} {speed:.0f} images/s", flush=True)
+    ratios = {
+        name: [a / b for a, b in zip(measured[name], measured["tutorial"], strict=True)] for name in list(WAYS)[1:]
     }
-    found = circumstances()
-    found["command"] = "python bench/train_throughput.py --data-dir FOLDER"
+    for name, values in ratios.items():
+        print(f"{name}: {statistics.median(values):.2f} times the tutorial's ({min(values):.2f} to {max(values):.2f})")
+    described = {"network": wanted.network, "steps": wanted.steps, "warm_up": wanted.warm_up, "notes": list(notes)}
+    found = {**circumstances(), "command": f"python bench/train_throughput.py --data-dir FOLDER --steps {wanted.steps}"}
     write_json(wanted.out, {**described, "images_per_second": measured, "ratios": ratios, **found})
 
 

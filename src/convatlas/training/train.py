@@ -30,6 +30,7 @@ from convatlas.report.figures import draw_run_curves
 from convatlas.run import Run, check_writable, differences, held, is_free, is_run, read_run, write_bytes
 from convatlas.training.callbacks import History, MovedIntoPlace, checkpoints
 from convatlas.training.classifier import Classifier, DataModule
+from convatlas.training.memory import keep_freed_memory
 from convatlas.training.plan import Plan
 from convatlas.training.record import circumstances
 from convatlas.training.samples import samples
@@ -70,6 +71,7 @@ def train_plan(
         raise UsageError(
             f"the run in {folder} was begun on {begun}; go on with --device {begun}, or start anew with --out"
         )
+    keep_freed_memory()
     with held(folder):
         return _train(session, existing)
 
