@@ -113,6 +113,20 @@ def test_own_network_goes_through_every_verb(capsys: pytest.CaptureFixture[str],
     assert {row["architecture"] for row in json.loads((out / "results.json").read_text())["rows"]} == {"mine"}
 
 
+def test_a_moved_own_network_is_named_with_arch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path, moved = tmp_path / "own.py", tmp_path / "moved.py"
+    path.write_text(OWN)
+    assert run(capsys, "train", f"{path}:mine", *FAST, "--out", tmp_path / "a" / "run")[0] == 0
+    path.rename(moved)
+    code, _, err = run(capsys, "evaluate", tmp_path / "a" / "run")
+    assert code == 2
+    assert "name it with --arch FILE.py:NAME" in err
+    assert run(capsys, "evaluate", tmp_path / "a" / "run", "--arch", f"{moved}:mine")[0] == 0
+    code, _, err = run(capsys, "evaluate", tmp_path / "a")
+    assert code == 2
+    assert "1 below it, such as" in err
+
+
 def test_failed_runs_give_exit_code_1(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN + "\nclass Bad(nn.Linear):\n    def __init__(self): super().__init__(64, 10)\n"

@@ -227,6 +227,8 @@ def test_a_changed_file_is_another_network(tmp_path: Path) -> None:
         path.write_text(source.format(layer))
         plan = make_plan(architecture(f"{path}:net"), data=DIGITS, chosen=chosen, seed=0)
         if refused:
+            with pytest.raises(UsageError, match="is not what it was when the run"):
+                evaluate_run(tmp_path / "run")
             with pytest.raises(UsageError, match=r"another run \(architecture.source_hash"):
                 train_plan(plan, folder=tmp_path / "run", resume=True)
         else:

@@ -97,7 +97,9 @@ def is_run(path: Path) -> bool:
 def read_run(path: Path) -> Run:
     """The run in the folder `path`. Raises `UsageError` where there is none or its record cannot be read."""
     if not is_run(path):
-        raise UsageError(f"no run in {path}: it has no run.json")
+        below = sorted(file.parent for file in path.rglob("run.json"))
+        hint = f"; there are {len(below)} below it, such as {below[0]}" if below else ": it has no run.json"
+        raise UsageError(f"no run in {path}{hint}")
     return Run(path, read_json(path / "run.json"))
 
 

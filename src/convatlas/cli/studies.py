@@ -105,7 +105,7 @@ def _print_report(report: Report, *, as_json: bool) -> None:
         options.print_json(report.content())
         return
     screen = options.console()
-    screen.print(tables.terminal_table(report.rows))
+    screen.print(tables.terminal_table(report.rows, width=screen.width))
     if report.comparison is not None:
         screen.print(report.comparison["sentence"], markup=False, highlight=False)
     for line in published.in_lines(report.published):

@@ -76,11 +76,13 @@ def open_predictor(
         return open_published(str(source), weights)
     path = Path(source)
     if path.is_dir() or (path.is_file() and is_run(path.parent.parent)):
-        if arch or options or normalisation:
+        run, checkpoint = run_and_checkpoint(path)
+        moved = arch is not None and run.record["architecture"]["reference"] is not None
+        if options or normalisation or (arch and not moved):
             raise UsageError(
                 f"{source} belongs to a run, which says itself what network it is; leave --arch, -o, --mean out"
             )
-        return _of_run(*run_and_checkpoint(path), source=str(source))
+        return _of_run(run, checkpoint, source=str(source), arch=arch)
     if not path.exists():
         raise _nothing_at(str(source))
     row = architecture(arch) if arch else None
@@ -121,9 +123,20 @@ def load_network(run: Run, checkpoint: Path) -> nn.Module:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
-def architecture_of(run: Run) -> Architecture:
-    """The architecture that the run was made with; a user's own is read from the file that the run names."""
-    return architecture(_reference(run))
+def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
+    """The architecture that the run was made with; a user's own is read from the file that the run names, or `arch`.
+
+    Raises `UsageError` where that file is not what it was when the run was made.
+    """
+    described: dict[str, Any] = run.record["architecture"]
+    reference = arch or str(described["reference"] or described["name"])
+    path = Path(reference.rpartition(":")[0])
+    if described["reference"] and not path.is_file():
+        raise UsageError(f"{path}, the file of the run's own network, is not there; name it with --arch FILE.py:NAME")
+    row = architecture(reference)
+    if row.source_hash != described.get("source_hash"):
+        raise UsageError(f"{path} is not what it was when the run {run.path} was made; bring that version back")
+    return row
 
 
 def preprocessing_of(run: Run) -> Preprocessing:
@@ -131,24 +144,19 @@ def preprocessing_of(run: Run) -> Preprocessing:
     return _preprocessing(run.record, label=str(run.path))
 
 
-def _reference(run: Run) -> str:
-    described: dict[str, Any] = run.record["architecture"]
-    return str(described["reference"] or described["name"])
-
-
-def _identified_of(run: Run, checkpoint: Path) -> Identified:
+def _identified_of(run: Run, checkpoint: Path, *, arch: str | None = None) -> Identified:
     """A run's checkpoint; the record of the run counts, whatever the file says."""
-    row = architecture_of(run)
+    row = architecture_of(run, arch=arch)
     hints = row.option_types()
     options = {
         name: values.from_plain(value, hints.get(name)) for name, value in run.record["architecture"]["options"].items()
     }
     opened = dataclasses.replace(open_checkpoint(checkpoint), record=run.record)
-    return identify(opened, arch=_reference(run), options=options)
+    return identify(opened, arch=row.reference or row.name, options=options)
 
 
-def _of_run(run: Run, checkpoint: Path, *, source: str) -> Predictor:
-    identified = _identified_of(run, checkpoint)
+def _of_run(run: Run, checkpoint: Path, *, source: str, arch: str | None = None) -> Predictor:
+    identified = _identified_of(run, checkpoint, arch=arch)
     return dataclasses.replace(_of_checkpoint(identified, checkpoint, source=source), run=run)
 
 

@@ -118,8 +118,11 @@ def markdown_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def terminal_table(rows: Sequence[Row]) -> Table:
-    """The rows for a terminal of 100 columns; options stand on a line of their own under the network's name."""
+def terminal_table(rows: Sequence[Row], *, width: int = 100) -> Table:
+    """The rows for a terminal; options stand on a line of their own under the network's name.
+
+    Below 90 columns the costs are left out, which the files have.
+    """
     from rich import box
     from rich.cells import cell_len
     from rich.table import Table
@@ -141,6 +144,8 @@ def terminal_table(rows: Sequence[Row]) -> Table:
         table.add_column(header, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     for line in lines:
         table.add_row(*map(Text, line))
+    if width < 90:
+        table.columns = table.columns[: SHORT_HEADERS.index("params")]
     return table
 
 
