@@ -32,7 +32,7 @@ from convatlas.data.spec import Split
 from convatlas.recipe import Recipe
 from convatlas.run import write_json
 from convatlas.training import Plan, choose_recipe, make_plan
-from convatlas.training.classifier import Classifier, DataModule, make_optimizer
+from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.memory import keep_freed_memory
 from convatlas.training.record import circumstances
 
@@ -89,7 +89,11 @@ class TutorialModule(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return make_optimizer(self.network.parameters(), self.recipe)
+        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[self.recipe.optimizer]
+        options = {"lr": self.recipe.lr, "weight_decay": self.recipe.weight_decay}
+        if self.recipe.optimizer == "sgd":
+            options["momentum"] = self.recipe.momentum
+        return kind(self.network.parameters(), **options)
 
 
 class Clock(L.Callback):
@@ -184,7 +188,8 @@ def main() -> None:
     for name, values in ratios.items():
         print(f"{name}: {statistics.median(values):.2f} times the tutorial's ({min(values):.2f} to {max(values):.2f})")
     described = {"network": wanted.network, "steps": wanted.steps, "warm_up": wanted.warm_up, "notes": list(notes)}
-    found = {**circumstances(), "command": f"python bench/train_throughput.py --data-dir FOLDER --steps {wanted.steps}"}
+    words = f"--network {wanted.network} --rounds {wanted.rounds} --steps {wanted.steps} --warm-up {wanted.warm_up}"
+    found = {**circumstances(), "command": f"python bench/train_throughput.py --data-dir FOLDER {words}"}
     write_json(wanted.out, {**described, "images_per_second": measured, "ratios": ratios, **found})
 
 

@@ -1,16 +1,19 @@
-"""Writes the generated parts of README.md and docs/demo.png from results/demo, so that no number is typed by hand.
+"""Writes the generated parts of README.md and docs/benchmarks.md and docs/demo.png, so that no number is typed by hand.
 
-python docs/update_readme.py                    rewrite README.md and docs/demo.png
+The numbers come from results/demo/results.json and results/bench/train_throughput.json.
+
+python docs/update_readme.py                    rewrite the pages and docs/demo.png
 python docs/update_readme.py --from runs/demo   take over the results of a study first
-python docs/update_readme.py --check            change nothing; exit 1 where README.md or results.csv is stale
+python docs/update_readme.py --check            change nothing; exit 1 where a page or results.csv is stale
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import statistics
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from convatlas.run import read_json, write_json, write_text
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("network", "test %", "95 % interval", "validation %", "n", "parameters", "MACs", "train s")
 RECIPE_FIELDS = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "precision")
+EPOCH = 45_000  # training images of CIFAR-10, when 5,000 of the 50,000 are held out
 ABSOLUTE_PATH = re.compile(r"(?:^|[\s='\"(,:])(?:file://)?(?:/\w|~/|[A-Za-z]:\\)")
 
 
@@ -39,11 +43,13 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
         if wanted.source:
             take_over(wanted.source, root / "results/demo")
         content = read_json(root / "results/demo/results.json")
+        texts = pages(content, root=root)
     except UsageError as error:
         sys.exit(str(error))
     if wanted.check:
-        return check(content, root=root)
-    write_text(root / "README.md", filled((root / "README.md").read_text(encoding="utf-8"), content, root=root))
+        return check({**texts, root / "results/demo/results.csv": csv_table(content["rows"])}, root=root)
+    for path, text in texts.items():
+        write_text(path, text)
     draw_accuracy_vs_macs(content["rows"], root / "docs/demo.png")
     return 0
 
@@ -63,30 +69,62 @@ def take_over(source: Path, target: Path) -> None:
     write_text(target / "results.csv", csv_table(content["rows"]))
 
 
-def check(content: dict[str, Any], *, root: Path) -> int:
-    """0 where README.md and results.csv are what results.json says, else 1 and a line for each."""
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    expected = {
-        root / "README.md": filled(readme, content, root=root),
-        root / "results/demo/results.csv": csv_table(content["rows"]),
-    }
+def check(expected: Mapping[Path, str], *, root: Path) -> int:
+    """0 where every file is what it should be, else 1 and a line for each that is not."""
     stale = [path for path, text in expected.items() if path.read_text(encoding="utf-8") != text]
     for path in stale:
         print(f"{path.relative_to(root)} is stale; run python docs/update_readme.py", file=sys.stderr)
     return 1 if stale else 0
 
 
-def filled(readme: str, content: dict[str, Any], *, root: Path = ROOT) -> str:
-    """The README with its generated parts, between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, written anew."""
-    network = (root / "examples/my_network.py").read_text(encoding="utf-8")
-    for name, text in {"demo": demo(content), "network": f"```python\n{network}```\n"}.items():
+def pages(content: dict[str, Any], *, root: Path) -> dict[Path, str]:
+    """Each page that has generated parts, with these written anew."""
+    example = (root / "examples/my_network.py").read_text(encoding="utf-8")
+    network = example[example.index("def my_network") :]
+    throughput = train_throughput(read_json(root / "results/bench/train_throughput.json"))
+    parts = {
+        root / "README.md": {"demo": demo(content), "network": f"```python\n{network}```\n"},
+        root / "docs/benchmarks.md": {"train_throughput": throughput},
+    }
+    return {path: filled(path, texts) for path, texts in parts.items()}
+
+
+def filled(path: Path, parts: Mapping[str, str]) -> str:
+    """A page with its generated parts, between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, written anew."""
+    page = path.read_text(encoding="utf-8")
+    for name, text in parts.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
-        before, found, rest = readme.partition(begin)
+        before, found, rest = page.partition(begin)
         _, closed, after = rest.partition(end)
         if not (found and closed):
-            sys.exit(f"README.md has no part between {begin.strip()} and {end}")
-        readme = f"{before}{begin}{text}{end}{after}"
-    return readme
+            sys.exit(f"{path.name} has no part between {begin.strip()} and {end}")
+        page = f"{before}{begin}{text}{end}{after}"
+    return page
+
+
+def train_throughput(content: dict[str, Any]) -> str:
+    """The speeds that bench/train_throughput.py measured, and what stands beside them."""
+    lines = [
+        f"| `{content['network']}` | images/s, median | range | times the tutorial's, median | range | n "
+        f"| s for {EPOCH:,} images |",
+        "|:--" + "|--:" * 6 + "|",
+    ]
+    for name, speeds in content["images_per_second"].items():
+        median, ratios = statistics.median(speeds), content["ratios"].get(name)
+        numbers = [f"{median:,.0f}", f"{min(speeds):,.0f} to {max(speeds):,.0f}"]
+        numbers += (
+            [f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"] if ratios else ["", ""]
+        )
+        lines.append("| " + " | ".join([name, *numbers, str(len(speeds)), f"{EPOCH / median:.0f}"]) + " |")
+    facts = {
+        "n": f"rounds, each of them all ways in turn, {content['steps']} training steps after {content['warm_up']} "
+        "that do not count; a ratio is of the two measurements of one round",
+        "Data": "`cifar10`" + "".join(f"; {note}" for note in content["notes"]),
+        "Hardware": values(content["hardware"]),
+        "Versions": f"{values(content['versions'])}; commit {short(content['git_commit'])}",
+        "Command": f"`{content['command']}`",
+    }
+    return "\n".join([*lines, "", *(f"- {term}: {text}" for term, text in facts.items()), ""])
 
 
 def demo(content: dict[str, Any]) -> str:

@@ -1,8 +1,12 @@
-"""README.md does what it says: its commands and its Python run, its table and network are those in the project."""
+"""README.md does what it says: its commands and its Python run, its table and network are those in the project.
+
+Commands on CIFAR-10 run on a few invented images, those that download a checkpoint on the one in CONVATLAS_TEST_DATA.
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -10,7 +14,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from PIL import Image
 
+import data_files
 from convatlas.architectures import architecture
 from convatlas.checks import check_architecture
 from convatlas.cli import main
@@ -19,7 +25,10 @@ from convatlas.run import read_run
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WRITTEN = re.sub(r"<!-- demo:begin -->.*?<!-- demo:end -->", "", README, flags=re.DOTALL)
-SHORT = {"compare": ["--epochs", "1", "--set", "image_size=8"]}  # appended: seconds, not a minute
+TINY = ["--epochs", "1", "--set", "image_size=8"]
+SHORT = {"compare": [*TINY, "--seeds", "1"], "train": TINY}  # appended: seconds, not hours
+VERBS = {"list", "show", "data", "train", "evaluate", "predict", "compare", "report"}
+FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 
 
 def load_script() -> ModuleType:
@@ -41,28 +50,76 @@ def commands(program: str) -> list[list[str]]:
     return [shlex.split(line) for line in sorted(inline + lines, key=WRITTEN.index)]
 
 
+APART = ("--weights", "--protocol")  # lines that have a test of their own
+
+
+def lines(flag: str | None) -> list[list[str]]:
+    """The `convatlas` lines that have this flag of `APART`, or those that have none."""
+    return [words for words in commands("convatlas") if flag == next((word for word in APART if word in words), None)]
+
+
+def execute(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Runs a line and returns what it printed."""
+    whole = words == ["convatlas", "train", "resnet_uva", "--data", "digits"]  # later lines need this run
+    code = main([*words[1:], *([] if whole else SHORT.get(words[1], []))])
+    printed = capsys.readouterr()
+    assert code == 0, f"{shlex.join(words)}\n{printed.err}"
+    assert printed.out.strip(), shlex.join(words)
+    return printed.out
+
+
 @pytest.fixture
 def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that holds what a command of the README needs of the project, as the current one."""
+    """A folder that holds what a command of the README needs of the project and of the reader, as the current one."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    for name, mode in {"digit.png": "L", "photo.png": "RGB"}.items():
+        Image.fromarray(data_files.pixels(1, 32, 32, 3)[0]).convert(mode).save(tmp_path / name)
+    data_files.cifar10(tmp_path / "data", each=30)  # a batch of 128, and the part that is held out
+    monkeypatch.setenv("CONVATLAS_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every verb is there, and every line has flags that its verb knows."""
+    written = commands("convatlas")
+    assert {words[1] for words in written} == VERBS
+    for words in written:
+        assert main([*words[1:], "--help"]) == 0, shlex.join(words)
+        assert "Usage" in capsys.readouterr().out
+
+
 def test_commands(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = commands("convatlas")
-    assert {words[1] for words in lines} == {"list", "show", "train", "evaluate", "compare", "report"}
-    for words in lines:
-        code = main([*words[1:], *SHORT.get(words[1], [])])
-        printed = capsys.readouterr()
-        assert code == 0, f"{shlex.join(words)}\n{printed.err}"
-        assert printed.out.strip(), shlex.join(words)
+    for words in lines(None):
+        execute(words, capsys)
+    assert (newcomer / "runs/data-digits.png").is_file()
     for folder in ("runs/pair", "runs/mine"):
         assert (newcomer / folder / "report.html").is_file()
     run = newcomer / "runs/digits/resnet_uva@quick/seed0"
     for file in ("run.json", "metrics.csv", "curves.png", "checkpoints/best.ckpt", "predictions.npz"):
         assert (run / file).is_file()
-    assert read_run(newcomer / "runs/digits/my_network@quick/seed0").results["test_top1"] > 0.95
+    assert read_run(run).results["test_top1"] > 0.95
+
+
+@pytest.mark.slow
+def test_published_comparison(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (words,) = lines("--protocol")
+    assert "published 91.06 % on cifar10" in execute(words, capsys)  # the tutorial's ResNet, beside ours
+    assert (newcomer / "runs/uva-cifar10/report.html").is_file()
+
+
+@pytest.mark.skipif(FOLDER is None, reason="CONVATLAS_TEST_DATA names no folder with a published checkpoint")
+def test_commands_with_published_weights(
+    newcomer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the checkpoint where the download would leave it, and the published images, as many as there are."""
+    monkeypatch.setattr("pooch.os_cache", lambda _: newcomer / "cache")
+    monkeypatch.setenv("CONVATLAS_DATA", f"{FOLDER}/data/cifar10-lossless-part")
+    (newcomer / "cache/weights/uva").mkdir(parents=True)
+    shutil.copy(f"{FOLDER}/reference/uva-tutorial5/ResNet.ckpt", newcomer / "cache/weights/uva")
+    evaluated, predicted = (execute(words, capsys) for words in lines("--weights"))
+    assert "906 of 1000" in evaluated
+    assert "photo.png" in predicted
 
 
 def test_python(newcomer: Path) -> None:
@@ -72,6 +129,7 @@ def test_python(newcomer: Path) -> None:
     assert names["network"].head.fc.out_features == 100  # type: ignore[attr-defined]
     result = names["result"]
     assert 0 < result.correct <= result.n == 360  # type: ignore[attr-defined]
+    assert names["trained"].head.fc.out_features == 10  # type: ignore[attr-defined]
 
 
 def test_make_targets() -> None:
@@ -94,21 +152,25 @@ def test_the_table_is_of_the_demo() -> None:
 
 
 def test_generated_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They are what results/demo and examples say, and --check notices a typed number and a changed example."""
+    """They are what results and examples say, and --check notices a typed number and a changed example."""
     script = load_script()
     assert script.main(["--check"]) == 0
-    for path in ("README.md", "results", "examples"):
+    (tmp_path / "docs").mkdir()
+    for path in ("README.md", "docs/benchmarks.md", "results", "examples"):
         copy = shutil.copytree if (ROOT / path).is_dir() else shutil.copy
         copy(ROOT / path, tmp_path / path)
-    (tmp_path / "README.md").write_text(
-        re.sub(r"(\d\d)\.\d\d&nbsp;±", r"\1.99&nbsp;±", README, count=1), encoding="utf-8"
-    )
-    assert script.main(["--check"], root=tmp_path) == 1
-    assert "README.md is stale" in capsys.readouterr().err
-    assert script.main([], root=tmp_path) == 0
-    assert (tmp_path / "README.md").read_text(encoding="utf-8") == README
+    assert script.main(["--check"], root=tmp_path) == 0
+    typed = {"README.md": r"\d\d\.\d\d(?=&nbsp;±)", "docs/benchmarks.md": r"(?<=\| )[\d,]+(?= \|)"}
+    for page, number in typed.items():
+        text = (tmp_path / page).read_text(encoding="utf-8")
+        (tmp_path / page).write_text(re.sub(number, "99.99", text, count=1), encoding="utf-8")
+        assert script.main(["--check"], root=tmp_path) == 1
+        assert capsys.readouterr().err.startswith(f"{page} is stale")
+        assert script.main([], root=tmp_path) == 0
+        assert (tmp_path / page).read_text(encoding="utf-8") == text
     assert (tmp_path / "docs/demo.png").read_bytes().startswith(b"\x89PNG")
-    (tmp_path / "examples/my_network.py").write_text("# another\n")
+    example = tmp_path / "examples/my_network.py"
+    example.write_text(example.read_text(encoding="utf-8") + "# another\n", encoding="utf-8")
     assert script.main(["--check"], root=tmp_path) == 1
 
 
@@ -127,9 +189,10 @@ def test_paths_of_a_machine_are_refused(text: str, refused: bool) -> None:
     assert bool(load_script().ABSOLUTE_PATH.search(text)) is refused
 
 
-def test_committed_results_hold_no_path_of_a_machine() -> None:
+@pytest.mark.parametrize("file", ["demo/results.json", "bench/train_throughput.json"])
+def test_committed_results_hold_no_path_of_a_machine(file: str) -> None:
     script = load_script()
-    content = script.read_json(ROOT / "results/demo/results.json")
+    content = script.read_json(ROOT / "results" / file)
     assert not [text for text in script.strings(content) if script.ABSOLUTE_PATH.search(text)]
 
 
@@ -138,12 +201,12 @@ def test_links() -> None:
     headings = {
         re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.+)$", README, re.M)
     }
-    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/benchmarks.md"):
         for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
             if target.startswith("#"):
                 assert target[1:] in headings, target
             elif not target.startswith("http"):
-                assert (ROOT / target).exists(), f"{page}: {target}"
+                assert (ROOT / page).parent.joinpath(target).exists(), f"{page}: {target}"
 
 
 def test_own_network_keeps_the_contract() -> None:

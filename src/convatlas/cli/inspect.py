@@ -107,7 +107,8 @@ def _table(rows: list[Architecture]) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("published test accuracy")
     for row in rows:
-        results = [f"{100 * r.top1:.2f} % {r.dataset}" for r in row.published if r.split == "test"]
+        first = {r.dataset: r for r in reversed(row.published) if r.split == "test"}  # `show` has the others
+        results = [f"{100 * r.top1:.2f} % {r.dataset}" for r in reversed(first.values())]
         year = str(row.paper.year) if row.paper else "-"
         counts = [f"{count:,}" if count is not None else "-" for count in (row.params, row.macs)]
         table.add_row(row.name, row.family, year, *counts, str(row.image_size), ", ".join(results) or "-")
