@@ -58,6 +58,14 @@ def test_the_split_hash_is_stable_and_sees_a_swap() -> None:
     assert swapped.split_hash != DIGITS.split_hash
 
 
+def test_other_pixels_are_another_data_set() -> None:
+    """A compressed copy has the same places and labels, hence the same split, and other images."""
+    black = dataclasses.replace(DIGITS.test, images=torch.zeros_like(DIGITS.test.images))
+    copy = dataclasses.replace(DIGITS, test=black)
+    assert copy.split_hash == DIGITS.split_hash
+    assert copy.images_hash != DIGITS.images_hash == load_data("digits").images_hash
+
+
 def test_unknown_data_shows_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean digits"):
         load_data("digit")

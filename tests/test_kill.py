@@ -15,7 +15,7 @@ import pytest
 from convatlas.errors import UsageError
 from convatlas.run import TEMPORARY, held, is_run, read_run, write_bytes
 from convatlas.training import train_plan
-from test_training import assert_same, tiny_plan
+from test_training import StopAt, assert_same, tiny_plan
 
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would take four seconds to import everything
 
@@ -87,6 +87,18 @@ def test_the_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: P
     assert train_plan(tiny_plan(epochs=1), folder=folder).finished  # the dead hold nothing
 
 
+def test_resumed_in_another_place_it_still_knows_the_best(tmp_path: Path) -> None:
+    """The best epoch is an early one: were it forgotten with the old folder, a later one would be chosen."""
+    plan = tiny_plan(schedule="constant", lr=0.5, epochs=6)
+    whole = train_plan(plan, folder=tmp_path / "whole")
+    best = int(whole.results["best_epoch"])
+    assert best < 6
+    with pytest.raises(KeyboardInterrupt):
+        train_plan(plan, folder=tmp_path / "first", progress=StopAt(4 * best + 1))
+    (tmp_path / "first").rename(tmp_path / "second")
+    assert_same(train_plan(plan, folder=tmp_path / "second", resume=True), whole)
+
+
 def test_a_full_disk_leaves_the_run_resumable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full when the second epoch's checkpoint is written; later there is room again."""
     import errno
@@ -107,4 +119,5 @@ def test_a_full_disk_leaves_the_run_resumable(tmp_path: Path, monkeypatch: pytes
         patch.setattr(callbacks, "write_bytes", full)
         with pytest.raises(OSError, match="No space left"):
             train_plan(tiny_plan(), folder=tmp_path / "run")
+    assert read_run(tmp_path / "run").status == "unfinished"
     assert_same(train_plan(tiny_plan(), folder=tmp_path / "run", resume=True), whole)

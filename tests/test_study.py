@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from convatlas.errors import UsageError
 from convatlas.progress import Silent
 from convatlas.report import write_report
-from convatlas.run import find_runs, read_run
+from convatlas.run import find_runs, held, read_run
 from convatlas.study import Protocol, compare, plan_study
 from convatlas.training import TrainingError
 
@@ -156,6 +157,27 @@ def test_recipes_of_their_own(tmp_path: Path) -> None:
 def test_a_folder_of_another_study_is_refused(study: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="holds another study"):
         compare(NETWORKS, out=study, protocol=protocol(**changes), quiet=True)
+
+
+def test_a_refused_study_changes_nothing(study: Path) -> None:
+    before = (study / "study.json").read_bytes()
+    with held(study), pytest.raises(UsageError, match="is held by process"):
+        compare(NETWORKS, out=study, protocol=protocol(seeds=(0, 1, 2)), resume=True, quiet=True)
+    assert (study / "study.json").read_bytes() == before
+
+
+def test_a_full_disk_ends_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = 0
+
+    def full(*_: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("convatlas.training.train._train_and_evaluate", full)
+    with pytest.raises(OSError, match="No space left"):
+        compare(NETWORKS, out=tmp_path / "out", protocol=protocol(), quiet=True)
+    assert attempts == 1
 
 
 def test_a_study_grows_with_resume(tmp_path: Path) -> None:

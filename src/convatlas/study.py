@@ -16,7 +16,7 @@ from convatlas.errors import UsageError, unknown
 from convatlas.prediction import resolve_device
 from convatlas.progress import Job, Progress, choose
 from convatlas.report import Report, write_report
-from convatlas.run import check_writable, differences, held, is_free, is_run, read_json, read_run, write_json
+from convatlas.run import differences, held, is_free, is_full_disk, is_run, read_json, read_run, write_json
 from convatlas.training import Plan, TrainingError, choose_recipe, make_plan, train_plan
 from convatlas.training.record import command
 
@@ -84,15 +84,18 @@ def compare(
     """
     members = plan_study(entries, protocol=protocol, out=out)
     device = resolve_device(device)
-    _open_study(members, out=out, protocol=protocol, device=device, resume=resume)
-    screen = Console(stderr=True)
-    for line in () if quiet else _announcements(members):
-        screen.print(line, markup=False, highlight=False, soft_wrap=True)
-    with held(out), choose(screen, [member.job for member in members], quiet=quiet) as progress:
-        errors = [_attempt(member, device=device, progress=progress) for member in members]
-    if all(errors):
-        raise TrainingError(f"all {len(errors)} runs failed; the first: {errors[0]}")
-    return write_report(out)
+    if not is_free(out) and not (out / "study.json").is_file():
+        raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
+    with held(out):
+        _open_study(members, out=out, protocol=protocol, device=device, resume=resume)
+        screen = Console(stderr=True)
+        for line in () if quiet else _announcements(members):
+            screen.print(line, markup=False, highlight=False, soft_wrap=True)
+        with choose(screen, [member.job for member in members], quiet=quiet) as progress:
+            errors = [_attempt(member, device=device, progress=progress) for member in members]
+        if all(errors):
+            raise TrainingError(f"all {len(errors)} runs failed; the first: {errors[0]}")
+        return write_report(out)
 
 
 def _announcements(members: Sequence[Member]) -> list[str]:
@@ -148,7 +151,7 @@ def split_entry(entry: str) -> tuple[str, str | None]:
 
 
 def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, device: str, resume: bool) -> None:
-    """Checks that the folder is free or holds this very study, and writes `study.json` for a new one."""
+    """Checks that the folder, which this process holds, has this very study or none, and writes a new `study.json`."""
     identity = _identity(members, protocol=protocol, device=device)
     record = out / "study.json"
     if record.is_file():
@@ -157,18 +160,12 @@ def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, dev
             raise UsageError(f"the folder {out} holds another study ({different[0]}); choose another with --out")
         done = sum(is_run(member.folder) and read_run(member.folder).finished for member in members)
         if done < len(members) and not resume:
-            with held(out):  # else it is being trained at this moment
-                pass
             raise UsageError(
                 f"the study in {out} is unfinished ({done} of {len(members)} runs); "
                 f"go on with --resume, or choose another folder with --out"
             )
-        if different:
-            write_json(record, {"format": 1, "identity": identity, "command": command()})
-        return
-    if not is_free(out):
-        raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
-    check_writable(out)
+        if not different:
+            return
     write_json(record, {"format": 1, "identity": identity, "command": command()})
 
 
@@ -197,5 +194,7 @@ def _attempt(member: Member, *, device: str, progress: Progress) -> str | None:
     try:
         train_plan(member.plan, folder=member.folder, resume=True, device=device, progress=progress)
     except Exception as error:
+        if is_full_disk(error):  # the others would fail too
+            raise
         return f"{member.job.label} seed {member.job.seed}: {error}"
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -47,6 +46,7 @@ def convatlas(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0 done, 1 the work failed, 2 usage, 130 interrupted."""
     from convatlas.cli import answers, data, inspect, runs, studies  # noqa: F401  (they add their verbs to the app)
+    from convatlas.run import is_full_disk
 
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in words
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return DONE
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full_disk(error):
             return _complain(str(error), FAILED, debug=debug, hint=" (--debug shows the traceback)")
         return _complain(f"the disk is full ({error}); make room and go on with --resume", USAGE, debug=debug)
     except Exception as error:

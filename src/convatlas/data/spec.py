@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -60,6 +61,14 @@ class DataSet:
             digest.update(len(split).to_bytes(8, "little"))
             digest.update(split.index.numpy().tobytes())
             digest.update(split.labels.cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def images_hash(self) -> str:
+        """A short sha256 over all pixels: it tells a compressed copy from the original, which have one split hash."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            digest.update(split.images.cpu().numpy().data)
         return digest.hexdigest()[:16]
 
     def to(self, device: str) -> DataSet:

@@ -59,6 +59,11 @@ def check_same_data(runs: Sequence[Run]) -> None:
                 f"{runs[0].path} is on {first['name']} with split {first['split_hash']}, {run.path} on {data['name']} "
                 f"with split {data['split_hash']}; only like is compared with like: make a report for each"
             )
+        if data.get("images_hash") != first.get("images_hash"):
+            raise UsageError(
+                f"{runs[0].path} and {run.path} are on different copies of {data['name']}: their images' hashes are "
+                f"{first.get('images_hash')} and {data.get('images_hash')}; make a report for each"
+            )
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:

@@ -82,12 +82,27 @@ class History(Callback):
         self.rows = list(state_dict["rows"])
 
 
+class Checkpoint(ModelCheckpoint):
+    """A checkpoint callback that remembers the best epoch also when the run's folder has been moved.
+
+    Lightning forgets it, with a warning, where the folder is not the one in which the training began.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        moved = {"dirpath": str(self.dirpath)}
+        for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            if state_dict.get(name):
+                moved[name] = str(Path(str(self.dirpath)) / Path(state_dict[name]).name)
+        models = {str(Path(str(self.dirpath)) / Path(k).name): v for k, v in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": models})
+
+
 def checkpoints(folder: Path) -> list[ModelCheckpoint]:
     """`best.ckpt`, the first epoch of the best validation accuracy, then `last.ckpt`, every epoch.
 
     The last comes second, so that it knows the best.
     """
-    best = ModelCheckpoint(
+    best = Checkpoint(
         folder,
         filename="best",
         monitor="top1/val",
@@ -95,5 +110,5 @@ def checkpoints(folder: Path) -> list[ModelCheckpoint]:
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    last = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    last = Checkpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
     return [best, last]

@@ -74,7 +74,11 @@ class Plan:
             "num_classes": self.num_classes,
             "in_channels": self.in_channels,
         }
-        data = {"name": self.data.spec.name, "split_hash": self.data.split_hash}
+        data = {
+            "name": self.data.spec.name,
+            "split_hash": self.data.split_hash,
+            "images_hash": self.data.images_hash,
+        }
         recipe_values = {name: value for name, value in dataclasses.asdict(self.recipe).items() if name not in WORDS}
         content = {"architecture": architecture, "recipe": recipe_values, "seed": self.seed, "data": data}
         return {name: values.plain(value) for name, value in content.items()}

@@ -27,7 +27,7 @@ from convatlas.prediction import predict_logits, resolve_device
 from convatlas.progress import Job, Progress, Silent
 from convatlas.report import run_title
 from convatlas.report.figures import draw_run_curves
-from convatlas.run import Run, check_writable, differences, held, is_free, is_run, read_run, write_bytes
+from convatlas.run import Run, check_writable, differences, held, is_free, is_full_disk, is_run, read_run, write_bytes
 from convatlas.training.callbacks import History, MovedIntoPlace, checkpoints
 from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.memory import keep_freed_memory
@@ -73,7 +73,8 @@ def train_plan(
         )
     keep_freed_memory()
     with held(folder):
-        return _train(session, existing)
+        existing = open_folder(plan, folder, resume=resume)  # another process may have held it until now
+        return existing if existing is not None and existing.finished else _train(session, existing)
 
 
 def _train(session: Session, existing: Run | None) -> Run:
@@ -98,7 +99,7 @@ def _train(session: Session, existing: Run | None) -> Run:
         run.write()
     except Exception as error:
         results = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
-        with contextlib.suppress(OSError):  # on a full disk the run stays unfinished
+        if not is_full_disk(error):  # then the run stays unfinished: with room again it can go on
             Run(folder, {**run.record, "status": "failed", "results": results}).write()
         session.progress.failed(session.job, str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise
