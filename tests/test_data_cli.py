@@ -83,12 +83,12 @@ def test_check_finds_what_is_there_twice(capsys: pytest.CaptureFixture[str], tmp
     train, validation = found["train", "test"]["images"], found["validation", "test"]["images"]
     assert train + validation == 9  # the other nine are the first batch's
     assert found["train", "test"]["other_label"] == 0
-    assert (found["test",]["images"], found["test",]["other_label"]) == (2, 1)
+    assert (found["test",]["images"], found["test",]["other_label"]) == (2, 2)
     assert found["train",]["images"] == found["train", "validation"]["images"] == 0
     code, out, _ = run(capsys, "data", "check", "cifar10", "--data-dir", home)
     assert code == 0
     assert f"train and test {train}" in out
-    assert "within test 2 (1 with another label)" in out
+    assert "within test 2 (2 with another label)" in out
     assert NOTE in out
     assert "test: 12 images; fewest 1 (" in out
 

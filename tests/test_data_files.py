@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import random_split
 
 import data_files as made
-from convatlas.data import list_data, load_data, spec
+from convatlas.data import DataSet, Split, list_data, load_data, spec
+from convatlas.data.check import duplicates
 from convatlas.data.collection import data_folder, hold_out
 from convatlas.errors import UsageError
 
@@ -134,7 +138,32 @@ def test_the_hubs_layout_of_mnist(tmp_path: Path) -> None:
 def test_jpeg_images_are_said_to_be_lossy(tmp_path: Path) -> None:
     notes = load_data("cifar10", folder=made.hub(tmp_path, kind="JPEG")).notes
     assert len(notes) == 2
-    assert "JPEG" in notes[1]
+    assert "compressed again as JPEG:" in notes[1]
+
+
+@pytest.mark.parametrize(("options", "lossy"), [({}, True), ({"lossless": True}, False)])
+@pytest.mark.parametrize("profile", [b"", b"a profile"])
+def test_webp_is_lossy_unless_it_says_otherwise(
+    tmp_path: Path, options: dict[str, bool], lossy: bool, profile: bytes
+) -> None:
+    """A colour profile puts other chunks before the image."""
+    home = made.hub(tmp_path)
+    buffer = io.BytesIO()
+    image = Image.fromarray(made.pixels(1, 32, 32, 3)[0])
+    image.save(buffer, "WEBP", icc_profile=profile, **options)
+    made.shard(home / "test-00000-of-00001.parquet", [buffer.getvalue()], [1])
+    notes = load_data("cifar10", folder=tmp_path).notes
+    assert ["compressed again as WEBP:" in note for note in notes] == [False, True][: 1 + lossy]
+
+
+def test_equal_images_are_counted_one_by_one() -> None:
+    """Three equal images under three labels: two repeat the first, both under another label than those before."""
+    images, index = torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.arange(3)
+    for labels, other in (([0, 1, 2], 2), ([0, 1, 1], 1), ([0, 0, 0], 0)):
+        split = Split(images, torch.tensor(labels), index)
+        found = duplicates(DataSet(spec("digits"), split, split, split))
+        assert found[0] == {"splits": ["train"], "images": 2, "other_label": other}
+        assert found[3] == {"splits": ["train", "validation"], "images": 3, "other_label": 0}
 
 
 # ------------------------------------------------------------------------------------------------------------- folders
@@ -225,11 +254,12 @@ def removed(name: str) -> Callable[[Path], None]:
 
 
 ONE = made.batch(4)
+CIFAR_SOURCE = r"https://\S+/cifar-10-python.tar.gz \(sha256:6d958be\w+\)$"
 BAD_CIFAR = {
     "truncated": (cut("data_batch_2", 0.6), "data_batch_2 .* no whole pickle"),
     "empty": (written("data_batch_1", b""), "no whole pickle"),
     "noise": (written("data_batch_1", bytes(range(256))), "no whole pickle"),
-    "missing": (removed("data_batch_3"), "data_batch_3 .*missing"),
+    "missing": (removed("data_batch_3"), f"data_batch_3 .*missing.* {CIFAR_SOURCE}"),
     "no test": (removed("test_batch"), "test_batch .*missing"),
     "system": (pickled("data_batch_4", {**ONE, b"x": Evil()}), "data_batch_4 .*wants to run code: (posix|nt).system"),
     "eval": (written("test_batch", b"\x80\x02cbuiltins\neval\nU\x041+1\n\x85R."), "wants to run code: builtins.eval"),
@@ -242,6 +272,15 @@ BAD_CIFAR = {
     "range": (pickled("test_batch", {**ONE, b"labels": [0, 10, 1, 2]}), "label 10 of image 1 is not one of 0 to 9"),
     "negative": (pickled("test_batch", {**ONE, b"labels": [0, 1, -1, 2]}), "label -1 of image 2"),
     "text": (pickled("test_batch", {**ONE, b"labels": ["cat"] * 4}), "whole numbers"),
+    "large": (pickled("test_batch", {**ONE, b"labels": [0, 1, 2, 2**31]}), "test_batch .*too large for a label"),
+    "change": (
+        written("test_batch", b"\x80\x02c_codecs\nencode\nN}U\x0c__defaults__U\x06latin1\x85s\x86b."),
+        "test_batch .*wants to change a function",
+    ),
+    "attribute": (
+        written("test_batch", b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n}U\x01aK\x01sb."),
+        "test_batch .*wants to change a function",
+    ),
     "float": (pickled("test_batch", {**ONE, b"data": np.zeros((4, 3072))}), "no array of bytes"),
     "object": (pickled("test_batch", {**ONE, b"data": np.array([None] * 4)}), "no array of bytes"),
     "width": (pickled("test_batch", {**ONE, b"data": made.pixels(4, 100)}), r"shape \(4, 100\)"),
@@ -271,7 +310,8 @@ BAD_MNIST = {
     "truncated gz": (cut(TRAIN, 0.5), f"{TRAIN} .*end-of-stream"),
     "no gz": (written(TRAIN, IMAGES), f"{TRAIN} .*[Nn]ot a gzipped file"),
     "broken gz": (written(LABELS, gzip.compress(b"x" * 99)[:12] + b"\xff" * 40), LABELS),
-    "empty": (zipped(TRAIN, b""), "begins with"),
+    "empty": (zipped(TRAIN, b""), f"{TRAIN} .*it is empty"),
+    "no bytes": (written(LABELS, b""), f"{LABELS} .*it is empty"),
     "magic": (zipped(TRAIN, b"\x00\x00\x08\x01" + IMAGES[4:]), "begins with 00 00 08 01, not 00 00 08 03"),
     "header": (zipped(TRAIN, IMAGES[:9]), "ends within its header"),
     "short": (zipped(TRAIN, IMAGES[:-1]), "promises 15,680 bytes, there are 15,679"),
@@ -279,8 +319,8 @@ BAD_MNIST = {
     "huge": (zipped(TRAIN, IMAGES[:4] + b"\xff" * 12), "promises the shape"),
     "size": (zipped(TRAIN, made.idx(made.pixels(20, 27, 28))), "27 x 28, not 28 x 28"),
     "counts": (zipped(LABELS, made.idx(np.zeros(19, np.uint8))), "20 images and 19 labels"),
-    "range": (zipped(LABELS, made.idx(np.full(20, 11, np.uint8))), "label 11 of image 0 is not one of 0 to 9"),
-    "missing": (removed(LABELS), f"{LABELS} .*missing"),
+    "range": (zipped(LABELS, made.idx(np.full(20, 11, np.uint8))), f"{LABELS} .*label 11 of image 0 is not one of 0"),
+    "missing": (removed(LABELS), rf"{LABELS} .*missing.* https://\S+{LABELS} \(sha256:3552534a[0-9a-f]{{56}}\)$"),
     "none": (zipped("t10k-images-idx3-ubyte.gz", made.idx(made.pixels(0, 28, 28))), "0 images and 5 labels"),
 }  # fmt: skip
 
@@ -302,19 +342,32 @@ def records(images: list[bytes | None], labels: list[object], **columns: str) ->
     return lambda home: made.shard(home / SHARD, images, labels, **columns)
 
 
+def twice(column: str) -> Callable[[Path], None]:
+    """The shard with one of its columns a second time."""
+
+    def apply(home: Path) -> None:
+        table = pq.read_table(home / SHARD)
+        pq.write_table(table.append_column(column, table.column(column)), home / SHARD)
+
+    return apply
+
+
 BAD_HUB = {
     "truncated": (cut(SHARD, 0.7), f"{SHARD} .*no whole parquet file"),
     "noise": (written("test-00000-of-00001.parquet", b"PAR1 this is none PAR1"), "no whole parquet"),
-    "missing": (removed(SHARD), "1 of the 2 files train"),
-    "no test": (removed("test-00000-of-00001.parquet"), r"has no test-\*.parquet"),
+    "missing": (removed(SHARD), f"plain_text .*1 of the 2 files train.* {CIFAR_SOURCE}"),
+    "no test": (removed("test-00000-of-00001.parquet"), rf"has no test-\*.parquet.* {CIFAR_SOURCE}"),
     "columns": (records([GOOD], [1], image="picture"), "columns are picture, label"),
-    "no image": (records([GOOD, b"no image"], [1, 2]), "image 1 cannot be decoded"),
+    "no image": (records([GOOD, b"no image"], [1, 2]), f"{SHARD} .*image 1 is no image of the formats PNG, JPEG"),
     "half an image": (records([GOOD[: len(GOOD) // 2]], [1]), "image 0 cannot be decoded"),
     "null": (records([GOOD, None], [1, 2]), "image 1 holds no bytes"),
     "size": (records([GOOD, made.encoded(made.pixels(1, 16, 32, 3)[0])], [1, 2]), "image 1 has 32 x 16 pixels"),
-    "kind": (records([made.encoded(made.pixels(1, 32, 32, 3)[0], "GIF")], [1]), "image 0 cannot be decoded"),
+    "kind": (records([made.encoded(made.pixels(1, 32, 32, 3)[0], "GIF")], [1]), f"{SHARD} .*image 0 is no image"),
     "range": (records([GOOD, GOOD], [1, 10]), "label 10 of image 1"),
     "text": (records([GOOD], ["cat"]), "something else than whole numbers"),
+    "large": (records([GOOD], [np.uint64(2**63)]), f"{SHARD} .*column label holds a number too large for a label"),
+    "two images": (twice("img"), f"{SHARD} .*columns are img, label, img; it needs one img"),
+    "two labels": (twice("label"), f"{SHARD} .*columns are img, label, label; it needs .* one label"),
 }  # fmt: skip
 
 

@@ -36,13 +36,13 @@ def duplicates(data: DataSet) -> list[dict[str, Any]]:
     """For each split, and each two of them: how many images are equal to another, pixel by pixel.
 
     `images` counts those of the later split that the earlier one has too, or within one split those that repeat an
-    earlier image; `other_label` is how many of them have a label that no equal image has.
+    earlier image; `other_label` is how many of these have a label that no equal one of the earlier images has.
     """
     seen = {part: _labels_by_image(split) for part, split in _splits(data).items()}
     found = []
     for part, images in seen.items():
         repeated = [labels for labels in images.values() if len(labels) > 1]
-        differing = sum(len(set(labels)) > 1 for labels in repeated)
+        differing = sum(label not in labels[:i] for labels in repeated for i, label in enumerate(labels) if i)
         found.append({"splits": [part], "images": sum(len(x) - 1 for x in repeated), "other_label": differing})
     for first, second in combinations(seen, 2):
         both = seen[first].keys() & seen[second].keys()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from convatlas.data.download import Published, addresses, fetch
-from convatlas.data.parts import Form, Part
+from convatlas.data.parts import Form, IncompleteError, Part
 from convatlas.data.spec import SPLIT_SEED, Split, Splits
 from convatlas.errors import UsageError
 
@@ -51,7 +51,11 @@ class Collection:
     def read(self, folder: Path | None = None) -> Splits:
         """The splits, from `folder`, else $CONVATLAS_DATA, else the user's cache folder. Raises `UsageError`."""
         home, layout = self.find(folder)
-        train, test = layout.read(home, form=self.form)
+        try:
+            train, test = layout.read(home, form=self.form)
+        except IncompleteError as error:
+            wanted = [one for one in self.files if Path(one.file).name == error.file] or self.files
+            raise UsageError(f"{error}; {self.name} is published at {addresses(wanted)}") from error
         self._check_counts(train, test, home)
         held_out = self.validation if len(train) == self.form.train_count else max(1, round(0.1 * len(train)))
         train_index, validation_index = hold_out(len(train), held_out)
@@ -120,8 +124,9 @@ class Collection:
                 f"{len(test):,} of {self.form.test_count:,} test images"
             )
         if train.lossy or test.lossy:
+            formats = " and ".join(sorted(train.lossy | test.lossy))
             yield (
-                f"the images of {self.name} were compressed again as JPEG: accuracies are below those on the "
+                f"the images of {self.name} were compressed again as {formats}: accuracies are below those on the "
                 "published images"
             )
 

@@ -12,7 +12,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from convatlas.data.parts import Form, Part, checked, reason_of, unreadable
+from convatlas.data.parts import Form, IncompleteError, Part, checked, reason_of, unreadable
 
 NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -39,7 +39,7 @@ class IdxFiles:
 def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
     """The uint8 array of an idx file with so many dimensions. Raises `UsageError` unless the file is exactly that."""
     if not path.is_file():
-        raise unreadable(path, "the file is missing")
+        raise IncompleteError(path, "the file is missing", file=path.name)
     try:
         with _opened(path) as file:
             return _parse(file, dimensions=dimensions)
@@ -54,6 +54,8 @@ def _opened(path: Path) -> IO[bytes]:
 def _parse(file: IO[bytes], *, dimensions: int) -> np.ndarray:
     magic = file.read(4)
     wanted = bytes([0, 0, _UNSIGNED_BYTE, dimensions])
+    if not magic:
+        raise ValueError("it is empty")
     if magic != wanted:
         raise ValueError(f"it begins with {magic.hex(' ')}, not {wanted.hex(' ')}: no idx file of {dimensions}-d bytes")
     head = file.read(4 * dimensions)
@@ -79,9 +81,10 @@ def _find(folder: Path, name: str) -> Path:
 def _read_part(folder: Path, images_name: str, labels_name: str, *, form: Form) -> Part:
     path = _find(folder, images_name)
     images = read_idx(path, dimensions=3)
-    labels = read_idx(_find(folder, labels_name), dimensions=1)
+    labels_path = _find(folder, labels_name)
+    labels = read_idx(labels_path, dimensions=1)
     if images.shape[1:] != (form.image_size, form.image_size):
         raise unreadable(
             path, f"its images are {images.shape[1]} x {images.shape[2]}, not {form.image_size} x {form.image_size}"
         )
-    return checked(path, images[:, None], labels, form=form)
+    return checked(labels_path, images[:, None], labels, form=form)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convatlas.data.parts import Form, Part, checked, joined, reason_of, unreadable
+from convatlas.data.parts import Form, IncompleteError, Part, checked, joined, reason_of, unreadable, whole_numbers
 
 if TYPE_CHECKING:
     import pyarrow.parquet
@@ -60,10 +60,10 @@ def _shards(folder: Path, part: str) -> list[Path]:
     """The files of a part in order. Raises `UsageError` where `-of-00003` in a name says that one is missing."""
     shards = sorted(folder.glob(f"{part}-*.parquet"))
     if not shards:
-        raise unreadable(folder, f"it has no {part}-*.parquet")
+        raise IncompleteError(folder, f"it has no {part}-*.parquet")
     count = re.search(r"-of-(\d+)", shards[0].name)
     if count and int(count[1]) != len(shards):
-        raise unreadable(folder, f"it has {len(shards)} of the {int(count[1])} files {part}-*.parquet")
+        raise IncompleteError(folder, f"it has {len(shards)} of the {int(count[1])} files {part}-*.parquet")
     return shards
 
 
@@ -72,21 +72,21 @@ def _read_shard(path: Path, *, labels: str, form: Form) -> Part:
 
     images: list[np.ndarray] = []
     numbers: list[Any] = []
-    lossy = False
+    lossy: set[str] = set()
     try:
         for contents, more in _records(path, labels=labels):
             for content in contents:
                 pixels, kind = _decoded(content, path=path, place=len(images), form=form)
                 images.append(pixels)
-                lossy |= kind == "JPEG"
+                if kind == "JPEG" or (kind == "WEBP" and not _is_lossless_webp(content["bytes"])):
+                    lossy.add(kind)
             numbers += more
     except (pyarrow.ArrowException, OSError) as error:
         raise unreadable(path, f"it is no whole parquet file ({reason_of(error)})") from error
-    if not all(type(number) is int for number in numbers):
-        raise unreadable(path, f"its column {labels} holds something else than whole numbers")
+    column = whole_numbers(path, numbers, name=f"column {labels}")
     stacked = np.stack(images) if images else np.empty((0, form.image_size, form.image_size, form.channels), np.uint8)
-    part = checked(path, np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)), np.array(numbers, np.int64), form=form)
-    return Part(part.images, part.labels, lossy)
+    part = checked(path, np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)), column, form=form)
+    return Part(part.images, part.labels, frozenset(lossy))
 
 
 def _records(path: Path, *, labels: str) -> Iterator[tuple[list[Any], list[Any]]]:
@@ -94,15 +94,15 @@ def _records(path: Path, *, labels: str) -> Iterator[tuple[list[Any], list[Any]]
     with _opened(path) as file:
         names = file.schema_arrow.names
         image = next((name for name in IMAGE_COLUMNS if name in names), None)
-        if image is None or labels not in names:
-            raise unreadable(path, f"its columns are {', '.join(names)}; it needs img or image, and {labels}")
+        if image is None or names.count(image) != 1 or names.count(labels) != 1:
+            raise unreadable(path, f"its columns are {', '.join(names)}; it needs one img or image, and one {labels}")
         for batch in file.iter_batches(RECORDS, columns=[image, labels]):
             yield batch.column(image).to_pylist(), batch.column(labels).to_pylist()
 
 
 def _decoded(content: Any, *, path: Path, place: int, form: Form) -> tuple[np.ndarray, str]:
     """One image uint8 (H, W, C) and the format that it was encoded in."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     encoded = content.get("bytes") if isinstance(content, dict) else None
     if not isinstance(encoded, bytes):
@@ -113,8 +113,21 @@ def _decoded(content: Any, *, path: Path, place: int, form: Form) -> tuple[np.nd
             kind = str(image.format)
             size = image.size  # known from the header, before anything is decoded
             pixels = np.asarray(image.convert("RGB" if form.channels == 3 else "L")) if size == wanted else None
+    except UnidentifiedImageError as error:  # its message is the address of a buffer
+        raise unreadable(path, f"image {place} is no image of the formats {', '.join(FORMATS)}") from error
     except Exception as error:  # a damaged image may raise nearly anything
         raise unreadable(path, f"image {place} cannot be decoded ({reason_of(error)})") from error
     if pixels is None:
         raise unreadable(path, f"image {place} has {size[0]} x {size[1]} pixels, not {wanted[0]} x {wanted[1]}")
     return pixels.reshape(*wanted, form.channels), kind
+
+
+def _is_lossless_webp(content: bytes) -> bool:
+    """Whether the first image of a WebP file is in its lossless form; not where that cannot be told."""
+    at = 12  # behind RIFF, the size and WEBP
+    while at + 8 <= len(content):
+        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        if name in (b"VP8L", b"VP8 ", b"ANMF"):
+            return name == b"VP8L"
+        at += 8 + size + size % 2
+    return False

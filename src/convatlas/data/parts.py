@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convatlas.errors import UsageError
+
+_LARGEST_LABEL = 2**31
 
 
 @dataclass(frozen=True)
@@ -23,14 +26,22 @@ class Form:
 
 @dataclass(frozen=True)
 class Part:
-    """Images uint8 (n, C, H, W) and labels int64 (n,); `lossy` where the images were compressed as JPEG."""
+    """Images uint8 (n, C, H, W) and labels int64 (n,); `lossy` names the formats that lost some of their detail."""
 
     images: np.ndarray
     labels: np.ndarray
-    lossy: bool = False
+    lossy: frozenset[str] = frozenset()
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+class IncompleteError(UsageError):
+    """A file of a data set is missing: `file` is its name, empty where no one name can be told."""
+
+    def __init__(self, path: Path, reason: str, *, file: str = "") -> None:
+        super().__init__(str(unreadable(path, reason)))
+        self.file = file
 
 
 def unreadable(path: Path, reason: str) -> UsageError:
@@ -42,6 +53,15 @@ def reason_of(error: BaseException) -> str:
     """What an exception says, in one short line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
+
+
+def whole_numbers(path: Path, numbers: Any, *, name: str) -> np.ndarray:
+    """Labels as int64. Raises `UsageError` unless they are a list of whole numbers of a size that labels have."""
+    if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):
+        raise unreadable(path, f"its {name} holds something else than whole numbers")
+    if not all(abs(number) < _LARGEST_LABEL for number in numbers):
+        raise unreadable(path, f"its {name} holds a number too large for a label")
+    return np.array(numbers, np.int64)
 
 
 def checked(path: Path, images: np.ndarray, labels: np.ndarray, *, form: Form) -> Part:
@@ -60,4 +80,4 @@ def joined(parts: list[Part]) -> Part:
     if len(parts) == 1:
         return parts[0]
     images, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels"))
-    return Part(images, labels, any(part.lossy for part in parts))
+    return Part(images, labels, frozenset().union(*(part.lossy for part in parts)))

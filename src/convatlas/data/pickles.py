@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convatlas.data.parts import Form, Part, checked, joined, reason_of, unreadable
+from convatlas.data.parts import Form, IncompleteError, Part, checked, joined, reason_of, unreadable, whole_numbers
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class _Refused(pickle.UnpicklingError):
 class _ArrayType:
     """Stands for numpy's dtype: only its code is kept."""
 
-    def __init__(self, code: Any, *_: Any) -> None:
+    def __init__(self, code: Any) -> None:
         self.code = code.decode("latin1") if isinstance(code, bytes) else code
 
     def __setstate__(self, state: Any) -> None:
@@ -66,32 +65,65 @@ class _Array:
         return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _reconstruct(*_: Any) -> _Array:
-    return _Array()
+class _Name:
+    """Stands for a function or class that a pickle may name; no pickle can change it, which it could a function."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: Any) -> None:
+        raise _Refused("it wants to change a function")
 
 
-def _encode(text: str, encoding: str = "utf-8") -> bytes:
+class _ArrayClass(_Name):
+    """Named as an argument of `_reconstruct`, never called."""
+
+    __slots__ = ()
+
+
+class _Reconstruct(_Name):
+    __slots__ = ()
+
+    def __call__(self, *_: Any) -> _Array:
+        return _Array()
+
+
+class _TypeClass(_Name):
+    __slots__ = ()
+
+    def __call__(self, code: Any, *_: Any) -> _ArrayType:
+        return _ArrayType(code)
+
+
+class _Encode(_Name):
     """How Python 3 writes bytes for Python 2."""
-    if encoding != "latin1" or not isinstance(text, str):
-        raise _Refused(f"it wants to encode as {encoding!r}")
-    return text.encode("latin1")
+
+    __slots__ = ()
+
+    def __call__(self, text: Any, encoding: Any = "utf-8") -> bytes:
+        if encoding != "latin1" or not isinstance(text, str):
+            raise _Refused(f"it wants to encode as {encoding!r}")
+        return text.encode("latin1")
 
 
-def _bytes(*content: Any) -> bytes:
+class _Bytes(_Name):
     """How Python 3 writes the empty bytes for Python 2."""
-    if content:
-        raise _Refused("it wants to call bytes with an argument")
-    return b""
+
+    __slots__ = ()
+
+    def __call__(self, *content: Any) -> bytes:
+        if content:
+            raise _Refused("it wants to call bytes with an argument")
+        return b""
 
 
-_PERMITTED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _ArrayType,
-    ("_codecs", "encode"): _encode,
-    ("__builtin__", "bytes"): _bytes,
-    ("builtins", "bytes"): _bytes,
+_PERMITTED: dict[tuple[str, str], _Name] = {
+    ("numpy.core.multiarray", "_reconstruct"): _Reconstruct(),
+    ("numpy._core.multiarray", "_reconstruct"): _Reconstruct(),
+    ("numpy", "ndarray"): _ArrayClass(),
+    ("numpy", "dtype"): _TypeClass(),
+    ("_codecs", "encode"): _Encode(),
+    ("__builtin__", "bytes"): _Bytes(),
+    ("builtins", "bytes"): _Bytes(),
 }
 
 
@@ -111,7 +143,7 @@ def read_pickle(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             content = _PlainUnpickler(file, encoding="bytes").load()
     except FileNotFoundError:
-        raise unreadable(path, "the file is missing") from None
+        raise IncompleteError(path, "the file is missing", file=path.name) from None
     except _Refused as error:
         raise unreadable(path, f"{error}, which is refused") from error
     except Exception as error:  # a damaged pickle may raise nearly anything
@@ -126,9 +158,7 @@ def _read_batch(path: Path, *, labels: str, form: Form) -> Part:
     missing = [key for key in ("data", labels) if key not in content]
     if missing:
         raise unreadable(path, f"it lacks {' and '.join(missing)}")
-    numbers = content[labels]
-    if not isinstance(numbers, list) or not all(type(number) is int and abs(number) < 2**31 for number in numbers):
-        raise unreadable(path, f"its {labels} are not a list of whole numbers")
+    numbers = whole_numbers(path, content[labels], name=labels)
     size = form.channels * form.image_size**2
     try:
         pixels = content["data"].pixels()
@@ -137,4 +167,4 @@ def _read_batch(path: Path, *, labels: str, form: Form) -> Part:
     if pixels.ndim != 2 or pixels.shape[1] != size:
         raise unreadable(path, f"its data has the shape {pixels.shape}, not (n, {size})")
     images = pixels.reshape(-1, form.channels, form.image_size, form.image_size)
-    return checked(path, images, np.array(numbers, np.int64), form=form)
+    return checked(path, images, numbers, form=form)
