@@ -162,6 +162,9 @@ def bad_image(folder: Path, kind: str) -> Path:
     elif kind == "float":
         path = path.with_suffix(".tiff")
         Image.fromarray(np.ones((4, 4), dtype=np.float32)).save(path)
+    elif kind == "eps":
+        path = path.with_suffix(".eps")
+        Image.fromarray(noise(8, 8)).save(path)
     elif kind == "huge":
         Image.new("1", (30_000, 10_000)).save(path)
     return path
@@ -176,6 +179,7 @@ def bad_image(folder: Path, kind: str) -> Path:
         ("empty", "is no image file"),
         ("cut", "is a damaged image file"),
         ("float", "32 bits"),
+        ("eps", "is no image file"),  # Pillow would start Ghostscript
         ("huge", "too many pixels"),
     ],
 )

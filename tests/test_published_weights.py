@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from convatlas import Architecture, create, load
@@ -327,6 +328,9 @@ def test_a_checkpoint_never_runs_the_file_it_names(tmp_path: Path) -> None:
         {"image_size": 0, "mean": [0.5], "std": [0.5]},
         {"image_size": 8, "mean": [0.5], "std": [0]},
         {"image_size": 8, "mean": 0.5, "std": [0.5]},
+        {"image_size": 8, "mean": [float("nan")], "std": [0.5]},
+        {"image_size": 8, "mean": [0.5], "std": [float("inf")]},
+        {"image_size": 10**9, "mean": [0.5], "std": [0.5]},
     ],
 )
 def test_a_checkpoint_whose_own_words_cannot_be_read(tmp_path: Path, stored: object) -> None:
@@ -342,6 +346,76 @@ def test_a_checkpoint_whose_own_words_cannot_be_read(tmp_path: Path, stored: obj
     torch.save({"state_dict": small(), "convatlas": {"architecture": "resnet_uva"}}, path)
     with pytest.raises(UsageError, match="what it says of its architecture cannot be read"):
         open_predictor(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"architecture": {"name": "resnet_uva", "options": [1]}}, "of its architecture cannot be read"),
+        ({"architecture": {"name": "resnet_uva", "num_classes": "x", "in_channels": 3}}, "of its architecture"),
+        ({"architecture": {"name": "resnet_uva", "options": {"depths": "abc"}}}, "depths='abc' must be a tuple"),
+        ({"architecture": {"name": "resnet_uva", "options": {"depths": [10**9]}}}, "more blocks than"),
+        ({"data": 5}, "of its data cannot be read"),
+        ({"data": {"classes": ["a", "b"]}}, "of its data cannot be read"),
+        ({"data": {"classes": list(range(10))}}, "of its data cannot be read"),
+        ({"data": {"name": 5}}, "of its data cannot be read"),
+        ({"recipe": {"precision": "int3"}}, "precision is float32 or bf16"),
+        ({"recipe": {"precision": []}}, "precision is float32 or bf16"),
+        (5, "of itself under 'convatlas' cannot be read"),
+    ],
+)
+def test_a_damaged_record_is_one_line_that_names_the_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, change: Any, message: str
+) -> None:
+    record = {
+        "architecture": {"name": "resnet_uva", "reference": None, "num_classes": 10, "in_channels": 3},
+        "preprocessing": {"image_size": 8, "mean": [0.5] * 3, "std": [0.5] * 3},
+    }
+    path = tmp_path / "own.ckpt"
+    torch.save({"state_dict": small(), "convatlas": {**record, **change} if isinstance(change, dict) else change}, path)
+    code, out, err = run(capsys, "evaluate", path, "--data", "digits")
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert message in err
+    assert str(path) in err
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"num_blocks": "abc"}, "depths='abc' must be a tuple"),
+        ({"act_fn_name": ["relu"]}, "activation"),
+        ({"num_blocks": [10**7, 1, 1]}, "more blocks than the file has tensors"),
+    ],
+)
+def test_hyperparameters_that_no_network_can_have_are_named_with_their_file(said: dict[str, Any], message: str) -> None:
+    content = {"state_dict": small(), "hyper_parameters": {"model_name": "ResNet", "model_hparams": said}}
+    with pytest.raises(UsageError, match=f"the hyperparameters of some.ckpt: .*{message}"):
+        identify(checkpoint_of(content, label="some.ckpt"))
+
+
+def test_a_normalisation_taken_from_published_weights_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, he_style: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On standard error, where the file is not the published one; another first convolution is a matter of shapes."""
+    path = tmp_path / "somebodys.th"
+    torch.save(he_names(small(he_style)), path)
+    said = f"normalisation taken from people of {he_style}, whose layout this file has; --mean and --std override it"
+    assert open_predictor(path).notes == (said,)
+    assert open_predictor(path, normalisation=((0.5,) * 3, (0.5,) * 3)).notes == ()
+    image = tmp_path / "grey.png"
+    Image.new("RGB", (32, 32)).save(image)
+    code, out, err = run(capsys, "predict", path, image, "--json")
+    assert (code, err.count("\n")) == (0, 1)
+    assert said in err
+    assert json.loads(out)["architecture"] == he_style
+    row = registry._REGISTRY[he_style]
+    known = replace(row.weights[0], sha256=open_checkpoint(path).sha256())
+    monkeypatch.setitem(registry._REGISTRY, he_style, replace(row, weights=(known,)))
+    assert open_predictor(path).notes == ()
+    torch.save(he_names(small(he_style, in_channels=1)), path)
+    with pytest.raises(UsageError, match=r"! stem.conv.weight \(shape \(8, 1, 3, 3\), there \(8, 3, 3, 3\)\)"):
+        open_predictor(path)
+    assert open_predictor(path, normalisation=((0.5,), (0.5,))).in_channels == 1
 
 
 def test_load_replaces_the_head_and_says_so(recwarn: pytest.WarningsRecorder) -> None:
@@ -497,6 +571,7 @@ def bad_checkpoints(folder: Path) -> dict[str, Path]:
         torch.save(content, folder / name)
     torch.save([state], folder / "list.pt")
     save_file(state, folder / "bad.safetensors", metadata={"convatlas": "{no json"})
+    (folder / "half.pt").write_bytes((folder / "another.pt").read_bytes()[:3000])
     (folder / "text.pt").write_text("hello, world")
     (folder / "empty.ckpt").touch()
     (folder / "pickle.pkl").write_bytes(pickle.dumps(Evil()))
@@ -515,6 +590,7 @@ BAD_CHECKPOINTS = [
     ("another.pt", "fits no architecture"),
     ("list.pt", "holds a list"),
     ("bad.safetensors", "is no JSON"),
+    ("half.pt", "it is cut off"),
     ("text.pt", "no checkpoint"),
     ("empty.ckpt", "the file is empty"),
     ("missing.ckpt", "no checkpoint and no architecture of this name"),
@@ -546,6 +622,10 @@ BAD_WORDS = [
     (["resnet_uva", "--weights", "imagenet"], "unknown weights of resnet_uva 'imagenet'"),
     (["resnet_uvaa", "--weights", "uva"], "did you mean resnet_uva"),
     (["resnet_uvaa"], "did you mean resnet_uva"),
+    (["resnet110_b", "--weights", "akamaster"], "no published weights are known for resnet110_b"),
+    (["good.pt", "--weights", "uva"], "good.pt brings its weights itself"),
+    ([".", "--weights", "uva"], "brings its weights itself"),
+    (["good.pt", "--arch", "resnet_uva", "--mean", "nan,0,0", "--std", "1,1,1"], "needs a number"),
     (["resnet_uva", "--weights", "uva", "--arch", "densenet_uva"], "bring their network"),
     (["good.pt", "--arch", "resnet_uva"], "with which normalisation"),
     (["good.pt", "--mean", "0.5,0.5,0.5"], "--mean and --std go together"),

@@ -15,7 +15,7 @@ from convatlas.values import parse
 
 if TYPE_CHECKING:
     from convatlas.evaluation import Evaluation
-    from convatlas.prediction import Answer, Normalisation
+    from convatlas.prediction import Answer, Normalisation, Predictor
 
 Arch = Annotated[
     str | None, typer.Option("--arch", metavar="NAME", help="The network, where the checkpoint does not name it.")
@@ -67,6 +67,7 @@ def evaluate(
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device)
+    _say_notes(predictor)
     loaded = choose_data(predictor, name=data, folder=data_dir)
     if out is None:
         result, _ = evaluate_split(predictor, loaded, split=split)
@@ -89,7 +90,7 @@ def evaluate(
 @app.command()
 def predict(
     source: Annotated[
-        str, typer.Argument(metavar="RUN|CHECKPOINT", help="A run, a checkpoint, or a name with --weights.")
+        str, typer.Argument(metavar="RUN|CHECKPOINT|ARCH", help="A run, a checkpoint, or a name with --weights.")
     ],
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
     top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 5,
@@ -115,6 +116,7 @@ def predict(
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device)
+    _say_notes(predictor)
     answers = [answer(predictor, path, top=top) for path in images]  # all of them before anything is printed
     if as_json:
         options.print_json(
@@ -136,6 +138,12 @@ def normalisation(mean: str | None, std: str | None) -> Normalisation | None:
         return None
     kind = tuple[float, ...]
     return parse(mean, kind, name="--mean"), parse(std, kind, name="--std")
+
+
+def _say_notes(predictor: Predictor) -> None:
+    """What was assumed, on standard error."""
+    for note in predictor.notes:
+        typer.echo(f"convatlas: {predictor.source}: {note}", err=True)
 
 
 def _plain(given: Answer) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from convatlas.data.formats import RASTER_FORMATS
 from convatlas.errors import UsageError
 from convatlas.prediction.predictor import Predictor
 
@@ -39,7 +40,7 @@ def read_image(path: Path, *, channels: int) -> Tensor:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as file:
+            with Image.open(path, formats=RASTER_FORMATS) as file:
                 image = ImageOps.exif_transpose(file)
                 image = _opaque(_eight_bits(image, path)).convert(MODES[channels])
     except UnidentifiedImageError as error:

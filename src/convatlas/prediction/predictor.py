@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,15 @@ from convatlas.errors import UsageError, unknown
 from convatlas.prediction.logits import predict_logits, resolve_device
 from convatlas.recipe import Precision
 from convatlas.run import Run, is_run, read_run
-from convatlas.weights import Identified, download, identify, open_checkpoint, published_weights
+from convatlas.weights import (
+    Identified,
+    download,
+    identify,
+    is_published,
+    open_checkpoint,
+    preprocessing_said,
+    published_weights,
+)
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel
 
@@ -30,7 +39,7 @@ class Predictor:
 
     `class_names` is None where the checkpoint does not say, `data` (the data set's name) likewise; `split_hash` is
     known for runs. `weights` are the published ones whose layout the checkpoint has. `source` is what the user named,
-    `path` the checkpoint's file.
+    `path` the checkpoint's file. `notes` say what was assumed.
     """
 
     source: str
@@ -46,6 +55,7 @@ class Predictor:
     data: str | None = None
     split_hash: str | None = None
     weights: Weights | None = None
+    notes: tuple[str, ...] = ()
     run: Run | None = field(default=None, repr=False)
 
     def logits(self, images: Tensor) -> Tensor:
@@ -71,6 +81,8 @@ def open_predictor(
     `arch`, `options` and `normalisation` are for a checkpoint that does not say them itself. Raises `UsageError`.
     """
     if weights is not None:
+        if str(source) not in list_architectures() and Path(source).exists():
+            raise UsageError(f"{source} brings its weights itself; --weights goes with the name of an architecture")
         if arch or options or normalisation:
             raise UsageError(f"the weights {weights} of {source} bring their network and normalisation with them")
         return open_published(str(source), weights)
@@ -141,7 +153,7 @@ def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
 
 def preprocessing_of(run: Run) -> Preprocessing:
     """The size and normalisation stored in the run."""
-    return _preprocessing(run.record, label=str(run.path))
+    return preprocessing_said(run.record, label=str(run.path))
 
 
 def _identified_of(run: Run, checkpoint: Path, *, arch: str | None = None) -> Identified:
@@ -168,7 +180,7 @@ def _of_checkpoint(
     known: dict[str, Any] = {}
     preprocessing = None
     if record is not None:
-        preprocessing = _preprocessing(record, label=source)
+        preprocessing = preprocessing_said(record, label=source)
         data = record.get("data") or {}
         known = {
             "precision": (record.get("recipe") or {}).get("precision", "float32"),
@@ -180,6 +192,11 @@ def _of_checkpoint(
         preprocessing = Preprocessing(weights.image_size, weights.mean, weights.std)
         named = weights.class_names if len(weights.class_names) == identified.num_classes else ()
         known = {"class_names": named or None, "data": weights.dataset, "weights": weights}
+        if normalisation is None and not is_published(path, weights):
+            known["notes"] = (
+                f"normalisation taken from {weights.name} of {identified.architecture.name}, "
+                "whose layout this file has; --mean and --std override it",
+            )
     return Predictor(
         source=source,
         path=path,
@@ -193,17 +210,6 @@ def _of_checkpoint(
     )
 
 
-def _preprocessing(record: Mapping[str, Any], *, label: str) -> Preprocessing:
-    stored: Any = record.get("preprocessing")
-    try:
-        mean, std = (tuple(map(float, stored[name])) for name in ("mean", "std"))
-        if len(mean) != len(std) or min(std) <= 0 or int(stored["image_size"]) < 1:
-            raise ValueError("no such preprocessing")
-        return Preprocessing(int(stored["image_size"]), mean, std)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"{label}: what it says of its preprocessing cannot be read") from error
-
-
 def _normalised(
     own: Preprocessing | None, identified: Identified, given: Normalisation | None, *, source: str
 ) -> Preprocessing:
@@ -214,13 +220,22 @@ def _normalised(
                 f"{source} does not say with which normalisation its network was trained; "
                 "give it with --mean and --std, a number for each channel"
             )
+        stem = identified.state.get("stem.conv.weight")
+        if len(own.mean) != identified.in_channels and identified.weights is not None and stem is not None:
+            published = (stem.shape[0], len(own.mean), *stem.shape[2:])
+            raise UsageError(
+                f"{source} has the layout of {identified.weights.name} of {identified.architecture.name}, but "
+                f"! stem.conv.weight (shape {tuple(stem.shape)}, there {published}); "
+                f"for a network of {identified.in_channels} channels give --mean and --std"
+            )
         if len(own.mean) != identified.in_channels:
             raise UsageError(
                 f"{source}: its normalisation has {len(own.mean)} channels, the network takes {identified.in_channels}"
             )
         return own
     mean, std = given
-    if len(mean) != identified.in_channels or len(std) != identified.in_channels or min(std) <= 0:
+    fitting = len(mean) == len(std) == identified.in_channels and all(map(math.isfinite, mean + std))
+    if not fitting or min(std) <= 0:
         raise UsageError(
             f"--mean {_comma(mean)} --std {_comma(std)}: the network takes {identified.in_channels} channels and needs "
             "a number for each, standard deviations above 0"

@@ -6,7 +6,8 @@ from convatlas.weights.checkpoint import Checkpoint, checkpoint_of, open_checkpo
 from convatlas.weights.files import METADATA, file_sha256, network_state, read_checkpoint
 from convatlas.weights.identity import Identified, identify, replace_head
 from convatlas.weights.keys import load_strictly, translate_keys
-from convatlas.weights.published import download, published_weights
+from convatlas.weights.published import download, is_published, published_weights
+from convatlas.weights.record import preprocessing_said
 
 __all__ = [
     "METADATA",
@@ -16,9 +17,11 @@ __all__ = [
     "download",
     "file_sha256",
     "identify",
+    "is_published",
     "load_strictly",
     "network_state",
     "open_checkpoint",
+    "preprocessing_said",
     "published_weights",
     "read_checkpoint",
     "replace_head",

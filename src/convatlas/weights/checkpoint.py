@@ -60,10 +60,12 @@ def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", 
         if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
             raise UsageError(f"{label}: the tensor {key} holds NaN or infinity; the training had diverged")
     record, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
+    if record is not None and not isinstance(record, Mapping):
+        raise UsageError(f"{label}: what it says of itself under {METADATA!r} cannot be read")
     return Checkpoint(
         label=label,
         variants=tuple(_variants(state)),
-        record=record if isinstance(record, Mapping) else None,
+        record=record,
         hyperparameters=hyperparameters if isinstance(hyperparameters, Mapping) else None,
         path=path,
     )

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,19 +45,21 @@ def _read_torch(path: Path) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # of a pickle's protocol: either it can be read or it is refused
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may raise anything
-        raise UsageError(f"{path} is no checkpoint of tensors and plain data: {_reason(error)}") from error
+        raise UsageError(f"{path} is no checkpoint of tensors and plain data: {_reason(error, path)}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds a {type(content).__name__}, not the dictionary of a checkpoint")
     return content
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, path: Path) -> str:
     """Why torch refused the file, without its advice to switch the safety off."""
     text = str(error)
     refused = re.search(r"GLOBAL (\S+)", text) or re.search(r"(?:class|callable|function) (\S+)", text)
     if "Weights only load failed" in text and refused:
         return f"it wants to load {refused[1].strip('.,')}, which may run code"
-    if "central directory" in text or isinstance(error, EOFError):
+    with path.open("rb") as file:
+        half_a_zip = file.read(2) == b"PK" and not zipfile.is_zipfile(path)
+    if half_a_zip or "central directory" in text or isinstance(error, EOFError):
         return "it is cut off or damaged"
     return "it is damaged or of no known format"
 

@@ -16,6 +16,7 @@ from convatlas.architectures import architecture, list_architectures
 from convatlas.errors import UsageError
 from convatlas.weights.checkpoint import Checkpoint
 from convatlas.weights.keys import differences, load_strictly, shown, translate_keys, translate_what_matches
+from convatlas.weights.record import check_record
 from convatlas.weights.tutorial import architecture_and_options
 
 ALIKE = 0.5  # the part of all keys that two networks share, from which on one is named as the nearest of the other
@@ -61,7 +62,7 @@ def identify(
     rows = [architecture(name)] if name else [architecture(each) for each in list_architectures()]
     chosen = dict(options or {})
     if name and rows[0].name == said:
-        chosen = {**_typed(plain, rows[0]), **chosen}
+        chosen = {**_typed(checkpoint, plain, rows[0]), **chosen}
     fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=_published_layouts(row))]
     if not fits:  # our own names last: a table is refused at a glance, but these only when the network is built
         fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=OWN_LAYOUT)]
@@ -87,9 +88,8 @@ def replace_head(network: nn.Module, num_classes: int) -> None:
 def _said(checkpoint: Checkpoint) -> tuple[str | None, dict[str, Any]]:
     """The name of the architecture that the checkpoint gives, and its options as plain data."""
     if checkpoint.record is not None:
-        described = checkpoint.record.get("architecture")
-        if not isinstance(described, Mapping) or not isinstance(described.get("name"), str):
-            raise UsageError(f"{checkpoint.label}: what it says of its architecture cannot be read")
+        check_record(checkpoint.record, label=checkpoint.label)
+        described = checkpoint.record["architecture"]
         return described["name"], dict(described.get("options") or {})
     return architecture_and_options(checkpoint.hyperparameters or {})
 
@@ -102,11 +102,26 @@ def _is_own(checkpoint: Checkpoint) -> bool:
     return bool(described.get("reference")) or not described["name"].isidentifier()
 
 
-def _typed(plain: Mapping[str, Any], row: Architecture) -> dict[str, Any]:
-    """Options from plain data as the builder has them, without those that are its defaults."""
+def _typed(checkpoint: Checkpoint, plain: Mapping[str, Any], row: Architecture) -> dict[str, Any]:
+    """Options from plain data as the builder has them, without those that are its defaults.
+
+    Raises `UsageError` that names the file where no network can have them; more blocks than the file has tensors are
+    refused before any is built.
+    """
+    origin = f"the {'hyperparameters' if checkpoint.record is None else 'options'} of {checkpoint.label}"
     hints, defaults = row.option_types(), row.options()
     typed = {name: values.from_plain(value, hints.get(name)) for name, value in plain.items()}
-    return {name: value for name, value in typed.items() if name not in defaults or value != defaults[name]}
+    depths, tensors = typed.get("depths"), len(checkpoint.variants[0])
+    if isinstance(depths, tuple) and sum(depth for depth in depths if isinstance(depth, int)) > tensors:
+        raise UsageError(f"{origin}: they ask for more blocks than the file has tensors, {tensors}")
+    changed = {name: value for name, value in typed.items() if name not in defaults or value != defaults[name]}
+    if changed:
+        try:
+            with torch.device("meta"):
+                row.build(num_classes=row.num_classes, in_channels=row.in_channels, **changed)
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # options may come from anywhere
+            raise UsageError(f"{origin}: {error}") from error
+    return changed
 
 
 def _published_layouts(row: Architecture) -> tuple[Layout, ...]:

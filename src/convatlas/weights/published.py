@@ -20,6 +20,8 @@ def published_weights(row: Architecture, name: str) -> Weights:
     for weights in row.weights:
         if weights.name == name:
             return weights
+    if not row.weights:
+        raise UsageError(f"no published weights are known for {row.name}")
     raise unknown(f"weights of {row.name}", name, [weights.name for weights in row.weights])
 
 
@@ -32,7 +34,7 @@ def download(weights: Weights) -> Path:
     import pooch
 
     path = Path(pooch.os_cache("convatlas")) / "weights" / weights.name / Path(weights.url).name
-    if path.is_file() and _fits(path, weights):
+    if path.is_file() and is_published(path, weights):
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +67,12 @@ def _fetch(weights: Weights, temporary: Path, *, destination: Path) -> None:
         except OSError as error:  # requests' errors are of this kind
             reason = f"{type(error).__name__}"
             continue
-        if _fits(temporary, weights):
+        if is_published(temporary, weights):
             return
         reason = f"what came has sha256 {file_sha256(temporary)}"
     raise UsageError(f"cannot download {weights.url} ({reason}, {ATTEMPTS} attempts): try again, or {by_hand}")
 
 
-def _fits(path: Path, weights: Weights) -> bool:
-    """Some publishers give the beginning of the hash only, in the file's name; 8 digits at least."""
+def is_published(path: Path, weights: Weights) -> bool:
+    """Whether the file has the published hash; of some only the beginning is known, 8 digits at least."""
     return len(weights.sha256) >= 8 and file_sha256(path).startswith(weights.sha256)
