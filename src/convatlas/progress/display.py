@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,7 @@ from convatlas.progress.wording import duration, encodable
 MARGIN = 3  # columns left free at the right: a terminal echoes ^C at the cursor, and a wrapped line breaks the display
 
 
-class Display:
+class Display(ABC):
     """A live display that restores the terminal however it ends; `render` draws it, four times a second."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,8 +65,9 @@ class Display:
         finally:
             self._console.show_cursor(True)
 
+    @abstractmethod
     def render(self) -> Text:
-        raise NotImplementedError
+        """What the screen shows now."""
 
     def started(self, job: Job, *, steps: int, first_epoch: int) -> None:
         self._runs.setdefault(job, JobState(job)).start(steps, first_epoch, self._clock())

@@ -37,6 +37,7 @@ def _rate(value: float) -> str:
 
 
 def percent(fraction: float) -> str:
+    """A fraction as percent with one decimal, always as wide."""
     return f"{100 * fraction:5.1f} %"
 
 
@@ -59,6 +60,7 @@ def outcome(results: Mapping[str, float]) -> str:
 
 
 def first_line(error: str) -> str:
+    """The first line of an error that says something."""
     return next((line.strip() for line in error.splitlines() if line.strip()), "unknown error")
 
 
