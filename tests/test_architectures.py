@@ -272,7 +272,7 @@ from dataclasses import dataclass
 from functools import partial
 import torch
 from torch import nn
-from convatlas.architectures.resnet import resnet_uva
+from convatlas.architectures.resnet.uva import resnet_uva
 
 @dataclass
 class Size:

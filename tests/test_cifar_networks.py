@@ -14,9 +14,9 @@ from torch import Tensor, nn
 import convatlas
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures
-from convatlas.architectures.densenet_cifar import densenet_cifar, densenet_slides
-from convatlas.architectures.preact_resnet import preact_resnet
-from convatlas.architectures.resnet_cifar import AKAMASTER_KEYS, AKAMASTER_OPTION_B_KEYS
+from convatlas.architectures.densenet.cifar import densenet_cifar, densenet_slides
+from convatlas.architectures.preact_resnet.cifar import preact_resnet
+from convatlas.architectures.resnet.cifar import AKAMASTER_KEYS, AKAMASTER_OPTION_B_KEYS
 from convatlas.checks import check_architecture
 from convatlas.complexity import complexity
 from convatlas.errors import UsageError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, get_type_hints
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from convatlas import values
 from convatlas.errors import UsageError, unknown
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 INPUT_OPTIONS = ("num_classes", "in_channels")  # every builder may take them; the data set decides them
 
 
+Interpolation = Literal["bilinear", "bicubic"]
 KeyTable = Mapping[str, str | None]
 KeyTables = KeyTable | tuple[KeyTable, ...]
 
@@ -47,6 +48,8 @@ class Weights:
 
     A key table is a mapping of templates (see `convatlas.weights.translate_keys`) or a tuple of such mappings,
     applied in turn. `sha256` is the file's, whole or the beginning that the publisher put into the file's name.
+    `resize` is the length in pixels to which the shorter side is brought before the centre of `image_size` is cut out;
+    None for the whole image at `image_size`.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Weights:
     image_size: int
     dataset: str
     class_names: tuple[str, ...] = ()  # in the order of the logits; none: those of the data set
+    resize: int | None = None
+    interpolation: Interpolation = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,7 @@ class Architecture:
 
     `params` and `macs` are the published counts for `num_classes` classes and `in_channels` channels at `image_size`
     pixels; `None` for a network nobody published. `macs` are multiply-adds of convolutions and matrix products.
+    `layouts` are key tables by name, for files of this network in the layouts of others, beside those of `weights`.
     """
 
     name: str
@@ -80,6 +86,7 @@ class Architecture:
     macs: int | None = None
     published: tuple[Published, ...] = ()
     weights: tuple[Weights, ...] = ()
+    layouts: Mapping[str, KeyTables] = field(default_factory=dict)
     recipe: str | None = None  # the recipe that it was published with
     note: str = ""
     reference: str | None = None  # path/to/file.py:name of a user's own network; None for a registered one

@@ -13,10 +13,14 @@ from convatlas.errors import UsageError, unknown
 def parse(text: str, annotation: Any, *, name: str) -> Any:
     """`text` as a value of the annotated type: int, float, bool, str, Literal, tuples of these by commas, or None.
 
+    In a tuple of tuples the inner ones are written with an x.
+
     Raises `UsageError` that names `name`, the text and what is permitted.
 
     >>> parse("2,2,2", tuple[int, ...], name="depths")
     (2, 2, 2)
+    >>> parse("1x64,2x128", tuple[tuple[int, ...], ...], name="blocks")
+    ((1, 64), (2, 128))
     >>> parse("none", int | None, name="image_size") is None
     True
     """
@@ -25,7 +29,10 @@ def parse(text: str, annotation: Any, *, name: str) -> Any:
         return _parse_optional(text, annotation, name=name)
     if origin is tuple:
         item = get_args(annotation)[0]
-        return tuple(parse(part.strip(), item, name=name) for part in text.strip("()[] ").split(",") if part.strip())
+        parts = [part.strip() for part in text.strip("()[] ").split(",") if part.strip()]
+        if get_origin(item) is tuple:
+            return tuple(parse(part.replace("x", ","), item, name=name) for part in parts)
+        return tuple(parse(part, item, name=name) for part in parts)
     if origin is Literal:
         if text not in get_args(annotation):
             raise unknown(name, text, get_args(annotation))

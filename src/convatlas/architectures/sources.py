@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
+
 from convatlas.architecture import KeyTables, Paper, Published, Weights
 
 UVA_TUTORIAL = Paper(
@@ -33,3 +35,37 @@ def uva_weights(file: str, *, sha256: str, keys: KeyTables) -> Weights:
         dataset="cifar10",
         class_names=CIFAR10_CLASSES,
     )
+
+
+TEXTBOOK = Paper(
+    "Dive into Deep Learning",
+    "Zhang, Lipton, Li, Smola",
+    2021,
+    "https://d2l.ai/chapter_convolutional-modern/index.html",
+)
+
+
+def textbook_published(top1: float, dataset: str, *, pixels: int) -> tuple[Published, ...]:
+    """An accuracy that the textbook's notebook prints after its 10 epochs; it validates on the test images."""
+    source = f"the textbook's notebook, {dataset} at {pixels} pixels, 10 epochs, last epoch, one seed"
+    return (Published(top1, "test", dataset, source),)
+
+
+def torchvision_weights(file: str, *, keys: KeyTables, name: str = "torchvision", resize: int = 256) -> Weights:
+    """A checkpoint of torchvision's, trained on ImageNet; the beginning of its sha256 ends the file's name."""
+    return Weights(
+        name,
+        url=f"https://download.pytorch.org/models/{file}",
+        sha256=PurePosixPath(file).stem.rpartition("-")[2],
+        keys=keys,
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        image_size=224,
+        dataset="imagenet",
+        resize=resize,
+    )
+
+
+def torchvision_published(top1: float, *, version: str = "IMAGENET1K_V1") -> Published:
+    """The accuracy that torchvision states for a checkpoint: ImageNet's validation images, one central crop of 224."""
+    return Published(top1, "validation", "imagenet", f"torchvision's {version} weights, one crop of 224 pixels")

@@ -15,6 +15,9 @@ def fit_recipe(chosen: Recipe, *, data: DataSet, in_channels: int) -> tuple[Reci
     if chosen.flip and not data.spec.mirror:
         chosen = dataclasses.replace(chosen, flip=0.0)
         notes.append(f"no flips: a mirrored image of {data.spec.name} is not of its class any more")
+    mean, std = chosen.mean, chosen.std
+    if mean is not None and std is not None and len({*zip(mean, std, strict=True)}) == 1:  # the same for any channel
+        chosen = dataclasses.replace(chosen, mean=mean[:1] * in_channels, std=std[:1] * in_channels)
     if chosen.mean is not None and len(chosen.mean) != in_channels:
         notes.append(
             f"normalisation computed from the training images: the recipe's is for {len(chosen.mean)} channels, "

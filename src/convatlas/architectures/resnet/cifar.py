@@ -22,52 +22,18 @@ from typing import Literal
 
 from torch import nn
 
-from convatlas.architecture import Architecture, Paper, Published, Weights
-from convatlas.architectures.sources import CIFAR10_CLASSES
-from convatlas.errors import UsageError, unknown
-from convatlas.layers import (
-    Activation,
-    ConvNormAct,
-    Layer,
-    Residual,
-    ZeroPadShortcut,
-    activation_layer,
-    check_counts,
-    classifier,
-    initialize_kaiming,
-    sequential,
+from convatlas.architecture import Architecture, Published, Weights
+from convatlas.architectures.resnet.blocks import (
+    check_stages,
+    option_a_block,
+    option_b_block,
+    plain_block,
+    residual_stages,
 )
-
-
-def plain_block(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Sequential:
-    """Two 3x3 convolutions without a shortcut: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
-    return sequential(
-        conv1=ConvNormAct(in_channels, out_channels, 3, stride=stride, act=act),
-        conv2=ConvNormAct(out_channels, out_channels, 3, act=act),
-    )
-
-
-def _branch(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Sequential:
-    """As the plain block, without its last activation, which comes after the sum."""
-    return sequential(
-        conv1=ConvNormAct(in_channels, out_channels, 3, stride=stride, act=act),
-        conv2=ConvNormAct(out_channels, out_channels, 3, act=None),
-    )
-
-
-def option_a_block(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> Residual:
-    """Figure 2 with option A of section 3.3, zero channels: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
-    same = stride == 1 and in_channels == out_channels
-    shortcut = None if same else ZeroPadShortcut(in_channels, out_channels, stride=stride)
-    return Residual(_branch(in_channels, out_channels, stride=stride, act=act), shortcut=shortcut, act=act())
-
-
-def option_b_block(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> Residual:
-    """Figure 2 with option B of section 3.3, projection: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
-    same = stride == 1 and in_channels == out_channels
-    shortcut = None if same else ConvNormAct(in_channels, out_channels, 1, stride=stride, act=None)
-    return Residual(_branch(in_channels, out_channels, stride=stride, act=act), shortcut=shortcut, act=act())
-
+from convatlas.architectures.resnet.imagenet import PAPER
+from convatlas.architectures.sources import CIFAR10_CLASSES
+from convatlas.errors import unknown
+from convatlas.layers import Activation, ConvNormAct, activation_layer, classifier, initialize_kaiming, sequential
 
 BLOCKS = {"option_a": option_a_block, "option_b": option_b_block, "plain": plain_block}
 
@@ -90,28 +56,14 @@ def resnet_cifar(
     """
     if block not in BLOCKS:
         raise unknown("block", block, BLOCKS)
-    check_counts(depths=depths, widths=widths)
-    if len(depths) != len(widths):
-        raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
+    check_stages(depths=depths, widths=widths)
     act = activation_layer(activation)
-    stages: dict[str, nn.Module] = {"stem": ConvNormAct(in_channels, widths[0], 3, act=act)}
-    channels = widths[0]
-    for index, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
-        first = BLOCKS[block](channels, width, stride=1 if index == 1 else 2, act=act)
-        rest = [BLOCKS[block](width, width, stride=1, act=act) for _ in range(depth - 1)]
-        stages[f"stage{index}"] = nn.Sequential(first, *rest)
-        channels = width
-    network = sequential(**stages, head=classifier(channels, num_classes))
+    stem = ConvNormAct(in_channels, widths[0], 3, act=act)
+    stages = residual_stages(widths[0], depths=depths, widths=widths, block=partial(BLOCKS[block], act=act))
+    network = sequential(stem=stem, **stages, head=classifier(widths[-1], num_classes))
     initialize_kaiming(network, activation=activation, fan="fan_in")
     return network
 
-
-PAPER = Paper(
-    "Deep Residual Learning for Image Recognition",
-    "He, Zhang, Ren, Sun",
-    2015,
-    "https://arxiv.org/abs/1512.03385",
-)
 
 # The form in which most published CIFAR ResNets come; a leading "module." is DataParallel's.
 AKAMASTER_KEYS: dict[str, str | None] = {

@@ -6,48 +6,14 @@ Children are named by their role: `conv`, `norm`, `act`, `branch`, `shortcut`, `
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.errors import UsageError, unknown
-
-Activation = Literal["relu", "leakyrelu", "gelu", "tanh"]
-Layer = Callable[..., nn.Module]  # a constructor: nn.BatchNorm2d, nn.ReLU ...
-
-# In place: every activation here follows a norm or a sum, whose output nothing else reads.
-_ACTIVATIONS: dict[str, Layer] = {
-    "relu": partial(nn.ReLU, inplace=True),
-    "leakyrelu": partial(nn.LeakyReLU, negative_slope=0.01, inplace=True),
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-}
-
-# Kaiming gains, 1 / sqrt(E[f(z)^2]) for z ~ N(0, 1). PyTorch's `calculate_gain` spells `leaky_relu` and has no `gelu`;
-# its 5/3 for tanh is a customary value and not this expectation (which would give 1.59).
-_GAINS: dict[str, float] = {
-    "relu": math.sqrt(2.0),
-    "leakyrelu": math.sqrt(2.0 / (1.0 + 0.01**2)),
-    "gelu": 1.0 / math.sqrt(1.0 / 3.0 + 1.0 / (2.0 * math.sqrt(3.0) * math.pi)),
-    "tanh": 5.0 / 3.0,
-}
-
-
-def activation_layer(name: str) -> Layer:
-    """The constructor of the non-linearity called `name`. Raises `UsageError` for an unknown one.
-
-    >>> activation_layer("gelu")()
-    GELU(approximate='none')
-    """
-    if name not in _ACTIVATIONS:
-        raise unknown("activation", name, _ACTIVATIONS)
-    return _ACTIVATIONS[name]
+from convatlas.errors import UsageError
+from convatlas.layers.initialization import Layer
 
 
 def check_counts(**counts: int | tuple[int, ...]) -> None:
@@ -59,19 +25,6 @@ def check_counts(**counts: int | tuple[int, ...]) -> None:
         numbers = value if isinstance(value, tuple | list) else (value,)
         if not numbers or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in numbers):
             raise UsageError(f"{name}={value!r} must be made of whole numbers of at least 1")
-
-
-def initialize_kaiming(network: nn.Module, *, activation: str, fan: Literal["fan_in", "fan_out"]) -> None:
-    """He et al.'s initialisation of every convolution: normal, standard deviation gain(activation) / sqrt(fan).
-
-    `fan_in` keeps the variance of the activations, `fan_out` that of the gradients. Norms start at (1, 0) and linear
-    layers and biases at PyTorch's default. https://arxiv.org/abs/1502.01852, section 2.2.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            out_channels, in_channels, height, width = module.weight.shape
-            connections = (in_channels if fan == "fan_in" else out_channels) * height * width
-            nn.init.normal_(module.weight, std=_GAINS[activation] / math.sqrt(connections))
 
 
 def sequential(**children: nn.Module) -> nn.Sequential:
@@ -86,8 +39,8 @@ def sequential(**children: nn.Module) -> nn.Sequential:
 class ConvNormAct(nn.Sequential):
     """Convolution, norm, activation: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
 
-    Padding keeps the size at stride 1; `act=None` leaves the activation out. A bias before a norm is redundant, yet
-    some published networks have it.
+    By default the padding keeps the size at stride 1. `norm=None` and `act=None` leave these out. A bias before a norm
+    is redundant, yet some published networks have it. `groups` of channels do not see each other.
     """
 
     def __init__(
@@ -97,13 +50,17 @@ class ConvNormAct(nn.Sequential):
         kernel: int,
         *,
         stride: int = 1,
+        padding: int | None = None,
+        groups: int = 1,
         bias: bool = False,
-        norm: Layer = nn.BatchNorm2d,
+        norm: Layer | None = nn.BatchNorm2d,
         act: Layer | None = nn.ReLU,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=bias)
-        self.norm = norm(out_channels)
+        around = kernel // 2 if padding is None else padding
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, around, groups=groups, bias=bias)
+        if norm is not None:
+            self.norm = norm(out_channels)
         if act is not None:
             self.act = act()
 
