@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from convatlas.architecture import Architecture
 from convatlas.complexity import complexity
+from convatlas.layers import logits_of, total_loss
 
 
 class ContractError(AssertionError):
@@ -51,9 +52,10 @@ def _seeded(row: Architecture, *, seed: int) -> nn.Module:
 
 def _check_gradients(row: Architecture, network: nn.Module, images: Tensor) -> None:
     labels = torch.arange(len(images)) % row.num_classes
-    logits = network.train()(images)
-    _require(logits.shape == (len(images), row.num_classes), row, f"gives logits of shape {tuple(logits.shape)}")
-    F.cross_entropy(logits, labels).backward()  # type: ignore[no-untyped-call]
+    output = network.train()(images)
+    shape = tuple(logits_of(output).shape)
+    _require(shape == (len(images), row.num_classes), row, f"gives logits of shape {shape}")
+    total_loss(output, lambda logits: F.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]
     for name, parameter in network.named_parameters():
         _require(parameter.grad is not None, row, f"gives {name} no gradient")
         finite = parameter.grad is not None and bool(parameter.grad.isfinite().all())

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from convatlas.architecture import Architecture
-from convatlas.architectures import densenet, googlenet, nin, preact_resnet, resnet, vgg
+from convatlas.architectures import alexnet, densenet, googlenet, lenet, nin, preact_resnet, resnet, vgg
 from convatlas.errors import UsageError, unknown
 
 _REGISTRY: dict[str, Architecture] = {}
@@ -107,6 +107,6 @@ def _usable(value: object, module: ModuleType) -> bool:
     return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module.__name__
 
 
-for _family in (vgg, nin, googlenet, resnet, preact_resnet, densenet):
+for _family in (lenet, alexnet, vgg, nin, googlenet, resnet, preact_resnet, densenet):
     for _row in _family.ARCHITECTURES:
         register(_row)

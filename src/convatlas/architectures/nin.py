@@ -22,11 +22,11 @@ from torch import nn
 
 from convatlas.architecture import Architecture, Paper, Published
 from convatlas.architectures.sources import TEXTBOOK, textbook_published
-from convatlas.errors import UsageError
 from convatlas.layers import (
     ConvNormAct,
     activation_layer,
     check_counts,
+    check_dropout,
     initialize_normal,
     initialize_xavier,
     sequential,
@@ -56,11 +56,6 @@ def average_head() -> dict[str, nn.Module]:
     return {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
 
 
-def _check_dropout(dropout: float) -> None:
-    if not 0 <= dropout < 1:
-        raise UsageError(f"dropout={dropout} must be a probability below 1")
-
-
 def nin_cifar(
     *,
     num_classes: int = 10,
@@ -76,7 +71,7 @@ def nin_cifar(
     Raises `UsageError` for numbers that make no sense.
     """
     check_counts(width=width, narrow=narrow, narrowest=narrowest)
-    _check_dropout(dropout)
+    check_dropout(dropout)
     network = sequential(
         stage1=sequential(
             **mlpconv(in_channels, (width, narrow, narrowest), kernel=5, padding=2),
@@ -99,7 +94,7 @@ def nin_imagenet(*, num_classes: int = 1000, in_channels: int = 3, dropout: floa
 
     Initialisation: normal with standard deviation 0.05, biases 0. Raises `UsageError` for a dropout that is none.
     """
-    _check_dropout(dropout)
+    check_dropout(dropout)
     widths = ((96, 96, 96), (256, 256, 256), (384, 384, 384))
     network = sequential(
         stage1=sequential(
@@ -122,7 +117,7 @@ def nin_textbook(*, num_classes: int = 10, in_channels: int = 3, dropout: float 
 
     Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` for a dropout that is none.
     """
-    _check_dropout(dropout)
+    check_dropout(dropout)
     head = mlpconv(384, (num_classes, num_classes, num_classes), kernel=3, padding=1)
     network = sequential(
         stage1=sequential(

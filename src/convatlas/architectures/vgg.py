@@ -39,12 +39,13 @@ from convatlas.layers import (
     Layer,
     activation_layer,
     check_counts,
+    check_dropout,
     classifier,
+    initialize_kaiming,
     initialize_normal,
     initialize_xavier,
     sequential,
 )
-from convatlas.layers.initialization import initialize_kaiming
 
 RELU = activation_layer("relu")
 NORMS: dict[str, Layer | None] = {"none": None, "batch": nn.BatchNorm2d}
@@ -120,8 +121,7 @@ def vgg(
     """
     norm_layer = _check(depths, widths, norm)
     check_counts(hidden=hidden)
-    if not 0 <= dropout < 1:
-        raise UsageError(f"dropout={dropout} must be a probability below 1")
+    check_dropout(dropout)
     dense = dense_head(7 * 7 * widths[-1], hidden=hidden, num_classes=num_classes, dropout=dropout)
     head = sequential(pool=nn.AdaptiveAvgPool2d(7), flatten=nn.Flatten(), **dense)
     network = sequential(**stages(in_channels, depths=depths, widths=widths, norm=norm_layer), head=head)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from convatlas.layers.auxiliary import (
+    AuxiliaryHeads,
+    AuxiliaryLogits,
+    logits_of,
+    total_loss,
+)
 from convatlas.layers.blocks import (
     Concat,
     ConvNormAct,
+    InputTransform,
     NormActConv,
     Residual,
     ZeroPadShortcut,
     check_counts,
+    check_dropout,
     classifier,
     sequential,
 )
@@ -20,20 +28,36 @@ from convatlas.layers.initialization import (
     initialize_normal,
     initialize_xavier,
 )
+from convatlas.layers.separable import (
+    SqueezeExcite,
+    depthwise_separable,
+    pointwise,
+    spatially_separable,
+)
 
 __all__ = [
     "Activation",
+    "AuxiliaryHeads",
+    "AuxiliaryLogits",
     "Concat",
     "ConvNormAct",
+    "InputTransform",
     "Layer",
     "NormActConv",
     "Residual",
+    "SqueezeExcite",
     "ZeroPadShortcut",
     "activation_layer",
     "check_counts",
+    "check_dropout",
     "classifier",
+    "depthwise_separable",
     "initialize_kaiming",
     "initialize_normal",
     "initialize_xavier",
+    "logits_of",
+    "pointwise",
     "sequential",
+    "spatially_separable",
+    "total_loss",
 ]

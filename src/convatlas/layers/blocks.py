@@ -27,6 +27,12 @@ def check_counts(**counts: int | tuple[int, ...]) -> None:
             raise UsageError(f"{name}={value!r} must be made of whole numbers of at least 1")
 
 
+def check_dropout(dropout: float) -> None:
+    """Raises `UsageError` unless 0 <= dropout < 1."""
+    if not 0 <= dropout < 1:
+        raise UsageError(f"dropout={dropout} must be a probability below 1")
+
+
 def sequential(**children: nn.Module) -> nn.Sequential:
     """A chain of named modules, in order.
 
@@ -141,10 +147,32 @@ class ZeroPadShortcut(nn.Module):
         return F.pad(subsampled, (0, 0, 0, 0, self.before, self.after))
 
 
-def classifier(in_channels: int, num_classes: int) -> nn.Sequential:
-    """Global average pooling and one linear layer: (N, in_channels, H, W) -> (N, num_classes) logits.
+class InputTransform(nn.Module):
+    """From images normalised with ImageNet's mean and deviation to such normalised with 0.5 and 0.5.
+
+    (N, 3, H, W) -> the same; without parameters. torchvision's `transform_input`, for weights that were trained with
+    the latter, as those of GoogLeNet and Inception-v3.
+    """
+
+    MEAN = (0.485, 0.456, 0.406)
+    STD = (0.229, 0.224, 0.225)
+
+    def forward(self, images: Tensor) -> Tensor:
+        channels = [
+            images[:, index : index + 1] * (std / 0.5) + (mean - 0.5) / 0.5
+            for index, (mean, std) in enumerate(zip(self.MEAN, self.STD, strict=True))
+        ]
+        return torch.cat(channels, 1)
+
+
+def classifier(in_channels: int, num_classes: int, *, dropout: float = 0.0) -> nn.Sequential:
+    """Global average pooling, dropout if there is any, and one linear layer: (N, in_channels, H, W) -> (N, classes).
 
     >>> classifier(64, 10).fc
     Linear(in_features=64, out_features=10, bias=True)
     """
-    return sequential(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(in_channels, num_classes))
+    check_dropout(dropout)
+    drop = {"dropout": nn.Dropout(dropout)} if dropout else {}
+    return sequential(
+        pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), **drop, fc=nn.Linear(in_channels, num_classes)
+    )

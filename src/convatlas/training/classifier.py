@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
 
 from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
+from convatlas.layers import AuxiliaryLogits, logits_of, total_loss
 from convatlas.prediction import BATCH_SIZE, network_input
 from convatlas.recipe import Recipe
 from convatlas.training.plan import Plan
@@ -30,10 +31,10 @@ class Classifier(L.LightningModule):
         self.lr = plan.recipe.lr  # of the latest step; the schedule moves on right after it
         self._sums: dict[str, Tensor] = {}
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (N, C, H, W) -> logits (N, num_classes)."""
-        logits: Tensor = self.network(network_input(images))
-        return logits
+    def forward(self, images: Tensor) -> Tensor | AuxiliaryLogits:
+        """Normalised images (N, C, H, W) -> logits (N, num_classes), in training with those of auxiliary heads."""
+        output: Tensor | AuxiliaryLogits = self.network(network_input(images))
+        return output
 
     def training_step(self, batch: tuple[Tensor, Tensor], _index: int) -> Tensor:
         images, labels = batch
@@ -44,15 +45,19 @@ class Classifier(L.LightningModule):
         images, labels = batch
         self._add("val", self(self.plan.preprocessing(images)), labels)
 
-    def _add(self, part: str, logits: Tensor, labels: Tensor) -> Tensor:
-        """The mean loss of a batch; loss, hits and count join the epoch's sums without waiting for the device."""
+    def _add(self, part: str, output: Tensor | AuxiliaryLogits, labels: Tensor) -> Tensor:
+        """The loss of a batch, with that of auxiliary heads; the sums of an epoch are of the network's own logits.
+
+        They grow without waiting for the device.
+        """
+        logits = logits_of(output)
         loss = F.cross_entropy(logits.float(), labels)
         hits = (logits.argmax(1) == labels).sum()
         batch = torch.stack(
             [loss.detach().double() * len(labels), hits.double(), hits.new_tensor(len(labels)).double()]
         )
         self._sums[part] = self._sums[part] + batch if part in self._sums else batch
-        return loss
+        return total_loss(output, lambda each: F.cross_entropy(each.float(), labels))
 
     def on_train_epoch_start(self) -> None:
         """An epoch's random state (dropout) comes from seed and epoch: a resumed run equals an unbroken one."""

@@ -1,7 +1,7 @@
-"""densenet: one file for each scale."""
+"""DenseNet: one file for each scale."""
 
 from __future__ import annotations
 
-from convatlas.architectures.densenet import cifar, uva
+from convatlas.architectures.densenet import cifar, imagenet, teaching, uva
 
-ARCHITECTURES = (*uva.ARCHITECTURES, *cifar.ARCHITECTURES)
+ARCHITECTURES = (*imagenet.ARCHITECTURES, *cifar.ARCHITECTURES, *teaching.ARCHITECTURES, *uva.ARCHITECTURES)

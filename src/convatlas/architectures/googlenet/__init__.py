@@ -1,7 +1,7 @@
-"""GoogLeNet."""
+"""GoogLeNet: one file for each scale."""
 
 from __future__ import annotations
 
-from convatlas.architectures.googlenet import uva
+from convatlas.architectures.googlenet import imagenet, teaching, uva
 
-ARCHITECTURES = uva.ARCHITECTURES
+ARCHITECTURES = (*imagenet.ARCHITECTURES, *teaching.ARCHITECTURES, *uva.ARCHITECTURES)

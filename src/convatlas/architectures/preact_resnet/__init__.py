@@ -1,7 +1,7 @@
-"""Pre-activation ResNet."""
+"""Pre-activation ResNet and Wide ResNet, which is made of the same units."""
 
 from __future__ import annotations
 
-from convatlas.architectures.preact_resnet import cifar
+from convatlas.architectures.preact_resnet import cifar, wide
 
-ARCHITECTURES = cifar.ARCHITECTURES
+ARCHITECTURES = (*cifar.ARCHITECTURES, *wide.ARCHITECTURES)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from convatlas.architectures.resnet import cifar, imagenet, teaching, uva
+from convatlas.architectures.resnet import cifar, imagenet, resnext, senet, teaching, uva, wide
 
-ARCHITECTURES = (*imagenet.ARCHITECTURES, *cifar.ARCHITECTURES, *teaching.ARCHITECTURES, *uva.ARCHITECTURES)
+ARCHITECTURES = (
+    *imagenet.ARCHITECTURES,
+    *cifar.ARCHITECTURES,
+    *teaching.ARCHITECTURES,
+    *uva.ARCHITECTURES,
+    *wide.ARCHITECTURES,
+    *resnext.ARCHITECTURES,
+    *senet.ARCHITECTURES,
+)

@@ -13,8 +13,8 @@ head              1000   2,049,000
 
 Departs from the paper: `resnet50`, `101` and `152` have the stride on the 3x3 convolution (v1.5), as the published
 weights have it; `*_v1` are the paper's, with the stride on the first 1x1. `resnet18` and `34` project where the size
-changes (option B), as the published weights do; `*_a` are the paper's of its table 2, with zero channels. `*_cifar_stem`
-are ours by https://github.com/kuangliu/pytorch-cifar: a 3x3 stem without pooling, for images of 32 pixels.
+changes (option B), as the published weights do; `*_a` are the paper's of its table 2, with zero channels.
+`*_cifar_stem` are those of https://github.com/kuangliu/pytorch-cifar: a 3x3 stem without pooling, for 32 pixels.
 """
 
 from __future__ import annotations

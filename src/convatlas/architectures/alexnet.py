@@ -1,0 +1,7 @@
+"""AlexNet."""
+
+from __future__ import annotations
+
+from convatlas.architecture import Architecture
+
+ARCHITECTURES: tuple[Architecture, ...] = ()

@@ -1,0 +1,7 @@
+"""Wide ResNet at ImageNet size."""
+
+from __future__ import annotations
+
+from convatlas.architecture import Architecture
+
+ARCHITECTURES: tuple[Architecture, ...] = ()

@@ -1,0 +1,67 @@
+"""Extra classifiers in the middle of a network, which help to train it and are gone afterwards."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+AUXILIARY = "auxiliary"  # the child that holds the extra classifiers
+
+
+class AuxiliaryLogits(NamedTuple):
+    """What a network with auxiliary heads gives in training: its own logits, and those of the heads in their order.
+
+    `weight` is that of each auxiliary loss beside the network's own.
+    """
+
+    logits: Tensor
+    auxiliary: tuple[Tensor, ...]
+    weight: float
+
+
+class AuxiliaryHeads(nn.Sequential):
+    """A chain of named stages; `heads` are further classifiers, each after the stage that it is named for.
+
+    In training (N, C, H, W) -> `AuxiliaryLogits`, in eval mode -> (N, num_classes), and the heads do not work.
+    Szegedy et al. 2014, https://arxiv.org/abs/1409.4842, section 5.
+    """
+
+    def __init__(self, stages: Mapping[str, nn.Module], *, heads: Mapping[str, nn.Module], weight: float) -> None:
+        super().__init__(OrderedDict(stages))
+        self.weight = weight
+        self.add_module(AUXILIARY, nn.ModuleDict(heads))
+
+    def forward(self, images: Tensor) -> Tensor | AuxiliaryLogits:
+        heads = self.get_submodule(AUXILIARY)
+        assert isinstance(heads, nn.ModuleDict)
+        features, auxiliary = images, []
+        for name, stage in self.named_children():
+            if name == AUXILIARY:
+                continue
+            features = stage(features)
+            if self.training and name in heads:
+                auxiliary.append(heads[name](features))
+        return AuxiliaryLogits(features, tuple(auxiliary), self.weight) if self.training else features
+
+
+def logits_of(output: Tensor | AuxiliaryLogits) -> Tensor:
+    """The network's own logits, whether auxiliary ones came with them or not."""
+    return output.logits if isinstance(output, AuxiliaryLogits) else output
+
+
+def total_loss(output: Tensor | AuxiliaryLogits, loss: Callable[[Tensor], Tensor]) -> Tensor:
+    """The loss that is trained: of the network's own logits, plus the weighted losses of auxiliary ones.
+
+    >>> import torch
+    >>> output = AuxiliaryLogits(torch.ones(1), (torch.ones(1), torch.ones(1)), weight=0.3)
+    >>> round(total_loss(output, torch.sum).item(), 3)
+    1.6
+    """
+    total = loss(logits_of(output))
+    if isinstance(output, AuxiliaryLogits):
+        for logits in output.auxiliary:
+            total = total + output.weight * loss(logits)
+    return total
