@@ -31,14 +31,21 @@ setup: .venv/.installed
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
+# torchvision and timm, for the parity tests only: see tests/oracles.py.
+.oracles/.installed: oracles.txt | .venv/bin/python
+	@echo "Installing the references of the parity tests into .oracles ..."
+	@rm -rf .oracles
+	@$(PIP) --no-deps --target .oracles --requirement oracles.txt
+	@touch $@
+
 demo: .venv/.installed
 	@$(BIN)/convatlas compare $(DEMO) --resume
 
-test: .venv/.installed-dev
+test: .venv/.installed-dev .oracles/.installed
 	@$(BIN)/python -m pytest -n auto
 
 lint: .venv/.installed-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 clean:
-	rm -rf .venv runs/demo
+	rm -rf .venv .oracles runs/demo

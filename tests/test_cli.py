@@ -13,7 +13,7 @@ import pytest
 from convatlas.cli import main
 
 FAST = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "--quiet"]
-SMALL = ["-o", "depths=1,1,1", "-o", "widths=4,8,8"]
+SMALL = ["-o", "depths=1,1,1", "-o", "widths=8,16,16"]
 
 OWN = '''
 """A network of a user's own."""

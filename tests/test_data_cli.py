@@ -109,7 +109,7 @@ def test_the_rarest_and_the_most_frequent_class() -> None:
 def test_training_says_and_records_that_it_is_a_part(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
 ) -> None:
-    words = ["--epochs", "1", "--set", "image_size=8", "-o", "depths=1,1,1", "-o", "widths=4,8,8", "--out"]
+    words = ["--epochs", "1", "--set", "image_size=8", "-o", "depths=1,1,1", "-o", "widths=8,16,16", "--out"]
     out = tmp_path / "run"
     code, _, err = run(capsys, "train", "resnet_uva", "--data", "cifar10", "--data-dir", folder, *words, out)
     assert code == 0, err

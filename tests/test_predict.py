@@ -77,7 +77,7 @@ def test_image_files_get_the_answers_of_the_data_set(capsys: pytest.CaptureFixtu
 
 def test_a_run_answers_with_its_own_classes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Grey networks see grey images, also of a coloured file."""
-    words = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=4,8"]
+    words = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=8,16"]
     assert run(capsys, "train", "resnet_uva", *words, "--quiet", "--out", tmp_path / "run")[0] == 0
     Image.fromarray(noise(20, 30)).save(tmp_path / "colour.png")
     code, out, _ = run(capsys, "predict", tmp_path / "run", tmp_path / "colour.png", "--top", "99", "--json")

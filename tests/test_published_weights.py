@@ -433,7 +433,7 @@ def test_load_replaces_the_head_and_says_so(recwarn: pytest.WarningsRecorder) ->
 
 
 def test_our_own_checkpoint_away_from_its_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    words = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=4,8"]
+    words = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=8,16"]
     assert run(capsys, "train", "resnet_uva", *words, "--quiet", "--out", tmp_path / "run")[0] == 0
     inside = tmp_path / "run/checkpoints/best.ckpt"
     away = tmp_path / "copied.ckpt"
@@ -441,7 +441,7 @@ def test_our_own_checkpoint_away_from_its_run(capsys: pytest.CaptureFixture[str]
     outputs = [run(capsys, "evaluate", source, "--json") for source in (tmp_path / "run", inside, away)]
     assert [code for code, _, _ in outputs] == [0, 0, 0]
     assert len({out for _, out, _ in outputs}) == 1
-    assert load("resnet_uva", tmp_path / "run").head.fc.in_features == 8
+    assert load("resnet_uva", tmp_path / "run").head.fc.in_features == 16
     code, _, err = run(capsys, "evaluate", tmp_path / "run", "--arch", "resnet_uva")
     assert (code, err.count("\n")) == (2, 1)
 
@@ -660,7 +660,7 @@ def test_the_checkpoints_classes_are_those_of_the_data(capsys: pytest.CaptureFix
 def test_an_evaluated_checkpoint_stands_in_a_table_with_our_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    words = ["--epochs", "1", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=4,8", "--quiet"]
+    words = ["--epochs", "1", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=8,16", "--quiet"]
     study = tmp_path / "study"
     assert run(capsys, "train", "resnet_uva", *cifar10_words(), *words, "--out", study / "ours")[0] == 0
     for file in ("ResNet", "GoogleNet"):

@@ -48,14 +48,15 @@ def create(
 def load(name: str, source: str | Path | Mapping[str, Any], num_classes: int | None = None) -> nn.Module:
     """The network called `name` with the weights of a checkpoint, in eval mode on the CPU.
 
-    `source` is a checkpoint file, a run's folder or a state dict, in our layout or in one that a key table translates.
-    Another `num_classes` than the checkpoint's gives the network a new, untrained `head.fc`, and a warning says so.
-    Raises `UsageError` where the checkpoint does not fit.
+    `source` is a checkpoint file, a run's folder or a state dict, in our layout or in one that a key table translates,
+    such as torchvision's and timm's. Another `num_classes` than the checkpoint's gives the network a new, untrained
+    head, and a warning says so; so it does where a checkpoint holds a moving average of the weights too, which is then
+    taken. Raises `UsageError` where the checkpoint does not fit.
 
     >>> load("resnet_uva", create("resnet_uva").state_dict()).training
     False
     """
-    from convatlas.weights import checkpoint_of, identify, open_checkpoint, replace_head
+    from convatlas.weights import checkpoint_of, identify, open_checkpoint
 
     if isinstance(source, Mapping):
         checkpoint = checkpoint_of(source)
@@ -63,11 +64,13 @@ def load(name: str, source: str | Path | Mapping[str, Any], num_classes: int | N
         path = Path(source)
         checkpoint = open_checkpoint(read_run(path).best_checkpoint if path.is_dir() else path)
     identified = identify(checkpoint, arch=name)
-    network = identified.build()
-    if num_classes is not None and num_classes != identified.num_classes:
-        replace_head(network, num_classes)
-        change = f"the head for {identified.num_classes} classes is replaced by an untrained one for {num_classes}"
-        warnings.warn(f"{checkpoint.label}: {change}", stacklevel=2)
+    for note in checkpoint.notes:
+        warnings.warn(f"{checkpoint.label}: {note}", stacklevel=2)
+    if num_classes is None or num_classes == identified.num_classes:
+        return identified.build()
+    network = identified.build_for(num_classes)
+    change = f"the head for {identified.num_classes} classes is replaced by an untrained one for {num_classes}"
+    warnings.warn(f"{checkpoint.label}: {change}", stacklevel=2)
     return network
 
 

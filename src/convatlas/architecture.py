@@ -48,8 +48,8 @@ class Weights:
 
     A key table is a mapping of templates (see `convatlas.weights.translate_keys`) or a tuple of such mappings,
     applied in turn. `sha256` is the file's, whole or the beginning that the publisher put into the file's name.
-    `resize` is the length in pixels to which the shorter side is brought before the centre of `image_size` is cut out;
-    None for the whole image at `image_size`.
+    `shorter_side` is the length in pixels to which the shorter side is brought before the centre of `image_size` is cut
+    out; None for the whole image at `image_size`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Weights:
     image_size: int
     dataset: str
     class_names: tuple[str, ...] = ()  # in the order of the logits; none: those of the data set
-    resize: int | None = None
+    shorter_side: int | None = None
     interpolation: Interpolation = "bilinear"
 
 

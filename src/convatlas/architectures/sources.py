@@ -51,7 +51,7 @@ def textbook_published(top1: float, dataset: str, *, pixels: int) -> tuple[Publi
     return (Published(top1, "test", dataset, source),)
 
 
-def torchvision_weights(file: str, *, keys: KeyTables, name: str = "torchvision", resize: int = 256) -> Weights:
+def torchvision_weights(file: str, *, keys: KeyTables, name: str = "torchvision", shorter_side: int = 256) -> Weights:
     """A checkpoint of torchvision's, trained on ImageNet; the beginning of its sha256 ends the file's name."""
     return Weights(
         name,
@@ -62,7 +62,7 @@ def torchvision_weights(file: str, *, keys: KeyTables, name: str = "torchvision"
         std=(0.229, 0.224, 0.225),
         image_size=224,
         dataset="imagenet",
-        resize=resize,
+        shorter_side=shorter_side,
     )
 
 

@@ -39,8 +39,8 @@ from convatlas.layers import (
     Layer,
     activation_layer,
     check_counts,
-    check_dropout,
     classifier,
+    dense_layers,
     initialize_kaiming,
     initialize_normal,
     initialize_xavier,
@@ -70,19 +70,6 @@ def stages(
     return {
         f"stage{index}": stage(channels[index - 1], widths[index - 1], depth=depth, norm=norm)
         for index, depth in enumerate(depths, start=1)
-    }
-
-
-def dense_head(features: int, *, hidden: int, num_classes: int, dropout: float) -> dict[str, nn.Module]:
-    """Two hidden linear layers, each with activation and dropout, and the classifier: (N, features) -> (N, classes)."""
-    return {
-        "fc1": nn.Linear(features, hidden),
-        "act1": RELU(),
-        "dropout1": nn.Dropout(dropout),
-        "fc2": nn.Linear(hidden, hidden),
-        "act2": RELU(),
-        "dropout2": nn.Dropout(dropout),
-        "fc": nn.Linear(hidden, num_classes),
     }
 
 
@@ -120,9 +107,7 @@ def vgg(
     0. Raises `UsageError` for an unknown norm, depths and widths that do not match and numbers that make no sense.
     """
     norm_layer = _check(depths, widths, norm)
-    check_counts(hidden=hidden)
-    check_dropout(dropout)
-    dense = dense_head(7 * 7 * widths[-1], hidden=hidden, num_classes=num_classes, dropout=dropout)
+    dense = dense_layers(7 * 7 * widths[-1], hidden=hidden, num_classes=num_classes, dropout=dropout)
     head = sequential(pool=nn.AdaptiveAvgPool2d(7), flatten=nn.Flatten(), **dense)
     network = sequential(**stages(in_channels, depths=depths, widths=widths, norm=norm_layer), head=head)
     _initialize(network)
@@ -166,7 +151,7 @@ def vgg_textbook(
     for pair in blocks:
         check_counts(blocks=pair)
     depths, widths = zip(*blocks, strict=True)
-    dense = dense_head(7 * 7 * widths[-1], hidden=4096, num_classes=num_classes, dropout=0.5)
+    dense = dense_layers(7 * 7 * widths[-1], hidden=4096, num_classes=num_classes, dropout=0.5)
     head = sequential(flatten=nn.Flatten(), **dense)
     network = sequential(**stages(in_channels, depths=depths, widths=widths, norm=None), head=head)
     initialize_xavier(network)

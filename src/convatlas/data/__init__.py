@@ -6,11 +6,12 @@ from pathlib import Path
 
 from convatlas.data.cifar import CIFAR10, CIFAR100
 from convatlas.data.digits import DIGITS
+from convatlas.data.imagenet import imagenet_classes
 from convatlas.data.mnist import FASHION_MNIST, MNIST
 from convatlas.data.spec import DataSet, Spec, Split, Splits
 from convatlas.errors import unknown
 
-__all__ = ["DataSet", "Spec", "Split", "Splits", "list_data", "load_data", "spec"]
+__all__ = ["DataSet", "Spec", "Split", "Splits", "class_names", "list_data", "load_data", "spec"]
 
 _SPECS = {spec.name: spec for spec in (DIGITS, CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
 
@@ -25,6 +26,17 @@ def spec(name: str) -> Spec:
     if name not in _SPECS:
         raise unknown("data set", name, _SPECS)
     return _SPECS[name]
+
+
+def class_names(name: str) -> tuple[str, ...]:
+    """The classes of a data set in the order of their labels, of ImageNet's too; none for one that is not known here.
+
+    >>> class_names("imagenet")[:2], len(class_names("imagenet"))
+    (('tench', 'goldfish'), 1000)
+    """
+    if name == "imagenet":
+        return imagenet_classes()
+    return _SPECS[name].class_names if name in _SPECS else ()
 
 
 def load_data(name: str, *, folder: Path | None = None) -> DataSet:

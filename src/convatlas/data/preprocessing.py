@@ -8,27 +8,49 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from convatlas.architecture import Interpolation
+
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The size in pixels and the mean and standard deviation per channel, of values in [0, 1]."""
+    """The size in pixels and the mean and standard deviation per channel, of values in [0, 1].
+
+    With `shorter_side` the image keeps its proportions: its shorter side is brought to that length, and the centre of
+    `image_size` is cut out. Without, it is brought to `image_size` in both directions.
+    """
 
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    shorter_side: int | None = None
+    interpolation: Interpolation = "bilinear"
 
     def __call__(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) -> normalised float32 (N, C', size, size); one channel is repeated where C' is larger."""
         return self.normalize(self.resize(images))
 
     def resize(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) -> float32 in [0, 1] (N, C', size, size), bilinear with antialiasing."""
+        """uint8 (N, C, H, W) -> float32 in [0, 1] (N, C', size, size), antialiased."""
         pixels = images.to(torch.float32) / 255
         if pixels.shape[1] != len(self.mean):
             pixels = pixels.expand(-1, len(self.mean), -1, -1)
-        if pixels.shape[-2:] != (self.image_size, self.image_size):
-            pixels = F.interpolate(pixels, size=(self.image_size, self.image_size), mode="bilinear", antialias=True)
-        return pixels
+        if self.shorter_side is None:
+            return self._resampled(pixels, (self.image_size, self.image_size))
+        height, width = pixels.shape[-2:]
+        shorter = min(height, width)
+        pixels = self._resampled(pixels, (self.shorter_side * height // shorter, self.shorter_side * width // shorter))
+        return self._centre(pixels)
+
+    def _resampled(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
+        if tuple(pixels.shape[-2:]) == size:
+            return pixels
+        resampled = F.interpolate(pixels, size=size, mode=self.interpolation, antialias=True)
+        return resampled if self.interpolation == "bilinear" else resampled.clamp(0, 1)  # bicubic overshoots
+
+    def _centre(self, pixels: Tensor) -> Tensor:
+        """The central square of `image_size` pixels."""
+        top, left = (round((length - self.image_size) / 2) for length in pixels.shape[-2:])
+        return pixels[..., top : top + self.image_size, left : left + self.image_size]
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """float32 in [0, 1] (N, C, H, W) -> zero mean and unit variance by the stored mean and std."""

@@ -18,6 +18,7 @@ from convatlas.layers.blocks import (
     check_counts,
     check_dropout,
     classifier,
+    dense_layers,
     sequential,
 )
 from convatlas.layers.initialization import (
@@ -51,6 +52,7 @@ __all__ = [
     "check_counts",
     "check_dropout",
     "classifier",
+    "dense_layers",
     "depthwise_separable",
     "initialize_kaiming",
     "initialize_normal",

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from convatlas.errors import UsageError, unknown
+
 AUXILIARY = "auxiliary"  # the child that holds the extra classifiers
 
 
@@ -26,10 +28,16 @@ class AuxiliaryHeads(nn.Sequential):
     """A chain of named stages; `heads` are further classifiers, each after the stage that it is named for.
 
     In training (N, C, H, W) -> `AuxiliaryLogits`, in eval mode -> (N, num_classes), and the heads do not work.
-    Szegedy et al. 2014, https://arxiv.org/abs/1409.4842, section 5.
+    Szegedy et al. 2014, https://arxiv.org/abs/1409.4842, section 5. Raises `UsageError` for a negative weight and for a
+    head after a stage that there is not.
     """
 
     def __init__(self, stages: Mapping[str, nn.Module], *, heads: Mapping[str, nn.Module], weight: float) -> None:
+        for name in heads:
+            if name not in stages:
+                raise unknown("stage with an auxiliary head", name, stages)
+        if weight < 0:
+            raise UsageError(f"the weight {weight} of auxiliary losses must not be negative")
         super().__init__(OrderedDict(stages))
         self.weight = weight
         self.add_module(AUXILIARY, nn.ModuleDict(heads))

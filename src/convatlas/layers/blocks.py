@@ -176,3 +176,24 @@ def classifier(in_channels: int, num_classes: int, *, dropout: float = 0.0) -> n
     return sequential(
         pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), **drop, fc=nn.Linear(in_channels, num_classes)
     )
+
+
+def dense_layers(features: int, *, hidden: int, num_classes: int, dropout: float) -> dict[str, nn.Module]:
+    """Two hidden linear layers, each with ReLU and dropout, and the classifier: (N, features) -> (N, classes).
+
+    The end of a head, by name. Krizhevsky, Sutskever, Hinton 2012, sections 3.5 and 4.2.
+
+    >>> sequential(flatten=nn.Flatten(), **dense_layers(64, hidden=32, num_classes=10, dropout=0.5)).fc
+    Linear(in_features=32, out_features=10, bias=True)
+    """
+    check_counts(features=features, hidden=hidden, num_classes=num_classes)
+    check_dropout(dropout)
+    return {
+        "fc1": nn.Linear(features, hidden),
+        "act1": nn.ReLU(inplace=True),
+        "dropout1": nn.Dropout(dropout),
+        "fc2": nn.Linear(hidden, hidden),
+        "act2": nn.ReLU(inplace=True),
+        "dropout2": nn.Dropout(dropout),
+        "fc": nn.Linear(hidden, num_classes),
+    }

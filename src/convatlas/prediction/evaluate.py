@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from convatlas.data import DataSet, Split, load_data
+from convatlas.data import DataSet, Split, list_data, load_data
 from convatlas.errors import UsageError, unknown
 from convatlas.evaluation import Evaluation, evaluate_logits
 from convatlas.prediction.predictor import Predictor, open_predictor
@@ -37,6 +37,11 @@ def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path |
     name = name or predictor.data
     if name is None:
         raise UsageError(f"{predictor.source} does not say which data set its network is for; name one with --data")
+    if name == predictor.data and name not in list_data():
+        raise UsageError(
+            f"{predictor.source} was trained on {name}, which ConvAtlas does not read; name a data set of the same "
+            "classes with --data"
+        )
     data = load_data(name, folder=folder)
     if predictor.split_hash is not None and name == predictor.data and data.split_hash != predictor.split_hash:
         raise UsageError(

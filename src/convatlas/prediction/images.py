@@ -29,7 +29,7 @@ def check_images(paths: Sequence[Path]) -> None:
 
 
 def read_image(path: Path, *, channels: int) -> Tensor:
-    """The centre square of an image file as uint8 (1, channels, S, S), S the shorter side.
+    """An image file as uint8 (1, channels, H, W).
 
     Turned as its EXIF orientation says, transparent pixels on white, of an animation the first picture. Raises
     `UsageError` for a file that is no image, is cut off or is too large.
@@ -51,10 +51,16 @@ def read_image(path: Path, *, channels: int) -> Tensor:
         raise
     except Exception as error:  # Pillow's plugins raise many kinds for damaged files
         raise UsageError(f"{path} is a damaged image file: {error}") from error
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    pixels = np.array(image.crop((left, top, left + side, top + side)))
-    return torch.from_numpy(pixels).view(1, side, side, channels).permute(0, 3, 1, 2).contiguous()
+    pixels = torch.from_numpy(np.array(image)).view(1, image.height, image.width, channels)
+    return pixels.permute(0, 3, 1, 2).contiguous()
+
+
+def centre_square(images: Tensor) -> Tensor:
+    """The central square of images (N, C, H, W), its side the shorter one of theirs."""
+    height, width = images.shape[-2:]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return images[..., top : top + side, left : left + side]
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
@@ -85,9 +91,13 @@ class Answer:
 def answer(predictor: Predictor, path: Path, *, top: int = 5) -> Answer:
     """The `top` most probable classes of an image file; of equal ones that with the lower index comes first.
 
-    A class whose name the checkpoint does not say is called `class 3`. Raises `UsageError` as `read_image` does.
+    The central square of the image is asked about, unless the weights' own preprocessing cuts the centre out. A class
+    whose name the checkpoint does not say is called `class 3`. Raises `UsageError` as `read_image` does.
     """
-    logits = predictor.logits(read_image(path, channels=predictor.in_channels))[0].double()
+    image = read_image(path, channels=predictor.in_channels)
+    if predictor.preprocessing.shorter_side is None:
+        image = centre_square(image)
+    logits = predictor.logits(image)[0].double()
     if not bool(logits.isfinite().all()):
         raise UsageError(f"{predictor.source} gives {path} no finite logits; the network has diverged")
     names = predictor.class_names or tuple(f"class {index}" for index in range(predictor.num_classes))

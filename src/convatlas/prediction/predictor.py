@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from convatlas import values
 from convatlas.architecture import Architecture, Weights
 from convatlas.architectures import architecture, list_architectures
+from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError, unknown
 from convatlas.prediction.logits import predict_logits, resolve_device
@@ -189,8 +190,11 @@ def _of_checkpoint(
             "split_hash": data.get("split_hash"),
         }
     elif weights is not None:
-        preprocessing = Preprocessing(weights.image_size, weights.mean, weights.std)
-        named = weights.class_names if len(weights.class_names) == identified.num_classes else ()
+        preprocessing = Preprocessing(
+            weights.image_size, weights.mean, weights.std, weights.shorter_side, weights.interpolation
+        )
+        names = weights.class_names or class_names(weights.dataset)
+        named = names if len(names) == identified.num_classes else ()
         known = {"class_names": named or None, "data": weights.dataset, "weights": weights}
         if normalisation is None and not is_published(path, weights):
             known["notes"] = (
@@ -240,7 +244,9 @@ def _normalised(
             f"--mean {_comma(mean)} --std {_comma(std)}: the network takes {identified.in_channels} channels and needs "
             "a number for each, standard deviations above 0"
         )
-    return Preprocessing(own.image_size if own else identified.architecture.image_size, mean, std)
+    if own is None:
+        return Preprocessing(identified.architecture.image_size, mean, std)
+    return dataclasses.replace(own, mean=mean, std=std)
 
 
 def _comma(numbers: tuple[float, ...]) -> str:

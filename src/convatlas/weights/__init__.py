@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convatlas.weights.checkpoint import Checkpoint, checkpoint_of, open_checkpoint
 from convatlas.weights.files import METADATA, file_sha256, network_state, read_checkpoint
-from convatlas.weights.identity import Identified, identify, replace_head
+from convatlas.weights.identity import Identified, identify
 from convatlas.weights.keys import load_strictly, translate_keys
 from convatlas.weights.published import download, is_published, published_weights
 from convatlas.weights.record import preprocessing_said
@@ -24,6 +24,5 @@ __all__ = [
     "preprocessing_said",
     "published_weights",
     "read_checkpoint",
-    "replace_head",
     "translate_keys",
 ]

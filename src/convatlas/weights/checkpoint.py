@@ -14,8 +14,11 @@ from convatlas.errors import UsageError
 from convatlas.weights.files import METADATA, file_sha256, read_checkpoint
 
 NESTED = ("state_dict", "model_state_dict", "model", "net")  # where people put the network's tensors
-PREFIXES = ("module.", "model.", "network.")  # DataParallel's, and those of modules that hold the network
+AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")  # and the moving averages of them (EMA)
+PREFIXES = ("module.", "model.", "network.", "net.", "_forward_module.")  # of modules that hold the network
+AVERAGED_PREFIXES = ("ema_model.", "model_ema.", "ema_network.", "averaged_model.", "ema.")
 COMPILED = "_orig_mod."  # torch.compile's, wherever a compiled part begins
+COUNTERS = ("n_averaged", "num_updates")  # of the averaged models of torch and others, beside the network
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,7 @@ class Checkpoint:
 
     `variants` are the tensors with 0, 1, 2 ... of the prefixes removed that all their keys share. `record` is what our
     own checkpoints say (entries of `run.json`), `hyperparameters` what Lightning ones do. `label` names it in messages.
+    `notes` say what was chosen where the checkpoint holds more than one network.
     """
 
     label: str
@@ -31,6 +35,7 @@ class Checkpoint:
     record: Mapping[str, Any] | None = None
     hyperparameters: Mapping[str, Any] | None = None
     path: Path | None = None
+    notes: tuple[str, ...] = ()
     outlines: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)  # compared so far
 
     def sha256(self) -> str:
@@ -46,14 +51,15 @@ def open_checkpoint(path: Path) -> Checkpoint:
 def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", path: Path | None = None) -> Checkpoint:
     """A checkpoint's content, or a plain state dict, as a `Checkpoint`.
 
-    Known are Lightning's, a state dict under `state_dict`, `model_state_dict`, `model` or `net`, and a bare one. Raises
+    Known are Lightning's, a state dict under `state_dict`, `model_state_dict`, `model` or `net`, and a bare one; of a
+    checkpoint that holds a moving average of the weights too, the average counts, and a note says so. Raises
     `UsageError` for another content, and for a tensor that holds NaN or infinity.
 
     >>> checkpoint = checkpoint_of({"state_dict": {"module.fc.bias": torch.zeros(1)}, "best_prec1": 91.7})
     >>> [list(variant) for variant in checkpoint.variants]
     [['module.fc.bias'], ['fc.bias']]
     """
-    state = _state(content, label)
+    state, notes = _averaged(*_state(content, label))
     for key, tensor in state.items():
         if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
             raise UsageError(f"{label}: the tensor {key} is sparse, quantized or empty; dense ones are needed")
@@ -68,18 +74,31 @@ def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", 
         record=record,
         hyperparameters=hyperparameters if isinstance(hyperparameters, Mapping) else None,
         path=path,
+        notes=notes,
     )
 
 
-def _state(content: Mapping[str, Any], label: str) -> dict[str, Tensor]:
-    """The network's tensors by name."""
-    nested = [name for name in NESTED if isinstance(content.get(name), Mapping)]
+def _averaged(state: dict[str, Tensor], notes: tuple[str, ...]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """Of a module that holds the network and a moving average of it, the average; counters are left out."""
+    state = {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in COUNTERS}
+    prefix = next((p for p in AVERAGED_PREFIXES if any(key.startswith(p) for key in state)), None)
+    if prefix is None or all(key.startswith(prefix) for key in state):
+        return {key.removeprefix(prefix or ""): tensor for key, tensor in state.items()}, notes
+    note = f"of the two networks in it the averaged one ({prefix}*) is taken"
+    return {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}, (*notes, note)
+
+
+def _state(content: Mapping[str, Any], label: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The network's tensors by name, and a note where the checkpoint holds others too."""
+    averaged = [name for name in AVERAGED if isinstance(content.get(name), Mapping)]
+    nested = averaged + [name for name in NESTED if isinstance(content.get(name), Mapping)]
     state = content[nested[0]] if nested else content
     if not state:
         raise UsageError(f"{label} is a checkpoint of no known format: it holds no tensors")
     odd = next((key for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))), None)
     if odd is None:
-        return dict(state)
+        both = bool(averaged) and len(nested) > len(averaged)
+        return dict(state), (f"the averaged weights are taken ({nested[0]}, not {nested[-1]})",) if both else ()
     if nested:
         raise UsageError(f"{label} is a checkpoint of no known format: {nested[0]}[{odd!r}] is no tensor")
     names = ", ".join(map(str, list(content)[:6]))

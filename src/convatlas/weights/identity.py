@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from convatlas import values
 from convatlas.architecture import Architecture, KeyTables, Weights
 from convatlas.architectures import architecture, list_architectures
 from convatlas.errors import UsageError
+from convatlas.layers.auxiliary import AUXILIARY
 from convatlas.weights.checkpoint import Checkpoint
 from convatlas.weights.keys import differences, load_strictly, shown, translate_keys, translate_what_matches
 from convatlas.weights.record import check_record
@@ -46,6 +48,17 @@ class Identified:
         load_strictly(network, self.state)
         return network.eval()
 
+    def build_for(self, num_classes: int) -> nn.Module:
+        """The network for another class count: the checkpoint's weights, and fresh ones where the count shapes them.
+
+        Raises `UsageError` for a class count below 1 and for a network that has a fixed one.
+        """
+        network = self.architecture.build(num_classes=num_classes, in_channels=self.in_channels, **self.options)
+        own = network.state_dict()
+        kept = {key: tensor for key, tensor in self.state.items() if own[key].shape == tensor.shape}
+        load_strictly(network, {**own, **kept})
+        return network.eval()
+
 
 def identify(
     checkpoint: Checkpoint, *, arch: str | None = None, options: Mapping[str, Any] | None = None
@@ -59,7 +72,7 @@ def identify(
     if not arch and _is_own(checkpoint):  # a checkpoint may come from anywhere: to read it must not run a file
         raise UsageError(f"{checkpoint.label} is of somebody's own network; name it with --arch path/to/file.py:NAME")
     name = arch or said
-    rows = [architecture(name)] if name else [architecture(each) for each in list_architectures()]
+    rows = [architecture(name)] if name else _of_similar_size(checkpoint)
     chosen = dict(options or {})
     if name and rows[0].name == said:
         chosen = {**_typed(checkpoint, plain, rows[0]), **chosen}
@@ -69,20 +82,6 @@ def identify(
     if not fits:
         raise UsageError(_no_fit(checkpoint, rows[0] if name else None, chosen))
     return _the_one(checkpoint, fits)
-
-
-def replace_head(network: nn.Module, num_classes: int) -> None:
-    """Gives the network a new, untrained last layer for `num_classes`.
-
-    Raises `UsageError` for a class count below 1 and for a network whose last layer is not called `head.fc`.
-    """
-    if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 1:
-        raise UsageError(f"num_classes={num_classes!r} must be a whole number of at least 1")
-    head = getattr(network, "head", None)
-    old = getattr(head, "fc", None)
-    if head is None or not isinstance(old, nn.Linear):
-        raise UsageError(f"the head cannot be replaced for {num_classes} classes: the network has no linear head.fc")
-    head.fc = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
 
 
 def _said(checkpoint: Checkpoint) -> tuple[str | None, dict[str, Any]]:
@@ -125,7 +124,7 @@ def _typed(checkpoint: Checkpoint, plain: Mapping[str, Any], row: Architecture) 
 
 
 def _published_layouts(row: Architecture) -> tuple[Layout, ...]:
-    return tuple((weights, weights.keys) for weights in row.weights)
+    return (*((weights, weights.keys) for weights in row.weights), *((None, table) for table in row.layouts.values()))
 
 
 def _fits(
@@ -135,6 +134,8 @@ def _fits(
     found = []
     for weights, table in layouts:
         for variant in reversed(checkpoint.variants):
+            if table is None and not _may_be_ours(row, variant):
+                continue
             try:
                 state = variant if table is None else translate_keys(variant, table)
             except UsageError:
@@ -146,6 +147,22 @@ def _fits(
     return found
 
 
+def _of_similar_size(checkpoint: Checkpoint) -> list[Architecture]:
+    """The rows that may be meant, without building the others: of a size within a factor of ten.
+
+    The largest matrix does not count, as it may be a head for many more classes than the row's own.
+    """
+    tensors = checkpoint.variants[0].values()
+    size = sum(tensor.numel() for tensor in tensors) - max((t.numel() for t in tensors if t.ndim == 2), default=0)
+    rows = [architecture(name) for name in list_architectures()]
+    return [row for row in rows if row.params is None or row.params / 10 <= size <= row.params * 10]
+
+
+def _may_be_ours(row: Architecture, state: Mapping[str, Tensor]) -> bool:
+    """Whether the names may be those of our network; all networks of the registry's families end in a `head`."""
+    return row.family == "own" or any(key.startswith("head.") for key in state)
+
+
 def _identified(
     checkpoint: Checkpoint,
     row: Architecture,
@@ -155,7 +172,12 @@ def _identified(
     weights: Weights | None,
 ) -> Identified | None:
     """The architecture with the checkpoint's class and channel counts; None where it cannot have them."""
-    num_classes, in_channels = _counts(checkpoint, row, state)
+    try:
+        num_classes, in_channels = _counts(checkpoint, row, options, state)
+    except UsageError:
+        if options:
+            raise
+        return None
     identified = Identified(row, dict(options), num_classes, in_channels, state, weights, checkpoint.record)
     try:
         outline = _outline(checkpoint, identified)
@@ -163,7 +185,7 @@ def _identified(
         if options:
             raise
         return None
-    return dataclasses.replace(identified, state=_with_counters(state, outline))
+    return dataclasses.replace(identified, state=_with_counters(_in_our_shapes(state, outline), outline))
 
 
 def _outline(checkpoint: Checkpoint, identified: Identified) -> dict[str, Tensor]:
@@ -177,16 +199,37 @@ def _outline(checkpoint: Checkpoint, identified: Identified) -> dict[str, Tensor
     return checkpoint.outlines[key]
 
 
-def _counts(checkpoint: Checkpoint, row: Architecture, state: Mapping[str, Tensor]) -> tuple[int, int]:
+def _counts(
+    checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> tuple[int, int]:
     """Classes and channels: as our own checkpoint says, else as its first and last layer have them."""
     described = (checkpoint.record or {}).get("architecture") or {}
     if described.get("name") == row.name and {"num_classes", "in_channels"} <= described.keys():
         return described["num_classes"], described["in_channels"]
-    head, stem = state.get("head.fc.weight"), state.get("stem.conv.weight")
+    outline = _outline(checkpoint, Identified(row, dict(options), row.num_classes, row.in_channels, {}))
+    own = [key for key in outline if not key.startswith(f"{AUXILIARY}.")]
+    first = next((key for key in own if outline[key].ndim == 4), None)
+    last = next((key for key in reversed(own) if outline[key].ndim in (2, 4)), None)
+    stem, head = state.get(first or ""), state.get(last or "")
     return (
-        head.shape[0] if head is not None and head.ndim == 2 else row.num_classes,
+        head.shape[0] if head is not None and head.ndim in (2, 4) else row.num_classes,
         stem.shape[1] if stem is not None and stem.ndim == 4 else row.in_channels,
     )
+
+
+def _in_our_shapes(state: dict[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A convolution over its whole input is a linear layer, and a linear layer a 1x1 convolution: the same numbers."""
+    return {
+        key: tensor.reshape(outline[key].shape)
+        if key in outline and _same_layer(tensor.shape, outline[key].shape)
+        else tensor
+        for key, tensor in state.items()
+    }
+
+
+def _same_layer(theirs: torch.Size, ours: torch.Size) -> bool:
+    dense, conv = sorted((theirs, ours), key=len)
+    return len(dense) == 2 and len(conv) == 4 and dense[0] == conv[0] and dense[1] == math.prod(conv[1:])
 
 
 def _with_counters(state: dict[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -207,34 +250,42 @@ def _the_one(checkpoint: Checkpoint, fits: list[Identified]) -> Identified:
         raise UsageError(f"{checkpoint.label} fits {', '.join(names)} alike; say which it is with --arch")
     normalisations = {(fit.weights.mean, fit.weights.std) for fit in fits if fit.weights}
     # Several published weights share their keys: which normalisation this file was trained with is not known.
-    return dataclasses.replace(fits[-1], weights=None) if len(normalisations) > 1 else fits[-1]
+    return dataclasses.replace(fits[0], weights=None) if len(normalisations) > 1 else fits[0]
 
 
 def _no_fit(checkpoint: Checkpoint, row: Architecture | None, options: Mapping[str, Any]) -> str:
     """Why nothing fits, in one line."""
     nearest, alike, found = None, 0.0, []
-    for name in list_architectures():
-        other = architecture(name)
-        lines, share = _closest(checkpoint, other, {})
-        if share > max(alike, ALIKE) and (row is None or other.name != row.name):
+    for other in _of_similar_size(checkpoint):
+        least = max(alike, ALIKE)
+        lines, share = _closest(checkpoint, other, {}, above=least)
+        if share > least and (row is None or other.name != row.name):
             nearest, alike, found = other, share, lines
     if row is None:
         if nearest is None:
             keys = ", ".join(list(checkpoint.variants[-1])[:3])
             return f"{checkpoint.label} fits no architecture that we know; its keys are {keys} ...; name it with --arch"
         return f"{checkpoint.label} fits no architecture; the nearest is {nearest.name}: {shown(found)}"
-    own, own_share = _closest(checkpoint, row, options)
+    own, own_share = _closest(checkpoint, row, options, above=-1.0)
     better = nearest is not None and alike > own_share
     hint = f"; the nearest by its keys is {nearest.name}" if better and nearest is not None else ""
     return f"{checkpoint.label} is of another network than {row.name}: {shown(own)}{hint}"
 
 
-def _closest(checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any]) -> tuple[list[str], float]:
-    """The differences to the architecture in the layout that has the fewest, and the part of all keys shared."""
+def _closest(
+    checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any], *, above: float
+) -> tuple[list[str], float]:
+    """The differences to the architecture in the layout that has the fewest, and the part of all keys shared.
+
+    A layout of which the keys alone tell that no more than the part `above` can be shared is left out unbuilt.
+    """
     best: tuple[list[str], float] = ([f"- {row.name} (cannot be built so)"], -1.0)
     for weights, table in OWN_LAYOUT + _published_layouts(row):
         for variant in checkpoint.variants:
             state, unmatched = (variant, []) if table is None else translate_what_matches(variant, table)
+            possible = len(state) / (len(state) + len(unmatched))
+            if possible <= above or (above >= 0 and table is None and not _may_be_ours(row, variant)):
+                continue
             fit = _identified(checkpoint, row, options, state=state, weights=weights)
             if fit is None:
                 continue

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
+from convatlas.architecture import Interpolation
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import Precision
@@ -43,11 +44,15 @@ def preprocessing_said(record: Mapping[str, Any], *, label: str) -> Preprocessin
     try:
         mean, std = (tuple(map(float, stored[name])) for name in ("mean", "std"))
         size = stored["image_size"]
+        shorter_side, interpolation = stored.get("shorter_side"), stored.get("interpolation", "bilinear")
         possible = _count(size) and size <= LARGEST_IMAGE and len(mean) == len(std) > 0
-        if not possible or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
+        cut = shorter_side is None or (_count(shorter_side) and size <= shorter_side <= LARGEST_IMAGE)
+        if not possible or not cut or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
             raise ValueError("no such preprocessing")
-        return Preprocessing(size, mean, std)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        if interpolation not in get_args(Interpolation):
+            raise ValueError("no such interpolation")
+        return Preprocessing(size, mean, std, shorter_side, interpolation)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UsageError(f"{label}: what it says of its preprocessing cannot be read") from error
 
 

@@ -16,21 +16,31 @@ norm           342 x 8 x 8         684
 act            342 x 8 x 8           0
 head                    10       3,430
 
-Departs from the paper: nothing in `densenet_40_12` and `densenet_bc_*`; for the stem of the former the paper has 16
-channels and the authors' code 24 (`stem_channels=24`, 1,059,298 parameters). The slides' form has a bias in the stem,
-no norm and activation before the pooling, and dropout of 0.2 after each bottleneck although images are augmented.
+Departs from the paper: nothing in `densenet_40_12`, `densenet_100_*` and `densenet_bc_*`; for the stem of the plain
+ones the paper has 16 channels and the authors' code two growth rates (`densenet_40_12_init24`). DenseNet-B is
+`-o layer=bottleneck` of these, DenseNet-C `-o compression=0.5`. The slides' form has a bias in the stem, no norm and
+activation before the pooling, and dropout of 0.2 after each bottleneck although images are augmented.
+`densenet121_cifar` is that of https://github.com/kuangliu/pytorch-cifar, with new features before old ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
 from torch import nn
 
 from convatlas.architecture import Architecture, Paper, Published
-from convatlas.errors import UsageError, unknown
+from convatlas.architectures.densenet.blocks import (
+    LAYERS,
+    RecomputedBlock,
+    check_fractions,
+    dense_block,
+    dense_stages,
+    dropped,
+    transition,
+)
+from convatlas.errors import unknown
 from convatlas.layers import (
     Activation,
     Concat,
@@ -43,38 +53,7 @@ from convatlas.layers import (
     sequential,
 )
 
-
-def check_fractions(*, dropout: float, compression: float = 1.0) -> None:
-    """Raises `UsageError` unless 0 <= dropout < 1 and 0 < compression <= 1."""
-    if not 0 <= dropout < 1:
-        raise UsageError(f"dropout={dropout} must be a probability below 1")
-    if not 0 < compression <= 1:
-        raise UsageError(f"compression={compression} must be above 0 and at most 1")
-
-
-def dropped(layer: NormActConv, dropout: float) -> NormActConv:
-    """The layer, followed by dropout of this probability if there is any."""
-    if dropout:
-        layer.add_module("dropout", nn.Dropout(dropout))
-    return layer
-
-
-def basic_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
-    """Norm-act-conv 3x3, section 3 "Composite function": (N, C, H, W) -> (N, C + growth_rate, H, W)."""
-    conv = dropped(NormActConv(in_channels, growth_rate, 3, act=act), dropout)
-    return Concat(old=nn.Identity(), new=sequential(conv1=conv))
-
-
-def bottleneck_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
-    """Norm-act-conv 1x1, norm-act-conv 3x3, section 3 "Bottleneck layers".
-
-    (N, C, H, W) -> (N, C + growth_rate, H, W).
-    """
-    new = sequential(
-        conv1=dropped(NormActConv(in_channels, 4 * growth_rate, 1, act=act), dropout),
-        conv2=dropped(NormActConv(4 * growth_rate, growth_rate, 3, act=act), dropout),
-    )
-    return Concat(old=nn.Identity(), new=new)
+LayerName = Literal["basic", "bottleneck", "bottleneck_new_first"]
 
 
 def dropped_once_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
@@ -86,39 +65,6 @@ def dropped_once_layer(in_channels: int, *, growth_rate: int, act: Layer, dropou
     return Concat(old=nn.Identity(), new=new)
 
 
-def transition(
-    in_channels: int, *, act: Layer, compression: float = 0.5, dropout: float = 0.0
-) -> tuple[nn.Sequential, int]:
-    """Norm-act-conv 1x1 and 2x2 average pooling, and the channels that it keeps, rounded down (at least 1).
-
-    (N, C, H, W) -> (N, compression * C, H / 2, W / 2).
-    """
-    kept = max(1, int(in_channels * compression))
-    conv = dropped(NormActConv(in_channels, kept, 1, act=act), dropout)
-    return sequential(conv=conv, pool=nn.AvgPool2d(2)), kept
-
-
-def dense_blocks(
-    channels: int,
-    depths: tuple[int, ...],
-    *,
-    growth_rate: int,
-    layer: Callable[[int], nn.Module],
-    between: Callable[[int], tuple[nn.Module, int]],
-) -> tuple[dict[str, nn.Module], int]:
-    """Blocks of `depths` layers with transitions between them, by name, and the channels after the last."""
-    stages: dict[str, nn.Module] = {}
-    for index, depth in enumerate(depths, start=1):
-        if index > 1:
-            stages[f"transition{index - 1}"], channels = between(channels)
-        stages[f"block{index}"] = nn.Sequential(*(layer(channels + growth_rate * i) for i in range(depth)))
-        channels += growth_rate * depth
-    return stages, channels
-
-
-LAYERS = {"basic": basic_layer, "bottleneck": bottleneck_layer}
-
-
 def densenet_cifar(
     *,
     num_classes: int = 10,
@@ -126,16 +72,18 @@ def densenet_cifar(
     depths: tuple[int, ...] = (16, 16, 16),
     growth_rate: int = 12,
     stem_channels: int = 24,
-    layer: Literal["basic", "bottleneck"] = "bottleneck",
+    layer: LayerName = "bottleneck",
     compression: float = 0.5,
     dropout: float = 0.0,
+    memory_efficient: bool = False,
     activation: Activation = "relu",
 ) -> nn.Sequential:
     """The paper's CIFAR networks, section 3: (N, in_channels, H, W) -> (N, num_classes), 4 pixels or more.
 
     `depths` layers in each block; transitions keep `compression` of the channels. `dropout` follows every convolution
-    but the first; the paper has 0.2 where images are not augmented, else none. Initialisation, as in the authors' code:
-    Kaiming normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in) (PyTorch's default too), its bias 0.
+    but the first; the paper has 0.2 where images are not augmented, else none. With `memory_efficient` the blocks keep
+    less for the gradients and compute it again (`RecomputedBlock`). Initialisation, as in the authors' code: Kaiming
+    normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in) (PyTorch's default too), its bias 0.
     Raises `UsageError` for an unknown layer or activation and for numbers that make no sense.
     """
     if layer not in LAYERS:
@@ -144,13 +92,14 @@ def densenet_cifar(
     check_fractions(compression=compression, dropout=dropout)
     act = activation_layer(activation)
     stem = nn.Conv2d(in_channels, stem_channels, 3, padding=1, bias=False)
-    blocks, channels = dense_blocks(
-        stem_channels,
-        depths,
+    block = partial(
+        dense_block,
         growth_rate=growth_rate,
-        layer=partial(LAYERS[layer], growth_rate=growth_rate, act=act, dropout=dropout),
-        between=partial(transition, act=act, compression=compression, dropout=dropout),
+        layer=partial(LAYERS[layer], act=act, dropout=dropout),
+        kind=RecomputedBlock if memory_efficient else nn.Sequential,
     )
+    between = partial(transition, act=act, compression=compression, dropout=dropout)
+    blocks, channels = dense_stages(stem_channels, depths, block=block, between=between)
     norm, head = nn.BatchNorm2d(channels), classifier(channels, num_classes)
     network = sequential(stem=sequential(conv=stem), **blocks, norm=norm, act=act(), head=head)
     initialize_kaiming(network, activation=activation, fan="fan_out")
@@ -175,13 +124,9 @@ def densenet_slides(
     check_fractions(dropout=dropout)
     act = activation_layer(activation)
     stem = nn.Conv2d(in_channels, 2 * growth_rate, 3, padding=1)
-    blocks, channels = dense_blocks(
-        2 * growth_rate,
-        depths,
-        growth_rate=growth_rate,
-        layer=partial(dropped_once_layer, growth_rate=growth_rate, act=act, dropout=dropout),
-        between=partial(transition, act=act),
-    )
+    layer = partial(dropped_once_layer, act=act, dropout=dropout)
+    block = partial(dense_block, growth_rate=growth_rate, layer=layer)
+    blocks, channels = dense_stages(2 * growth_rate, depths, block=block, between=partial(transition, act=act))
     return sequential(stem=sequential(conv=stem), **blocks, head=classifier(channels, num_classes))
 
 
@@ -216,14 +161,40 @@ _slides = partial(
     note="hoya012/pytorch-densenet's form, not the paper's: biased stem, no final norm, dropout with augmentation",
 )
 
+_plain = partial(densenet_cifar, layer="basic", compression=1.0)
+_SIXTEEN = "16 stem channels as the paper says; its authors' code has {}"
+
 ARCHITECTURES = (
     _paper(
         "densenet_40_12",
-        builder=partial(densenet_cifar, layer="basic", depths=(12, 12, 12), stem_channels=16, compression=1.0),
+        builder=partial(_plain, depths=(12, 12, 12), stem_channels=16),
         params=1_019_722,
         macs=264_812_928,
         published=_published(c10=0.9300, c10_augmented=0.9476, c100=0.7245, c100_augmented=0.7558),
-        note="16 stem channels as the paper says; its authors' code has 24",
+        note=_SIXTEEN.format(24),
+    ),
+    _paper(
+        "densenet_40_12_init24",
+        builder=partial(_plain, depths=(12, 12, 12), stem_channels=24),
+        params=1_059_298,
+        macs=282_917_328,
+        note="24 stem channels as the authors' code has them; the paper says 16",
+    ),
+    _paper(
+        "densenet_100_12",
+        builder=partial(_plain, depths=(32, 32, 32), stem_channels=16),
+        params=6_979_642,
+        macs=1_769_516_448,
+        published=_published(c10_augmented=0.9590, c100_augmented=0.7980),
+        note=_SIXTEEN.format(24),
+    ),
+    _paper(
+        "densenet_100_24",
+        builder=partial(_plain, depths=(32, 32, 32), growth_rate=24, stem_channels=16),
+        params=27_249_082,
+        macs=6_889_347_744,
+        published=_published(c10_augmented=0.9626, c100_augmented=0.8075),
+        note=_SIXTEEN.format(48),
     ),
     _paper(
         "densenet_bc_100_12",
@@ -258,5 +229,24 @@ ARCHITECTURES = (
         builder=partial(densenet_slides, depths=(31, 31, 31), growth_rate=40),
         params=25_620_130,
         macs=9_301_945_740,
+    ),
+    Architecture(
+        "densenet121_cifar",
+        builder=partial(
+            densenet_cifar,
+            layer="bottleneck_new_first",
+            depths=(6, 12, 24, 16),
+            growth_rate=32,
+            stem_channels=64,
+        ),
+        family="densenet",
+        paper=PAPER,
+        dataset="cifar10",
+        params=6_956_298,
+        macs=888_350_720,
+        published=(
+            Published(0.9504, "test", "cifar10", "kuangliu/pytorch-cifar's README, best epoch by the test set"),
+        ),
+        note="not the paper's: the blocks of the ImageNet network after a 3x3 stem, for images of 32 pixels",
     ),
 )

@@ -1,7 +1,13 @@
-"""GoogLeNet: one file for each scale."""
+"""GoogLeNet: the paper's, and one file for each other scale and use."""
 
 from __future__ import annotations
 
-from convatlas.architectures.googlenet import imagenet, teaching, uva
+from convatlas.architectures.googlenet import cifar, imagenet, original, teaching, uva
 
-ARCHITECTURES = (*imagenet.ARCHITECTURES, *teaching.ARCHITECTURES, *uva.ARCHITECTURES)
+ARCHITECTURES = (
+    *original.ARCHITECTURES,
+    *imagenet.ARCHITECTURES,
+    *cifar.ARCHITECTURES,
+    *teaching.ARCHITECTURES,
+    *uva.ARCHITECTURES,
+)

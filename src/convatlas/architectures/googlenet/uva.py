@@ -31,34 +31,16 @@ from functools import partial
 from torch import nn
 
 from convatlas.architecture import Architecture
+from convatlas.architectures.googlenet.blocks import Table, inception, inception_stages
 from convatlas.architectures.sources import UVA_TUTORIAL, uva_published, uva_weights
 from convatlas.layers import (
     Activation,
-    Concat,
     ConvNormAct,
-    Layer,
     activation_layer,
     classifier,
     initialize_kaiming,
     sequential,
 )
-
-
-def inception(in_channels: int, widths: tuple[int, int, int, int, int, int], *, act: Layer) -> Concat:
-    """Inception module with dimension reductions, figure 2 (b): (N, in_channels, H, W) -> (N, sum, H, W).
-
-    `widths` as the columns of the paper's table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
-    """
-    conv1x1, reduce3x3, conv3x3, reduce5x5, conv5x5, pool_projection = widths
-    conv = partial(ConvNormAct, bias=True, act=act)
-    return Concat(
-        branch1x1=conv(in_channels, conv1x1, 1),
-        branch3x3=sequential(reduce=conv(in_channels, reduce3x3, 1), conv=conv(reduce3x3, conv3x3, 3)),
-        branch5x5=sequential(reduce=conv(in_channels, reduce5x5, 1), conv=conv(reduce5x5, conv5x5, 5)),
-        branch_pool=sequential(
-            pool=nn.MaxPool2d(3, stride=1, padding=1), projection=conv(in_channels, pool_projection, 1)
-        ),
-    )
 
 
 def googlenet_uva(*, num_classes: int = 10, in_channels: int = 3, activation: Activation = "relu") -> nn.Sequential:
@@ -67,22 +49,18 @@ def googlenet_uva(*, num_classes: int = 10, in_channels: int = 3, activation: Ac
     Initialisation: Kaiming normal by fan-in.
     """
     act = activation_layer(activation)
-    stages: dict[str, nn.Module] = {"stem": ConvNormAct(in_channels, 64, 3, bias=True, act=act)}
-    channels = 64
-    for name, row in UVA_TABLE.items():
-        if row is None:
-            stages[name] = nn.MaxPool2d(3, stride=2, padding=1)
-        else:
-            stages[name] = inception(channels, row, act=act)
-            channels = row[0] + row[2] + row[4] + row[5]
-    network = sequential(**stages, head=classifier(channels, num_classes))
+    conv = partial(ConvNormAct, bias=True, act=act)
+    pools = {name: nn.MaxPool2d(3, stride=2, padding=1) for name in ("pool3", "pool4")}
+    stages, channels = inception_stages(64, UVA_TABLE, block=partial(inception, conv=conv), pools=pools)
+    stem = conv(in_channels, 64, 3)
+    network = sequential(stem=stem, **stages, head=classifier(channels, num_classes))
     initialize_kaiming(network, activation=activation, fan="fan_in")
     return network
 
 
 # The tutorial's network, in the columns of the paper's table 1:
 #                1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
-UVA_TABLE: dict[str, tuple[int, int, int, int, int, int] | None] = {
+UVA_TABLE: Table = {
     "inception3a": (16, 32, 32, 16, 8, 8),
     "inception3b": (24, 32, 48, 16, 12, 12),
     "pool3": None,

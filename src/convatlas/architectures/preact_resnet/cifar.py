@@ -21,6 +21,7 @@ input, as the paper has them in the bottleneck networks (`preact_resnet110_b`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -41,6 +42,8 @@ from convatlas.layers import (
     sequential,
 )
 
+Unit = Callable[..., nn.Module]
+
 
 def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
@@ -51,11 +54,16 @@ def _shared(in_channels: int, branch: nn.Module, *, shortcut: nn.Module | None, 
     return sequential(norm=nn.BatchNorm2d(in_channels), act=act(), paths=Residual(branch, shortcut=shortcut))
 
 
-def basic_unit(channels: int, *, act: Layer) -> Residual:
+def _second_conv(channels: int, *, act: Layer, dropout: float) -> nn.Sequential:
+    """Norm, activation, dropout if there is any, and the second 3x3 convolution of a basic unit."""
+    drop = {"dropout": nn.Dropout(dropout)} if dropout else {}
+    return sequential(norm=nn.BatchNorm2d(channels), act=act(), **drop, conv=_conv(channels, channels, 3))
+
+
+def basic_unit(channels: int, *, act: Layer, dropout: float = 0.0) -> Residual:
     """Figure 4 (e), x + branch(x) with two 3x3 convolutions: (N, channels, H, W) -> (N, channels, H, W)."""
-    return Residual(
-        sequential(conv1=NormActConv(channels, channels, 3, act=act), conv2=NormActConv(channels, channels, 3, act=act))
-    )
+    conv1 = NormActConv(channels, channels, 3, act=act)
+    return Residual(sequential(conv1=conv1, conv2=_second_conv(channels, act=act, dropout=dropout)))
 
 
 def basic_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Module:
@@ -76,14 +84,16 @@ def basic_first_unit(in_channels: int, out_channels: int, *, stride: int, act: L
     return Residual(branch, shortcut=ZeroPadShortcut(in_channels, out_channels, stride=stride))
 
 
-def projection_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Sequential:
+def projection_first_unit(
+    in_channels: int, out_channels: int, *, stride: int, act: Layer, dropout: float = 0.0
+) -> nn.Sequential:
     """The first unit of a stage with option B: the 1x1 convolution sees the activated input too, without a norm.
 
     (N, in, H, W) -> (N, out, H / stride, W / stride).
     """
     branch = sequential(
         conv1=_conv(in_channels, out_channels, 3, stride=stride),
-        conv2=NormActConv(out_channels, out_channels, 3, act=act),
+        conv2=_second_conv(out_channels, act=act, dropout=dropout),
     )
     same = stride == 1 and in_channels == out_channels
     shortcut = None if same else _conv(in_channels, out_channels, 1, stride=stride)
@@ -143,24 +153,43 @@ def preact_resnet(
     """
     if unit not in UNITS:
         raise unknown("unit", unit, UNITS)
-    check_counts(stem_channels=stem_channels, depths=depths, widths=widths)
-    if len(depths) != len(widths):
-        raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
+    check_counts(stem_channels=stem_channels)
+    check_stages(depths=depths, widths=widths)
     if unit == "bottleneck" and any(width % 4 for width in widths):
         raise UsageError(f"widths={widths} of bottlenecks must be multiples of 4")
     act = activation_layer(activation)
-    first_unit, next_unit = UNITS[unit]
-    stages: dict[str, nn.Module] = {"stem": sequential(conv=_conv(in_channels, stem_channels, 3))}
-    channels = stem_channels
-    for index, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
-        first = first_unit(channels, width, stride=1 if index == 1 else 2, act=act)
-        stages[f"stage{index}"] = nn.Sequential(first, *(next_unit(width, act=act) for _ in range(depth - 1)))
-        channels = width
-    head = classifier(channels, num_classes)
-    network = sequential(**stages, norm=nn.BatchNorm2d(channels), act=act(), head=head)
+    first_unit, next_unit = (partial(each, act=act) for each in UNITS[unit])
+    stem = sequential(conv=_conv(in_channels, stem_channels, 3))
+    stages = preactivation_stages(
+        stem_channels, depths=depths, widths=widths, first_unit=first_unit, next_unit=next_unit
+    )
+    head = classifier(widths[-1], num_classes)
+    network = sequential(stem=stem, **stages, norm=nn.BatchNorm2d(widths[-1]), act=act(), head=head)
     initialize_kaiming(network, activation=activation, fan="fan_out")
     nn.init.zeros_(head.get_parameter("fc.bias"))
     return network
+
+
+def check_stages(*, depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
+    """Raises `UsageError` unless depths and widths are counts, one of each for every stage."""
+    check_counts(depths=depths, widths=widths)
+    if len(depths) != len(widths):
+        raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
+
+
+def preactivation_stages(
+    channels: int, *, depths: tuple[int, ...], widths: tuple[int, ...], first_unit: Unit, next_unit: Unit
+) -> dict[str, nn.Module]:
+    """Stages of `depths` units of `widths` channels, by name; each but the first halves height and width.
+
+    `first_unit` takes the channels before and in the stage and the stride, `next_unit` the channels in the stage.
+    """
+    stages: dict[str, nn.Module] = {}
+    for index, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
+        first = first_unit(channels, width, stride=1 if index == 1 else 2)
+        stages[f"stage{index}"] = nn.Sequential(first, *(next_unit(width) for _ in range(depth - 1)))
+        channels = width
+    return stages
 
 
 PAPER = Paper(

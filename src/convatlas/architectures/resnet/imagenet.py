@@ -19,6 +19,7 @@ changes (option B), as the published weights do; `*_a` are the paper's of its ta
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Literal
 
@@ -26,6 +27,7 @@ from torch import nn
 
 from convatlas.architecture import Architecture, Paper, Published, Weights
 from convatlas.architectures.resnet.blocks import (
+    Block,
     bottleneck_block,
     bottleneck_v1_block,
     check_stages,
@@ -39,6 +41,7 @@ from convatlas.errors import UsageError, unknown
 from convatlas.layers import (
     Activation,
     ConvNormAct,
+    Layer,
     activation_layer,
     check_counts,
     classifier,
@@ -65,21 +68,25 @@ def resnet(
     depths: tuple[int, ...] = (3, 4, 6, 3),
     widths: tuple[int, ...] = BOTTLENECK,
     block: BlockName = "bottleneck",
+    groups: int = 1,
+    group_width: int = 64,
     fan: Literal["fan_in", "fan_out"] = "fan_out",
     activation: Activation = "relu",
 ) -> nn.Sequential:
     """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
-    `depths` blocks of `widths` output channels in each stage; each stage but the first halves height and width.
-    Initialisation: Kaiming normal, by fan-in as equation 10 of the paper that section 3.4 cites for it
+    `depths` blocks of `widths` output channels in each stage; each stage but the first halves height and width. The 3x3
+    of a bottleneck has `groups` groups of `group_width` channels where the block has 256 outputs, and more where it has
+    more. Initialisation: Kaiming normal, by fan-in as equation 10 of the paper that section 3.4 cites for it
     (https://arxiv.org/abs/1502.01852), or by fan-out as those who published weights; PyTorch's default for the linear
-    layer. Raises `UsageError` for an unknown block or activation and for depths and widths that do not match.
+    layer. Raises `UsageError` for an unknown block or activation, for depths and widths that do not match, and for
+    groups that the block does not have or the widths do not fill.
     """
-    check_block(block, depths=depths, widths=widths)
+    check_block(block, depths=depths, widths=widths, groups=groups, group_width=group_width)
     act = activation_layer(activation)
-    stem = sequential(conv=ConvNormAct(in_channels, 64, 7, stride=2, act=act), pool=nn.MaxPool2d(3, 2, padding=1))
-    stages = residual_stages(64, depths=depths, widths=widths, block=partial(BLOCKS[block], act=act))
-    network = sequential(stem=stem, **stages, head=classifier(widths[-1], num_classes))
+    chosen = _block(block, act=act, groups=groups, group_width=group_width)
+    stages = residual_stages(64, depths=depths, widths=widths, block=chosen)
+    network = sequential(stem=imagenet_stem(in_channels, act=act), **stages, head=classifier(widths[-1], num_classes))
     initialize_kaiming(network, activation=activation, fan=fan)
     return network
 
@@ -91,6 +98,8 @@ def resnet_cifar_stem(
     depths: tuple[int, ...] = (3, 4, 6, 3),
     widths: tuple[int, ...] = BOTTLENECK,
     block: BlockName = "bottleneck",
+    groups: int = 1,
+    group_width: int = 64,
     stem_channels: int = 64,
     activation: Activation = "relu",
 ) -> nn.Sequential:
@@ -98,23 +107,42 @@ def resnet_cifar_stem(
 
     Initialisation: Kaiming normal by fan-out. Raises `UsageError` as `resnet` does.
     """
-    check_block(block, depths=depths, widths=widths)
+    check_block(block, depths=depths, widths=widths, groups=groups, group_width=group_width)
     check_counts(stem_channels=stem_channels)
     act = activation_layer(activation)
     stem = ConvNormAct(in_channels, stem_channels, 3, act=act)
-    stages = residual_stages(stem_channels, depths=depths, widths=widths, block=partial(BLOCKS[block], act=act))
+    chosen = _block(block, act=act, groups=groups, group_width=group_width)
+    stages = residual_stages(stem_channels, depths=depths, widths=widths, block=chosen)
     network = sequential(stem=stem, **stages, head=classifier(widths[-1], num_classes))
     initialize_kaiming(network, activation=activation, fan="fan_out")
     return network
 
 
-def check_block(block: str, *, depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
-    """Raises `UsageError` for an unknown block and for stages that it cannot make."""
+def imagenet_stem(in_channels: int, *, act: Layer) -> nn.Sequential:
+    """A 7x7 convolution and max pooling, each of stride 2: (N, in_channels, H, W) -> (N, 64, H / 4, W / 4)."""
+    return sequential(conv=ConvNormAct(in_channels, 64, 7, stride=2, act=act), pool=nn.MaxPool2d(3, 2, padding=1))
+
+
+def _block(name: str, *, act: Layer, groups: int, group_width: int) -> Block:
+    if name == "bottleneck":
+        return partial(bottleneck_block, act=act, groups=groups, group_width=group_width)
+    return partial(BLOCKS[name], act=act)
+
+
+def check_block(
+    block: str, *, depths: tuple[int, ...], widths: tuple[int, ...], groups: int = 1, group_width: int = 64
+) -> None:
+    """Raises `UsageError` for an unknown block, and for stages and groups that it cannot make."""
     if block not in BLOCKS:
         raise unknown("block", block, BLOCKS)
     check_stages(depths=depths, widths=widths)
-    if block.startswith("bottleneck") and any(width % 4 for width in widths):
-        raise UsageError(f"widths={widths} of bottlenecks must be multiples of 4")
+    check_counts(groups=groups, group_width=group_width)
+    if block != "bottleneck" and (groups, group_width) != (1, 64):
+        raise UsageError(f"groups={groups} and group_width={group_width} are for block='bottleneck', not {block!r}")
+    multiple = 256 // math.gcd(256, group_width)  # of this many outputs each group has a whole number of channels
+    if block.startswith("bottleneck") and any(width % multiple for width in widths):
+        inside = "" if group_width == 64 else f" with group_width={group_width}"
+        raise UsageError(f"widths={widths} of bottlenecks{inside} must be multiples of {multiple}")
 
 
 PAPER = Paper(
@@ -174,7 +202,7 @@ def torchvision_results(
     weights = [torchvision_weights(first[0], keys=TORCHVISION_KEYS)]
     if second is not None:
         published.append(torchvision_published(second[1], version="IMAGENET1K_V2"))
-        weights.append(torchvision_weights(second[0], keys=TORCHVISION_KEYS, name="torchvision_v2", resize=232))
+        weights.append(torchvision_weights(second[0], keys=TORCHVISION_KEYS, name="torchvision_v2", shorter_side=232))
     return tuple(published), tuple(weights)
 
 

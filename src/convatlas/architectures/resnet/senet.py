@@ -1,7 +1,220 @@
-"""Squeeze-and-excitation networks."""
+"""SENet: each block weighs its channels by what the whole image holds, before it adds them to its input.
+
+Hu, Shen, Sun. Squeeze-and-Excitation Networks. CVPR 2018. https://arxiv.org/abs/1709.01507, figure 3; reduction 16.
+
+>>> from convatlas.complexity import outline
+>>> print(outline("seresnet50"))
+stem      64 x 56 x 56       9,536
+stage1   256 x 56 x 56     241,200
+stage2   512 x 28 x 28   1,352,832
+stage3  1024 x 14 x 14   7,891,328
+stage4    2048 x 7 x 7  16,544,128
+head              1000   2,049,000
+
+Departs from the paper: the squeezed channels meet 1x1 convolutions, which are its linear layers. `seresnet50` has the
+stride on the 3x3 convolution (v1.5), as timm has it; the authors' has it on the first 1x1. Its max pooling and that of
+`senet154` pad all around, as timm's; the authors', in Caffe, pads at the end only. Initial weights by fan-out.
+`seresnet50_cifar_stem` is ours: a 3x3 stem without pooling, for 32 pixels.
+"""
 
 from __future__ import annotations
 
-from convatlas.architecture import Architecture
+from functools import partial
 
-ARCHITECTURES: tuple[Architecture, ...] = ()
+from torch import nn
+
+from convatlas.architecture import Architecture, Paper, Published
+from convatlas.architectures.resnet.blocks import bottleneck_branch, check_stages, projection, residual_stages
+from convatlas.architectures.resnet.imagenet import (
+    BOTTLENECK,
+    TABLE_1,
+    TORCHVISION_KEYS,
+    check_block,
+    imagenet_row,
+    imagenet_stem,
+)
+from convatlas.errors import UsageError
+from convatlas.layers import (
+    Activation,
+    ConvNormAct,
+    Layer,
+    Residual,
+    SqueezeExcite,
+    activation_layer,
+    check_counts,
+    check_dropout,
+    classifier,
+    initialize_kaiming,
+    sequential,
+)
+
+
+def se_bottleneck_block(in_channels: int, out_channels: int, *, stride: int, act: Layer, reduction: int) -> Residual:
+    """Figure 3, a bottleneck whose branch ends in the gate: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+    branch = bottleneck_branch(in_channels, out_channels, stride=stride, act=act, groups=1, group_width=64)
+    branch.add_module("excite", SqueezeExcite(out_channels, out_channels // reduction, act=act))
+    return Residual(branch, shortcut=projection(in_channels, out_channels, stride=stride), act=act())
+
+
+def senet154_block(in_channels: int, out_channels: int, *, stride: int, act: Layer, reduction: int) -> Residual:
+    """ResNeXt's 64x4d with half the channels after the first 1x1: (N, in, H, W) -> (N, out, H / stride, W / stride).
+
+    The shortcut that subsamples is a 3x3 convolution. The paper's appendix on SENet-154.
+    """
+    branch = sequential(
+        conv1=ConvNormAct(in_channels, out_channels // 2, 1, act=act),
+        conv2=ConvNormAct(out_channels // 2, out_channels, 3, stride=stride, groups=64, act=act),
+        conv3=ConvNormAct(out_channels, out_channels, 1, act=None),
+        excite=SqueezeExcite(out_channels, out_channels // reduction, act=act),
+    )
+    shortcut = projection(in_channels, out_channels, stride=stride)
+    if stride > 1:
+        shortcut = ConvNormAct(in_channels, out_channels, 3, stride=stride, act=None)
+    return Residual(branch, shortcut=shortcut, act=act())
+
+
+def seresnet(
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    depths: tuple[int, ...] = TABLE_1[50],
+    widths: tuple[int, ...] = BOTTLENECK,
+    reduction: int = 16,
+    activation: Activation = "relu",
+) -> nn.Sequential:
+    """The ResNet of bottlenecks with gates: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
+
+    `depths` blocks of `widths` output channels in each stage; each stage but the first halves height and width. A gate
+    squeezes the channels to one in `reduction`. Initialisation: Kaiming normal by fan-out for every convolution, those
+    of the gates too; PyTorch's default for the linear layer and for biases.
+    Raises `UsageError` for an unknown activation, for depths and widths that do not match and for a reduction that does
+    not divide the widths.
+    """
+    act = activation_layer(activation)
+    stages = _se_stages(depths, widths, act=act, reduction=reduction)
+    network = sequential(stem=imagenet_stem(in_channels, act=act), **stages, head=classifier(widths[-1], num_classes))
+    initialize_kaiming(network, activation=activation, fan="fan_out")
+    return network
+
+
+def seresnet_cifar_stem(
+    *,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    depths: tuple[int, ...] = TABLE_1[50],
+    widths: tuple[int, ...] = BOTTLENECK,
+    reduction: int = 16,
+    activation: Activation = "relu",
+) -> nn.Sequential:
+    """The stages of `seresnet` after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, num_classes).
+
+    Initialisation as `seresnet`. Raises `UsageError` as it does.
+    """
+    act = activation_layer(activation)
+    stages = _se_stages(depths, widths, act=act, reduction=reduction)
+    network = sequential(
+        stem=ConvNormAct(in_channels, 64, 3, act=act), **stages, head=classifier(widths[-1], num_classes)
+    )
+    initialize_kaiming(network, activation=activation, fan="fan_out")
+    return network
+
+
+def senet154(
+    *,
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    depths: tuple[int, ...] = TABLE_1[152],
+    widths: tuple[int, ...] = BOTTLENECK,
+    reduction: int = 16,
+    dropout: float = 0.2,
+    activation: Activation = "relu",
+) -> nn.Sequential:
+    """SENet-154, three 3x3 convolutions as stem: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
+
+    Initialisation as `seresnet`. Raises `UsageError` as it does, for widths that do not fill 64 groups and for a
+    dropout that is no probability below 1.
+    """
+    check_stages(depths=depths, widths=widths)
+    if any(width % 128 for width in widths):
+        raise UsageError(f"widths={widths} of 64 groups must be multiples of 128")
+    _check_reduction(reduction, widths)
+    check_dropout(dropout)
+    act = activation_layer(activation)
+    stem = sequential(
+        conv1=ConvNormAct(in_channels, 64, 3, stride=2, act=act),
+        conv2=ConvNormAct(64, 64, 3, act=act),
+        conv3=ConvNormAct(64, 128, 3, act=act),
+        pool=nn.MaxPool2d(3, 2, padding=1),
+    )
+    block = partial(senet154_block, act=act, reduction=reduction)
+    stages = residual_stages(128, depths=depths, widths=widths, block=block)
+    network = sequential(stem=stem, **stages, head=classifier(widths[-1], num_classes, dropout=dropout))
+    initialize_kaiming(network, activation=activation, fan="fan_out")
+    return network
+
+
+def _se_stages(depths: tuple[int, ...], widths: tuple[int, ...], *, act: Layer, reduction: int) -> dict[str, nn.Module]:
+    """Stages of bottlenecks with gates, after a stem of 64 channels."""
+    check_block("bottleneck", depths=depths, widths=widths)
+    _check_reduction(reduction, widths)
+    block = partial(se_bottleneck_block, act=act, reduction=reduction)
+    return residual_stages(64, depths=depths, widths=widths, block=block)
+
+
+def _check_reduction(reduction: int, widths: tuple[int, ...]) -> None:
+    check_counts(reduction=reduction)
+    if any(width % reduction for width in widths):
+        raise UsageError(f"widths={widths} must be multiples of reduction={reduction}")
+
+
+PAPER = Paper("Squeeze-and-Excitation Networks", "Hu, Shen, Sun", 2017, "https://arxiv.org/abs/1709.01507")
+
+TIMM_KEYS: dict[str, str | None] = {
+    **TORCHVISION_KEYS,
+    "layer{}.{}.se.fc1": "stage{}.{}.branch.excite.reduce",
+    "layer{}.{}.se.fc2": "stage{}.{}.branch.excite.expand",
+}
+# timm's senet154 and Gluon's.
+TIMM_SENET154_KEYS: dict[str, str | None] = {
+    **{row: ours for row, ours in TIMM_KEYS.items() if row not in ("conv1", "bn1")},
+    "conv1.0": "stem.conv1.conv",
+    "conv1.1": "stem.conv1.norm",
+    "conv1.3": "stem.conv2.conv",
+    "conv1.4": "stem.conv2.norm",
+    "conv1.6": "stem.conv3.conv",
+    "bn1": "stem.conv3.norm",
+}
+
+_row = partial(imagenet_row, family="senet", paper=PAPER)
+
+ARCHITECTURES = (
+    _row(
+        "seresnet50",
+        builder=seresnet,
+        params=28_088_024,
+        macs=4_091_699_200,
+        layouts={"timm": TIMM_KEYS},
+        note="timm's, v1.5: the stride on the 3x3 convolution; the authors' has it on the first 1x1",
+    ),
+    _row(
+        "senet154",
+        builder=senet154,
+        params=115_088_984,
+        macs=20_688_363_520,
+        published=(
+            Published(0.8132, "validation", "imagenet", "hujie-frank/SENet's README, in Caffe, one crop of 224"),
+        ),
+        layouts={"timm": TIMM_SENET154_KEYS},
+        note="timm's: the max pooling pads all around, the authors' in Caffe at the end only",
+    ),
+    Architecture(
+        "seresnet50_cifar_stem",
+        builder=seresnet_cifar_stem,
+        family="senet",
+        paper=PAPER,
+        dataset="cifar10",
+        params=26_051_834,
+        macs=1_300_344_832,
+        note="not the paper's: the ImageNet network with a 3x3 stem, for images of 32 pixels",
+    ),
+)

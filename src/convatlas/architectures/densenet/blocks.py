@@ -1,0 +1,167 @@
+"""What DenseNets of every scale are made of: layers, blocks that keep or recompute their concatenations, transitions.
+
+Huang, Liu, van der Maaten, Weinberger. Densely Connected Convolutional Networks. CVPR 2017.
+https://arxiv.org/abs/1608.06993
+Pleiss, Chen, Huang, Li, van der Maaten, Weinberger. Memory-Efficient Implementation of DenseNets. 2017.
+https://arxiv.org/abs/1707.06990
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from convatlas.errors import UsageError
+from convatlas.layers import Concat, Layer, NormActConv, check_dropout, sequential
+
+
+def check_fractions(*, dropout: float, compression: float = 1.0) -> None:
+    """Raises `UsageError` unless 0 <= dropout < 1 and 0 < compression <= 1."""
+    check_dropout(dropout)
+    if not 0 < compression <= 1:
+        raise UsageError(f"compression={compression} must be above 0 and at most 1")
+
+
+def dropped(layer: NormActConv, dropout: float) -> NormActConv:
+    """The layer, followed by dropout of this probability if there is any."""
+    if dropout:
+        layer.add_module("dropout", nn.Dropout(dropout))
+    return layer
+
+
+def basic_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
+    """Norm-act-conv 3x3, section 3 "Composite function": (N, C, H, W) -> (N, C + growth_rate, H, W)."""
+    conv = dropped(NormActConv(in_channels, growth_rate, 3, act=act), dropout)
+    return Concat(old=nn.Identity(), new=sequential(conv1=conv))
+
+
+def bottleneck_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
+    """Norm-act-conv 1x1, norm-act-conv 3x3, section 3 "Bottleneck layers".
+
+    (N, C, H, W) -> (N, C + growth_rate, H, W).
+    """
+    new = sequential(
+        conv1=dropped(NormActConv(in_channels, 4 * growth_rate, 1, act=act), dropout),
+        conv2=dropped(NormActConv(4 * growth_rate, growth_rate, 3, act=act), dropout),
+    )
+    return Concat(old=nn.Identity(), new=new)
+
+
+def new_first_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
+    """A bottleneck layer whose new features come before the old ones."""
+    layer = bottleneck_layer(in_channels, growth_rate=growth_rate, act=act, dropout=dropout)
+    return Concat(new=layer.get_submodule("new"), old=nn.Identity())
+
+
+LAYERS = {"basic": basic_layer, "bottleneck": bottleneck_layer, "bottleneck_new_first": new_first_layer}
+
+
+class RecomputedBlock(nn.Sequential):
+    """A dense block that keeps no concatenation for the gradients, but makes it, its norm and its activation again.
+
+    (N, C, H, W) -> (N, C + depth * growth_rate, H, W), as the `nn.Sequential` of the same layers. What grows with the
+    square of the depth is recomputed; the outputs of convolutions, which grow with the depth, are kept (Pleiss et al.
+    2017, sections 3 and 4). Where no gradient is asked for, and in eval mode, nothing is recomputed. The running
+    statistics are updated once, and dropout, which follows the convolutions, is drawn once.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not (self.training and torch.is_grad_enabled()):
+            for layer in self:
+                features = layer(features)
+            return features
+        parts = [features]
+        for layer in self:
+            first, *others = layer.get_submodule("new").children()
+            new = _recomputing(first, parts)
+            for module in others:
+                new = module(new)
+            parts = [part for name, _ in layer.named_children() for part in ([new] if name == "new" else parts)]
+        return torch.cat(parts, 1)
+
+
+def _recomputing(layer: nn.Module, parts: list[Tensor]) -> Tensor:
+    """Norm, activation, convolution and perhaps dropout of the concatenated `parts`, of which the parts are kept.
+
+    The convolution works once: recomputation stops when it has what the gradients need, the convolution's input.
+    """
+    norm, act, conv, *dropout = layer.children()
+
+    def compute(*inputs: Tensor) -> Tensor:
+        new: Tensor = conv(act(norm(torch.cat(inputs, 1))))
+        return new
+
+    training = norm.training
+    features: Tensor = checkpoint(
+        compute,
+        *parts,
+        use_reentrant=False,
+        preserve_rng_state=False,
+        context_fn=lambda: (nullcontext(), _once_more(norm, training=training)),
+    )
+    for module in dropout:
+        features = module(features)
+    return features
+
+
+@contextmanager
+def _once_more(norm: nn.Module, *, training: bool) -> Iterator[None]:
+    """The norm in the mode that it was in, whatever the caller did since, and on copies of its running statistics."""
+    now, buffers = norm.training, dict(norm.named_buffers())
+    try:
+        norm.training = training
+        for name, buffer in buffers.items():
+            setattr(norm, name, buffer.clone())
+        yield
+    finally:
+        norm.training = now
+        for name, buffer in buffers.items():
+            setattr(norm, name, buffer)
+
+
+def dense_block(
+    in_channels: int,
+    depth: int,
+    *,
+    growth_rate: int,
+    layer: Callable[..., nn.Module],
+    kind: type[nn.Sequential] = nn.Sequential,
+) -> tuple[nn.Sequential, int]:
+    """`depth` layers, each on the features of all before it, and the channels after the last.
+
+    (N, C, H, W) -> (N, C + depth * growth_rate, H, W).
+    """
+    layers = (layer(in_channels + growth_rate * index, growth_rate=growth_rate) for index in range(depth))
+    return kind(*layers), in_channels + growth_rate * depth
+
+
+def transition(
+    in_channels: int, *, act: Layer, compression: float = 0.5, dropout: float = 0.0
+) -> tuple[nn.Sequential, int]:
+    """Norm-act-conv 1x1 and 2x2 average pooling, and the channels that it keeps, rounded down (at least 1).
+
+    (N, C, H, W) -> (N, compression * C, H / 2, W / 2).
+    """
+    kept = max(1, int(in_channels * compression))
+    conv = dropped(NormActConv(in_channels, kept, 1, act=act), dropout)
+    return sequential(conv=conv, pool=nn.AvgPool2d(2)), kept
+
+
+def dense_stages(
+    channels: int,
+    depths: tuple[int, ...],
+    *,
+    block: Callable[[int, int], tuple[nn.Module, int]],
+    between: Callable[[int], tuple[nn.Module, int]],
+) -> tuple[dict[str, nn.Module], int]:
+    """Blocks of `depths` layers with transitions between them, by name, and the channels after the last."""
+    stages: dict[str, nn.Module] = {}
+    for index, depth in enumerate(depths, start=1):
+        if index > 1:
+            stages[f"transition{index - 1}"], channels = between(channels)
+        stages[f"block{index}"], channels = block(channels, depth)
+    return stages, channels

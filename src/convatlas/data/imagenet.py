@@ -1,0 +1,15 @@
+"""ImageNet's 1,000 classes (ILSVRC 2012), for the answers of networks that were trained on them."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+
+@cache
+def imagenet_classes() -> tuple[str, ...]:
+    """A short English name for each class, in the order of the labels, which is that of the WordNet identifiers.
+
+    The names are those that torchvision gives with its weights.
+    """
+    return tuple(files("convatlas.data").joinpath("imagenet_classes.txt").read_text(encoding="utf-8").splitlines())

@@ -1,0 +1,248 @@
+"""Deliberate mistakes, which the comparison with torchvision and timm must notice: each makes a wrong network of ours.
+
+A mistake is made in the loaded network, or in the key table before loading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+
+from convatlas.architecture import KeyTables
+from convatlas.layers import AuxiliaryLogits, Concat, Residual
+from convatlas.layers.auxiliary import AUXILIARY
+
+Change = Callable[[nn.Module], nn.Module | None]  # changes the network, or gives another one
+
+
+def unchanged(network: nn.Module) -> None:
+    """The mistake is elsewhere."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A mistake in the network of a pair of `parity_rows`: in its modules (`apply`) or in its key table (`keys`).
+
+    `seen_in` says which comparisons must each notice it: outputs in eval and train mode, running statistics.
+    """
+
+    pair: str
+    mistake: str
+    apply: Change = unchanged
+    keys: Callable[[KeyTables], KeyTables] | None = None
+    seen_in: tuple[str, ...] = ("eval", "train")
+
+    @property
+    def name(self) -> str:
+        return f"{self.pair}-{self.mistake}"
+
+    @property
+    def architecture(self) -> str:
+        return self.pair.partition("-")[0]
+
+
+# ------------------------------------------------------------------------------------------------------ in a key table
+
+
+def swapped_norms(keys: KeyTables) -> KeyTables:
+    """The two norms of each basic block in each other's place."""
+    assert not isinstance(keys, tuple)
+    rest = {row: ours for row, ours in keys.items() if row != "layer{}.{}.bn{}"}
+    assert len(rest) == len(keys) - 1
+    swapped = {
+        "layer{}.{}.bn1": "stage{}.{}.branch.conv2.norm",
+        "layer{}.{}.bn2": "stage{}.{}.branch.conv1.norm",
+    }
+    return {**swapped, **rest}
+
+
+# ------------------------------------------------------------------------------------------------------ in the modules
+
+
+def replace(path: str, new: nn.Module) -> Change:
+    """Another module in the place of one."""
+
+    def mutate(network: nn.Module) -> None:
+        network.get_submodule(path)  # it must be there
+        holder, _, child = path.rpartition(".")
+        setattr(network.get_submodule(holder), child, new)
+
+    return mutate
+
+
+def setting(kind: type[nn.Module], name: str, value: object, *, within: str = "") -> Change:
+    """Another value of one attribute in all modules of a kind, those that have another so far."""
+
+    def mutate(network: nn.Module) -> None:
+        modules = [m for m in network.get_submodule(within).modules() if isinstance(m, kind)]
+        changed = [module for module in modules if getattr(module, name) != value]
+        assert changed
+        for module in changed:
+            setattr(module, name, value)
+
+    return mutate
+
+
+def strides(branch: str, **of: int) -> Change:
+    """The strides of a branch's convolutions."""
+
+    def mutate(network: nn.Module) -> None:
+        for conv, stride in of.items():
+            module = network.get_submodule(f"{branch}.{conv}.conv")
+            assert isinstance(module, nn.Conv2d)
+            assert module.stride != (stride, stride)
+            module.stride = (stride, stride)
+
+    return mutate
+
+
+def activation_before_the_sum(network: nn.Module) -> None:
+    block = network.get_submodule("stage2.1")
+    block.get_submodule("branch").append(block.act)  # type: ignore[operator]
+    block.act = nn.Identity()
+
+
+def groups_shuffled(network: nn.Module) -> None:
+    """Each group of filters sees the input channels of the next group."""
+    conv = network.get_submodule("stage2.0.branch.conv2.conv")
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.groups > 1
+    with torch.no_grad():
+        conv.weight.copy_(conv.weight.roll(conv.out_channels // conv.groups, 0))
+
+
+def swapped(parent: str, first: str, second: str) -> Change:
+    """Two modules in each other's place."""
+
+    def mutate(network: nn.Module) -> None:
+        module = network.get_submodule(parent)
+        a, b = module.get_submodule(first), module.get_submodule(second)
+        for path, new in ((first, b), (second, a)):
+            replace(path, new)(module)
+
+    return mutate
+
+
+def moved(parent: str, name: str, *, before: str) -> Change:
+    """One layer of a chain in another place of the chain."""
+
+    def mutate(network: nn.Module) -> None:
+        chain = network.get_submodule(parent)
+        children = dict(chain.named_children())
+        layer = children.pop(name)
+        for child in [name, *children]:
+            delattr(chain, child)
+        for child, module in children.items():
+            if child == before:
+                chain.add_module(name, layer)
+            chain.add_module(child, module)
+        assert name in dict(chain.named_children())
+
+    return mutate
+
+
+def no_biases(network: nn.Module) -> None:
+    """As if a norm made them superfluous: in eval mode it does not."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.bias = None
+
+
+def new_features_first(network: nn.Module) -> None:
+    """The concatenation in the other order."""
+    layer = network.get_submodule("block2.0")
+    replace("block2.0", Concat(new=layer.get_submodule("new"), old=nn.Identity()))(network)
+
+
+def branches_reordered(network: nn.Module) -> None:
+    """The concatenation in the other order."""
+    branches = dict(network.get_submodule("inception3b").named_children())
+    replace("inception3b", Concat(**dict(reversed(branches.items()))))(network)
+
+
+def head_a_stage_later(network: nn.Module) -> None:
+    """After inception 4b, which has as many channels as 4a."""
+    heads = network.get_submodule(AUXILIARY)
+    assert isinstance(heads, nn.ModuleDict)
+    heads["inception4b"] = heads.pop("inception4a")
+
+
+def heads_swapped(network: nn.Module) -> None:
+    """As torchvision returns them: the second one first."""
+
+    def swap(_network: nn.Module, _images: object, output: object) -> object:
+        return output._replace(auxiliary=output.auxiliary[::-1]) if isinstance(output, AuxiliaryLogits) else output
+
+    network.register_forward_hook(swap)
+
+
+class ExcitedSum(Residual):
+    """Squeeze and excitation of the sum."""
+
+    def __init__(self, block: nn.Module) -> None:
+        branch = block.get_submodule("branch")
+        excite = branch.get_submodule("excite")
+        del branch.excite
+        act = nn.Sequential(excite, block.get_submodule("act"))
+        super().__init__(branch, shortcut=block.get_submodule("shortcut"), act=act)
+
+
+def excitation_after_the_sum(network: nn.Module) -> None:
+    replace("stage1.0", ExcitedSum(network.get_submodule("stage1.0")))(network)
+
+
+def on_torchvision(architecture: str) -> Callable[..., Mutation]:
+    """Makes mistakes in the pair with torchvision."""
+    return partial(Mutation, f"{architecture}-torchvision")
+
+
+resnet18, resnet50, resnext50 = map(on_torchvision, ("resnet18", "resnet50", "resnext50_32x4d"))
+alexnet, vgg11, vgg11_bn, densenet121 = map(on_torchvision, ("alexnet", "vgg11", "vgg11_bn", "densenet121"))
+googlenet, googlenet_aux = map(on_torchvision, ("googlenet", "googlenet_aux"))
+with_transform = partial(Mutation, "googlenet-torchvision-transform")
+seresnet50 = partial(Mutation, "seresnet50-timm")
+AVERAGE = nn.AdaptiveAvgPool2d(1)
+
+MUTATIONS = (
+    resnet18("norms swapped in the key table", keys=swapped_norms),
+    resnet18("norms swapped", swapped("stage3.1.branch", "conv1.norm", "conv2.norm")),
+    resnet18("blocks swapped", swapped("stage1", "0", "1")),
+    resnet18("activation before the sum", activation_before_the_sum),
+    resnet18("no activation after the sum", replace("stage4.1.act", nn.Identity())),
+    resnet18("epsilon 1e-3", setting(nn.BatchNorm2d, "eps", 1e-3)),
+    resnet18("momentum 0.01", setting(nn.BatchNorm2d, "momentum", 0.01), seen_in=("statistics",)),
+    resnet18("stem's pooling rounds up", setting(nn.MaxPool2d, "ceil_mode", True)),
+    resnet18("average in stem's pooling", replace("stem.pool", nn.AvgPool2d(3, 2, padding=1))),
+    resnet18("padding counted in average pooling", replace("head.pool", nn.Sequential(nn.ZeroPad2d(1), AVERAGE))),
+    resnet18("no norm in the shortcut", replace("stage3.0.shortcut.norm", nn.Identity())),
+    resnet18("stride on the second convolution", strides("stage2.0.branch", conv1=1, conv2=2)),
+    resnet50("stride on the first 1x1", strides("stage2.0.branch", conv1=2, conv2=1)),
+    resnext50("groups shuffled", groups_shuffled),
+    seresnet50("squeeze and excitation after the sum", excitation_after_the_sum),
+    seresnet50("linear gate", replace("stage2.1.branch.excite.gate", nn.Hardsigmoid())),
+    seresnet50("maximum squeezed", replace("stage3.0.branch.excite.pool", nn.AdaptiveMaxPool2d(1))),
+    alexnet("dropout after the linear layers", moved("head", "dropout1", before="fc2"), seen_in=("train",)),
+    vgg11("dropout before the first linear layer", moved("head", "dropout1", before="fc1"), seen_in=("train",)),
+    vgg11("maximum in the head's pooling", replace("head.pool", nn.AdaptiveMaxPool2d(7))),
+    vgg11_bn("no biases", no_biases, seen_in=("eval", "statistics")),
+    vgg11_bn("activation before the norm", moved("stage3.conv1", "act", before="norm")),
+    googlenet("branches in another order", branches_reordered),
+    googlenet("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
+    googlenet("poolings round down", setting(nn.MaxPool2d, "ceil_mode", False)),
+    googlenet("the paper's dropout", setting(nn.Dropout, "p", 0.4), seen_in=("train",)),
+    with_transform("input not transformed", replace("transform", nn.Identity())),
+    googlenet_aux("heads swapped", heads_swapped, seen_in=("train",)),
+    googlenet_aux("first head a stage later", head_a_stage_later, seen_in=("train",)),
+    googlenet_aux("no dropout in the heads", setting(nn.Dropout, "p", 0.0, within=AUXILIARY), seen_in=("train",)),
+    densenet121("new features first", new_features_first),
+    densenet121("final norm missing", replace("norm", nn.Identity())),
+    densenet121("final activation missing", replace("act", nn.Identity())),
+    densenet121("maximum in a transition", replace("transition1.pool", nn.MaxPool2d(2))),
+    densenet121("padding counted in a transition", replace("transition1.pool", nn.AvgPool2d(2, padding=1))),
+    densenet121("a transition rounds up", replace("transition2.pool", nn.AvgPool2d(2, ceil_mode=True))),
+    densenet121("activation before the norm", moved("block1.1.new.conv1", "act", before="norm")),
+)

@@ -1,0 +1,260 @@
+"""The parity of one group of networks with torchvision's and timm's, as JSON lines: `python tests/parity.py GROUP`.
+
+It runs in a process of its own, see `oracles`. All tensors of the oracle are random, in float32 as in checkpoints; they
+go through `convatlas.load`, the public way; then both networks compute in float64.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+import resource
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import convatlas
+from convatlas.architectures import architecture
+from convatlas.layers import AuxiliaryLogits
+from convatlas.weights import checkpoint_of, identify, load_strictly, translate_keys
+from mutations import MUTATIONS, Mutation, swapped_norms
+from oracles import load_oracles
+from parity_rows import GROUPS, Pair
+from wrapped_checkpoints import WRAPPINGS, Source, Training
+
+BATCH = 2
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+State = dict[str, Tensor]
+Result = dict[str, Any]  # a line of what is printed
+
+
+# ------------------------------------------------------------------------------------------------------------- oracles
+
+
+def build(pair: Pair) -> nn.Module:
+    """The oracle without memory for its tensors: their first values are never used."""
+    oracles = load_oracles()
+    constructor = pair.constructor or pair.architecture
+    make = (
+        partial(oracles.timm.create_model, constructor)
+        if pair.library == "timm"
+        else getattr(oracles.torchvision.models, constructor)
+    )
+    with torch.device("meta"):
+        network: nn.Module = make(**pair.arguments)
+    return network
+
+
+def randomize(network: nn.Module, *, seed: int) -> nn.Module:
+    """Random values for every tensor, so that no layer is the identity. Raises for a tensor of unknown meaning."""
+    generator = torch.Generator().manual_seed(seed)
+    network.to_empty(device="cpu")
+    for name, tensor in network.state_dict().items():
+        kind = name.rpartition(".")[2]
+        if kind == "num_batches_tracked":
+            tensor.fill_(7)
+        elif kind == "running_var" or (kind == "weight" and tensor.ndim == 1):
+            tensor.uniform_(0.5, 1.5, generator=generator)
+        elif kind in ("bias", "running_mean"):
+            tensor.uniform_(-0.5, 0.5, generator=generator)
+        elif kind == "weight":  # variance 1.5 / fan-in: the features neither vanish nor explode
+            bound = math.sqrt(4.5 / tensor[0].numel())
+            tensor.uniform_(-bound, bound, generator=generator)
+        else:
+            raise ValueError(f"{name}: what kind of tensor is this?")
+    return network
+
+
+def published_state(network: nn.Module, pair: Pair) -> State:
+    """The oracle's tensors under the names in which they are published."""
+    state = dict(network.state_dict())
+    for pattern, name in pair.renamed:
+        state = {re.sub(pattern, name, key): tensor for key, tensor in state.items()}
+    return state
+
+
+# ---------------------------------------------------------------------------------------------------------- comparison
+
+
+def outputs(result: Any) -> tuple[Tensor, ...]:
+    """The logits, then those of the auxiliary heads from the first to the last."""
+    if isinstance(result, Tensor):
+        return (result,)
+    if isinstance(result, AuxiliaryLogits):
+        return (result.logits, *result.auxiliary)
+    return (result.logits, result.aux_logits1, result.aux_logits2)  # by name: torchvision has the second one first
+
+
+def run(network: nn.Module, images: Tensor, *, train: bool) -> tuple[Tensor, ...]:
+    """The outputs; both networks draw the same dropout."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        return outputs(network.train(train)(images))
+
+
+def relative(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> float:
+    """The largest difference beside the largest value, of the worst output."""
+    if [each.shape for each in ours] != [each.shape for each in theirs]:
+        return math.inf
+    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(ours, theirs, strict=True))
+
+
+def statistics(state: Mapping[str, Tensor]) -> State:
+    """What the norms remember of the batches."""
+    return {key: tensor.double() for key, tensor in state.items() if key.endswith(STATISTICS)}
+
+
+class Expected:
+    """What the oracle computes of two images; networks of ours are compared with it, one after the other."""
+
+    def __init__(self, oracle: nn.Module, pair: Pair) -> None:
+        generator = torch.Generator().manual_seed(1)
+        size = (BATCH, pair.in_channels, pair.image_size, pair.image_size)
+        self.images = torch.randn(size, generator=generator, dtype=torch.float64)
+        self.eval = run(oracle, self.images, train=False)
+        self.train = run(oracle, self.images, train=True)
+        state = published_state(oracle, pair)
+        has_norms = bool(statistics(state))
+        known = identify(checkpoint_of(state), arch=pair.architecture, options=pair.options).state if has_norms else {}
+        self.statistics = statistics(known)
+
+    def differences(self, network: nn.Module) -> Result:
+        """Of the outputs in eval and train mode, and of the running statistics after the step in train mode."""
+        found = {
+            "eval": relative(run(network, self.images, train=False), self.eval),
+            "train": relative(run(network, self.images, train=True), self.train),
+        }
+        remembered = statistics(network.state_dict())  # of a network with a mistake, norms may be missing
+        pairs = [(remembered[key], theirs) for key, theirs in self.statistics.items() if key in remembered]
+        found["statistics"] = max((relative((ours,), (theirs,)) for ours, theirs in pairs), default=0.0)
+        return found
+
+    def spread(self) -> float:
+        """How much the logits of the two images differ: near 0, other networks would pass too."""
+        first, second = self.eval[0]
+        return relative((first,), (second,))
+
+
+# ---------------------------------------------------------------------------------------------------------- the results
+
+
+def comparisons(pair: Pair) -> Iterator[Result]:
+    """The comparison of the pair, then those of the networks with a mistake."""
+    start = time.perf_counter()
+    oracle = randomize(build(pair), seed=0)
+    state = published_state(oracle, pair)
+    network = loaded(state, pair).double()
+    mutations = [mutation for mutation in MUTATIONS if mutation.pair == pair.name]
+    kept = {key: tensor.clone() for key, tensor in state.items()} if any(m.keys for m in mutations) else {}
+    del state
+    for name, value in pair.attributes.items():
+        setattr(oracle, name, value)
+    expected = Expected(oracle.double(), pair)
+    del oracle
+    pristine = copy.deepcopy(network) if mutations else nn.Identity()
+    found = expected.differences(network)
+    yield {"pair": pair.name, **found, "spread": expected.spread(), "seconds": time.perf_counter() - start}
+    del network
+    for mutation in mutations:
+        yield from guarded("mutation", mutation.name, partial(mutated, mutation, pristine, kept, expected))
+
+
+def loaded(state: State, pair: Pair) -> nn.Module:
+    """Our network with these tensors, by the public way; only where it has options, which that has not, by the next."""
+    if not pair.options:
+        return convatlas.load(pair.architecture, state)
+    return identify(checkpoint_of(state), arch=pair.architecture, options=pair.options).build()
+
+
+def mutated(mutation: Mutation, pristine: nn.Module, state: State, expected: Expected) -> list[Result]:
+    """The differences of the network with the mistake."""
+    if mutation.keys is None:
+        network = copy.deepcopy(pristine)
+    else:
+        row = architecture(mutation.architecture)
+        network = row.build()
+        load_strictly(network, translate_keys(state, mutation.keys(row.weights[0].keys)))
+    network = mutation.apply(network) or network
+    return [{"mutation": mutation.name, **expected.differences(network.double())}]
+
+
+def initial_values() -> list[Result]:
+    """The same mistake, norms swapped in the key table, with initial and with random values."""
+    pair = Pair("resnet18", "torchvision")
+    row = architecture("resnet18")
+    found = {}
+    for values in ("initial", "random"):
+        oracle = load_oracles().torchvision.models.resnet18() if values == "initial" else randomize(build(pair), seed=0)
+        network = row.build()
+        load_strictly(network, translate_keys(oracle.state_dict(), swapped_norms(row.weights[0].keys)))
+        found[values] = max(Expected(oracle.double(), pair).differences(network.double()).values())
+    return [{"mistake": "norms swapped", **found}]
+
+
+def wrapped() -> Iterator[Result]:
+    """Each wrapping of a network's tensors: what `convatlas.load` makes of it, and what it warns of."""
+    pair = Pair("resnet18", "torchvision")
+    network, raw = (randomize(build(pair), seed=seed) for seed in (0, 1))
+    expected = Expected(copy.deepcopy(network).double(), pair)
+    with tempfile.TemporaryDirectory() as folder:
+        training = Training(network, raw, load_oracles().timm, Path(folder))
+        for name, make in WRAPPINGS.items():
+            yield from guarded("checkpoint", name, partial(unwrapped, name, partial(make, training), expected))
+
+
+def unwrapped(name: str, make: Callable[[], Source], expected: Expected) -> list[Result]:
+    """The differences of the network that is in one checkpoint."""
+    source = make()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        network = convatlas.load("resnet18", source)
+    said = [str(each.message) for each in caught]
+    return [{"checkpoint": name, **expected.differences(network.double()), "warnings": said}]
+
+
+def same_names() -> list[Result]:
+    """The names of torchvision's and timm's image classifiers that are also ours."""
+    ours, oracles = set(convatlas.list_architectures()), load_oracles()
+    in_torchvision = oracles.torchvision.models.list_models(module=oracles.torchvision.models)
+    theirs = {"torchvision": in_torchvision, "timm": oracles.timm.list_models()}
+    return [{"library": library, "names": sorted(ours.intersection(names))} for library, names in theirs.items()]
+
+
+def guarded(kind: str, name: str, work: Callable[[], Iterable[Result]]) -> Iterator[Result]:
+    """The results of the work; an error becomes one more, so that the others are still computed."""
+    try:
+        yield from work()
+    except Exception as error:
+        where = "".join(traceback.format_tb(error.__traceback__)[-2:])
+        yield {kind: name, "error": f"{type(error).__name__}: {error}\n{where}"}
+
+
+def results(group: str) -> Iterator[Result]:
+    """Everything that the group is asked for, and at last what it needed."""
+    start = time.perf_counter()
+    load_oracles()
+    for pair in GROUPS[group]:
+        yield from guarded("pair", pair.name, partial(comparisons, pair))
+    if group == "checkpoints":
+        for work in (wrapped, initial_values, same_names):
+            yield from work()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    loaded = {name.partition(".")[0] for name in sys.modules}
+    yield {"process": group, "lightning": "lightning" in loaded, "seconds": time.perf_counter() - start, "bytes": peak}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for line in results(sys.argv[1]):
+        print(json.dumps(line), flush=True)

@@ -1,0 +1,146 @@
+"""Parity with torchvision and timm, deliberate mistakes that it must notice, and the wrappings of checkpoints.
+
+The comparisons run in other processes, one a group, which never import Lightning (`parity.py`); here their results are
+judged. This process never sees the oracles.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from convatlas.architectures import architecture, list_architectures
+from mutations import MUTATIONS
+from oracles import FOLDER, INSTALLED, load_oracles
+from parity_rows import GROUPS, PAIRS
+from wrapped_checkpoints import BARE, WRAPPINGS
+
+pytestmark = [
+    pytest.mark.parity,
+    pytest.mark.skipif(not INSTALLED.exists(), reason="no torchvision and timm: make .oracles/.installed"),
+]
+PROGRAM = Path(__file__).parent / "parity.py"
+SAME = 1e-9  # relative difference in float64 up to which two networks are one
+NOTICED = 1e-6  # and from which on a mistake is told from rounding
+KINDS = ("pair", "mutation", "checkpoint", "mistake", "library", "process")
+# glibc keeps freed memory: with it the VGGs, of a gigabyte each, take half the time.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}
+Results = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Results]:
+    """The results of a group by name; the first test process that asks for a group runs it, the others wait."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent  # of all test processes
+
+    def of(group: str) -> Results:
+        path = folder / f"parity-{group}.jsonl"
+        with FileLock(f"{path}.lock"):
+            if not path.exists():
+                path.write_text(printed(group))
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        return {next(line[kind] for kind in KINDS if kind in line): line for line in lines}
+
+    return of
+
+
+def printed(group: str) -> str:
+    """What the program prints for the group; where it breaks off, the end of its error messages last."""
+    done = subprocess.run(
+        [sys.executable, PROGRAM, group], env={**os.environ, **ENVIRONMENT}, capture_output=True, text=True, check=False
+    )
+    broken = {"process": group, "error": f"exit code {done.returncode}: {done.stderr[-2000:]}"}
+    return done.stdout + (json.dumps(broken) if done.returncode else "")
+
+
+def result(found: Results, name: str, *, group: str) -> dict[str, Any]:
+    """The result of this name. Fails with its error, or with that of the process if there is none."""
+    missing = {"error": found[group].get("error", "there is no result, as the comparison itself failed")}
+    entry = found.get(name, missing)
+    if "error" in entry:
+        pytest.fail(f"{name}: {entry['error']}", pytrace=False)
+    return entry
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_parity(results: Callable[[str], Results], name: str) -> None:
+    """The outputs in eval and train mode, auxiliary ones included, and the running statistics after a training step."""
+    group, _ = PAIRS[name]
+    found = result(results(group), name, group=group)
+    assert found["spread"] > 1e-3, "the logits hardly depend on the image"
+    assert found["eval"] < SAME
+    assert found["train"] < SAME
+    assert found["statistics"] < SAME
+
+
+@pytest.mark.parametrize("name", [mutation.name for mutation in MUTATIONS])
+def test_mistakes_are_noticed(results: Callable[[str], Results], name: str) -> None:
+    mutation = next(mutation for mutation in MUTATIONS if mutation.name == name)
+    group, _ = PAIRS[mutation.pair]
+    found = result(results(group), name, group=group)
+    for sight in mutation.seen_in:
+        assert found[sight] > NOTICED, f"not noticed in {sight}"
+
+
+def test_the_list_of_mistakes_is_one() -> None:
+    assert len(MUTATIONS) >= 15
+    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+    assert {mutation.pair for mutation in MUTATIONS} <= PAIRS.keys()
+
+
+def test_at_initial_values_a_wrong_network_passes(results: Callable[[str], Results]) -> None:
+    """Why the values are random: norms in each other's place make no difference as long as all are the identity."""
+    found = result(results("checkpoints"), "norms swapped", group="checkpoints")
+    assert found["initial"] == 0
+    assert found["random"] > NOTICED
+
+
+@pytest.mark.parametrize("name", WRAPPINGS)
+def test_wrapped_checkpoints(results: Callable[[str], Results], name: str) -> None:
+    """The network in a checkpoint of Lightning, DataParallel, torch.compile; of two the average, with a warning."""
+    found = result(results("checkpoints"), name, group="checkpoints")
+    assert found["eval"] < SAME
+    assert found["train"] < SAME
+    assert len(found["warnings"]) == (name not in BARE)
+    assert all("averaged weights are taken" in text for text in found["warnings"])
+
+
+def test_every_network_of_ours_that_they_have_is_compared(results: Callable[[str], Results]) -> None:
+    """By name, by the address of published weights, and by the layouts that a row says to read."""
+    compared = {(pair.architecture, pair.library) for _, pair in PAIRS.values()}
+    named = {
+        (name, library)
+        for library in ("torchvision", "timm")
+        for name in result(results("checkpoints"), library, group="checkpoints")["names"]
+    }
+    rows = [architecture(name) for name in list_architectures()]
+    weights = {(row.name, "torchvision") for row in rows for w in row.weights if "download.pytorch.org" in w.url}
+    layouts = {(row.name, layout) for row in rows for layout in row.layouts if layout in ("torchvision", "timm")}
+    assert len(named) > 20
+    assert (named | weights | layouts) - compared == set()
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_oracles_have_a_process_of_their_own(results: Callable[[str], Results], group: str) -> None:
+    found = result(results(group), group, group=group)
+    assert not found["lightning"]
+    assert found["bytes"] < 6e9
+    assert math.isfinite(found["seconds"])
+    assert not {"torchvision", "timm"} & sys.modules.keys()
+    assert not [path for path in sys.path if Path(path or ".").resolve().is_relative_to(FOLDER)]
+
+
+def test_the_oracles_are_refused_here() -> None:
+    with pytest.raises(RuntimeError, match=r"a process of their own; this one has .*pytest"):
+        load_oracles()
