@@ -285,6 +285,32 @@ def test_poolings(name: str, kernel: int, stride: int, ceil: bool) -> None:
     }
 
 
+# name: kernel, stride and padding of the first convolution; the shapes alone leave the padding open.
+STEMS = {
+    "lenet5": (5, 1, 0),
+    "lenet5_original": (5, 1, 0),
+    "lenet5_textbook": (5, 1, 2),
+    "lenet_cifar": (5, 1, 0),
+    "alexnet_original": (11, 4, 0),
+    "alexnet": (11, 4, 2),
+    "alexnet_textbook": (11, 4, 1),
+    "alexnet_cifar_stem": (3, 1, 1),
+    "nin_cifar": (5, 1, 2),
+    "nin_imagenet": (11, 4, 0),
+    "nin_textbook": (11, 4, 0),
+    "nin_textbook_mnist": (11, 4, 0),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_first_convolution(name: str) -> None:
+    with torch.device("meta"):
+        first = next(module for module in architecture(name).build().modules() if isinstance(module, nn.Conv2d))
+    found = (first.kernel_size, first.stride, first.padding)
+    kernel, stride, padding = STEMS.get(name, (3, 1, 1))
+    assert found == ((kernel, kernel), (stride, stride), (padding, padding))
+
+
 @pytest.mark.parametrize("name", ["alexnet_original", "alexnet", "alexnet_textbook", "vgg16", "vgg11_textbook"])
 def test_dropout_is_a_half(name: str) -> None:
     with torch.device("meta"):

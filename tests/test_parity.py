@@ -7,7 +7,6 @@ judged. This process never sees the oracles.
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
@@ -136,7 +135,6 @@ def test_the_oracles_have_a_process_of_their_own(results: Callable[[str], Result
     found = result(results(group), group, group=group)
     assert not found["lightning"]
     assert found["bytes"] < 6e9
-    assert math.isfinite(found["seconds"])
     assert not {"torchvision", "timm"} & sys.modules.keys()
     assert not [path for path in sys.path if Path(path or ".").resolve().is_relative_to(FOLDER)]
 

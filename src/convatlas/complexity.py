@@ -13,6 +13,8 @@ from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
 from convatlas.errors import UsageError
 
+UNFIT = (RuntimeError, ValueError, IndexError, TypeError)  # what a network may raise for an image that does not fit
+
 
 @dataclass(frozen=True)
 class Part:
@@ -56,14 +58,49 @@ def complexity(
     """
     size = row.image_size if image_size is None else image_size
     channels = row.in_channels if in_channels is None else in_channels
+    network = _on_meta(row, num_classes=num_classes, in_channels=channels, **options)
+    try:
+        return count(network, _image(channels, size), name=row.name)
+    except UsageError as error:
+        raise UsageError(f"{error}{_sizes_said(network, channels, size=size, own=row.image_size)}") from error
+
+
+def _on_meta(row: Architecture, **arguments: Any) -> nn.Module:
+    """The network in eval mode without memory."""
     try:
         with torch.device("meta"):
-            network = row.build(num_classes=num_classes, in_channels=channels, **options)
+            network = row.build(**arguments)
     except UsageError:  # a builder may compute with tensors, which the meta device cannot
         with torch.random.fork_rng(devices=[]):
-            network = row.build(num_classes=num_classes, in_channels=channels, **options).to("meta")
-    with torch.device("meta"):
-        return count(network.eval(), torch.empty(1, channels, size, size), name=row.name)
+            network = row.build(**arguments).to("meta")
+    return network.eval()
+
+
+def _image(channels: int, size: int) -> Tensor:
+    return torch.empty(1, channels, size, size, device="meta")
+
+
+def _sizes_said(network: nn.Module, channels: int, *, size: int, own: int) -> str:
+    """Which images the network takes, where it does not take one of `size` pixels but takes one of its `own` size."""
+    if not _takes(network, channels, own):
+        return ""
+    if size > own:
+        return f"; it is made for {own} x {own} pixels"
+    refused, taken = size, own
+    while taken - refused > 1:
+        middle = (refused + taken) // 2
+        refused, taken = (refused, middle) if _takes(network, channels, middle) else (middle, taken)
+    return f"; the smallest that it takes has {taken} x {taken} pixels"
+
+
+def _takes(network: nn.Module, channels: int, size: int) -> bool:
+    """Whether the network gives an answer for an image of `size` pixels."""
+    try:
+        with torch.no_grad():
+            network(_image(channels, size))
+    except UNFIT:
+        return False
+    return True
 
 
 def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
@@ -77,7 +114,7 @@ def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
     try:
         with counter, torch.no_grad():
             network(image)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+    except UNFIT as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{name} cannot take an image of {channels} x {height} x {width}: {reason}") from error
     finally:

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
@@ -47,6 +48,22 @@ def list_architectures(pattern: str = "*") -> list[str]:
     if not any(character in pattern for character in "*?["):
         pattern = f"*{pattern}*"
     return sorted(name for name in _REGISTRY if fnmatchcase(name, pattern))
+
+
+def by_family(names: Iterable[str]) -> dict[str, list[Architecture]]:
+    """The architectures of these names by family, families and their members in the order of their years.
+
+    >>> [row.name for row in by_family(["resnet_uva", "resnet20", "lenet5"])["resnet"]]
+    ['resnet20', 'resnet_uva']
+    """
+    rows = sorted((_REGISTRY[name] for name in names), key=lambda row: (_year(row), row.params or 0, row.name))
+    first = {row.family: min(_year(r) for r in _REGISTRY.values() if r.family == row.family) for row in rows}
+    families = sorted(first, key=lambda family: (first[family], family))
+    return {family: [row for row in rows if row.family == family] for family in families}
+
+
+def _year(row: Architecture) -> int:
+    return row.paper.year if row.paper else 9999  # one's own come last
 
 
 def architecture(name: str) -> Architecture:

@@ -8,10 +8,10 @@ https://github.com/kuangliu/pytorch-cifar.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("lenet5_original"))
-stage1   6 x 14 x 14         168
-stage2    16 x 5 x 5       1,548
-stage3   120 x 1 x 1      48,120
-head              10      10,164
+stage1  6 x 14 x 14         168
+stage2   16 x 5 x 5       1,548
+stage3  120 x 1 x 1      48,120
+head             10      10,164
 
 Departs from the paper: the codes of `lenet5_original`'s output units are random, where the paper draws characters, and
 the recipe decides on the loss. `lenet5` is the form in which the network is commonly written: every map of C3 sees all

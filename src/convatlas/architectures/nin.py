@@ -5,9 +5,9 @@ Lin, Chen, Yan. Network In Network. ICLR 2014. https://arxiv.org/abs/1312.4400
 
 >>> from convatlas.complexity import outline
 >>> print(outline("nin_cifar"))
-stage1  96 x 16 x 16   60,800
-stage2   192 x 8 x 8  535,104
-head              10  371,082
+stage1  96 x 16 x 16      60,928
+stage2   192 x 8 x 8     535,104
+head              10     370,954
 
 Departs from the paper: it prints no channel counts; those of `nin_cifar` and the average pooling after the second stage
 are the released configuration's, https://gist.github.com/mavenlin/e56253735ef32c3c296d. `nin_imagenet` is the authors'

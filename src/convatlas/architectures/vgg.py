@@ -6,12 +6,12 @@ https://arxiv.org/abs/1409.1556
 
 >>> from convatlas.complexity import outline
 >>> print(outline("vgg16"))
-stage1   64 x 112 x 112       38,720
-stage2    128 x 56 x 56      221,440
-stage3    256 x 28 x 28    1,475,328
-stage4    512 x 14 x 14    5,899,776
-stage5      512 x 7 x 7    7,079,424
-head               1000  123,642,856
+stage1  64 x 112 x 112      38,720
+stage2   128 x 56 x 56     221,440
+stage3   256 x 28 x 28   1,475,328
+stage4   512 x 14 x 14   5,899,776
+stage5     512 x 7 x 7   7,079,424
+head              1000  123,642,856
 
 Departs from the paper: configurations A, B, D and E; the last pooling is adaptive, so that images need not have 224
 pixels; initial weights as torchvision's, where the paper starts the deeper networks from the trained A. `*_bn` add

@@ -21,20 +21,20 @@ def list_(
     pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*",
     as_json: AsJson = False,
 ) -> None:
-    """List the architectures.
+    """List the architectures by family and year.
 
     Example: convatlas list 'resnet*'
     """
-    from convatlas.architectures import architecture, list_architectures
+    from convatlas.architectures import architecture, by_family, list_architectures
     from convatlas.errors import unknown
 
-    rows = [architecture(name) for name in list_architectures(pattern)]
-    if not rows:
+    names = list_architectures(pattern)
+    if not names:
         raise unknown("architecture", pattern, list_architectures())
     if as_json:
-        print_json([_described(row) for row in rows])
+        print_json([_described(architecture(name)) for name in names])
     else:
-        console().print(_table(rows))
+        console().print(_table(by_family(names)))
 
 
 @app.command()
@@ -96,23 +96,29 @@ def _counted(row: Architecture, options: dict[str, Any], counted: Complexity) ->
     }
 
 
-def _table(rows: list[Architecture]) -> RenderableType:
-    """The registry as a table."""
+def _table(families: dict[str, list[Architecture]]) -> RenderableType:
+    """The architectures, a section a family."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("architecture", "family"):
-        table.add_column(heading, no_wrap=True)
+    table.add_column("architecture", no_wrap=True)
     for heading in ("year", "parameters", "MACs", "pixels"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("published test accuracy")
-    for row in rows:
-        first = {r.dataset: r for r in reversed(row.published) if r.split == "test"}  # `show` has the others
-        results = [f"{100 * r.top1:.2f} % {r.dataset}" for r in reversed(first.values())]
-        year = str(row.paper.year) if row.paper else "-"
-        counts = [f"{count:,}" if count is not None else "-" for count in (row.params, row.macs)]
-        table.add_row(row.name, row.family, year, *counts, str(row.image_size), ", ".join(results) or "-")
+    table.add_column("published accuracy")
+    for family, rows in families.items():
+        table.add_row(f"[bold cyan]{family}[/]", end_section=False)
+        for row in rows:
+            year = str(row.paper.year) if row.paper else "-"
+            counts = [f"{count:,}" if count is not None else "-" for count in (row.params, row.macs)]
+            table.add_row(f"  {row.name}", year, *counts, str(row.image_size), _results(row))
     return table
+
+
+def _results(row: Architecture) -> str:
+    """The first published accuracy on each data set, on test images if there is one; `show` has them all."""
+    ordered = sorted(row.published, key=lambda result: result.split != "test")
+    first = {result.dataset: result for result in reversed(ordered)}
+    return ", ".join(f"{100 * result.top1:.2f} % {result.dataset}" for result in reversed(first.values())) or "-"
 
 
 def _page(row: Architecture, options: dict[str, Any], counted: Complexity) -> list[RenderableType]:

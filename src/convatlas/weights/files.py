@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -43,7 +44,8 @@ def _read_torch(path: Path) -> dict[str, Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a pickle's protocol: either it can be read or it is refused
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals([argparse.Namespace]):  # the settings that training scripts add
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may raise anything
         raise UsageError(f"{path} is no checkpoint of tensors and plain data: {_reason(error, path)}") from error
     if not isinstance(content, dict):

@@ -149,6 +149,7 @@ ARCHITECTURES = (
         params=33_337_704,
         macs=5_751_653_376,
         published=(Published(0.779, "validation", "imagenet", README),),
+        layouts={"torchvision": TORCHVISION_KEYS},
         note="no weights were published in PyTorch's format",
     ),
 )

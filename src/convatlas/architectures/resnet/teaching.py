@@ -5,11 +5,11 @@ https://github.com/yunjey/pytorch-tutorial, which slides pass on: stages of 2, 2
 
 >>> from convatlas.complexity import outline
 >>> print(outline("resnet14_slides"))
-stem    16 x 32 x 32      464
-stage1  16 x 32 x 32    9,344
-stage2  32 x 16 x 16   37,184
-stage3    64 x 8 x 8  148,096
-head              10      650
+stem    16 x 32 x 32         464
+stage1  16 x 32 x 32       9,344
+stage2  32 x 16 x 16      37,184
+stage3    64 x 8 x 8     148,096
+head              10         650
 
 Departs from the paper: the textbook's convolutions keep their biases and its projections have no norm; the slides'
 shortcuts are 3x3 convolutions with a norm.

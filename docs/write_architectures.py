@@ -1,0 +1,104 @@
+"""Writes docs/architectures.md from the registry, so that no count or accuracy is typed by hand.
+
+python docs/write_architectures.py           rewrite the page
+python docs/write_architectures.py --check   change nothing; exit 1 where the page is stale
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from convatlas.architecture import Architecture
+from convatlas.architectures import by_family, list_architectures
+
+PAGE = Path(__file__).resolve().parent / "architectures.md"
+TITLES = {
+    "lenet": "LeNet",
+    "alexnet": "AlexNet",
+    "vgg": "VGG",
+    "nin": "Network in Network",
+    "googlenet": "GoogLeNet",
+    "resnet": "ResNet and plain networks",
+    "preact_resnet": "Pre-activation ResNet",
+    "wide_resnet": "Wide ResNet",
+    "resnext": "ResNeXt",
+    "senet": "Squeeze-and-excitation networks",
+    "densenet": "DenseNet",
+}
+HEADER = """# Architectures
+
+{count} architectures in {families} families. The page is made from the registry by
+[write_architectures.py](write_architectures.py), and a test keeps it true. Parameters and MACs (multiply-adds of
+convolutions and matrix products for one image, in eval mode) are counted from the network at the input given, with
+1,000 classes for ImageNet and 10 else. `convatlas show NAME` has each one's stages, options and sources.
+
+The accuracies are others', each by its own protocol: compare them with care. Under weights stand the names for
+`--weights`, which are downloaded with their checksum; files in these and other layouts (torchvision's, timm's ...) are
+read by `load` wherever the user has them.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    wanted = list(sys.argv[1:] if arguments is None else arguments)
+    if wanted not in ([], ["--check"]):
+        sys.exit(str(__doc__))
+    text = page()
+    if not wanted:
+        PAGE.write_text(text, encoding="utf-8")
+        return 0
+    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{PAGE.name} is not what the registry says; run python docs/{Path(__file__).name}", file=sys.stderr)
+    return 1
+
+
+def page() -> str:
+    """The page as Markdown."""
+    families = by_family(list_architectures())
+    count = sum(map(len, families.values()))
+    parts = [HEADER.format(count=count, families=len(families))]
+    parts += [section(TITLES.get(family, family), rows) for family, rows in families.items()]
+    return "\n".join(parts)
+
+
+def section(title: str, rows: list[Architecture]) -> str:
+    """A family: its idea, its papers, a table of its networks."""
+    papers = {row.paper.url: row.paper for row in rows if row.paper}
+    sources = [f"- [{p.authors} {p.year}]({url}). {p.title}" for url, p in papers.items()]
+    lines = [f"## {title}", "", idea(rows[0]), "", *sources, ""]
+    lines += ["| network | year | input | parameters | MACs | published | weights |", "|:--|--:|--:|--:|--:|:--|:--|"]
+    lines += [line(row) for row in rows]
+    notes = [f"- `{row.name}`: {row.note}" for row in rows if row.note]
+    return "\n".join(lines + (["", *notes] if notes else [])) + "\n"
+
+
+def idea(row: Architecture) -> str:
+    """The first sentence of the family file: the idea in a line."""
+    builder = getattr(row.builder, "func", row.builder)
+    text = (import_module(builder.__module__).__doc__ or "").split("\n\n")[0]
+    return " ".join(text.split())
+
+
+def line(row: Architecture) -> str:
+    """A row of the table."""
+    ordered = sorted(row.published, key=lambda result: result.split != "test")
+    best = {result.dataset: result for result in reversed(ordered)}
+    published = ", ".join(f"{100 * r.top1:.2f} % {r.dataset} ({r.split})" for r in reversed(best.values()))
+    cells = (
+        f"`{row.name}`",
+        str(row.paper.year) if row.paper else "",
+        f"{row.in_channels} x {row.image_size} x {row.image_size}",
+        f"{row.params:,}" if row.params else "",
+        f"{row.macs:,}" if row.macs else "",
+        published,
+        ", ".join(f"`{weights.name}`" for weights in row.weights),
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

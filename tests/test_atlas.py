@@ -1,0 +1,179 @@
+"""The registry as a whole: its page, its listing, its contract over families, and that each family can learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from convatlas.architecture import Architecture
+from convatlas.architectures import architecture, by_family, list_architectures
+from convatlas.checks import check_architecture
+from convatlas.cli import main
+from convatlas.data import load_data
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.layers import initialize_kaiming, logits_of, total_loss
+
+ROOT = Path(__file__).parent.parent
+DATA = os.environ.get("CONVATLAS_TEST_DATA")
+FAMILIES = by_family(list_architectures())
+
+
+def writer() -> ModuleType:
+    """docs/write_architectures.py, which is in no package."""
+    spec = importlib.util.spec_from_file_location("write_architectures", ROOT / "docs/write_architectures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_of_architectures_is_what_the_registry_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert writer().main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_page_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = writer()
+    stale = tmp_path / "architectures.md"
+    stale.write_text(module.page().replace("61,706", "61,707"), encoding="utf-8")
+    monkeypatch.setattr(module, "PAGE", stale)
+    assert module.main(["--check"]) == 1
+    assert module.main([]) == 0
+    assert module.main(["--check"]) == 0
+
+
+def test_every_family_has_a_title_and_a_size_for_cifar() -> None:
+    titles = writer().TITLES
+    assert set(titles) == set(FAMILIES)
+    for family, rows in FAMILIES.items():
+        assert any(row.image_size == 32 for row in rows), f"{family} has no network for images of 32 pixels"
+
+
+def test_list_shows_all_by_family_and_year(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    shown = [line.split()[0] for line in lines if line.startswith("  ")]
+    assert sorted(shown) == list_architectures()
+    assert [line.strip() for line in lines if not line.startswith("  ")] == list(FAMILIES)
+    years = [int(line.split()[1]) for line in lines if line.startswith("  ")]
+    for rows in FAMILIES.values():
+        own, years = years[: len(rows)], years[len(rows) :]
+        assert own == sorted(own)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_show_works_for_each(capsys: pytest.CaptureFixture[str], family: str) -> None:
+    names = [row.name for row in FAMILIES[family]]
+    assert main(["show", *names]) == 0
+    out = capsys.readouterr().out
+    for row in FAMILIES[family]:
+        assert f"\n{row.name}\n" in out
+        assert f"{row.params:,}" in out
+
+
+def test_listing_builds_no_network() -> None:
+    code = """
+import torch.nn as nn
+def refuse(self, *args, **kwargs): raise AssertionError("a module was built")
+nn.Module.__init__ = refuse
+import convatlas
+from convatlas.architectures import architecture
+assert len([architecture(name).options() for name in convatlas.list_architectures()]) > 100
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_import_costs_next_to_nothing_beside_torch() -> None:
+    """Under 0.1 s, the median of five: `import convatlas` itself imports no torch at all."""
+    code = "import time; t = time.process_time(); import convatlas; print(time.process_time() - t)"
+    seconds = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(5)]
+    assert sorted(seconds)[2] < 0.1
+
+
+def test_the_registry_costs_next_to_nothing_beside_torch() -> None:
+    code = (
+        "import time, torch; t = time.process_time(); import convatlas; convatlas.list_architectures(); "
+        "print(time.process_time() - t)"
+    )
+    seconds = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(5)]
+    assert sorted(seconds)[2] < 0.1
+
+
+FILES = sorted((ROOT / "src/convatlas/architectures").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_no_family_file_is_over_300_lines(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+# ------------------------------------------------------------------------- a small network of each family, and learning
+
+# Thinned where the smallest row is large: name, options. The images have 32 pixels.
+THINNED: dict[str, tuple[str, dict[str, object]]] = {
+    "lenet": ("lenet_cifar", {}),
+    "alexnet": ("alexnet_cifar_stem", {"widths": (16, 32, 48, 32, 32), "hidden": 64, "dropout": 0.0}),
+    "vgg": ("vgg11_bn_cifar", {"widths": (16, 32, 64, 64, 64)}),
+    "nin": ("nin_cifar", {"width": 48, "narrow": 40, "narrowest": 24, "dropout": 0.0}),
+    "googlenet": ("googlenet_uva", {}),
+    "resnet": ("resnet18_cifar_stem", {"widths": (16, 32, 64, 128), "stem_channels": 16}),
+    "preact_resnet": ("preact_resnet164", {"depths": (2, 2, 2)}),
+    "wide_resnet": ("wide_resnet28_2", {"depths": (1, 1, 1)}),
+    "resnext": ("resnext29_32x4d_cifar", {"depths": (1, 1, 1), "widths": (64, 128, 256), "groups": 8}),
+    "senet": ("seresnet50_cifar_stem", {"depths": (1, 1, 1, 1), "widths": (64, 128, 256, 256)}),
+    "densenet": ("densenet_bc_100_12", {"depths": (4, 4, 4)}),
+}
+
+
+def thinned(family: str) -> Architecture:
+    name, options = THINNED[family]
+    row = architecture(name)
+    return dataclasses.replace(row, builder=partial(row.builder, **options), params=None, macs=None)
+
+
+def test_every_family_has_a_thinned_network() -> None:
+    assert set(THINNED) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("family", THINNED)
+def test_contract_of_each_family(family: str) -> None:
+    check_architecture(thinned(family))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(DATA is None, reason="CONVATLAS_TEST_DATA names no folder")
+@pytest.mark.parametrize("family", THINNED)
+def test_each_family_overfits_64_real_images(family: str) -> None:
+    """64 photographs of CIFAR-10 are learned by heart, to at least 95 %: none of the networks is only a shape."""
+    data = load_data("cifar10", folder=Path(str(DATA)) / "data/cifar10-lossless-part")
+    chosen = data.train.images[:64]
+    images = Preprocessing(32, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))(chosen)
+    labels = data.train.labels[:64]
+    assert labels.unique().numel() == 10
+    torch.manual_seed(0)
+    network = thinned(family).build().train()
+    if family == "nin":  # its initial deviation, 0.05, is for the paper's widths: in thin layers all would fade
+        initialize_kaiming(network, activation="relu", fan="fan_in")
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    for _step in range(150):
+        output = network(images)
+        loss = total_loss(output, lambda logits: F.cross_entropy(logits, labels))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        top1 = (logits_of(output).argmax(1) == labels).double().mean().item()
+        if top1 >= 0.95:
+            break
+    assert top1 >= 0.95, f"{family} has learned {100 * top1:.0f} % after 150 steps"
