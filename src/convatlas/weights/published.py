@@ -57,7 +57,8 @@ def _fetch(weights: Weights, temporary: Path, *, destination: Path) -> None:
     there = (
         f"; the file that lies there has another sha256, {file_sha256(destination)}" if destination.is_file() else ""
     )
-    by_hand = f"put the file with sha256 {weights.sha256} at {destination}{there}"
+    begins = weights.sha256 if len(weights.sha256) == 64 else f"{weights.sha256}..."
+    by_hand = f"put the file with sha256 {begins} at {destination}{there}"
     reason = ""
     for attempt in range(ATTEMPTS):
         if attempt:

@@ -1,0 +1,243 @@
+"""Checkpoints in others' layouts and wrappings, heads for other class counts, and ImageNet's preprocessing."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import convatlas
+from convatlas import architectures as registry
+from convatlas.architectures import architecture, list_architectures
+from convatlas.cli import main
+from convatlas.complexity import complexity
+from convatlas.data import class_names
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.errors import UsageError
+from convatlas.prediction import open_predictor
+from convatlas.weights import checkpoint_of, identify, open_checkpoint, preprocessing_said
+
+SMALL = {"depths": (1, 1, 1, 1)}
+
+
+def torchvision_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our names of a ResNet's tensors as torchvision and timm have them."""
+    rules = (
+        (r"^stem\.conv\.conv", "conv1"),
+        (r"^stem\.conv\.norm", "bn1"),
+        (r"^head\.fc", "fc"),
+        (r"^stage(\d)\.(\d+)\.branch\.conv(\d)\.conv", r"layer\1.\2.conv\3"),
+        (r"^stage(\d)\.(\d+)\.branch\.conv(\d)\.norm", r"layer\1.\2.bn\3"),
+        (r"^stage(\d)\.(\d+)\.shortcut\.conv", r"layer\1.\2.downsample.0"),
+        (r"^stage(\d)\.(\d+)\.shortcut\.norm", r"layer\1.\2.downsample.1"),
+    )
+    named = {}
+    for key, tensor in state.items():
+        for pattern, theirs in rules:
+            key = re.sub(pattern, theirs, key)
+        named[key] = tensor
+    return named
+
+
+@pytest.fixture(scope="module")
+def resnet18() -> dict[str, Tensor]:
+    torch.manual_seed(0)
+    return torchvision_names(convatlas.create("resnet18").state_dict())
+
+
+def doubled(state: dict[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
+    """Other weights under the same names."""
+    return {prefix + key: tensor * 2 for key, tensor in state.items()}
+
+
+def prefixed(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {prefix + key: tensor for key, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "network.", "net.", "_orig_mod.", "model._orig_mod.", "module.model.", "ema."]
+)
+def test_prefixes(resnet18: dict[str, Tensor], prefix: str) -> None:
+    network = convatlas.load("resnet18", prefixed(resnet18, prefix))
+    assert torch.equal(network.stem.conv.conv.weight, resnet18["conv1.weight"])
+    assert not network.training
+
+
+@pytest.mark.parametrize("entry", ["state_dict_ema", "model_ema", "ema_state_dict"])
+def test_of_two_networks_the_averaged_one_is_taken_and_said(resnet18: dict[str, Tensor], entry: str) -> None:
+    averaged = {**prefixed(resnet18, "module."), "n_averaged": torch.tensor(3)}
+    with pytest.warns(UserWarning, match=f"averaged weights are taken \\({entry}, not state_dict\\)"):
+        network = convatlas.load("resnet18", {"state_dict": doubled(resnet18), entry: averaged})
+    assert torch.equal(network.head.fc.weight, resnet18["fc.weight"])
+
+
+def test_a_module_that_holds_both_networks(resnet18: dict[str, Tensor]) -> None:
+    both = {
+        **doubled(resnet18, "model."),
+        **prefixed(resnet18, "ema_model.module."),
+        "ema_model.n_averaged": torch.ones(1),
+    }
+    with pytest.warns(UserWarning, match="of the two networks in it the averaged one"):
+        network = convatlas.load("resnet18", {"state_dict": both})
+    assert torch.equal(network.head.fc.weight, resnet18["fc.weight"])
+
+
+def test_settings_of_a_training_script_do_no_harm(resnet18: dict[str, Tensor], tmp_path: Path) -> None:
+    torch.save({"model": resnet18, "args": argparse.Namespace(lr=0.1), "epoch": 3}, tmp_path / "model.pth")
+    assert identify(open_checkpoint(tmp_path / "model.pth")).architecture.name == "resnet18"
+
+
+def test_a_head_of_convolutions_is_the_same_numbers(resnet18: dict[str, Tensor]) -> None:
+    as_convolution = {**resnet18, "fc.weight": resnet18["fc.weight"].view(1000, 512, 1, 1)}
+    assert torch.equal(convatlas.load("resnet18", as_convolution).head.fc.weight, resnet18["fc.weight"])
+    with pytest.raises(UsageError, match=r"! head\.fc\.weight \(shape \(1000, 256, 1, 1\), here \(1000, 512\)\)"):
+        convatlas.load("resnet18", {**resnet18, "fc.weight": torch.zeros(1000, 256, 1, 1)})
+
+
+@pytest.mark.parametrize("wrong", ["resnet34", "resnet50", "vgg11_bn_cifar", "densenet121"])
+def test_of_the_wrong_variant_the_nearest_is_named(resnet18: dict[str, Tensor], wrong: str) -> None:
+    with pytest.raises(UsageError, match=f"is of another network than {wrong}: .*nearest by its keys is resnet18$"):
+        convatlas.load(wrong, resnet18)
+
+
+def test_channels_and_classes_are_those_of_the_file() -> None:
+    for name in ("vgg11_bn_cifar", "nin_cifar", "lenet5", "alexnet_cifar_stem"):
+        state = convatlas.create(name, num_classes=7, in_channels=2).state_dict()
+        identified = identify(checkpoint_of(state), arch=name)
+        assert (identified.num_classes, identified.in_channels) == (7, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "fresh"),
+    [
+        ("nin_textbook", "stage3.conv3.conv.weight", "head.conv1.conv.weight"),
+        ("vgg11_bn_cifar", "stage5.conv2.conv.weight", "head.fc.weight"),
+        ("googlenet_aux", "auxiliary.inception4a.fc1.weight", "auxiliary.inception4a.fc.weight"),
+    ],
+)
+def test_another_class_count_replaces_every_layer_that_it_shapes(name: str, kept: str, fresh: str) -> None:
+    state = convatlas.create(name).state_dict()
+    with pytest.warns(UserWarning, match="is replaced by an untrained one for 7"):
+        loaded = convatlas.load(name, state, num_classes=7).state_dict()
+    assert torch.equal(loaded[kept], state[kept])
+    assert loaded[fresh].shape[0] == 7
+    assert state.keys() == loaded.keys()
+
+
+# ------------------------------------------------------------------------------------------- preprocessing, class names
+
+
+def test_the_shorter_side_then_the_centre() -> None:
+    """600 x 400 pixels to 384 x 256, then columns 80 to 303 and rows 16 to 239: as torchvision's transforms have it."""
+    image = torch.randint(0, 256, (1, 3, 400, 600), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    cut = Preprocessing(224, (0.0,) * 3, (1.0,) * 3, shorter_side=256).resize(image)
+    with_pillow = Image.fromarray(image[0].permute(1, 2, 0).numpy()).resize((384, 256), Image.Resampling.BILINEAR)
+    expected = np.asarray(with_pillow)[16:240, 80:304] / 255
+    assert np.abs(cut[0].permute(1, 2, 0).numpy() - expected).max() < 1.01 / 255  # Pillow rounds to 8 bits, twice
+
+
+def test_bicubic_stays_within_the_range() -> None:
+    image = torch.zeros(1, 1, 8, 8, dtype=torch.uint8)
+    image[..., 4:] = 255
+    pixels = Preprocessing(16, (0.0,), (1.0,), shorter_side=16, interpolation="bicubic").resize(image)
+    assert (pixels.min().item(), pixels.max().item()) == (0, 1)
+
+
+def test_the_preprocessing_of_a_record() -> None:
+    stored = {"image_size": 224, "mean": [0.5], "std": [0.5]}
+    assert preprocessing_said({"preprocessing": stored}, label="it").shorter_side is None
+    more = {**stored, "shorter_side": 256, "interpolation": "bicubic"}
+    assert preprocessing_said({"preprocessing": more}, label="it").interpolation == "bicubic"
+    for wrong in ({"shorter_side": 100}, {"shorter_side": "256"}, {"interpolation": "nearest"}):
+        with pytest.raises(UsageError, match="preprocessing cannot be read"):
+            preprocessing_said({"preprocessing": {**stored, **wrong}}, label="it")
+
+
+def test_class_names_of_imagenet() -> None:
+    names = class_names("imagenet")
+    assert len(set(names)) == 1000
+    assert (names[0], names[207], names[281], names[999]) == ("tench", "golden retriever", "tabby", "toilet tissue")
+
+
+def test_published_weights_answer_with_class_names(
+    resnet18: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file in the published layout: size, crop, normalisation and names of the classes come with it."""
+    torch.save(resnet18, tmp_path / "resnet18.pth")
+    predictor = open_predictor(tmp_path / "resnet18.pth", arch="resnet18")
+    expected = Preprocessing(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), shorter_side=256)
+    assert predictor.preprocessing == expected
+    assert predictor.class_names is not None
+    assert predictor.class_names[1] == "goldfish"
+    assert any("normalisation taken from torchvision of resnet18" in note for note in predictor.notes)
+    Image.new("RGB", (320, 240), "orange").save(tmp_path / "photo.png")
+    assert main(["predict", str(tmp_path / "resnet18.pth"), str(tmp_path / "photo.png"), "--arch", "resnet18"]) == 0
+    out = capsys.readouterr().out
+    assert any(name in out for name in predictor.class_names)
+
+
+def test_what_was_trained_on_imagenet_is_not_evaluated_on_it_here(
+    resnet18: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(resnet18, tmp_path / "resnet18.pth")
+    assert main(["evaluate", str(tmp_path / "resnet18.pth"), "--arch", "resnet18"]) == 2
+    assert "was trained on imagenet, which ConvAtlas does not read" in capsys.readouterr().err
+
+
+def test_no_weights_are_downloaded_without_a_checksum() -> None:
+    for name in list_architectures():
+        for weights in architecture(name).weights:
+            assert re.fullmatch(r"[0-9a-f]{8,64}", weights.sha256), f"{name}: {weights.name}"
+            in_the_name = f"-{weights.sha256}." in weights.url
+            assert in_the_name or len(weights.sha256) == 64, f"{name}: {weights.name}"
+
+
+def test_a_file_name_whose_hash_is_not_the_files(
+    resnet18: dict[str, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The beginning of the hash in the publisher's file name is checked like a whole one."""
+    import pooch
+
+    row = architecture("resnet18")
+    torch.save(resnet18, tmp_path / "other.pth")
+    weights = replace(row.weights[0], url=(tmp_path / "other.pth").as_uri())
+    monkeypatch.setitem(registry._REGISTRY, "resnet18", replace(row, weights=(weights,)))
+    monkeypatch.setattr("convatlas.weights.published.ATTEMPTS", 1)
+    monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
+    with pytest.raises(UsageError, match=r"put the file with sha256 f37072fd\.\.\. at"):
+        convatlas.create("resnet18", weights="torchvision")
+
+
+# ------------------------------------------------------------------------------------------------------- images' sizes
+
+
+@pytest.mark.parametrize(
+    ("name", "smallest"),
+    [("alexnet", 63), ("vgg11", 32), ("googlenet", 15), ("resnet18", 1), ("densenet121", 29), ("lenet5", 32)],
+)
+def test_the_smallest_image_is_said(name: str, smallest: int) -> None:
+    """Those of torchvision's as it states them itself (`min_size`)."""
+    assert complexity(architecture(name), image_size=smallest).params
+    if smallest > 1:
+        with pytest.raises(UsageError, match=f"the smallest that it takes has {smallest} x {smallest} pixels"):
+            complexity(architecture(name), image_size=smallest - 1)
+
+
+def test_an_image_too_large_for_linear_layers() -> None:
+    with pytest.raises(UsageError, match="it is made for 32 x 32 pixels"):
+        complexity(architecture("lenet5"), image_size=64)
+
+
+def test_pairs_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "vgg11_textbook", "-o", "blocks=1x16,1x32,2x64,2x128,2x128"]) == 0
+    assert "43,093,610" in capsys.readouterr().out
+    for wrong in ("1x16", "16,32,64,128,128", "1x16,1x32,2x64,2x128,2x0", "1x16,1x32,2x64,2x128,ax3"):
+        assert main(["show", "vgg11_textbook", "-o", f"blocks={wrong}"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
