@@ -1,4 +1,4 @@
-"""Plain GoogLeNets and DenseNets for the parity tests, written out step by step; they share nothing with the package."""
+"""Plain GoogLeNets and DenseNets for the parity tests, written out in full; they share nothing with the package."""
 
 from __future__ import annotations
 

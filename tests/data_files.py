@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import pickle
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+from torch import Tensor
 
 
 def pixels(count: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -97,3 +99,22 @@ def hub(home: Path, *, train: int = 20, test: int = 5, kind: str = "PNG", **colu
     shard(home / "train-00001-of-00002.parquet", images[half:train], numbers(train - half), **columns)
     shard(home / "test-00000-of-00001.parquet", images[train:], numbers(test), **columns)
     return home
+
+
+def torchvision_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Our names of a ResNet's tensors as torchvision and timm have them."""
+    rules = (
+        (r"^stem\.conv\.conv", "conv1"),
+        (r"^stem\.conv\.norm", "bn1"),
+        (r"^head\.fc", "fc"),
+        (r"^stage(\d)\.(\d+)\.branch\.conv(\d)\.conv", r"layer\1.\2.conv\3"),
+        (r"^stage(\d)\.(\d+)\.branch\.conv(\d)\.norm", r"layer\1.\2.bn\3"),
+        (r"^stage(\d)\.(\d+)\.shortcut\.conv", r"layer\1.\2.downsample.0"),
+        (r"^stage(\d)\.(\d+)\.shortcut\.norm", r"layer\1.\2.downsample.1"),
+    )
+    named = {}
+    for key, tensor in state.items():
+        for pattern, theirs in rules:
+            key = re.sub(pattern, theirs, key)
+        named[key] = tensor
+    return named

@@ -23,27 +23,9 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.prediction import open_predictor
 from convatlas.weights import checkpoint_of, identify, open_checkpoint, preprocessing_said
+from data_files import torchvision_names
 
 SMALL = {"depths": (1, 1, 1, 1)}
-
-
-def torchvision_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our names of a ResNet's tensors as torchvision and timm have them."""
-    rules = (
-        (r"^stem\.conv\.conv", "conv1"),
-        (r"^stem\.conv\.norm", "bn1"),
-        (r"^head\.fc", "fc"),
-        (r"^stage(\d)\.(\d+)\.branch\.conv(\d)\.conv", r"layer\1.\2.conv\3"),
-        (r"^stage(\d)\.(\d+)\.branch\.conv(\d)\.norm", r"layer\1.\2.bn\3"),
-        (r"^stage(\d)\.(\d+)\.shortcut\.conv", r"layer\1.\2.downsample.0"),
-        (r"^stage(\d)\.(\d+)\.shortcut\.norm", r"layer\1.\2.downsample.1"),
-    )
-    named = {}
-    for key, tensor in state.items():
-        for pattern, theirs in rules:
-            key = re.sub(pattern, theirs, key)
-        named[key] = tensor
-    return named
 
 
 @pytest.fixture(scope="module")

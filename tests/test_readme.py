@@ -5,6 +5,7 @@ Commands on CIFAR-10 run on a few invented images, those that download a checkpo
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import re
@@ -14,13 +15,19 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from PIL import Image
 
+import convatlas
 import data_files
+from convatlas import architectures as registry
 from convatlas.architectures import architecture
 from convatlas.checks import check_architecture
 from convatlas.cli import main
+from convatlas.data import class_names
 from convatlas.run import read_run
+from convatlas.weights import file_sha256
+from data_files import torchvision_names
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -117,9 +124,21 @@ def test_commands_with_published_weights(
     monkeypatch.setenv("CONVATLAS_DATA", f"{FOLDER}/data/cifar10-lossless-part")
     (newcomer / "cache/weights/uva").mkdir(parents=True)
     shutil.copy(f"{FOLDER}/reference/uva-tutorial5/ResNet.ckpt", newcomer / "cache/weights/uva")
-    evaluated, predicted = (execute(words, capsys) for words in lines("--weights"))
+    torchvision_file(newcomer / "cache/weights/torchvision", monkeypatch)
+    evaluated, predicted, on_imagenet = (execute(words, capsys) for words in lines("--weights"))
     assert "906 of 1000" in evaluated
     assert "photo.png" in predicted
+    assert any(name in on_imagenet for name in class_names("imagenet"))
+
+
+def torchvision_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of random weights in place of the published one, whose hash the registry is told."""
+    row = architecture("resnet18")
+    folder.mkdir(parents=True)
+    file = folder / Path(row.weights[0].url).name
+    torch.save(torchvision_names(convatlas.create("resnet18").state_dict()), file)
+    weights = dataclasses.replace(row.weights[0], sha256=file_sha256(file))
+    monkeypatch.setitem(registry._REGISTRY, "resnet18", dataclasses.replace(row, weights=(weights,)))
 
 
 def test_python(newcomer: Path) -> None:
