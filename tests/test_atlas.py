@@ -28,9 +28,9 @@ DATA = os.environ.get("CONVATLAS_TEST_DATA")
 FAMILIES = by_family(list_architectures())
 
 
-def writer() -> ModuleType:
-    """docs/write_architectures.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location("write_architectures", ROOT / "docs/write_architectures.py")
+def script(name: str) -> ModuleType:
+    """A script of docs/, which is in no package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -39,11 +39,11 @@ def writer() -> ModuleType:
 
 
 def test_the_page_of_architectures_is_what_the_registry_says(capsys: pytest.CaptureFixture[str]) -> None:
-    assert writer().main(["--check"]) == 0, capsys.readouterr().err
+    assert script("write_architectures").main(["--check"]) == 0, capsys.readouterr().err
 
 
 def test_a_stale_page_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    module = writer()
+    module = script("write_architectures")
     stale = tmp_path / "architectures.md"
     stale.write_text(module.page().replace("61,706", "61,707"), encoding="utf-8")
     monkeypatch.setattr(module, "PAGE", stale)
@@ -53,7 +53,7 @@ def test_a_stale_page_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_every_family_has_a_title_and_a_size_for_cifar() -> None:
-    titles = writer().TITLES
+    titles = script("write_architectures").TITLES
     assert set(titles) == set(FAMILIES)
     for family, rows in FAMILIES.items():
         assert any(row.image_size == 32 for row in rows), f"{family} has no network for images of 32 pixels"
@@ -177,3 +177,20 @@ def test_each_family_overfits_64_real_images(family: str) -> None:
         if top1 >= 0.95:
             break
     assert top1 >= 0.95, f"{family} has learned {100 * top1:.0f} % after 150 steps"
+
+
+# ------------------------------------------------------------------------------------------------ the textbook's results
+
+
+def test_the_page_of_the_textbook_is_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("write_textbook").main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_page_of_the_textbook_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = script("write_textbook")
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/textbook.md").write_text(module.page().replace("77.68", "77.69"), encoding="utf-8")
+    assert module.main(["--check"]) == 1
+    assert module.main([]) == 0
+    assert module.main(["--check"]) == 0

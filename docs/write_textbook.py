@@ -1,0 +1,146 @@
+"""Writes docs/textbook.md: the published results of the textbook's and the slides' experiments beside ours.
+
+Ours come from results/textbook/*.json, each what a run's `run.json` and `metrics.csv` say.
+
+python docs/write_textbook.py                    rewrite the page
+python docs/write_textbook.py --from runs/NAME   take over a run first
+python docs/write_textbook.py --check            change nothing; exit 1 where the page is stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from convatlas.architectures import architecture, list_architectures
+from convatlas.recipes import recipe
+from convatlas.run import read_json, read_run, write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "results/textbook"
+KEPT = ("architecture", "recipe", "seed", "data", "notes", "versions", "git_commit", "hardware", "command", "results")
+HEADER = """# The textbook's experiments, and the slides'
+
+Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021) trains its forms of the classic networks with one plain recipe:
+
+> {recipe}
+
+with Xavier initial weights, without augmentation, on images that are resized. ResNet has a rate of 0.05, GoogLeNet images
+of 96 pixels. Its numbers were measured on the test images, which it validates on too, after 10 epochs of all training
+images, with one seed. `convatlas train NAME --data cifar10` does each of them, as the recipe belongs to the network;
+here a held-out part of the training images selects the epoch, and the test images are used once.
+"""
+SLIDES = """## The slides' ResNet
+
+`resnet14_slides` is the residual network of lecture slides, by https://github.com/yunjey/pytorch-tutorial, with
+
+> {recipe}
+
+`convatlas train resnet14_slides --data cifar10` trains it. No accuracy of its source was checked, so none is quoted.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the page is stale")
+    parser.add_argument("--from", dest="source", type=Path, nargs="*", default=[], help="runs to take over first")
+    wanted = parser.parse_args(arguments)
+    for source in wanted.source:
+        take_over(source)
+    target, text = ROOT / "docs/textbook.md", page()
+    if not wanted.check:
+        target.write_text(text, encoding="utf-8")
+        return 0
+    if target.is_file() and target.read_text(encoding="utf-8") == text:
+        return 0
+    print("docs/textbook.md is not what results/textbook says; run python docs/write_textbook.py", file=sys.stderr)
+    return 1
+
+
+def take_over(source: Path) -> None:
+    """A run's record and epochs into results/textbook, without the paths of this machine."""
+    run = read_run(source)
+    record = {name: run.record[name] for name in KEPT}
+    words = record["command"].split()
+    record["command"] = " ".join(
+        "FOLDER" if before in ("--data-dir", "--out") else word for before, word in pairs(words)
+    )
+    record["data"] = {name: value for name, value in record["data"].items() if name != "classes"}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    name = f"{record['architecture']['name']}_{record['data']['train']}_images.json"
+    write_json(RESULTS / name, {**record, "epochs": run.metrics()})
+
+
+def pairs(words: list[str]) -> list[tuple[str, str]]:
+    """Each word with the one before it."""
+    return list(zip(["", *words], words, strict=False))
+
+
+def page() -> str:
+    """The page as Markdown."""
+    runs = [read_json(path) for path in sorted(RESULTS.glob("*.json"))]
+    parts = [HEADER.format(recipe=recipe("textbook").summary()), published(), ours(runs)]
+    return "\n".join([*parts, SLIDES.format(recipe=recipe("tutorial_adam").summary())])
+
+
+def published() -> str:
+    """The textbook's numbers."""
+    lines = ["## As published", "", "| network | pixels | recipe | data | published % | remark |"]
+    lines.append("|:--|--:|:--|:--|--:|:--|")
+    for name in list_architectures("*textbook*"):
+        row = architecture(name)
+        for result in row.published:
+            cells = (
+                f"`{name}`",
+                str(row.image_size),
+                f"`{row.recipe}`",
+                result.dataset,
+                f"{100 * result.top1:.2f}",
+                row.note,
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def ours(runs: list[dict[str, Any]]) -> str:
+    """What was run here, epoch by epoch."""
+    lines = ["## As run here", "", "| network | data | training images | epoch | train loss | train % | validation % |"]
+    lines.append("|:--|:--|--:|--:|--:|--:|--:|")
+    for run in runs:
+        for row in run["epochs"]:
+            cells = (
+                f"`{run['architecture']['name']}`",
+                run["data"]["name"],
+                f"{run['data']['train']:,}",
+                str(int(row["epoch"])),
+                f"{row['train_loss']:.3f}",
+                f"{100 * row['train_top1']:.2f}",
+                f"{100 * row['val_top1']:.2f}",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *(line for run in runs for line in said(run))]) + "\n"
+
+
+def said(run: dict[str, Any]) -> list[str]:
+    """The circumstances of a run."""
+    results, data, hardware, versions = (run[name] for name in ("results", "data", "hardware", "versions"))
+    test = (
+        f"test {100 * results['test_top1']:.2f} % of {data['test']:,} images"
+        if "test_top1" in results
+        else "not finished"
+    )
+    return [
+        f"- `{run['architecture']['name']}`, {run['recipe']['name']}, n = 1 (seed {run['seed']}): {test}; "
+        f"{results.get('train_seconds', 0):,.0f} s of training on {hardware['cpu']}, {hardware['cores']} cores (shared "
+        f"with other work); torch {versions['torch']}, commit {str(run['git_commit'])[:10]}",
+        *(f"  - {note}" for note in run["notes"]),
+        f"  - `{run['command']}`",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
