@@ -28,8 +28,8 @@ Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021) trains its forms of the 
 
 > {recipe}
 
-with Xavier initial weights, without augmentation, on images that are resized. ResNet has a rate of 0.05, GoogLeNet images
-of 96 pixels. Its numbers were measured on the test images, which it validates on too, after 10 epochs of all training
+with Xavier initial weights, without augmentation, on resized images. ResNet has a rate of 0.05, GoogLeNet images of
+96 pixels. Its numbers were measured on the test images, which it validates on too, after 10 epochs of all training
 images, with one seed. `convatlas train NAME --data cifar10` does each of them, as the recipe belongs to the network;
 here a held-out part of the training images selects the epoch, and the test images are used once.
 """

@@ -179,7 +179,7 @@ def test_each_family_overfits_64_real_images(family: str) -> None:
     assert top1 >= 0.95, f"{family} has learned {100 * top1:.0f} % after 150 steps"
 
 
-# ------------------------------------------------------------------------------------------------ the textbook's results
+# ------------------------------------------------------------------------------------------------ the textbook
 
 
 def test_the_page_of_the_textbook_is_what_the_results_say(capsys: pytest.CaptureFixture[str]) -> None:
