@@ -64,9 +64,9 @@ class RecomputedBlock(nn.Sequential):
     """A dense block that keeps no concatenation for the gradients, but makes it, its norm and its activation again.
 
     (N, C, H, W) -> (N, C + depth * growth_rate, H, W), as the `nn.Sequential` of the same layers. What grows with the
-    square of the depth is recomputed; the outputs of convolutions, which grow with the depth, are kept (Pleiss et al.
-    2017, sections 3 and 4). Where no gradient is asked for, and in eval mode, nothing is recomputed. The running
-    statistics are updated once, and dropout, which follows the convolutions, is drawn once.
+    square of the depth is recomputed; the outputs of convolutions, which grow with the depth, are kept, as Pleiss et
+    al. 2017 have it. Where no gradient is asked for, and in eval mode, nothing is recomputed. The running statistics
+    are updated once, and dropout, which follows the convolutions, is drawn once.
     """
 
     def forward(self, features: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """GoogLeNet as published weights have it: batch norm after every convolution, and 3x3 convolutions for the 5x5.
 
 Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich. Going Deeper with Convolutions. CVPR 2015.
-https://arxiv.org/abs/1409.4842; the network is torchvision's, whose weights were trained in TensorFlow.
+https://arxiv.org/abs/1409.4842; the network is torchvision's, https://github.com/pytorch/vision.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("googlenet"))
