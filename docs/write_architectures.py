@@ -15,18 +15,18 @@ from convatlas.architecture import Architecture
 from convatlas.architectures import by_family, list_architectures
 
 PAGE = Path(__file__).resolve().parent / "architectures.md"
-TITLES = {
-    "lenet": "LeNet",
-    "alexnet": "AlexNet",
-    "vgg": "VGG",
-    "nin": "Network in Network",
-    "googlenet": "GoogLeNet",
-    "resnet": "ResNet and plain networks",
-    "preact_resnet": "Pre-activation ResNet",
-    "wide_resnet": "Wide ResNet",
-    "resnext": "ResNeXt",
-    "senet": "Squeeze-and-excitation networks",
-    "densenet": "DenseNet",
+TITLES = {  # each family's title, and the file below convatlas/architectures whose docstring begins with its idea
+    "lenet": ("LeNet", "lenet"),
+    "alexnet": ("AlexNet", "alexnet"),
+    "vgg": ("VGG", "vgg"),
+    "nin": ("Network in Network", "nin"),
+    "googlenet": ("GoogLeNet", "googlenet.original"),
+    "resnet": ("ResNet and plain networks", "resnet.imagenet"),
+    "preact_resnet": ("Pre-activation ResNet", "preact_resnet.cifar"),
+    "wide_resnet": ("Wide ResNet", "preact_resnet.wide"),
+    "resnext": ("ResNeXt", "resnet.resnext"),
+    "senet": ("Squeeze-and-excitation networks", "resnet.senet"),
+    "densenet": ("DenseNet", "densenet.imagenet"),
 }
 HEADER = """# Architectures
 
@@ -61,25 +61,25 @@ def page() -> str:
     families = by_family(list_architectures())
     count = sum(map(len, families.values()))
     parts = [HEADER.format(count=count, families=len(families))]
-    parts += [section(TITLES.get(family, family), rows) for family, rows in families.items()]
+    parts += [section(family, rows) for family, rows in families.items()]
     return "\n".join(parts)
 
 
-def section(title: str, rows: list[Architecture]) -> str:
+def section(family: str, rows: list[Architecture]) -> str:
     """A family: its idea, its papers, a table of its networks."""
+    title, file = TITLES[family]
     papers = {row.paper.url: row.paper for row in rows if row.paper}
     sources = [f"- [{p.authors} {p.year}]({url}). {p.title}" for url, p in papers.items()]
-    lines = [f"## {title}", "", idea(rows[0]), "", *sources, ""]
+    lines = [f"## {title}", "", idea(file), "", *sources, ""]
     lines += ["| network | year | input | parameters | MACs | published | weights |", "|:--|--:|--:|--:|--:|:--|:--|"]
     lines += [line(row) for row in rows]
     notes = [f"- `{row.name}`: {row.note}" for row in rows if row.note]
     return "\n".join(lines + (["", *notes] if notes else [])) + "\n"
 
 
-def idea(row: Architecture) -> str:
+def idea(file: str) -> str:
     """The first sentence of the family file: the idea in a line."""
-    builder = getattr(row.builder, "func", row.builder)
-    text = (import_module(builder.__module__).__doc__ or "").split("\n\n")[0]
+    text = (import_module(f"convatlas.architectures.{file}").__doc__ or "").split("\n\n")[0]
     return " ".join(text.split())
 
 

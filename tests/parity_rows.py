@@ -80,6 +80,9 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
     ),
     "others": (
         Pair("alexnet", "torchvision", image_size=96),
+        # 36 pixels before the pooling, where rounding up and padding differ in size too; then 18, 9, 5 and 3.
+        Pair("seresnet50_v1", "timm", "legacy_seresnet50", {"drop_rate": 0.0}, image_size=72),
+        Pair("senet154_original", "timm", "legacy_senet154", {"drop_rate": 0.2}, image_size=72),
         _googlenet(),
         _googlenet(form="transform", options={"transform_input": True}),
         _googlenet(form="file", aux_logits=True, attributes=NO_HEADS),

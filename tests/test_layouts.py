@@ -17,7 +17,7 @@ import convatlas
 from convatlas import architectures as registry
 from convatlas.architectures import architecture, list_architectures
 from convatlas.cli import main
-from convatlas.complexity import complexity
+from convatlas.complexity import check_training, complexity
 from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
@@ -89,6 +89,58 @@ def test_of_the_wrong_variant_the_nearest_is_named(resnet18: dict[str, Tensor], 
         convatlas.load(wrong, resnet18)
 
 
+def test_what_is_beside_the_network_is_left_out(resnet18: dict[str, Tensor]) -> None:
+    beside = {**prefixed(resnet18, "model."), "criterion.weight": torch.ones(1000)}
+    for state in (beside, prefixed(resnet18, "backbone."), prefixed(resnet18, "student.encoder.")):
+        assert torch.equal(convatlas.load("resnet18", {"state_dict": state}).head.fc.weight, resnet18["fc.weight"])
+
+
+def test_options_that_leave_the_tensors_as_they_are() -> None:
+    state = convatlas.create("densenet_bc_100_12", depths=(1, 1, 1)).state_dict()
+    network = convatlas.load("densenet_bc_100_12", state, depths=(1, 1, 1), memory_efficient=True, dropout=0.2)
+    assert any(isinstance(module, torch.nn.Dropout) for module in network.modules())
+    with pytest.raises(UsageError, match="another network"):
+        convatlas.load("densenet_bc_100_12", state)
+
+
+def test_what_cannot_be_built_is_refused_before_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convatlas.weights.download", lambda weights: pytest.fail("downloaded"))
+    for wrong in ({"num_classes": 0}, {"num_classes": True}, {"dropout": 2.0}, {"in_channels": 1}):
+        with pytest.raises(UsageError):
+            convatlas.create("googlenet", weights="torchvision", **wrong)
+
+
+def test_a_source_that_is_none() -> None:
+    with pytest.raises(UsageError, match="a file, a run's folder or a state dict, not int"):
+        convatlas.load("resnet20", 5)  # type: ignore[arg-type]
+
+
+def test_kuanglius_layouts() -> None:
+    """The rows of a table by theirs names, as their files have them."""
+    state = convatlas.create("vgg11_bn_cifar").state_dict()
+    positions = {"stage1": (0,), "stage2": (4,), "stage3": (8, 11), "stage4": (15, 18), "stage5": (22, 25)}
+    theirs = {"classifier.weight": state["head.fc.weight"], "classifier.bias": state["head.fc.bias"]}
+    for stage, places in positions.items():
+        for index, place in enumerate(places, start=1):
+            for child, shift in (("conv", 0), ("norm", 1)):
+                prefix = f"{stage}.conv{index}.{child}."
+                theirs |= {
+                    f"features.{place + shift}.{key.removeprefix(prefix)}": tensor
+                    for key, tensor in state.items()
+                    if key.startswith(prefix)
+                }
+    loaded = convatlas.load("vgg11_bn_cifar", {"net": prefixed(theirs, "module."), "acc": 92.0, "epoch": 3})
+    assert all(torch.equal(loaded.state_dict()[key], tensor) for key, tensor in state.items())
+    stem = convatlas.create("resnet18_cifar_stem").state_dict()
+    renamed = {
+        re.sub(r"^stem\.conv", "conv1", re.sub(r"^stem\.norm", "bn1", re.sub(r"^fc", "linear", key))).replace(
+            "downsample", "shortcut"
+        ): tensor
+        for key, tensor in torchvision_names(stem).items()
+    }
+    assert torch.equal(convatlas.load("resnet18_cifar_stem", renamed).head.fc.weight, stem["head.fc.weight"])
+
+
 def test_channels_and_classes_are_those_of_the_file() -> None:
     for name in ("vgg11_bn_cifar", "nin_cifar", "lenet5", "alexnet_cifar_stem"):
         state = convatlas.create(name, num_classes=7, in_channels=2).state_dict()
@@ -123,6 +175,23 @@ def test_the_shorter_side_then_the_centre() -> None:
     with_pillow = Image.fromarray(image[0].permute(1, 2, 0).numpy()).resize((384, 256), Image.Resampling.BILINEAR)
     expected = np.asarray(with_pillow)[16:240, 80:304] / 255
     assert np.abs(cut[0].permute(1, 2, 0).numpy() - expected).max() < 1.01 / 255  # Pillow rounds to 8 bits, twice
+
+
+def test_a_panorama_is_cut_before_it_is_resized() -> None:
+    """Its middle only is asked for; resized whole it would have 256 times 256,000 pixels."""
+    strip = torch.zeros(1, 3, 4, 4000, dtype=torch.uint8)
+    strip[..., 1998:2002] = 255
+    pixels = Preprocessing(224, (0.0,) * 3, (1.0,) * 3, shorter_side=256).resize(strip)
+    assert pixels.shape == (1, 3, 224, 224)
+    assert pixels[..., 112].mean() == 1
+
+
+def test_preprocessing_of_published_weights() -> None:
+    expected = convatlas.preprocessing("googlenet", "torchvision")
+    assert (expected.mean, expected.std, expected.shorter_side) == ((0.5,) * 3, (0.5,) * 3, 256)
+    assert convatlas.preprocessing("resnet50", "torchvision_v2").shorter_side == 232
+    with pytest.raises(UsageError, match="unknown weights of resnet50 'imagenet'"):
+        convatlas.preprocessing("resnet50", "imagenet")
 
 
 def test_bicubic_stays_within_the_range() -> None:
@@ -212,6 +281,16 @@ def test_the_smallest_image_is_said(name: str, smallest: int) -> None:
             complexity(architecture(name), image_size=smallest - 1)
 
 
+def test_auxiliary_heads_that_cannot_train_on_small_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """In eval mode the network takes them, so that the heads are asked before the training, not in its first step."""
+    words = ["train", "googlenet_original_aux", "--data", "digits", "--set", "image_size=64", "--out", str(tmp_path)]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "the auxiliary heads of googlenet_original_aux cannot take an image of 64 pixels" in error
+    assert "the smallest that it takes has 191 x 191 pixels" in error
+    check_training(architecture("googlenet_original_aux"), image_size=191)
+
+
 def test_an_image_too_large_for_linear_layers() -> None:
     with pytest.raises(UsageError, match="it is made for 32 x 32 pixels"):
         complexity(architecture("lenet5"), image_size=64)
@@ -220,6 +299,8 @@ def test_an_image_too_large_for_linear_layers() -> None:
 def test_pairs_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", "vgg11_textbook", "-o", "blocks=1x16,1x32,2x64,2x128,2x128"]) == 0
     assert "43,093,610" in capsys.readouterr().out
+    assert main(["show", "vgg11_textbook"]) == 0
+    assert "blocks=1x64,1x128,2x256,2x512,2x512" in " ".join(capsys.readouterr().out.split())
     for wrong in ("1x16", "16,32,64,128,128", "1x16,1x32,2x64,2x128,2x0", "1x16,1x32,2x64,2x128,ax3"):
         assert main(["show", "vgg11_textbook", "-o", f"blocks={wrong}"]) == 2
         assert capsys.readouterr().err.count("\n") == 1

@@ -504,8 +504,10 @@ def test_published_weights_by_name(
     assert (Server.requests, network.training) == (3, False)
     with pytest.warns(UserWarning, match="untrained one for 5"):
         assert create("resnet_uva", weights="uva", num_classes=5).head.fc.out_features == 5
-    with pytest.raises(UsageError, match="options cannot change it"):
+    with pytest.raises(UsageError, match="another network than resnet_uva"):
         create("resnet_uva", weights="uva", depths=(1, 1, 1))
+    with pytest.raises(UsageError, match="are for 3 channels, not 1"):
+        create("resnet_uva", weights="uva", in_channels=1)
 
 
 def test_a_file_with_another_hash_is_never_used(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

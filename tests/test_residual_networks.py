@@ -60,7 +60,9 @@ COUNTS = {
     "resnext101_32x8d": (88_791_336, 16_414_015_488, 104, 104),
     "resnext29_32x4d_cifar": (4_774_218, 772_483_072, 31, 31),
     "seresnet50": (28_088_024, 4_091_699_200, 53 + 32, 53),  # two more convolutions in each block's gate
+    "seresnet50_v1": (28_088_024, 3_860_488_192, 53 + 32, 53),
     "senet154": (115_088_984, 20_688_363_520, 157 + 100, 157),
+    "senet154_original": (115_088_984, 20_688_363_520, 157 + 100, 157),
     "seresnet50_cifar_stem": (26_051_834, 1_300_344_832, 53 + 32, 53),
 }
 
@@ -109,9 +111,9 @@ BOTTLENECK = _stages(64, 256, 512, 1024, 2048, size=56)
     ("name", "shapes"),
     [
         *((name, BASIC) for name in ("resnet18", "resnet34_a", "plain18", "resnet18_textbook")),
-        *((name, BOTTLENECK) for name in ("resnet50", "resnet50_v1", "wide_resnet50_2", "seresnet50")),
+        *((name, BOTTLENECK) for name in ("resnet50", "resnet50_v1", "wide_resnet50_2", "seresnet50", "seresnet50_v1")),
         *((name, BOTTLENECK) for name in ("resnext50_32x4d", "resnet101")),
-        ("senet154", {**BOTTLENECK, "stem": (128, 56, 56)}),
+        *((name, {**BOTTLENECK, "stem": (128, 56, 56)}) for name in ("senet154", "senet154_original")),
         ("resnet18_cifar_stem", _stages(64, 64, 128, 256, 512, size=32)),
         ("seresnet50_cifar_stem", _stages(64, 256, 512, 1024, 2048, size=32)),
         ("resnext29_32x4d_cifar", _stages(64, 256, 512, 1024, size=32)),
@@ -154,7 +156,8 @@ ERRORS = {
     "wide_resnet40_10": [3.8, 18.3],
     "resnext50_32x4d": [22.2],
     "resnext29_32x4d_cifar": [5.27],
-    "senet154": [18.68],
+    "seresnet50_v1": [22.37],
+    "senet154_original": [18.68],
 }
 
 
@@ -179,7 +182,7 @@ class Form:
     """What a reference is made of. `convs`: kernel, part of the block's output channels, and groups, one for each.
 
     `stride_at` says which of them subsamples. `shortcut`: "projection", "zeros" or "none", for a plain network. `stem`:
-    kernel and stride of each convolution with its channels; `pool` follows.
+    kernel and stride of each convolution with its channels; `pool` follows, with padding or, `pool_ceil`, rounding up.
     """
 
     convs: tuple[tuple[int, float, int], ...]
@@ -191,6 +194,7 @@ class Form:
     bias: bool = False
     stem: tuple[tuple[int, int, int], ...] = ((7, 2, 64),)
     pool: bool = True
+    pool_ceil: bool = False
 
 
 class ReferenceBlock(nn.Module):
@@ -244,7 +248,7 @@ class Reference(nn.Module):
             layers += [nn.BatchNorm2d(width), nn.ReLU()]
             channels = width
         self.conv1 = layers[0] if len(form.stem) == 1 else nn.Sequential(*layers[:-2])
-        self.bn1, self.pool = layers[-2], form.pool
+        self.bn1, self.form = layers[-2], form
         self.stages = []
         for index, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
             blocks = [ReferenceBlock(channels, width, 1 if index == 1 else 2, form)]
@@ -256,7 +260,9 @@ class Reference(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.bn1(self.conv1(x)))
-        if self.pool:
+        if self.form.pool and self.form.pool_ceil:
+            x = F.max_pool2d(x, 3, 2, ceil_mode=True)
+        elif self.form.pool:
             x = F.max_pool2d(x, 3, 2, padding=1)
         for stage in self.stages:
             x = self.get_submodule(stage)(x)
@@ -361,7 +367,17 @@ CASES: dict[str, tuple[Form, Keys, dict[str, Any]]] = {
         {**senet.TIMM_KEYS, **SMALL_STEM},
         THIN,
     ),
+    "seresnet50_v1": (
+        replace(BOTTLENECK_FORM, reduction=16, stride_at=0, pool_ceil=True),
+        senet.TIMM_KEYS,
+        THIN,
+    ),
     "senet154": (SENET_FORM, senet.TIMM_SENET154_KEYS, {**GROUPED, "dropout": 0.0}),
+    "senet154_original": (
+        replace(SENET_FORM, pool_ceil=True),
+        senet.TIMM_SENET154_KEYS,
+        {**GROUPED, "dropout": 0.0},
+    ),
 }
 WIDE_CASES = {"wide_resnet28_10": 0.0, "wide_resnet28_10_dropout": 0.3}
 
@@ -563,6 +579,10 @@ MUTATIONS: list[tuple[str, str, Mutate]] = [
     ("seresnet50", "gate without activation", away("stage2.0.branch.excite.act")),
     ("seresnet50", "another gate", put("stage2.0.branch.excite.gate", lambda _: nn.Hardsigmoid())),
     ("seresnet50", "squeeze by the largest", put("stage2.0.branch.excite.pool", lambda _: nn.AdaptiveMaxPool2d(1))),
+    ("seresnet50_v1", "stride on the 3x3", strides("stage2.0.branch", 1, 2)),
+    ("seresnet50_v1", "pooling with padding", put("stem.pool", lambda _: nn.MaxPool2d(3, 2, padding=1))),
+    ("seresnet50_v1", "pooling that rounds down", put("stem.pool", lambda _: nn.MaxPool2d(3, 2))),
+    ("senet154_original", "pooling with padding", put("stem.pool", lambda _: nn.MaxPool2d(3, 2, padding=1))),
     ("senet154", "shortcut of 1x1", centre_only),
     ("senet154", "groups rotated", groups_rotated),
     ("senet154", "stem without activation", away("stem.conv2.act")),
@@ -625,6 +645,36 @@ def test_key_tables_refuse_each_other() -> None:
         translate_keys(reference.state_dict(), senet.TIMM_SENET154_KEYS)
 
 
+# What timm's legacy networks, ports of the authors', call the tensors of its later ones.
+LEGACY_NAMES = {"se": "se_module", "fc": "last_linear"}
+LEGACY_STEM = {
+    "seresnet50_v1": {"conv1": "layer0.conv1", "bn1": "layer0.bn1"},
+    "senet154_original": {
+        **{f"conv1.{3 * n}": f"layer0.conv{n + 1}" for n in range(3)},
+        **{"conv1.1": "layer0.bn1", "conv1.4": "layer0.bn2", "bn1": "layer0.bn3"},
+    },
+}
+
+
+@pytest.mark.parametrize("name", LEGACY_STEM)
+def test_timm_legacy_layout(name: str) -> None:
+    """Each name of timm's legacy network is the tensor's that its later one has under another name."""
+    reference, network, keys = pair(name)
+    later, state = reference.state_dict(), {}
+    for key, value in later.items():
+        holder, _, kind = key.rpartition(".")
+        in_stages = ".".join(LEGACY_NAMES.get(part, part) for part in holder.split("."))
+        state[f"{LEGACY_STEM[name].get(holder, in_stages)}.{kind}"] = value
+    assert any(key.startswith("layer0.bn") for key in state)
+    assert "layer1.0.se_module.fc1.weight" in state
+    translated = translate_keys(state, architecture(name).layouts["timm_legacy"])
+    expected = translate_keys(later, keys)
+    assert translated.keys() == expected.keys() == network.state_dict().keys()
+    assert all(translated[key] is expected[key] for key in expected)
+    with pytest.raises(UsageError, match="another network"):
+        translate_keys(state, keys)
+
+
 def test_input_is_left_alone() -> None:
     """In-place activations never reach what another path reads."""
     for name in (*CASES, *WIDE_CASES):
@@ -642,9 +692,9 @@ def all_strides(name: str) -> dict[str, tuple[int, ...]]:
     return {path: module.stride for path, module in _meta(name).named_modules() if isinstance(module, nn.Conv2d)}
 
 
-@pytest.mark.parametrize("layers", [50, 101])
-def test_v1_differs_only_in_where_the_stride_is(layers: int) -> None:
-    new, old = all_strides(f"resnet{layers}"), all_strides(f"resnet{layers}_v1")
+@pytest.mark.parametrize("name", ["resnet50", "resnet101", "seresnet50"])
+def test_v1_differs_only_in_where_the_stride_is(name: str) -> None:
+    new, old = all_strides(name), all_strides(f"{name}_v1")
     assert new.keys() == old.keys()
     moved = {path: (new[path], old[path]) for path in new if new[path] != old[path]}
     assert moved == {
@@ -652,7 +702,7 @@ def test_v1_differs_only_in_where_the_stride_is(layers: int) -> None:
         for stage in (2, 3, 4)
         for index, strides in ((1, ((1, 1), (2, 2))), (2, ((2, 2), (1, 1))))
     }
-    shapes = [{k: v.shape for k, v in _meta(f"resnet{layers}{v}").state_dict().items()} for v in ("", "_v1")]
+    shapes = [{k: v.shape for k, v in _meta(f"{name}{v}").state_dict().items()} for v in ("", "_v1")]
     assert shapes[0] == shapes[1]
 
 
@@ -667,10 +717,13 @@ def test_option_a_has_the_parameters_of_the_plain_network(layers: int) -> None:
     assert [p.shape for p in option_a.parameters()] == [p.shape for p in plain.parameters()]
 
 
-@pytest.mark.parametrize("name", ["seresnet50", "senet154", "seresnet50_cifar_stem"])
+GATED = ("seresnet50", "seresnet50_v1", "senet154", "senet154_original", "seresnet50_cifar_stem")
+
+
+@pytest.mark.parametrize("name", GATED)
 def test_the_gate_ends_the_branch(name: str) -> None:
     blocks = [module for module in _meta(name).modules() if isinstance(module, Residual)]
-    assert len(blocks) == (50 if name == "senet154" else 16)
+    assert len(blocks) == (50 if name.startswith("senet154") else 16)
     for block in blocks:
         assert [child for child, _ in block.branch.named_children()] == ["conv1", "conv2", "conv3", "excite"]
         assert [child for child, _ in block.branch.get_submodule("conv3").named_children()] == ["conv", "norm"]
@@ -705,13 +758,12 @@ def test_senet154_is_half_as_wide_after_the_first_convolution() -> None:
     assert network.get_parameter("stage1.0.shortcut.conv.weight").shape == (256, 128, 1, 1)
 
 
-def test_senet154_drops_before_the_classifier() -> None:
-    children = dict(_meta("senet154", depths=(1, 1, 1, 1)).get_submodule("head").named_children())
+@pytest.mark.parametrize("name", ["senet154", "senet154_original"])
+def test_senet154_drops_before_the_classifier(name: str) -> None:
+    children = dict(_meta(name, depths=(1, 1, 1, 1)).get_submodule("head").named_children())
     assert [*children] == ["pool", "flatten", "dropout", "fc"]
     assert children["dropout"].p == 0.2
-    assert "dropout" not in dict(
-        _meta("senet154", dropout=0.0, depths=(1, 1, 1, 1)).get_submodule("head").named_children()
-    )
+    assert "dropout" not in dict(_meta(name, dropout=0.0, depths=(1, 1, 1, 1)).get_submodule("head").named_children())
 
 
 @pytest.mark.parametrize(("name", "units"), [("wide_resnet28_10", 12), ("wide_resnet40_4", 18), ("wide_resnet16_8", 6)])
@@ -895,6 +947,11 @@ def test_activation_option(name: str) -> None:
         ("seresnet50", {"reduction": 512}, "must be multiples of reduction=512"),
         ("seresnet50_cifar_stem", {"reduction": 3}, "must be multiples of reduction=3"),
         ("seresnet50", {"depths": (3, 4)}, "one entry for each stage"),
+        ("seresnet50", {"block": "basic"}, "unknown block 'basic'.*bottleneck_v1"),
+        ("seresnet50_cifar_stem", {"block": "v1"}, "unknown block 'v1'.*bottleneck_v1"),
+        ("seresnet50_v1", {"widths": (64, 128, 256, 510), "reduction": 2}, "multiples of 4"),
+        ("seresnet50_v1", {"pool_padding": "ceil"}, "unknown pool_padding 'ceil'.*around"),
+        ("senet154_original", {"pool_padding": "start"}, "unknown pool_padding 'start'.*around"),
         ("senet154", {"widths": (64, 128, 256, 512)}, "64 groups must be multiples of 128"),
         ("senet154", {"reduction": 512}, "must be multiples of reduction=512"),
         ("senet154", {"dropout": -0.1}, "probability"),

@@ -12,10 +12,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.api import compare, create, evaluate, load, train
-    from convatlas.architecture import Architecture, Paper, Published
+    from convatlas.api import compare, create, evaluate, load, preprocessing, train
+    from convatlas.architecture import Architecture, Paper, Published, Weights
     from convatlas.architectures import list_architectures, register
     from convatlas.checks import check_architecture
+    from convatlas.data import class_names
     from convatlas.recipe import Recipe
     from convatlas.recipes import list_recipes
 
@@ -25,6 +26,8 @@ _HOMES = {
     "Paper": "convatlas.architecture",
     "Published": "convatlas.architecture",
     "Recipe": "convatlas.recipe",
+    "Weights": "convatlas.architecture",
+    "class_names": "convatlas.data",
     "check_architecture": "convatlas.checks",
     "compare": "convatlas.api",
     "create": "convatlas.api",
@@ -32,6 +35,7 @@ _HOMES = {
     "list_architectures": "convatlas.architectures",
     "list_recipes": "convatlas.recipes",
     "load": "convatlas.api",
+    "preprocessing": "convatlas.api",
     "register": "convatlas.architectures",
     "train": "convatlas.api",
 }
@@ -41,13 +45,16 @@ __all__ = [
     "Paper",
     "Published",
     "Recipe",
+    "Weights",
     "check_architecture",
+    "class_names",
     "compare",
     "create",
     "evaluate",
     "list_architectures",
     "list_recipes",
     "load",
+    "preprocessing",
     "register",
     "train",
 ]

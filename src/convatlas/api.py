@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from convatlas.architectures import architecture
+from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.report import Report
@@ -27,8 +29,8 @@ def create(
     """The network called `name`, or `path/to/file.py:name`, freshly initialised: (N, C, H, W) -> (N, num_classes).
 
     `options` are the builder's own keywords. With `weights`, the name of published ones, these are downloaded into the
-    user's cache folder, checked and loaded, and the network is in eval mode; see `load` for another class count. Raises
-    `UsageError` for an unknown name or option.
+    user's cache folder, checked and loaded, and the network is in eval mode; see `load` for another class count and
+    `preprocessing` for the images that it expects. Raises `UsageError` for an unknown name or option.
 
     >>> create("resnet_uva", num_classes=100, depths=(2, 2, 2)).head.fc
     Linear(in_features=64, out_features=100, bias=True)
@@ -36,22 +38,26 @@ def create(
     row = architecture(name)
     if weights is None:
         return row.build(num_classes=num_classes, in_channels=in_channels, **options)
-    if options or in_channels not in (None, row.in_channels):
-        raise UsageError(
-            f"the weights {weights} of {name} are those of the published network: options cannot change it"
-        )
+    if in_channels not in (None, row.in_channels):
+        raise UsageError(f"the weights {weights} of {name} are for {row.in_channels} channels, not {in_channels}")
     from convatlas.weights import download, published_weights
 
-    return load(name, download(published_weights(row, weights)), num_classes)
+    chosen = published_weights(row, weights)
+    with torch.device("meta"):
+        row.build(num_classes=num_classes, **options)  # what cannot be built is refused before anything is downloaded
+    return load(name, download(chosen), num_classes, **options)
 
 
-def load(name: str, source: str | Path | Mapping[str, Any], num_classes: int | None = None) -> nn.Module:
+def load(
+    name: str, source: str | Path | Mapping[str, Any], num_classes: int | None = None, **options: Any
+) -> nn.Module:
     """The network called `name` with the weights of a checkpoint, in eval mode on the CPU.
 
     `source` is a checkpoint file, a run's folder or a state dict, in our layout or in one that a key table translates,
     such as torchvision's and timm's. Another `num_classes` than the checkpoint's gives the network a new, untrained
     head, and a warning says so; so it does where a checkpoint holds a moving average of the weights too, which is then
-    taken. Raises `UsageError` where the checkpoint does not fit.
+    taken. `options` are the builder's, such as a dropout. What images the weights were trained on, `preprocessing`
+    says. Raises `UsageError` where the checkpoint does not fit.
 
     >>> load("resnet_uva", create("resnet_uva").state_dict()).training
     False
@@ -60,10 +66,12 @@ def load(name: str, source: str | Path | Mapping[str, Any], num_classes: int | N
 
     if isinstance(source, Mapping):
         checkpoint = checkpoint_of(source)
+    elif not isinstance(source, str | Path):
+        raise UsageError(f"a checkpoint is a file, a run's folder or a state dict, not {type(source).__name__}")
     else:
         path = Path(source)
         checkpoint = open_checkpoint(read_run(path).best_checkpoint if path.is_dir() else path)
-    identified = identify(checkpoint, arch=name)
+    identified = identify(checkpoint, arch=name, options=options)
     for note in checkpoint.notes:
         warnings.warn(f"{checkpoint.label}: {note}", stacklevel=2)
     if num_classes is None or num_classes == identified.num_classes:
@@ -72,6 +80,20 @@ def load(name: str, source: str | Path | Mapping[str, Any], num_classes: int | N
     change = f"the head for {identified.num_classes} classes is replaced by an untrained one for {num_classes}"
     warnings.warn(f"{checkpoint.label}: {change}", stacklevel=2)
     return network
+
+
+def preprocessing(name: str, weights: str) -> Preprocessing:
+    """What the published `weights` of a network expect: uint8 images (N, C, H, W) -> its input, by calling it.
+
+    Shorter side, centre, mean and standard deviation; the names of the classes are `class_names(dataset)`. Raises
+    `UsageError` for unknown names.
+
+    >>> preprocessing("resnet50", "torchvision").shorter_side
+    256
+    """
+    from convatlas.weights import preprocessing_of_weights, published_weights
+
+    return preprocessing_of_weights(published_weights(architecture(name), weights))
 
 
 def train(

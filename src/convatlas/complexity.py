@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
 from convatlas.errors import UsageError
+from convatlas.layers import AuxiliaryHeads
 
 UNFIT = (RuntimeError, ValueError, IndexError, TypeError)  # what a network may raise for an image that does not fit
 
@@ -65,6 +66,28 @@ def complexity(
         raise UsageError(f"{error}{_sizes_said(network, channels, size=size, own=row.image_size)}") from error
 
 
+def check_training(
+    row: Architecture,
+    *,
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+    image_size: int,
+    **options: Any,
+) -> None:
+    """Raises `UsageError` where the network cannot be trained on images of this size, though it may answer for them.
+
+    That is where auxiliary heads, which work in training only, take a fixed size.
+    """
+    channels = row.in_channels if in_channels is None else in_channels
+    network = _on_meta(row, num_classes=num_classes, in_channels=channels, **options)
+    if not any(isinstance(module, AuxiliaryHeads) for module in network.modules()):
+        return
+    network.train()
+    if not _takes(network, channels, image_size):
+        said = _sizes_said(network, channels, size=image_size, own=row.image_size)
+        raise UsageError(f"the auxiliary heads of {row.name} cannot take an image of {image_size} pixels{said}")
+
+
 def _on_meta(row: Architecture, **arguments: Any) -> nn.Module:
     """The network in eval mode without memory."""
     try:
@@ -97,7 +120,7 @@ def _takes(network: nn.Module, channels: int, size: int) -> bool:
     """Whether the network gives an answer for an image of `size` pixels."""
     try:
         with torch.no_grad():
-            network(_image(channels, size))
+            network(_image(channels, size).expand(2, -1, -1, -1))  # in training, a norm needs more than one image
     except UNFIT:
         return False
     return True

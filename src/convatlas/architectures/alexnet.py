@@ -56,7 +56,7 @@ overlapping_pool = partial(nn.MaxPool2d, 3, 2)  # section 3.4: windows of 3 with
 def response_norm() -> nn.LocalResponseNorm:
     """Section 3.3: a / (2 + 1e-4 sum of squares of 5 neighbouring channels)^0.75, (N, C, H, W) -> (N, C, H, W).
 
-    PyTorch divides its alpha by the number of channels, the paper does not.
+    PyTorch divides its alpha by the window of 5, the paper does not.
     """
     return nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
 

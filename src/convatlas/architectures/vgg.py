@@ -16,7 +16,8 @@ head              1000  123,642,856
 Departs from the paper: configurations A, B, D and E; the last pooling is adaptive, so that images need not have 224
 pixels; initial weights as torchvision's, where the paper starts the deeper networks from the trained A. `*_bn` add
 batch norm, which the paper does not have, and keep the biases. `*_cifar` are those of
-https://github.com/kuangliu/pytorch-cifar: the convolutions of `*_bn` with one linear layer.
+https://github.com/kuangliu/pytorch-cifar: the convolutions of `*_bn` with one linear layer; there the initial weights
+are PyTorch's default.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from convatlas.layers import (
     Layer,
     activation_layer,
     check_counts,
+    check_stages,
     classifier,
     dense_layers,
     initialize_kaiming,
@@ -76,9 +78,7 @@ def stages(
 def _check(depths: tuple[int, ...], widths: tuple[int, ...], norm: str) -> Layer | None:
     if norm not in NORMS:
         raise unknown("norm", norm, NORMS)
-    check_counts(depths=depths, widths=widths)
-    if len(depths) != len(widths):
-        raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
+    check_stages(depths=depths, widths=widths)
     return NORMS[norm]
 
 
@@ -240,6 +240,7 @@ def _cifar_row(layers: int) -> Architecture:
         params=params,
         macs=macs,
         published=() if top1 is None else (Published(top1, "test", "cifar10", readme),),
+        layouts={"kuangliu": torchvision_keys(TABLE_1[layers], norm="batch") | {"classifier": "head.fc"}},
         note="not the paper's: the convolutions of the ImageNet network with one linear layer, for images of 32 pixels",
     )
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from convatlas.complexity import Complexity
 
 
+WIDE = 110  # columns of a terminal in which all digits of the counts have room
+
+
 @app.command("list")
 def list_(
     pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*",
@@ -34,7 +37,8 @@ def list_(
     if as_json:
         print_json([_described(architecture(name)) for name in names])
     else:
-        console().print(_table(by_family(names)))
+        screen = console()
+        screen.print(_table(by_family(names), narrow=screen.width < WIDE))
 
 
 @app.command()
@@ -96,9 +100,11 @@ def _counted(row: Architecture, options: dict[str, Any], counted: Complexity) ->
     }
 
 
-def _table(families: dict[str, list[Architecture]]) -> RenderableType:
-    """The architectures, a section a family."""
+def _table(families: dict[str, list[Architecture]], *, narrow: bool) -> RenderableType:
+    """The architectures, a section a family; counts in short where the screen is narrow."""
     from rich.table import Table
+
+    from convatlas.report.text import quantity
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("architecture", no_wrap=True)
@@ -109,7 +115,8 @@ def _table(families: dict[str, list[Architecture]]) -> RenderableType:
         table.add_row(f"[bold cyan]{family}[/]", end_section=False)
         for row in rows:
             year = str(row.paper.year) if row.paper else "-"
-            counts = [f"{count:,}" if count is not None else "-" for count in (row.params, row.macs)]
+            short = quantity if narrow else "{:,}".format
+            counts = [short(count) if count is not None else "-" for count in (row.params, row.macs)]
             table.add_row(f"  {row.name}", year, *counts, str(row.image_size), _results(row))
     return table
 
@@ -167,4 +174,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _text(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    """As `-o` takes it: 3,4,6,3 and 1x64,1x128."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join("x".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value)

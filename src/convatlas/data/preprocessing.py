@@ -38,6 +38,10 @@ class Preprocessing:
             return self._resampled(pixels, (self.image_size, self.image_size))
         height, width = pixels.shape[-2:]
         shorter = min(height, width)
+        if max(height, width) > 2 * shorter:  # only the centre counts: a strip of a panorama would fill the memory
+            top, left = max(0, height // 2 - shorter), max(0, width // 2 - shorter)
+            pixels = pixels[..., top : top + 2 * shorter, left : left + 2 * shorter]
+            height, width = pixels.shape[-2:]
         pixels = self._resampled(pixels, (self.shorter_side * height // shorter, self.shorter_side * width // shorter))
         return self._centre(pixels)
 

@@ -27,6 +27,13 @@ def check_counts(**counts: int | tuple[int, ...]) -> None:
             raise UsageError(f"{name}={value!r} must be made of whole numbers of at least 1")
 
 
+def check_stages(*, depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
+    """Raises `UsageError` unless depths and widths are counts, one of each for every stage."""
+    check_counts(depths=depths, widths=widths)
+    if len(depths) != len(widths):
+        raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
+
+
 def check_dropout(dropout: float) -> None:
     """Raises `UsageError` unless 0 <= dropout < 1."""
     if not 0 <= dropout < 1:

@@ -27,6 +27,7 @@ from convatlas.weights import (
     identify,
     is_published,
     open_checkpoint,
+    preprocessing_of_weights,
     preprocessing_said,
     published_weights,
 )
@@ -190,9 +191,7 @@ def _of_checkpoint(
             "split_hash": data.get("split_hash"),
         }
     elif weights is not None:
-        preprocessing = Preprocessing(
-            weights.image_size, weights.mean, weights.std, weights.shorter_side, weights.interpolation
-        )
+        preprocessing = preprocessing_of_weights(weights)
         names = weights.class_names or class_names(weights.dataset)
         named = names if len(names) == identified.num_classes else ()
         known = {"class_names": named or None, "data": weights.dataset, "weights": weights}

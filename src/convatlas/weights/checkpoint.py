@@ -106,8 +106,21 @@ def _state(content: Mapping[str, Any], label: str) -> tuple[dict[str, Tensor], t
 
 
 def _variants(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """The state without compiler's prefixes, and again with each shared prefix removed in turn."""
+    """The state without compilers' prefixes, again with each part removed that all names begin with, and, where most of
+    the names lie under one known prefix, those alone: beside the network a module may hold a loss with weights.
+    """
     variants = [{key.replace(COMPILED, ""): tensor for key, tensor in state.items()}]
-    while shared := next((p for p in PREFIXES if all(key.startswith(p) for key in variants[-1])), None):
+    while (shared := _shared(variants[-1])) is not None:
         variants.append({key.removeprefix(shared): tensor for key, tensor in variants[-1].items()})
+    for prefix in PREFIXES:
+        inner = {key.removeprefix(prefix): t for key, t in variants[0].items() if key.startswith(prefix)}
+        if len(variants[0]) > len(inner) > len(variants[0]) / 2:
+            variants += _variants(inner)
     return variants
+
+
+def _shared(state: dict[str, Tensor]) -> str | None:
+    """The first part of the names, with its dot, where it is the same in all."""
+    parts = {key.partition(".")[0] if "." in key else None for key in state}
+    (part,) = parts if len(parts) == 1 else (None,)
+    return None if part is None else f"{part}."

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from convatlas.architecture import Architecture, Weights
+from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError, unknown
 from convatlas.weights.files import file_sha256
 
@@ -23,6 +24,11 @@ def published_weights(row: Architecture, name: str) -> Weights:
     if not row.weights:
         raise UsageError(f"no published weights are known for {row.name}")
     raise unknown(f"weights of {row.name}", name, [weights.name for weights in row.weights])
+
+
+def preprocessing_of_weights(weights: Weights) -> Preprocessing:
+    """Size, crop and normalisation of the images that published weights were trained for."""
+    return Preprocessing(weights.image_size, weights.mean, weights.std, weights.shorter_side, weights.interpolation)
 
 
 def download(weights: Weights) -> Path:

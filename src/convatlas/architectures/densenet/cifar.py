@@ -164,6 +164,16 @@ _slides = partial(
 _plain = partial(densenet_cifar, layer="basic", compression=1.0)
 _SIXTEEN = "16 stem channels as the paper says; its authors' code has {}"
 
+KUANGLIU_KEYS: dict[str, str | None] = {
+    "conv1": "stem.conv",
+    "dense{}.{}.bn{}": "block{}.{}.new.conv{}.norm",
+    "dense{}.{}.conv{}": "block{}.{}.new.conv{}.conv",
+    "trans{}.bn": "transition{}.conv.norm",
+    "trans{}.conv": "transition{}.conv.conv",
+    "bn": "norm",
+    "linear": "head.fc",
+}
+
 ARCHITECTURES = (
     _paper(
         "densenet_40_12",
@@ -242,6 +252,7 @@ ARCHITECTURES = (
         family="densenet",
         paper=PAPER,
         dataset="cifar10",
+        layouts={"kuangliu": KUANGLIU_KEYS},
         params=6_956_298,
         macs=888_350_720,
         published=(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from convatlas.architectures.googlenet import cifar, imagenet, original, teaching, uva
+from convatlas.architectures.googlenet.blocks import inception, naive_inception
+
+__all__ = ["ARCHITECTURES", "inception", "naive_inception"]
 
 ARCHITECTURES = (
     *original.ARCHITECTURES,

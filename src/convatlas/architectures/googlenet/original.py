@@ -87,7 +87,7 @@ def _initialize(network: nn.Module) -> None:
 
 
 def googlenet_original(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.4) -> nn.Sequential:
-    """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels, 15 or more.
+    """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels, 31 or more.
 
     Initialisation, as Caffe's replication: uniform within sqrt(3 / fan-in), biases 0.2, the classifier's 0. Raises
     `UsageError` for a dropout that is none.
@@ -144,7 +144,8 @@ ARCHITECTURES = (
         "googlenet_original",
         builder=googlenet_original,
         params=6_998_552,
-        note="the paper's network without its auxiliary heads: 5x5 convolutions, local response norm, no batch norm",
+        note="the paper's network without its auxiliary heads: 5x5 convolutions, local response norm, no batch norm; "
+        "it prints top-5 errors only: 9.15 % on 10 crops, 7.89 % on 144 (its table 3)",
     ),
     _row(
         "googlenet_original_aux",

@@ -37,6 +37,7 @@ from convatlas.layers import (
     ZeroPadShortcut,
     activation_layer,
     check_counts,
+    check_stages,
     classifier,
     initialize_kaiming,
     sequential,
@@ -168,13 +169,6 @@ def preact_resnet(
     initialize_kaiming(network, activation=activation, fan="fan_out")
     nn.init.zeros_(head.get_parameter("fc.bias"))
     return network
-
-
-def check_stages(*, depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
-    """Raises `UsageError` unless depths and widths are counts, one of each for every stage."""
-    check_counts(depths=depths, widths=widths)
-    if len(depths) != len(widths):
-        raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
 
 
 def preactivation_stages(

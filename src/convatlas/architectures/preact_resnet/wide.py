@@ -26,7 +26,6 @@ from torch import nn
 from convatlas.architecture import Architecture, Paper, Published
 from convatlas.architectures.preact_resnet.cifar import (
     basic_unit,
-    check_stages,
     preactivation_stages,
     projection_first_unit,
 )
@@ -36,6 +35,7 @@ from convatlas.layers import (
     activation_layer,
     check_counts,
     check_dropout,
+    check_stages,
     classifier,
     initialize_kaiming,
     sequential,

@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from torch import nn
 
-from convatlas.errors import UsageError
-from convatlas.layers import ConvNormAct, Layer, Residual, ZeroPadShortcut, check_counts, sequential
+from convatlas.layers import ConvNormAct, Layer, Residual, ZeroPadShortcut, sequential
 
 Block = Callable[..., nn.Module]  # (in_channels, out_channels, *, stride) -> block
 
@@ -74,22 +73,20 @@ def bottleneck_block(
     return Residual(branch, shortcut=projection(in_channels, out_channels, stride=stride), act=act())
 
 
-def bottleneck_v1_block(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> Residual:
-    """The paper's bottleneck, with the stride on the first 1x1: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+def bottleneck_v1_branch(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Sequential:
+    """Figure 5 right as the paper has it, the stride is the first 1x1's: (N, in, H, W) -> (N, out, H / stride, ...)."""
     inner = out_channels // 4
-    branch = sequential(
+    return sequential(
         conv1=ConvNormAct(in_channels, inner, 1, stride=stride, act=act),
         conv2=ConvNormAct(inner, inner, 3, act=act),
         conv3=ConvNormAct(inner, out_channels, 1, act=None),
     )
+
+
+def bottleneck_v1_block(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> Residual:
+    """The paper's bottleneck, with the stride on the first 1x1: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+    branch = bottleneck_v1_branch(in_channels, out_channels, stride=stride, act=act)
     return Residual(branch, shortcut=projection(in_channels, out_channels, stride=stride), act=act())
-
-
-def check_stages(*, depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
-    """Raises `UsageError` unless depths and widths are counts, one of each for every stage."""
-    check_counts(depths=depths, widths=widths)
-    if len(depths) != len(widths):
-        raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
 
 
 def residual_stages(

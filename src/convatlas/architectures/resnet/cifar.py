@@ -24,16 +24,24 @@ from torch import nn
 
 from convatlas.architecture import Architecture, Published, Weights
 from convatlas.architectures.resnet.blocks import (
-    check_stages,
     option_a_block,
     option_b_block,
     plain_block,
     residual_stages,
 )
 from convatlas.architectures.resnet.imagenet import PAPER
+from convatlas.architectures.resnet.keys import AKAMASTER_KEYS, AKAMASTER_OPTION_B_KEYS
 from convatlas.architectures.sources import CIFAR10_CLASSES
 from convatlas.errors import unknown
-from convatlas.layers import Activation, ConvNormAct, activation_layer, classifier, initialize_kaiming, sequential
+from convatlas.layers import (
+    Activation,
+    ConvNormAct,
+    activation_layer,
+    check_stages,
+    classifier,
+    initialize_kaiming,
+    sequential,
+)
 
 BLOCKS = {"option_a": option_a_block, "option_b": option_b_block, "plain": plain_block}
 
@@ -63,21 +71,6 @@ def resnet_cifar(
     network = sequential(stem=stem, **stages, head=classifier(widths[-1], num_classes))
     initialize_kaiming(network, activation=activation, fan="fan_in")
     return network
-
-
-# The form in which most published CIFAR ResNets come; a leading "module." is DataParallel's.
-AKAMASTER_KEYS: dict[str, str | None] = {
-    "conv1": "stem.conv",
-    "bn1": "stem.norm",
-    "layer{}.{}.conv{}": "stage{}.{}.branch.conv{}.conv",
-    "layer{}.{}.bn{}": "stage{}.{}.branch.conv{}.norm",
-    "linear": "head.fc",
-}
-AKAMASTER_OPTION_B_KEYS: dict[str, str | None] = {
-    **AKAMASTER_KEYS,
-    "layer{}.{}.shortcut.0": "stage{}.{}.shortcut.conv",
-    "layer{}.{}.shortcut.1": "stage{}.{}.shortcut.norm",
-}
 
 
 # Table 6. layers: parameters, MACs, test accuracy in the table, that of akamaster's checkpoint, its file's hash.
@@ -115,6 +108,7 @@ def _row(name: str, layers: int, *, block: Literal["option_a", "option_b", "plai
         macs=macs,
         published=_published(layers) if block == "option_a" else (),
         weights=(_weights(layers),) if block == "option_a" else (),
+        layouts={"akamaster": AKAMASTER_OPTION_B_KEYS} if block == "option_b" else {},
         recipe="he_cifar",
         note=note,
     )

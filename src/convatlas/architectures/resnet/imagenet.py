@@ -14,7 +14,8 @@ head              1000   2,049,000
 Departs from the paper: `resnet50`, `101` and `152` have the stride on the 3x3 convolution (v1.5), as the published
 weights have it; `*_v1` are the paper's, with the stride on the first 1x1. `resnet18` and `34` project where the size
 changes (option B), as the published weights do; `*_a` are the paper's of its table 2, with zero channels.
-`*_cifar_stem` are those of https://github.com/kuangliu/pytorch-cifar: a 3x3 stem without pooling, for 32 pixels.
+`*_cifar_stem` are those of https://github.com/kuangliu/pytorch-cifar: a 3x3 stem without pooling, for 32 pixels; there
+the initial weights are PyTorch's default.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from convatlas.architectures.resnet.blocks import (
     Block,
     bottleneck_block,
     bottleneck_v1_block,
-    check_stages,
     option_a_block,
     option_b_block,
     plain_block,
     residual_stages,
 )
+from convatlas.architectures.resnet.keys import AKAMASTER_OPTION_B_KEYS, TORCHVISION_KEYS
 from convatlas.architectures.sources import torchvision_published, torchvision_weights
 from convatlas.errors import UsageError, unknown
 from convatlas.layers import (
@@ -44,6 +45,7 @@ from convatlas.layers import (
     Layer,
     activation_layer,
     check_counts,
+    check_stages,
     classifier,
     initialize_kaiming,
     sequential,
@@ -57,6 +59,7 @@ BLOCKS = {
     "bottleneck_v1": bottleneck_v1_block,
 }
 BlockName = Literal["basic", "option_a", "plain", "bottleneck", "bottleneck_v1"]
+POOL = partial(nn.MaxPool2d, 3, 2, padding=1)
 BASIC = (64, 128, 256, 512)
 BOTTLENECK = (256, 512, 1024, 2048)
 
@@ -118,9 +121,9 @@ def resnet_cifar_stem(
     return network
 
 
-def imagenet_stem(in_channels: int, *, act: Layer) -> nn.Sequential:
+def imagenet_stem(in_channels: int, *, act: Layer, pool: Layer = POOL) -> nn.Sequential:
     """A 7x7 convolution and max pooling, each of stride 2: (N, in_channels, H, W) -> (N, 64, H / 4, W / 4)."""
-    return sequential(conv=ConvNormAct(in_channels, 64, 7, stride=2, act=act), pool=nn.MaxPool2d(3, 2, padding=1))
+    return sequential(conv=ConvNormAct(in_channels, 64, 7, stride=2, act=act), pool=pool())
 
 
 def _block(name: str, *, act: Layer, groups: int, group_width: int) -> Block:
@@ -151,17 +154,6 @@ PAPER = Paper(
     2015,
     "https://arxiv.org/abs/1512.03385",
 )
-
-# timm's files have the same names.
-TORCHVISION_KEYS: dict[str, str | None] = {
-    "conv1": "stem.conv.conv",
-    "bn1": "stem.conv.norm",
-    "layer{}.{}.conv{}": "stage{}.{}.branch.conv{}.conv",
-    "layer{}.{}.bn{}": "stage{}.{}.branch.conv{}.norm",
-    "layer{}.{}.downsample.0": "stage{}.{}.shortcut.conv",
-    "layer{}.{}.downsample.1": "stage{}.{}.shortcut.norm",
-    "fc": "head.fc",
-}
 
 # Table 1. layers: blocks in each stage.
 TABLE_1 = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -262,6 +254,7 @@ def _cifar_stem_row(layers: int) -> Architecture:
         params=params,
         macs=macs,
         published=() if top1 is None else (Published(top1, "test", "cifar10", readme),),
+        layouts={"kuangliu": AKAMASTER_OPTION_B_KEYS},
         note="not the paper's: the ImageNet network with a 3x3 stem, for images of 32 pixels",
     )
 

@@ -26,6 +26,7 @@ from torch import nn
 from convatlas.architecture import Architecture, Paper, Published
 from convatlas.architectures.resnet.blocks import bottleneck_block, residual_stages
 from convatlas.architectures.resnet.imagenet import TABLE_1, check_block, imagenet_row, resnet, torchvision_results
+from convatlas.architectures.resnet.keys import AKAMASTER_OPTION_B_KEYS
 from convatlas.layers import Activation, ConvNormAct, activation_layer, classifier, initialize_kaiming, sequential
 
 
@@ -105,6 +106,7 @@ ARCHITECTURES = (
         published=(
             Published(0.9473, "test", "cifar10", "kuangliu/pytorch-cifar's README, best epoch by the test set"),
         ),
+        layouts={"kuangliu": AKAMASTER_OPTION_B_KEYS},
         note="kuangliu's, not the paper's: a 1x1 stem, 32x4d, activations after the norms",
     ),
 )

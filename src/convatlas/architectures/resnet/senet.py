@@ -11,29 +11,38 @@ stage3  1024 x 14 x 14   7,891,328
 stage4    2048 x 7 x 7  16,544,128
 head              1000   2,049,000
 
-Departs from the paper: the squeezed channels meet 1x1 convolutions, which are its linear layers. `seresnet50` has the
-stride on the 3x3 convolution (v1.5), as timm has it; the authors' has it on the first 1x1. Its max pooling and that of
-`senet154` pad all around, as timm's; the authors', in Caffe, pads at the end only. Initial weights by fan-out.
-`seresnet50_cifar_stem` is ours: a 3x3 stem without pooling, for 32 pixels.
+Departs from the paper: the squeezed channels meet 1x1 convolutions, which are its linear layers. The authors' networks,
+released in Caffe, are `seresnet50_v1`, with the stride on the first 1x1, and `senet154_original`; their max pooling
+reaches over the end only. `seresnet50` and `senet154` are timm's: they pool with padding all around, and `seresnet50`
+has the stride on the 3x3 convolution (v1.5). Initial weights by fan-out. `seresnet50_cifar_stem` is ours: a 3x3 stem
+without pooling, for 32 pixels.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import Literal
 
 from torch import nn
 
 from convatlas.architecture import Architecture, Paper, Published
-from convatlas.architectures.resnet.blocks import bottleneck_branch, check_stages, projection, residual_stages
+from convatlas.architectures.resnet.blocks import (
+    Block,
+    bottleneck_branch,
+    bottleneck_v1_branch,
+    projection,
+    residual_stages,
+)
 from convatlas.architectures.resnet.imagenet import (
     BOTTLENECK,
+    POOL,
     TABLE_1,
-    TORCHVISION_KEYS,
     check_block,
     imagenet_row,
     imagenet_stem,
 )
-from convatlas.errors import UsageError
+from convatlas.architectures.resnet.keys import TORCHVISION_KEYS
+from convatlas.errors import UsageError, unknown
 from convatlas.layers import (
     Activation,
     ConvNormAct,
@@ -43,15 +52,27 @@ from convatlas.layers import (
     activation_layer,
     check_counts,
     check_dropout,
+    check_stages,
     classifier,
     initialize_kaiming,
     sequential,
 )
 
+BRANCHES: dict[str, Block] = {
+    "bottleneck": partial(bottleneck_branch, groups=1, group_width=64),
+    "bottleneck_v1": bottleneck_v1_branch,
+}
+BranchName = Literal["bottleneck", "bottleneck_v1"]
+# Of the stem. Caffe rounds up: its last window reaches over the end, where PyTorch's networks pad all around.
+POOLS: dict[str, Layer] = {"around": POOL, "end": partial(nn.MaxPool2d, 3, 2, ceil_mode=True)}
+PoolPadding = Literal["around", "end"]
 
-def se_bottleneck_block(in_channels: int, out_channels: int, *, stride: int, act: Layer, reduction: int) -> Residual:
+
+def se_bottleneck_block(
+    in_channels: int, out_channels: int, *, stride: int, act: Layer, reduction: int, branch_of: Block
+) -> Residual:
     """Figure 3, a bottleneck whose branch ends in the gate: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
-    branch = bottleneck_branch(in_channels, out_channels, stride=stride, act=act, groups=1, group_width=64)
+    branch = branch_of(in_channels, out_channels, stride=stride, act=act)
     branch.add_module("excite", SqueezeExcite(out_channels, out_channels // reduction, act=act))
     return Residual(branch, shortcut=projection(in_channels, out_channels, stride=stride), act=act())
 
@@ -80,19 +101,23 @@ def seresnet(
     depths: tuple[int, ...] = TABLE_1[50],
     widths: tuple[int, ...] = BOTTLENECK,
     reduction: int = 16,
+    block: BranchName = "bottleneck",
+    pool_padding: PoolPadding = "around",
     activation: Activation = "relu",
 ) -> nn.Sequential:
     """The ResNet of bottlenecks with gates: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
     `depths` blocks of `widths` output channels in each stage; each stage but the first halves height and width. A gate
-    squeezes the channels to one in `reduction`. Initialisation: Kaiming normal by fan-out for every convolution, those
-    of the gates too; PyTorch's default for the linear layer and for biases.
-    Raises `UsageError` for an unknown activation, for depths and widths that do not match and for a reduction that does
-    not divide the widths.
+    squeezes the channels to one in `reduction`. A `block` of "bottleneck" has the stride on the 3x3, of "bottleneck_v1"
+    on the first 1x1; the stem's max pooling pads all around, or reaches over the end. Initialisation: Kaiming normal by
+    fan-out for every convolution, those of the gates too; PyTorch's default for the linear layer and for biases.
+    Raises `UsageError` for an unknown block, padding or activation, for depths and widths that do not match and for a
+    reduction that does not divide the widths.
     """
     act = activation_layer(activation)
-    stages = _se_stages(depths, widths, act=act, reduction=reduction)
-    network = sequential(stem=imagenet_stem(in_channels, act=act), **stages, head=classifier(widths[-1], num_classes))
+    stages = _se_stages(depths, widths, act=act, reduction=reduction, block=block)
+    stem = imagenet_stem(in_channels, act=act, pool=_pool(pool_padding))
+    network = sequential(stem=stem, **stages, head=classifier(widths[-1], num_classes))
     initialize_kaiming(network, activation=activation, fan="fan_out")
     return network
 
@@ -104,6 +129,7 @@ def seresnet_cifar_stem(
     depths: tuple[int, ...] = TABLE_1[50],
     widths: tuple[int, ...] = BOTTLENECK,
     reduction: int = 16,
+    block: BranchName = "bottleneck",
     activation: Activation = "relu",
 ) -> nn.Sequential:
     """The stages of `seresnet` after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, num_classes).
@@ -111,7 +137,7 @@ def seresnet_cifar_stem(
     Initialisation as `seresnet`. Raises `UsageError` as it does.
     """
     act = activation_layer(activation)
-    stages = _se_stages(depths, widths, act=act, reduction=reduction)
+    stages = _se_stages(depths, widths, act=act, reduction=reduction, block=block)
     network = sequential(
         stem=ConvNormAct(in_channels, 64, 3, act=act), **stages, head=classifier(widths[-1], num_classes)
     )
@@ -127,6 +153,7 @@ def senet154(
     widths: tuple[int, ...] = BOTTLENECK,
     reduction: int = 16,
     dropout: float = 0.2,
+    pool_padding: PoolPadding = "around",
     activation: Activation = "relu",
 ) -> nn.Sequential:
     """SENet-154, three 3x3 convolutions as stem: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
@@ -144,7 +171,7 @@ def senet154(
         conv1=ConvNormAct(in_channels, 64, 3, stride=2, act=act),
         conv2=ConvNormAct(64, 64, 3, act=act),
         conv3=ConvNormAct(64, 128, 3, act=act),
-        pool=nn.MaxPool2d(3, 2, padding=1),
+        pool=_pool(pool_padding)(),
     )
     block = partial(senet154_block, act=act, reduction=reduction)
     stages = residual_stages(128, depths=depths, widths=widths, block=block)
@@ -153,12 +180,22 @@ def senet154(
     return network
 
 
-def _se_stages(depths: tuple[int, ...], widths: tuple[int, ...], *, act: Layer, reduction: int) -> dict[str, nn.Module]:
+def _se_stages(
+    depths: tuple[int, ...], widths: tuple[int, ...], *, act: Layer, reduction: int, block: str
+) -> dict[str, nn.Module]:
     """Stages of bottlenecks with gates, after a stem of 64 channels."""
-    check_block("bottleneck", depths=depths, widths=widths)
+    if block not in BRANCHES:
+        raise unknown("block", block, BRANCHES)
+    check_block(block, depths=depths, widths=widths)
     _check_reduction(reduction, widths)
-    block = partial(se_bottleneck_block, act=act, reduction=reduction)
-    return residual_stages(64, depths=depths, widths=widths, block=block)
+    gated = partial(se_bottleneck_block, act=act, reduction=reduction, branch_of=BRANCHES[block])
+    return residual_stages(64, depths=depths, widths=widths, block=gated)
+
+
+def _pool(padding: str) -> Layer:
+    if padding not in POOLS:
+        raise unknown("pool_padding", padding, POOLS)
+    return POOLS[padding]
 
 
 def _check_reduction(reduction: int, widths: tuple[int, ...]) -> None:
@@ -185,6 +222,24 @@ TIMM_SENET154_KEYS: dict[str, str | None] = {
     "bn1": "stem.conv3.norm",
 }
 
+# timm's legacy_* and Cadene's, ports of the authors' files in Caffe: the rows that seresnet50 and senet154 share.
+_LEGACY_KEYS: dict[str, str | None] = {
+    **{row: ours for row, ours in TORCHVISION_KEYS.items() if row.startswith("layer")},
+    "layer{}.{}.se_module.fc1": "stage{}.{}.branch.excite.reduce",
+    "layer{}.{}.se_module.fc2": "stage{}.{}.branch.excite.expand",
+    "last_linear": "head.fc",
+}
+TIMM_LEGACY_KEYS: dict[str, str | None] = {
+    **_LEGACY_KEYS,
+    "layer0.conv1": "stem.conv.conv",
+    "layer0.bn1": "stem.conv.norm",
+}
+TIMM_LEGACY_SENET154_KEYS: dict[str, str | None] = {
+    **_LEGACY_KEYS,
+    "layer0.conv{}": "stem.conv{}.conv",
+    "layer0.bn{}": "stem.conv{}.norm",
+}
+
 _row = partial(imagenet_row, family="senet", paper=PAPER)
 
 ARCHITECTURES = (
@@ -194,18 +249,39 @@ ARCHITECTURES = (
         params=28_088_024,
         macs=4_091_699_200,
         layouts={"timm": TIMM_KEYS},
-        note="timm's, v1.5: the stride on the 3x3 convolution; the authors' has it on the first 1x1",
+        note="timm's, v1.5: the stride on the 3x3 convolution, pooling padded all around; the paper's is v1",
+    ),
+    _row(
+        "seresnet50_v1",
+        builder=partial(seresnet, block="bottleneck_v1", pool_padding="end"),
+        params=28_088_024,
+        macs=3_860_488_192,
+        published=(
+            Published(
+                0.7763, "validation", "imagenet", "hujie-frank/SENet's README, in Caffe, re-trained, one crop of 224"
+            ),
+        ),
+        layouts={"timm_legacy": TIMM_LEGACY_KEYS},
+        note="the paper's, as its authors released it: the stride on the first 1x1, pooling padded at the end only",
     ),
     _row(
         "senet154",
         builder=senet154,
         params=115_088_984,
         macs=20_688_363_520,
+        layouts={"timm": TIMM_SENET154_KEYS},
+        note="timm's and Gluon's: the max pooling pads all around; the authors' is senet154_original",
+    ),
+    _row(
+        "senet154_original",
+        builder=partial(senet154, pool_padding="end"),
+        params=115_088_984,
+        macs=20_688_363_520,
         published=(
             Published(0.8132, "validation", "imagenet", "hujie-frank/SENet's README, in Caffe, one crop of 224"),
         ),
-        layouts={"timm": TIMM_SENET154_KEYS},
-        note="timm's: the max pooling pads all around, the authors' in Caffe at the end only",
+        layouts={"timm_legacy": TIMM_LEGACY_SENET154_KEYS},
+        note="as its authors released it, in Caffe: the max pooling pads at the end only",
     ),
     Architecture(
         "seresnet50_cifar_stem",

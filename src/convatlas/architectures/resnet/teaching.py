@@ -20,13 +20,17 @@ from __future__ import annotations
 from torch import nn
 
 from convatlas.architecture import Architecture, Paper
-from convatlas.architectures.resnet.blocks import basic_branch, check_stages, residual_stages
+from convatlas.architectures.resnet.blocks import (
+    basic_branch,
+    residual_stages,
+)
 from convatlas.architectures.sources import TEXTBOOK, textbook_published
 from convatlas.layers import (
     ConvNormAct,
     Layer,
     Residual,
     activation_layer,
+    check_stages,
     classifier,
     initialize_xavier,
     sequential,
