@@ -17,6 +17,7 @@ from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.errors import UsageError
 from convatlas.prediction import open_predictor, read_image
+from convatlas.prediction.images import centre_square
 
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 needs_data = pytest.mark.skipif(FOLDER is None, reason="CONVATLAS_TEST_DATA names no folder")
@@ -101,14 +102,15 @@ def test_classes_without_a_name(capsys: pytest.CaptureFixture[str], tmp_path: Pa
 def test_the_centre_square_upright(tmp_path: Path) -> None:
     pixels = noise(5, 9)
     Image.fromarray(pixels).save(tmp_path / "wide.png")
-    square = read_image(tmp_path / "wide.png", channels=3)
-    assert square.dtype == torch.uint8
-    assert np.array_equal(square[0].permute(1, 2, 0).numpy(), pixels[:, 2:7])
+    image = read_image(tmp_path / "wide.png", channels=3)
+    assert image.dtype == torch.uint8
+    assert np.array_equal(image[0].permute(1, 2, 0).numpy(), pixels)
+    assert np.array_equal(centre_square(image)[0].permute(1, 2, 0).numpy(), pixels[:, 2:7])
     turned = Image.fromarray(np.rot90(pixels).copy())  # as a camera held upright stores it, with a note how to turn it
     exif = turned.getexif()
     exif[0x0112] = 6
     turned.save(tmp_path / "turned.png", exif=exif)
-    assert np.array_equal(read_image(tmp_path / "turned.png", channels=3).numpy(), square.numpy())
+    assert np.array_equal(read_image(tmp_path / "turned.png", channels=3).numpy(), image.numpy())
 
 
 def test_transparency_is_white_and_grey_is_grey(tmp_path: Path) -> None:

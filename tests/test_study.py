@@ -18,7 +18,7 @@ from convatlas.study import Protocol, compare, plan_study
 from convatlas.training import TrainingError
 
 FAST = {"epochs": 1, "batch_size": 256, "image_size": 8}
-OPTIONS = {"depths": (1, 1, 1), "widths": (4, 8, 8)}
+OPTIONS = {"depths": (1, 1, 1), "widths": (8, 16, 16)}
 NETWORKS = ["resnet_uva", "preact_resnet_uva"]
 
 

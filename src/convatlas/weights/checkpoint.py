@@ -120,7 +120,8 @@ def _variants(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
 
 
 def _shared(state: dict[str, Tensor]) -> str | None:
-    """The first part of the names, with its dot, where it is the same in all."""
-    parts = {key.partition(".")[0] if "." in key else None for key in state}
-    (part,) = parts if len(parts) == 1 else (None,)
-    return None if part is None else f"{part}."
+    """The first part of the names, with its dot, where it is the same in all: a known one, or one of several parts."""
+    first = f"{next(iter(state), '').partition('.')[0]}."
+    if not all(key.startswith(first) for key in state):
+        return None
+    return first if first in PREFIXES or all("." in key.removeprefix(first) for key in state) else None
