@@ -80,7 +80,7 @@ def against_torchvision(name: str, wanted: argparse.Namespace) -> dict[str, Any]
     from oracles import load_oracles
 
     torch.manual_seed(0)
-    theirs = getattr(load_oracles().torchvision, name)().train()
+    theirs = getattr(load_oracles().torchvision.models, name)().train()
     ours = convatlas.load(name, theirs.state_dict()).train()
     images = torch.randn(wanted.batch_size, 3, wanted.image_size, wanted.image_size)
     result = paired(

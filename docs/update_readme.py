@@ -1,6 +1,6 @@
 """Writes the generated parts of README.md and docs/benchmarks.md and docs/demo.png, so that no number is typed by hand.
 
-The numbers come from results/demo/results.json and results/bench/train_throughput.json.
+The numbers come from results/demo/results.json and results/bench/*.json.
 
 python docs/update_readme.py                    rewrite the pages and docs/demo.png
 python docs/update_readme.py --from runs/demo   take over the results of a study first
@@ -82,9 +82,15 @@ def pages(content: dict[str, Any], *, root: Path) -> dict[Path, str]:
     example = (root / "examples/my_network.py").read_text(encoding="utf-8")
     network = example[example.index("def my_network") :]
     throughput = train_throughput(read_json(root / "results/bench/train_throughput.json"))
+    against = forward_backward(read_json(root / "results/bench/forward_backward.json"))
+    memory = memory_efficient(read_json(root / "results/bench/memory_efficient.json"))
     parts = {
         root / "README.md": {"demo": demo(content), "network": f"```python\n{network}```\n"},
-        root / "docs/benchmarks.md": {"train_throughput": throughput},
+        root / "docs/benchmarks.md": {
+            "train_throughput": throughput,
+            "forward_backward": against,
+            "memory_efficient": memory,
+        },
     }
     return {path: filled(path, texts) for path, texts in parts.items()}
 
@@ -100,6 +106,42 @@ def filled(path: Path, parts: Mapping[str, str]) -> str:
             sys.exit(f"{path.name} has no part between {begin.strip()} and {end}")
         page = f"{before}{begin}{text}{end}{after}"
     return page
+
+
+def forward_backward(content: dict[str, Any]) -> str:
+    """How our networks' times compare with torchvision's, as bench/forward_backward.py measured them."""
+    lines = ["| network | times torchvision's, median | range | pairs | batch | pixels |", "|:--" + "|--:" * 5 + "|"]
+    for name, result in content["results"].items():
+        cells = [
+            f"`{name}`",
+            f"{result['ratio_median']:.3f}",
+            f"{result['ratio_min']:.3f} to {result['ratio_max']:.3f}",
+        ]
+        cells += [str(result[key]) for key in ("pairs", "batch_size", "image_size")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *beside(content)]) + "\n"
+
+
+def memory_efficient(content: dict[str, Any]) -> str:
+    """What DenseNet's memory-efficient mode saves and costs, as bench/forward_backward.py measured it."""
+    lines = ["| network | bytes kept for backward | plain | part | times the time, median | range | pairs | batch |"]
+    lines.append("|:--" + "|--:" * 7 + "|")
+    for name, result in content["results"].items():
+        kept, plain = result["bytes_recomputed"], result["bytes_plain"]
+        cells = [f"`{name}`", f"{kept:,}", f"{plain:,}", f"{100 * kept / plain:.0f} %", f"{result['ratio_median']:.2f}"]
+        cells += [f"{result['ratio_min']:.2f} to {result['ratio_max']:.2f}", str(result["pairs"])]
+        lines.append(f"| {' | '.join([*cells, str(result['batch_size'])])} |")
+    return "\n".join([*lines, "", *beside(content)]) + "\n"
+
+
+def beside(content: dict[str, Any]) -> list[str]:
+    """Hardware, versions and command of a bench."""
+    hardware, versions = content["hardware"], content["versions"]
+    return [
+        f"- Hardware: cpu {hardware['cpu']}, cores {hardware['cores']}, gpu {hardware['gpu'] or 'none'}; float32",
+        f"- Versions: python {versions['python']}, torch {versions['torch']}; commit {str(content['git_commit'])[:10]}",
+        f"- Command: `python bench/{content['command']}`",
+    ]
 
 
 def train_throughput(content: dict[str, Any]) -> str:

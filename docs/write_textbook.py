@@ -127,6 +127,7 @@ def ours(runs: list[dict[str, Any]]) -> str:
 
 def said(run: dict[str, Any]) -> list[str]:
     """The circumstances of a run."""
+    trained = sum(epoch["seconds"] for epoch in run["epochs"])
     results, data, hardware, versions = (run[name] for name in ("results", "data", "hardware", "versions"))
     test = (
         f"test {100 * results['test_top1']:.2f} % of {data['test']:,} images"
@@ -135,7 +136,7 @@ def said(run: dict[str, Any]) -> list[str]:
     )
     return [
         f"- `{run['architecture']['name']}`, {run['recipe']['name']}, n = 1 (seed {run['seed']}): {test}; "
-        f"{results.get('train_seconds', 0):,.0f} s of training on {hardware['cpu']}, {hardware['cores']} cores (shared "
+        f"{trained:,.0f} s of training on {hardware['cpu']}, {hardware['cores']} cores (shared "
         f"with other work); torch {versions['torch']}, commit {str(run['git_commit'])[:10]}",
         *(f"  - {note}" for note in run["notes"]),
         f"  - `{run['command']}`",
