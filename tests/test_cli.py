@@ -219,7 +219,9 @@ def test_ctrl_c_and_resume_of_a_real_process(tmp_path: Path) -> None:
 
     study = tmp_path / "study"
     words = ["compare", "resnet_uva", "--seeds", "2", "--epochs", "3", "--set", "image_size=8", "--out", str(study)]
-    program = [sys.executable, "-c", "from convatlas.cli import entry; entry()", *words, *SMALL]
+    # Whoever starts the tests in the background leaves SIGINT ignored in all that they start.
+    listening = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = [sys.executable, "-c", f"{listening}; from convatlas.cli import entry; entry()", *words, *SMALL]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
