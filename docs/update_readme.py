@@ -139,7 +139,7 @@ def beside(content: dict[str, Any]) -> list[str]:
     hardware, versions = content["hardware"], content["versions"]
     return [
         f"- Hardware: cpu {hardware['cpu']}, cores {hardware['cores']}, gpu {hardware['gpu'] or 'none'}; float32",
-        f"- Versions: python {versions['python']}, torch {versions['torch']}; commit {str(content['git_commit'])[:10]}",
+        f"- Versions: python {versions['python']}, torch {versions['torch']}; commit {short(content['git_commit'])}",
         f"- Command: `python bench/{content['command']}`",
     ]
 

@@ -137,7 +137,7 @@ def said(run: dict[str, Any]) -> list[str]:
     return [
         f"- `{run['architecture']['name']}`, {run['recipe']['name']}, n = 1 (seed {run['seed']}): {test}; "
         f"{trained:,.0f} s of training on {hardware['cpu']}, {hardware['cores']} cores (shared "
-        f"with other work); torch {versions['torch']}, commit {str(run['git_commit'])[:10]}",
+        f"with other work); torch {versions['torch']}, commit {run['git_commit']}",
         *(f"  - {note}" for note in run["notes"]),
         f"  - `{run['command']}`",
     ]

@@ -60,6 +60,16 @@ def test_of_two_networks_the_averaged_one_is_taken_and_said(resnet18: dict[str, 
     assert torch.equal(network.head.fc.weight, resnet18["fc.weight"])
 
 
+def test_the_command_line_says_which_of_two_networks_it_asks(
+    resnet18: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save({"state_dict": doubled(resnet18), "state_dict_ema": resnet18}, tmp_path / "both.pth")
+    assert any("averaged weights are taken" in note for note in open_predictor(tmp_path / "both.pth").notes)
+    Image.new("RGB", (64, 64), "orange").save(tmp_path / "photo.png")
+    assert main(["predict", str(tmp_path / "both.pth"), str(tmp_path / "photo.png")]) == 0
+    assert "averaged weights are taken (state_dict_ema, not state_dict)" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_module_that_holds_both_networks(resnet18: dict[str, Tensor]) -> None:
     both = {
         **doubled(resnet18, "model."),

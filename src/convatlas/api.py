@@ -72,7 +72,7 @@ def load(
         path = Path(source)
         checkpoint = open_checkpoint(read_run(path).best_checkpoint if path.is_dir() else path)
     identified = identify(checkpoint, arch=name, options=options)
-    for note in checkpoint.notes:
+    for note in identified.notes:
         warnings.warn(f"{checkpoint.label}: {note}", stacklevel=2)
     if num_classes is None or num_classes == identified.num_classes:
         return identified.build()

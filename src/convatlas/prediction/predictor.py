@@ -179,12 +179,12 @@ def _of_checkpoint(
 ) -> Predictor:
     """An identified checkpoint as a predictor: what our record, its published weights or the user say."""
     record, weights = identified.record, identified.weights
-    known: dict[str, Any] = {}
+    known: dict[str, Any] = {"notes": identified.notes}
     preprocessing = None
     if record is not None:
         preprocessing = preprocessing_said(record, label=source)
         data = record.get("data") or {}
-        known = {
+        known |= {
             "precision": (record.get("recipe") or {}).get("precision", "float32"),
             "class_names": tuple(data["classes"]) if data.get("classes") else None,
             "data": data.get("name"),
@@ -194,9 +194,10 @@ def _of_checkpoint(
         preprocessing = preprocessing_of_weights(weights)
         names = weights.class_names or class_names(weights.dataset)
         named = names if len(names) == identified.num_classes else ()
-        known = {"class_names": named or None, "data": weights.dataset, "weights": weights}
+        known |= {"class_names": named or None, "data": weights.dataset, "weights": weights}
         if normalisation is None and not is_published(path, weights):
             known["notes"] = (
+                *identified.notes,
                 f"normalisation taken from {weights.name} of {identified.architecture.name}, "
                 "whose layout this file has; --mean and --std override it",
             )

@@ -31,7 +31,8 @@ OWN_LAYOUT: tuple[Layout, ...] = ((None, None),)
 class Identified:
     """A checkpoint's tensors in our names, the network they fit, and the published weights whose table fits them.
 
-    `weights` is None where the keys are ours. `record` is what our own checkpoint says of itself.
+    `weights` is None where the keys are ours. `record` is what our own checkpoint says of itself, `notes` what was
+    chosen where it holds more than one network.
     """
 
     architecture: Architecture
@@ -41,6 +42,7 @@ class Identified:
     state: dict[str, Tensor]
     weights: Weights | None = None
     record: Mapping[str, Any] | None = None
+    notes: tuple[str, ...] = ()
 
     def build(self) -> nn.Module:
         """The network with the checkpoint's weights, in eval mode on the CPU."""
@@ -178,7 +180,9 @@ def _identified(
         if options:
             raise
         return None
-    identified = Identified(row, dict(options), num_classes, in_channels, state, weights, checkpoint.record)
+    identified = Identified(
+        row, dict(options), num_classes, in_channels, state, weights, checkpoint.record, checkpoint.notes
+    )
     try:
         outline = _outline(checkpoint, identified)
     except UsageError:
