@@ -17,7 +17,7 @@ import convatlas
 from convatlas import architectures as registry
 from convatlas.architectures import architecture, list_architectures
 from convatlas.cli import main
-from convatlas.complexity import check_training, complexity
+from convatlas.complexity import check_training, complexity, meta_network
 from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
@@ -298,7 +298,8 @@ def test_auxiliary_heads_that_cannot_train_on_small_images(capsys: pytest.Captur
     error = capsys.readouterr().err
     assert "the auxiliary heads of googlenet_original_aux cannot take an image of 64 pixels" in error
     assert "the smallest that it takes has 191 x 191 pixels" in error
-    check_training(architecture("googlenet_original_aux"), image_size=191)
+    row = architecture("googlenet_original_aux")
+    check_training(row, meta_network(row), in_channels=3, image_size=191)
 
 
 def test_an_image_too_large_for_linear_layers() -> None:

@@ -15,9 +15,9 @@ from convatlas import create
 from convatlas.architectures.sources import CIFAR10_CLASSES
 from convatlas.cli import main
 from convatlas.data import load_data
+from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.prediction import open_predictor, read_image
-from convatlas.prediction.images import centre_square
 
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 needs_data = pytest.mark.skipif(FOLDER is None, reason="CONVATLAS_TEST_DATA names no folder")
@@ -105,7 +105,8 @@ def test_the_centre_square_upright(tmp_path: Path) -> None:
     image = read_image(tmp_path / "wide.png", channels=3)
     assert image.dtype == torch.uint8
     assert np.array_equal(image[0].permute(1, 2, 0).numpy(), pixels)
-    assert np.array_equal(centre_square(image)[0].permute(1, 2, 0).numpy(), pixels[:, 2:7])
+    seen = Preprocessing(5, (0.0,) * 3, (1.0,) * 3)(image)  # of 5 x 9 pixels the middle five columns
+    assert np.array_equal((255 * seen[0].permute(1, 2, 0)).round().numpy(), pixels[:, 2:7])
     turned = Image.fromarray(np.rot90(pixels).copy())  # as a camera held upright stores it, with a note how to turn it
     exif = turned.getexif()
     exif[0x0112] = 6

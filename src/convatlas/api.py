@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from convatlas.architectures import architecture
+from convatlas.complexity import meta_network
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.evaluation import Evaluation
@@ -43,8 +43,7 @@ def create(
     from convatlas.weights import download, published_weights
 
     chosen = published_weights(row, weights)
-    with torch.device("meta"):
-        row.build(num_classes=num_classes, **options)  # what cannot be built is refused before anything is downloaded
+    meta_network(row, num_classes=num_classes, **options)  # what cannot be built is refused before the download
     return load(name, download(chosen), num_classes, **options)
 
 

@@ -49,7 +49,7 @@ class Weights:
     A key table is a mapping of templates (see `convatlas.weights.translate_keys`) or a tuple of such mappings,
     applied in turn. `sha256` is the file's, whole or the beginning that the publisher put into the file's name.
     `shorter_side` is the length in pixels to which the shorter side is brought before the centre of `image_size` is cut
-    out; None for the whole image at `image_size`.
+    out; None for `image_size`, where nothing is cut of a square image.
     """
 
     name: str

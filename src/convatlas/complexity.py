@@ -57,38 +57,35 @@ def complexity(
     >>> complexity(architecture("resnet_uva")).params
     272378
     """
-    size = row.image_size if image_size is None else image_size
     channels = row.in_channels if in_channels is None else in_channels
-    network = _on_meta(row, num_classes=num_classes, in_channels=channels, **options)
+    network = meta_network(row, num_classes=num_classes, in_channels=channels, **options)
+    return network_complexity(row, network, in_channels=channels, image_size=image_size or row.image_size)
+
+
+def network_complexity(row: Architecture, network: nn.Module, *, in_channels: int, image_size: int) -> Complexity:
+    """Counts a network of this row that lies on the meta device. Raises `UsageError` with the sizes that it takes."""
     try:
-        return count(network, _image(channels, size), name=row.name)
+        return count(network, _image(in_channels, image_size), name=row.name)
     except UsageError as error:
-        raise UsageError(f"{error}{_sizes_said(network, channels, size=size, own=row.image_size)}") from error
+        said = _sizes_said(network, in_channels, size=image_size, own=row.image_size)
+        raise UsageError(f"{error}{said}") from error
 
 
-def check_training(
-    row: Architecture,
-    *,
-    num_classes: int | None = None,
-    in_channels: int | None = None,
-    image_size: int,
-    **options: Any,
-) -> None:
+def check_training(row: Architecture, network: nn.Module, *, in_channels: int, image_size: int) -> None:
     """Raises `UsageError` where the network cannot be trained on images of this size, though it may answer for them.
 
-    That is where auxiliary heads, which work in training only, take a fixed size.
+    That is where auxiliary heads, which work in training only, take a fixed size. `network` is of this row, on the meta
+    device.
     """
-    channels = row.in_channels if in_channels is None else in_channels
-    network = _on_meta(row, num_classes=num_classes, in_channels=channels, **options)
     if not any(isinstance(module, AuxiliaryHeads) for module in network.modules()):
         return
     network.train()
-    if not _takes(network, channels, image_size):
-        said = _sizes_said(network, channels, size=image_size, own=row.image_size)
+    if not _takes(network, in_channels, image_size):
+        said = _sizes_said(network, in_channels, size=image_size, own=row.image_size)
         raise UsageError(f"the auxiliary heads of {row.name} cannot take an image of {image_size} pixels{said}")
 
 
-def _on_meta(row: Architecture, **arguments: Any) -> nn.Module:
+def meta_network(row: Architecture, **arguments: Any) -> nn.Module:
     """The network in eval mode without memory."""
     try:
         with torch.device("meta"):

@@ -15,8 +15,8 @@ from convatlas.architecture import Interpolation
 class Preprocessing:
     """The size in pixels and the mean and standard deviation per channel, of values in [0, 1].
 
-    With `shorter_side` the image keeps its proportions: its shorter side is brought to that length, and the centre of
-    `image_size` is cut out. Without, it is brought to `image_size` in both directions.
+    The image keeps its proportions: its shorter side is brought to `shorter_side`, by default `image_size`, and the
+    centre of `image_size` is cut out.
     """
 
     image_size: int
@@ -34,16 +34,14 @@ class Preprocessing:
         pixels = images.to(torch.float32) / 255
         if pixels.shape[1] != len(self.mean):
             pixels = pixels.expand(-1, len(self.mean), -1, -1)
-        if self.shorter_side is None:
-            return self._resampled(pixels, (self.image_size, self.image_size))
+        side = self.shorter_side or self.image_size
         height, width = pixels.shape[-2:]
         shorter = min(height, width)
         if max(height, width) > 2 * shorter:  # only the centre counts: a strip of a panorama would fill the memory
             top, left = max(0, height // 2 - shorter), max(0, width // 2 - shorter)
             pixels = pixels[..., top : top + 2 * shorter, left : left + 2 * shorter]
             height, width = pixels.shape[-2:]
-        pixels = self._resampled(pixels, (self.shorter_side * height // shorter, self.shorter_side * width // shorter))
-        return self._centre(pixels)
+        return self._centre(self._resampled(pixels, (side * height // shorter, side * width // shorter)))
 
     def _resampled(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
         if tuple(pixels.shape[-2:]) == size:

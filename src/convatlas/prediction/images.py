@@ -55,14 +55,6 @@ def read_image(path: Path, *, channels: int) -> Tensor:
     return pixels.permute(0, 3, 1, 2).contiguous()
 
 
-def centre_square(images: Tensor) -> Tensor:
-    """The central square of images (N, C, H, W), its side the shorter one of theirs."""
-    height, width = images.shape[-2:]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    return images[..., top : top + side, left : left + side]
-
-
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
     """Grey images of 16 bits in 8; Pillow's own conversion would cut their values off at 255."""
     if image.mode.startswith("I;16"):
@@ -91,13 +83,9 @@ class Answer:
 def answer(predictor: Predictor, path: Path, *, top: int = 5) -> Answer:
     """The `top` most probable classes of an image file; of equal ones that with the lower index comes first.
 
-    The central square of the image is asked about, unless the weights' own preprocessing cuts the centre out. A class
-    whose name the checkpoint does not say is called `class 3`. Raises `UsageError` as `read_image` does.
+    A class whose name the checkpoint does not say is called `class 3`. Raises `UsageError` as `read_image` does.
     """
-    image = read_image(path, channels=predictor.in_channels)
-    if predictor.preprocessing.shorter_side is None:
-        image = centre_square(image)
-    logits = predictor.logits(image)[0].double()
+    logits = predictor.logits(read_image(path, channels=predictor.in_channels))[0].double()
     if not bool(logits.isfinite().all()):
         raise UsageError(f"{predictor.source} gives {path} no finite logits; the network has diverged")
     names = predictor.class_names or tuple(f"class {index}" for index in range(predictor.num_classes))

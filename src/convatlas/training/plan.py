@@ -13,7 +13,7 @@ from torch import nn
 
 from convatlas import values
 from convatlas.architecture import Architecture
-from convatlas.complexity import Complexity, check_training, complexity
+from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
 from convatlas.data import DataSet, spec
 from convatlas.data.fitting import fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
@@ -121,20 +121,11 @@ def make_plan(
         )
     fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
     preprocessing = make_preprocessing(fitted, data=data, in_channels=in_channels)
-    cost = complexity(  # on the meta device: an option or an image size that does not fit is found here
-        architecture,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        image_size=preprocessing.image_size,
-        **builder_options,
-    )
-    check_training(
-        architecture,
-        num_classes=num_classes,
-        in_channels=in_channels,
-        image_size=preprocessing.image_size,
-        **builder_options,
-    )
+    # On the meta device: an option or an image size that does not fit is found here.
+    network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **builder_options)
+    inputs = {"in_channels": in_channels, "image_size": preprocessing.image_size}
+    cost = network_complexity(architecture, network, **inputs)
+    check_training(architecture, network, **inputs)
     return Plan(
         architecture=architecture,
         options=builder_options,
