@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from convatlas.architectures import architecture, list_architectures, register
 from convatlas.checks import ContractError, check_architecture, check_counts
 from convatlas.complexity import complexity
 from convatlas.errors import UsageError
-from convatlas.layers import Concat, Residual, initialize_kaiming
+from convatlas.layers import Concat, ConvNormAct, Residual, Scale, StochasticDepth, initialize_kaiming
 
 ROWS = list_architectures()
 SMALL = [name for name in ROWS if (architecture(name).params or 0) < 700_000]
@@ -105,7 +106,7 @@ def test_contract_notices_a_network_that_mixes_images() -> None:
 
 # ---------------------------------------------------------------------------------------------------- initial weights
 
-GAINS = {"relu": 2.0**0.5, "leakyrelu": (2 / 1.0001) ** 0.5, "tanh": 5 / 3, "gelu": 1.5335304}
+GAINS = {"relu": 2.0**0.5, "leakyrelu": (2 / 1.0001) ** 0.5, "tanh": 5 / 3, "gelu": 1.5335304, "silu": 1.6765325}
 FAN_OUT = ("resnet_uva", "preact_resnet_uva")  # all other small ones by fan-in
 KAIMING = [name for name in SMALL if "activation" in architecture(name).options() and not name.startswith("lenet")]
 
@@ -129,16 +130,17 @@ def test_initial_convolutions(name: str, activation: str) -> None:
     assert np.average(ratios, weights=sizes) == pytest.approx(1, abs=0.015)
 
 
-def test_gelu_gain_is_the_integral() -> None:
-    """1 / sqrt(E[gelu(z)^2]) for z ~ N(0, 1), by the trapezoidal rule."""
+@pytest.mark.parametrize(("activation", "function"), [("gelu", nn.functional.gelu), ("silu", nn.functional.silu)])
+def test_gain_is_the_integral(activation: str, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """1 / sqrt(E[f(z)^2]) for z ~ N(0, 1), by the trapezoidal rule."""
     z = torch.linspace(-12, 12, 200_001, dtype=torch.float64)
     density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
-    second_moment = torch.trapezoid(nn.functional.gelu(z).square() * density, z).item()
+    second_moment = torch.trapezoid(function(z).square() * density, z).item()
     conv = nn.Conv2d(1, 400, 10, bias=False)
     torch.manual_seed(0)
-    initialize_kaiming(conv, activation="gelu", fan="fan_in")
+    initialize_kaiming(conv, activation=activation, fan="fan_in")
     assert conv.weight.std().item() * 10 == pytest.approx(1 / math.sqrt(second_moment), rel=0.01)
-    assert GAINS["gelu"] == pytest.approx(1 / math.sqrt(second_moment), rel=1e-6)
+    assert GAINS[activation] == pytest.approx(1 / math.sqrt(second_moment), rel=1e-6)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -150,12 +152,13 @@ def test_norms_start_as_the_identity(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("activation", "kind"), [("relu", nn.ReLU), ("leakyrelu", nn.LeakyReLU), ("gelu", nn.GELU), ("tanh", nn.Tanh)]
+    ("activation", "kind"),
+    [("relu", nn.ReLU), ("leakyrelu", nn.LeakyReLU), ("gelu", nn.GELU), ("silu", nn.SiLU), ("tanh", nn.Tanh)],
 )
 @pytest.mark.parametrize("name", KAIMING)
 def test_activation_option(name: str, activation: str, kind: type[nn.Module]) -> None:
     found = {type(m) for m in convatlas.create(name, activation=activation).modules()}
-    assert found & {nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh} == {kind}
+    assert found & {nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh} == {kind}
 
 
 # ------------------------------------------------------------------------------------------------------------- blocks
@@ -172,6 +175,36 @@ def test_residual_adds_before_the_activation() -> None:
     block = Residual(nn.Identity(), shortcut=nn.Identity(), act=nn.ReLU())
     assert block(images).item() == 0
     assert Residual(nn.Identity())(images).item() == -2
+
+
+def test_a_kernel_of_rows_and_columns_keeps_the_size() -> None:
+    conv = ConvNormAct(3, 4, (1, 7)).conv
+    assert conv.weight.shape == (4, 3, 1, 7)
+    assert conv(torch.zeros(1, 3, 9, 9)).shape == (1, 4, 9, 9)
+
+
+def test_scale() -> None:
+    images = torch.randn(2, 3, 4, 4)
+    assert torch.equal(Scale(0.25)(images), images / 4)
+
+
+def test_stochastic_depth_skips_whole_images_and_keeps_the_mean() -> None:
+    """Of 20,000 images a fifth is zeroed as a whole, the others grow by 1 / 0.8; in eval mode nothing happens."""
+    torch.manual_seed(0)
+    images = torch.rand(20_000, 2, 2, 1) + 1
+    block = StochasticDepth(0.2)
+    ratios = (block(images) / images).flatten(1)
+    assert ratios.std(1).max() < 1e-6
+    assert set(ratios[:, 0].round(decimals=4).tolist()) == {0.0, 1.25}
+    assert (ratios[:, 0] == 0).double().mean().item() == pytest.approx(0.2, abs=5 * 0.4 / 20_000**0.5)
+    assert ratios.mean().item() == pytest.approx(1, abs=5 * 0.5 / 20_000**0.5)
+    assert block.eval()(images) is images
+
+
+@pytest.mark.parametrize("probability", [-0.1, 1.0, float("nan")])
+def test_stochastic_depth_takes_a_probability(probability: float) -> None:
+    with pytest.raises(UsageError, match="probability"):
+        StochasticDepth(probability)
 
 
 # ------------------------------------------------------------------------------------------------------------ options

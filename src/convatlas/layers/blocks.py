@@ -52,25 +52,27 @@ def sequential(**children: nn.Module) -> nn.Sequential:
 class ConvNormAct(nn.Sequential):
     """Convolution, norm, activation: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
 
-    By default the padding keeps the size at stride 1. `norm=None` and `act=None` leave these out. A bias before a norm
-    is redundant, yet some published networks have it. `groups` of channels do not see each other.
+    `kernel` and `padding` are of both sides, or (rows, columns); by default the padding keeps the size at stride 1.
+    `norm=None` and `act=None` leave these out. A bias before a norm is redundant, yet some published networks have it.
+    `groups` of channels do not see each other.
     """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        kernel: int,
+        kernel: int | tuple[int, int],
         *,
         stride: int = 1,
-        padding: int | None = None,
+        padding: int | tuple[int, int] | None = None,
         groups: int = 1,
         bias: bool = False,
         norm: Layer | None = nn.BatchNorm2d,
         act: Layer | None = nn.ReLU,
     ) -> None:
         super().__init__()
-        around = kernel // 2 if padding is None else padding
+        rows, columns = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+        around = (rows // 2, columns // 2) if padding is None else padding
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, around, groups=groups, bias=bias)
         if norm is not None:
             self.norm = norm(out_channels)
@@ -131,6 +133,47 @@ class Residual(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         total: Tensor = self.act(self.branch(features) + self.shortcut(features))
         return total
+
+
+class Scale(nn.Module):
+    """A fixed factor on all values: (N, C, H, W) -> the same; without parameters. The end of a scaled residual branch.
+
+    Szegedy et al. 2016, https://arxiv.org/abs/1602.07261, section 3.3.
+    """
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features * self.factor
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
+
+class StochasticDepth(nn.Module):
+    """In training, zeros for an image with `probability`, else values / (1 - probability), so that the mean stays.
+
+    (N, C, H, W) -> the same; in eval mode the identity. The end of a residual branch, which is then skipped as a whole.
+    Huang et al. 2016, https://arxiv.org/abs/1603.09382, section 3. Raises `UsageError` unless 0 <= probability < 1.
+    """
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        if not 0 <= probability < 1:
+            raise UsageError(f"the probability {probability} of skipping a branch must be at least 0 and below 1")
+        self.probability = probability
+
+    def forward(self, features: Tensor) -> Tensor:
+        if not self.training or self.probability == 0:
+            return features
+        kept = 1 - self.probability
+        mask = features.new_empty(len(features), *[1] * (features.ndim - 1)).bernoulli_(kept)
+        return features * mask / kept
+
+    def extra_repr(self) -> str:
+        return f"{self.probability:g}"
 
 
 class ZeroPadShortcut(nn.Module):

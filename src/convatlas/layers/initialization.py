@@ -11,7 +11,7 @@ from torch import nn
 
 from convatlas.errors import unknown
 
-Activation = Literal["relu", "leakyrelu", "gelu", "tanh"]
+Activation = Literal["relu", "leakyrelu", "gelu", "silu", "tanh"]
 Layer = Callable[..., nn.Module]  # a constructor: nn.BatchNorm2d, nn.ReLU ...
 
 # In place: every activation here follows a norm, a sum, a convolution or a linear layer, whose output nothing else
@@ -20,15 +20,18 @@ _ACTIVATIONS: dict[str, Layer] = {
     "relu": partial(nn.ReLU, inplace=True),
     "leakyrelu": partial(nn.LeakyReLU, negative_slope=0.01, inplace=True),
     "gelu": nn.GELU,
+    "silu": partial(nn.SiLU, inplace=True),
     "tanh": nn.Tanh,
 }
 
-# Kaiming gains, 1 / sqrt(E[f(z)^2]) for z ~ N(0, 1). PyTorch's `calculate_gain` spells `leaky_relu` and has no `gelu`;
-# its 5/3 for tanh is a customary value and not this expectation (which would give 1.59).
+# Kaiming gains, 1 / sqrt(E[f(z)^2]) for z ~ N(0, 1); that of silu has no closed form. PyTorch's `calculate_gain` spells
+# `leaky_relu` and has neither `gelu` nor `silu`; its 5/3 for tanh is a customary value and not this expectation (which
+# would give 1.59).
 _GAINS: dict[str, float] = {
     "relu": math.sqrt(2.0),
     "leakyrelu": math.sqrt(2.0 / (1.0 + 0.01**2)),
     "gelu": 1.0 / math.sqrt(1.0 / 3.0 + 1.0 / (2.0 * math.sqrt(3.0) * math.pi)),
+    "silu": 1.6765324703,
     "tanh": 5.0 / 3.0,
 }
 
