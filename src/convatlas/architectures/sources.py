@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from convatlas.architecture import KeyTables, Paper, Published, Weights
+from convatlas.architecture import Interpolation, KeyTables, Paper, Published, Weights
 
 UVA_TUTORIAL = Paper(
     "UvA deep learning tutorial 5: Inception, ResNet and DenseNet",
@@ -51,7 +51,15 @@ def textbook_published(top1: float, dataset: str, *, pixels: int) -> tuple[Publi
     return (Published(top1, "test", dataset, source),)
 
 
-def torchvision_weights(file: str, *, keys: KeyTables, name: str = "torchvision", shorter_side: int = 256) -> Weights:
+def torchvision_weights(
+    file: str,
+    *,
+    keys: KeyTables,
+    name: str = "torchvision",
+    shorter_side: int = 256,
+    image_size: int = 224,
+    interpolation: Interpolation = "bilinear",
+) -> Weights:
     """A checkpoint of torchvision's, trained on ImageNet; the beginning of its sha256 ends the file's name."""
     return Weights(
         name,
@@ -60,12 +68,13 @@ def torchvision_weights(file: str, *, keys: KeyTables, name: str = "torchvision"
         keys=keys,
         mean=(0.485, 0.456, 0.406),
         std=(0.229, 0.224, 0.225),
-        image_size=224,
+        image_size=image_size,
         dataset="imagenet",
         shorter_side=shorter_side,
+        interpolation=interpolation,
     )
 
 
-def torchvision_published(top1: float, *, version: str = "IMAGENET1K_V1") -> Published:
-    """The accuracy that torchvision states for a checkpoint: ImageNet's validation images, one central crop of 224."""
-    return Published(top1, "validation", "imagenet", f"torchvision's {version} weights, one crop of 224 pixels")
+def torchvision_published(top1: float, *, version: str = "IMAGENET1K_V1", pixels: int = 224) -> Published:
+    """The accuracy that torchvision states for a checkpoint: ImageNet's validation images, one central crop."""
+    return Published(top1, "validation", "imagenet", f"torchvision's {version} weights, one crop of {pixels} pixels")
