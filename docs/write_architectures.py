@@ -21,12 +21,18 @@ TITLES = {  # each family's title, and the file below convatlas/architectures wh
     "vgg": ("VGG", "vgg"),
     "nin": ("Network in Network", "nin"),
     "googlenet": ("GoogLeNet", "googlenet.original"),
+    "inception": ("Inception after GoogLeNet", "inception.v3"),
+    "inception_resnet": ("Inception-ResNet", "inception.inception_resnet_v1"),
     "resnet": ("ResNet and plain networks", "resnet.imagenet"),
     "preact_resnet": ("Pre-activation ResNet", "preact_resnet.cifar"),
     "wide_resnet": ("Wide ResNet", "preact_resnet.wide"),
     "resnext": ("ResNeXt", "resnet.resnext"),
     "senet": ("Squeeze-and-excitation networks", "resnet.senet"),
     "densenet": ("DenseNet", "densenet.imagenet"),
+    "mobilenet": ("MobileNet-v2", "mobilenet"),
+    "efficientnet": ("EfficientNet", "efficientnet.imagenet"),
+    "dpn": ("Dual path networks", "dpn.imagenet"),
+    "bit": ("Big Transfer", "bit.imagenet"),
 }
 HEADER = """# Architectures
 

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from convatlas.architecture import KeyTables
-from convatlas.layers import AuxiliaryLogits, Concat, Residual
+from convatlas.architectures.bit.blocks import StandardizedConv2d
+from convatlas.architectures.dpn.blocks import DualPath
+from convatlas.architectures.efficientnet.blocks import SamePadding
+from convatlas.layers import AuxiliaryLogits, Concat, Residual, Scale, StochasticDepth
 from convatlas.layers.auxiliary import AUXILIARY
 
 Change = Callable[[nn.Module], nn.Module | None]  # changes the network, or gives another one
@@ -195,6 +198,104 @@ def excitation_after_the_sum(network: nn.Module) -> None:
     replace("stage1.0", ExcitedSum(network.get_submodule("stage1.0")))(network)
 
 
+class NewestFirst(DualPath):
+    """The dense path with its newest features at its beginning."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        learned, kept = self.branch(features), self.shortcut(features)
+        residual = kept[:, : self.width] + learned[:, : self.width]
+        return torch.cat([residual, learned[:, self.width :], kept[:, self.width :]], dim=1)
+
+
+def newest_features_first(network: nn.Module) -> None:
+    block = network.get_submodule("stage3.4")
+    assert isinstance(block, DualPath)
+    replace("stage3.4", NewestFirst(block.branch, width=block.width))(network)
+
+
+def new_features_before_the_residual(network: nn.Module) -> None:
+    """The branch's output split from the other end: the channels to join, then those to add."""
+    block = network.get_submodule("stage2.2")
+    conv = block.get_submodule("branch.conv3.conv")
+    assert isinstance(block, DualPath)
+    assert isinstance(conv, nn.Conv2d)
+    with torch.no_grad():
+        conv.weight.copy_(conv.weight.roll(block.width - conv.out_channels, 0))
+
+
+def expansion_rectified(network: nn.Module) -> None:
+    """An activation before the sum."""
+    network.get_submodule("stage2.7.branch.expand").register_forward_hook(
+        lambda _module, _images, output: output.relu()
+    )
+
+
+def pooling_pads(network: nn.Module) -> None:
+    """With -inf, which never is the maximum, where BiT has zeros."""
+    stem = network.get_submodule("stem")
+    assert isinstance(stem.get_submodule("pad"), nn.ConstantPad2d)
+    replace("pad", nn.Identity())(stem)
+    replace("pool", nn.MaxPool2d(3, 2, padding=1))(stem)
+
+
+def plain_convolutions(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, StandardizedConv2d):
+            module.__class__ = nn.Conv2d  # type: ignore[assignment]
+
+
+class SampleVariance(StandardizedConv2d):
+    """Divides by n - 1."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        deviation, mean = torch.std_mean(self.weight, dim=(1, 2, 3), correction=1, keepdim=True)
+        convolved: Tensor = self._conv_forward(features, (self.weight - mean) / deviation, self.bias)
+        return convolved
+
+
+def sample_variance(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, StandardizedConv2d):
+            module.__class__ = SampleVariance
+
+
+def stride_on_the_first_1x1(network: nn.Module) -> None:
+    """As in the paper of the pre-activation units."""
+    branch = network.get_submodule("stage2.0.paths.branch")
+    for path, stride in (("conv1", 2), ("conv2.conv", 1)):
+        conv = branch.get_submodule(path)
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.stride != (stride, stride)
+        conv.stride = (stride, stride)
+
+
+def projection_of_the_raw_input(network: nn.Module) -> None:
+    """The norm and the activation in the branch only."""
+    unit = network.get_submodule("stage3.0")
+    paths = unit.get_submodule("paths")
+    branch = nn.Sequential(unit.get_submodule("norm"), nn.ReLU(), paths.get_submodule("branch"))
+    replace("stage3.0", Residual(branch, shortcut=paths.get_submodule("shortcut")))(network)
+
+
+def padding_all_around(network: nn.Module) -> None:
+    """PyTorch's padding in the place of TensorFlow's; the sizes are the same."""
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, SamePadding):
+                setattr(module, name, nn.ZeroPad2d(child.kernel // 2))
+
+
+def appended(path: str, layer: nn.Module) -> Change:
+    """One layer more at the end of a chain."""
+
+    def mutate(network: nn.Module) -> None:
+        chain = network.get_submodule(path)
+        assert isinstance(chain, nn.Sequential)
+        chain.append(layer)
+
+    return mutate
+
+
 def on_torchvision(architecture: str) -> Callable[..., Mutation]:
     """Makes mistakes in the pair with torchvision."""
     return partial(Mutation, f"{architecture}-torchvision")
@@ -203,9 +304,24 @@ def on_torchvision(architecture: str) -> Callable[..., Mutation]:
 resnet18, resnet50, resnext50 = map(on_torchvision, ("resnet18", "resnet50", "resnext50_32x4d"))
 alexnet, vgg11, vgg11_bn, densenet121 = map(on_torchvision, ("alexnet", "vgg11", "vgg11_bn", "densenet121"))
 googlenet, googlenet_aux = map(on_torchvision, ("googlenet", "googlenet_aux"))
+inception_v3, inception_v3_aux = map(on_torchvision, ("inception_v3", "inception_v3_aux"))
 with_transform = partial(Mutation, "googlenet-torchvision-transform")
+inception_with_transform = partial(Mutation, "inception_v3-torchvision-transform")
 seresnet50 = partial(Mutation, "seresnet50-timm")
+inception_v4 = partial(Mutation, "inception_v4-timm")
+inception_resnet_v2 = partial(Mutation, "inception_resnet_v2-timm")
+dpn68 = partial(Mutation, "dpn68-timm")
+bit_resnet50x1 = partial(Mutation, "bit_resnet50x1-timm")
+preact_resnet50 = partial(Mutation, "preact_resnet50-timm")
+ZEROS_AROUND = nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, 2))
+mobilenet_v2, efficientnet_b0, efficientnet_b5 = map(
+    on_torchvision, ("mobilenet_v2", "efficientnet_b0", "efficientnet_b5")
+)
+tf_efficientnet_b0 = partial(Mutation, "tf_efficientnet_b0-timm")
+with_even_sizes = partial(Mutation, "tf_efficientnet_b0-timm-even")
 AVERAGE = nn.AdaptiveAvgPool2d(1)
+NOT_COUNTING = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
+PADDED = nn.AvgPool2d(5, 3, padding=1)
 
 MUTATIONS = (
     resnet18("norms swapped in the key table", keys=swapped_norms),
@@ -238,6 +354,19 @@ MUTATIONS = (
     googlenet_aux("heads swapped", heads_swapped, seen_in=("train",)),
     googlenet_aux("first head a stage later", head_a_stage_later, seen_in=("train",)),
     googlenet_aux("no dropout in the heads", setting(nn.Dropout, "p", 0.0, within=AUXILIARY), seen_in=("train",)),
+    inception_v3("row before column", swapped("stage2.1.branch_double.conv1", "row", "column")),
+    inception_v3("row and column of a wide bank swapped", swapped("stage3.0.branch3x3.expand", "row", "column")),
+    inception_v3("padding not counted", replace("stage1.2.branch_pool.pool", NOT_COUNTING)),
+    inception_v3("maximum in the last module", replace("stage3.1.branch_pool.pool", nn.MaxPool2d(3, 1, 1))),
+    inception_v3("average in a reduction", replace("reduction2.branch_pool", nn.AvgPool2d(3, 2))),
+    inception_v3("stem's pooling rounds up", replace("stem.pool1", nn.MaxPool2d(3, 2, ceil_mode=True))),
+    inception_v3("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
+    inception_v3("TF-slim's dropout", setting(nn.Dropout, "p", 0.2), seen_in=("train",)),
+    inception_with_transform("input not transformed", replace("transform", nn.Identity())),
+    inception_v3_aux(
+        "no norm in the head", replace(f"{AUXILIARY}.stage2.conv.norm", nn.Identity()), seen_in=("train",)
+    ),
+    inception_v3_aux("head's pooling padded", replace(f"{AUXILIARY}.stage2.pool", PADDED), seen_in=("train",)),
     densenet121("new features first", new_features_first),
     densenet121("final norm missing", replace("norm", nn.Identity())),
     densenet121("final activation missing", replace("act", nn.Identity())),
@@ -245,4 +374,59 @@ MUTATIONS = (
     densenet121("padding counted in a transition", replace("transition1.pool", nn.AvgPool2d(2, padding=1))),
     densenet121("a transition rounds up", replace("transition2.pool", nn.AvgPool2d(2, ceil_mode=True))),
     densenet121("activation before the norm", moved("block1.1.new.conv1", "act", before="norm")),
+    dpn68("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
+    dpn68("ELU at the end", replace("act", nn.ELU())),
+    dpn68("newest features first", newest_features_first),
+    dpn68("the branch's new features before its residual", new_features_before_the_residual),
+    dpn68("projection without activation", replace("stage2.0.shortcut.act", nn.Identity())),
+    dpn68("norms of projection and branch swapped", swapped("stage2.0", "shortcut.norm", "branch.conv1.norm")),
+    dpn68("stride on the first 1x1", strides("stage3.0.branch", conv1=2, conv2=1)),
+    dpn68("groups shuffled", groups_shuffled),
+    inception_v4("padding counted in average pooling", setting(nn.AvgPool2d, "count_include_pad", True)),
+    inception_v4("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
+    inception_v4("column first in the stem", swapped("stem.mixed2.branch7x7.conv1", "row", "column")),
+    inception_v4("filter bank in another order", swapped("stage3.1.branch_double.expand", "row", "column")),
+    inception_v4("stem's pooling before its convolution", swapped("stem.mixed3", "conv", "pool")),
+    inception_v4("stem padded", setting(nn.Conv2d, "padding", (1, 1), within="stem.conv2")),
+    inception_v4("no dropout", setting(nn.Dropout, "p", 0.0), seen_in=("train",)),
+    inception_resnet_v2("no scales", setting(Scale, "factor", 1.0)),
+    inception_resnet_v2("last block scaled", setting(Scale, "factor", 0.2, within="stage3.9")),
+    inception_resnet_v2("last block rectified", replace("stage3.9.act", nn.ReLU())),
+    inception_resnet_v2("activation before the sum", expansion_rectified),
+    inception_resnet_v2("no biases", no_biases),
+    inception_resnet_v2("padding counted in average pooling", setting(nn.AvgPool2d, "count_include_pad", True)),
+    inception_resnet_v2("stem's poolings round up", setting(nn.MaxPool2d, "ceil_mode", True, within="stem")),
+    inception_resnet_v2("the release's momentum", setting(nn.BatchNorm2d, "momentum", 3e-4), seen_in=("statistics",)),
+    bit_resnet50x1("padding of the pooling", pooling_pads),
+    bit_resnet50x1("plain convolutions", plain_convolutions),
+    bit_resnet50x1("sample variance", sample_variance),
+    bit_resnet50x1("filters' epsilon 1e-6", setting(StandardizedConv2d, "eps", 1e-6)),
+    bit_resnet50x1("16 groups", setting(nn.GroupNorm, "num_groups", 16)),
+    bit_resnet50x1("norm's epsilon 1e-3", setting(nn.GroupNorm, "eps", 1e-3)),
+    bit_resnet50x1("stride on the first 1x1", stride_on_the_first_1x1),
+    bit_resnet50x1("projection of the raw input", projection_of_the_raw_input),
+    bit_resnet50x1("final norm missing", replace("norm", nn.Identity())),
+    preact_resnet50("zeros around the pooling", replace("stem.pool", ZEROS_AROUND)),
+    preact_resnet50("stride on the first 1x1", stride_on_the_first_1x1),
+    preact_resnet50("final activation missing", replace("act", nn.Identity())),
+    mobilenet_v2("no bound of the activation", replace("stage3.1.branch.expand.act", nn.ReLU())),
+    mobilenet_v2("activation after a projection", appended("stage4.1.branch.project", nn.ReLU6())),
+    mobilenet_v2("norms swapped", swapped("stage2.1.branch", "expand.norm", "depthwise.norm")),
+    mobilenet_v2("stride on the first 1x1", strides("stage3.0.branch", expand=2, depthwise=1)),
+    mobilenet_v2("dropout of 0.5", setting(nn.Dropout, "p", 0.5), seen_in=("train",)),
+    efficientnet_b0("ReLU in a gate", replace("stage2.0.branch.excite.act", nn.ReLU())),
+    efficientnet_b0("gate before the depthwise convolution", moved("stage3.0.branch", "excite", before="depthwise")),
+    efficientnet_b0("activation after a projection", appended("stage4.1.branch.project", nn.SiLU())),
+    efficientnet_b0("epsilon 1e-3", setting(nn.BatchNorm2d, "eps", 1e-3)),
+    efficientnet_b0("all branches skipped alike", setting(StochasticDepth, "probability", 0.2), seen_in=("train",)),
+    efficientnet_b0(
+        "a branch skipped without a sum", appended("stage6.0.branch", StochasticDepth(0.1)), seen_in=("train",)
+    ),
+    efficientnet_b0("dropout before the pooling", moved("head", "dropout", before="pool"), seen_in=("train",)),
+    efficientnet_b5("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
+    efficientnet_b5("momentum 0.1", setting(nn.BatchNorm2d, "momentum", 0.1), seen_in=("statistics",)),
+    tf_efficientnet_b0("padding all around", padding_all_around),
+    tf_efficientnet_b0("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
+    tf_efficientnet_b0("momentum 0.1", setting(nn.BatchNorm2d, "momentum", 0.1), seen_in=("statistics",)),
+    with_even_sizes("padding all around", padding_all_around),
 )

@@ -22,16 +22,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 import convatlas
+from bit_references import published_arrays
 from convatlas.architectures import architecture
 from convatlas.layers import AuxiliaryLogits
-from convatlas.weights import checkpoint_of, identify, load_strictly, translate_keys
+from convatlas.weights import checkpoint_of, identify, load_strictly, open_checkpoint, translate_keys
+from convatlas.weights.keys import differences
 from mutations import MUTATIONS, Mutation, swapped_norms
 from oracles import load_oracles
-from parity_rows import GROUPS, Pair
+from parity_rows import GROUPS, OUTLINES, Pair
 from wrapped_checkpoints import WRAPPINGS, Source, Training
 
 BATCH = 2
@@ -94,7 +97,10 @@ def outputs(result: Any) -> tuple[Tensor, ...]:
         return (result,)
     if isinstance(result, AuxiliaryLogits):
         return (result.logits, *result.auxiliary)
-    return (result.logits, result.aux_logits1, result.aux_logits2)  # by name: torchvision has the second one first
+    if hasattr(result, "aux_logits1"):
+        return (result.logits, result.aux_logits1, result.aux_logits2)  # by name: torchvision has the second one first
+    logits, auxiliary = result
+    return (logits, auxiliary)
 
 
 def run(network: nn.Module, images: Tensor, *, train: bool) -> tuple[Tensor, ...]:
@@ -123,7 +129,7 @@ class Expected:
         generator = torch.Generator().manual_seed(1)
         size = (BATCH, pair.in_channels, pair.image_size, pair.image_size)
         self.images = torch.randn(size, generator=generator, dtype=torch.float64)
-        self.eval = run(oracle, self.images, train=False)
+        self.eval = run(oracle, self.images, train=False)[:1]  # timm's auxiliary heads work in eval mode too
         self.train = run(oracle, self.images, train=True)
         state = published_state(oracle, pair)
         has_norms = bool(statistics(state))
@@ -161,6 +167,7 @@ def comparisons(pair: Pair) -> Iterator[Result]:
     del state
     for name, value in pair.attributes.items():
         setattr(oracle, name, value)
+    set_epsilons(oracle, pair.epsilons)
     expected = Expected(oracle.double(), pair)
     del oracle
     pristine = copy.deepcopy(network) if mutations else nn.Identity()
@@ -169,6 +176,64 @@ def comparisons(pair: Pair) -> Iterator[Result]:
     del network
     for mutation in mutations:
         yield from guarded("mutation", mutation.name, partial(mutated, mutation, pristine, kept, expected))
+
+
+def set_epsilons(oracle: nn.Module, epsilons: Mapping[str, float]) -> None:
+    """Another epsilon in the modules of these classes. Raises for a class of which there are none."""
+    for kind, value in epsilons.items():
+        modules = [module for module in oracle.modules() if type(module).__name__ == kind]
+        if not modules:
+            raise ValueError(f"the oracle has no {kind}")
+        for module in modules:
+            module.eps = value  # type: ignore[assignment]
+
+
+def outlined(pair: Pair) -> list[Result]:
+    """How names, shapes and norms of ours differ from the oracle's, translated; neither has memory for its tensors."""
+    row = architecture(pair.architecture)
+    classes = pair.arguments.get("num_classes", row.num_classes)
+    with torch.device("meta"):
+        network = row.build(num_classes=classes, in_channels=pair.in_channels, **pair.options)
+    ours, oracle = settings_as_values(network).state_dict(), settings_as_values(build(pair))
+    table = row.layouts[pair.library] if pair.library in row.layouts else row.weights[0].keys
+    theirs = translate_keys(published_state(oracle, pair), table)
+    dense = {key for key, tensor in ours.items() if tensor.ndim == 2}
+    theirs = {key: tensor.flatten(1) if key in dense else tensor for key, tensor in theirs.items()}
+    found = differences(ours, theirs)
+    found += [
+        f"~ {key} (epsilon or momentum)"
+        for key, tensor in ours.items()
+        if not tensor.is_meta and not found and not torch.equal(tensor, theirs[key])
+    ]
+    count = sum(tensor.numel() for tensor in ours.values())
+    return [{"outline": pair.name, "differences": found, "values": count}]
+
+
+def settings_as_values(network: nn.Module) -> nn.Module:
+    """The same network; the weights of its batch norms hold their epsilon, the biases their momentum."""
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.weight = nn.Parameter(torch.full(norm.weight.shape, norm.eps))
+            norm.bias = nn.Parameter(torch.full(norm.bias.shape, norm.momentum or 0.0))
+    return network
+
+
+def published_bit() -> Iterator[Result]:
+    """A file in BiT's published layout, read by us and by timm; timm with the released epsilon, and with its own."""
+    pair = next(pair for pair in GROUPS["bit"] if pair.name == "bit_resnet50x1-timm")
+    oracle = build(pair).to_empty(device="cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "BiT-M-R50x1-ILSVRC2012.npz"
+        np.savez(path, **published_arrays((3, 4, 6, 3), (256, 512, 1024, 2048), stem=64, classes=1000))
+        network = convatlas.load(pair.architecture, path).double()
+        identified = identify(open_checkpoint(path)).architecture.name
+        oracle.load_pretrained(str(path))  # type: ignore[operator]
+    oracle = oracle.double()
+    for said, epsilon in (("published", 1e-10), ("timm's epsilon", 1e-8)):
+        set_epsilons(oracle, {"StdConv2d": epsilon})
+        expected = Expected(oracle, pair)
+        found = expected.differences(network)
+        yield {"file": f"npz, {said}", **found, "spread": expected.spread(), "identified": identified}
 
 
 def loaded(state: State, pair: Pair) -> nn.Module:
@@ -246,6 +311,10 @@ def results(group: str) -> Iterator[Result]:
     load_oracles()
     for pair in GROUPS[group]:
         yield from guarded("pair", pair.name, partial(comparisons, pair))
+    for pair in OUTLINES.get(group, ()):
+        yield from guarded("outline", pair.name, partial(outlined, pair))
+    if group == "bit":
+        yield from guarded("file", "npz, published", published_bit)
     if group == "checkpoints":
         for work in (wrapped, initial_values, same_names):
             yield from work()

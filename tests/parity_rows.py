@@ -18,7 +18,7 @@ class Pair:
 
     `image_size` is as small as the network allows, and gives odd sizes on the way, where poolings differ. `options` are
     ours. `renamed` are regular expressions that make of the oracle's keys those of the published file. `attributes` are
-    set on the oracle after its tensors were taken.
+    set on the oracle after its tensors were taken, `epsilons` in its modules of a class, by the class's name.
     """
 
     architecture: str
@@ -30,6 +30,7 @@ class Pair:
     options: Mapping[str, Any] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     renamed: tuple[tuple[str, str], ...] = ()
+    epsilons: Mapping[str, float] = field(default_factory=dict)
     form: str = ""  # tells the pairs of one network and library apart
 
     @property
@@ -37,15 +38,23 @@ class Pair:
         return "-".join(part for part in (self.architecture, self.library, self.form) if part)
 
 
-def _both(*names: str, image_size: int = 64) -> tuple[Pair, ...]:
-    """Networks that have our name in both libraries."""
-    return tuple(Pair(name, library, image_size=image_size) for name in names for library in ("torchvision", "timm"))
+def _pairs(library: Library, *names: str, image_size: int = 64, **arguments: Any) -> tuple[Pair, ...]:
+    """Networks that have our name in the library."""
+    return tuple(Pair(name, library, arguments=arguments, image_size=image_size) for name in names)
 
 
 VGG = tuple(f"vgg{layers}{norm}" for layers in (11, 13, 16, 19) for norm in ("", "_bn"))
 RESNET = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 WIDE = ("wide_resnet50_2", "resnext50_32x4d", "resnext101_32x8d")
 DENSENET = ("densenet121", "densenet161", "densenet169", "densenet201")
+DPN = ("dpn68", "dpn92", "dpn98", "dpn131")
+# The widths of the authors' DPN-107, at fewer blocks.
+DPN107 = {
+    "depths": (1, 2, 1, 1),
+    "inner_widths": (200, 400, 800, 1600),
+    "growth_rates": (20, 64, 64, 128),
+    "groups": 50,
+}
 # The files that torchvision publishes are older than its key names.
 DENSENET_FILE = ((r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2."),)
 # What torchvision does itself where its file is loaded without the heads that are in it.
@@ -59,16 +68,67 @@ def _googlenet(name: str = "googlenet", *, form: str = "", aux_logits: bool = Fa
     return Pair(name, "torchvision", "googlenet", arguments, image_size=72, form=form, **more)
 
 
+# Other widths of MobileNet-v2; timm has no dropout unless it is asked for.
+MOBILENET_WIDTHS = {"050": {"width": 0.5, "dropout": 0.0}, "140": {"width": 1.4, "dropout": 0.0}}
+# The norms of torchvision's EfficientNets from B5 on are TensorFlow's, timm's are PyTorch's.
+TIMM_NORMS = {f"efficientnet_b{index}": {"epsilon": 1e-5, "momentum": 0.1} for index in (5, 6, 7)}
+EFFICIENTNET_DROPOUT = {"b2": 0.3, "b3": 0.3, "b4": 0.4, "b5": 0.4, "b6": 0.5, "b7": 0.5, "l2": 0.5}  # else 0.2
+
+
+def _efficientnet(name: str, *, image_size: int = 72, form: str = "") -> Pair:
+    """timm's EfficientNet with the release's dropout and stochastic depth, and in TensorFlow's form its momentum."""
+    arguments = {"drop_rate": EFFICIENTNET_DROPOUT.get(name.rpartition("_")[2], 0.2), "drop_path_rate": 0.2}
+    if name.startswith("tf_"):
+        arguments["bn_momentum"] = 0.01  # timm leaves PyTorch's 0.1, which matters in training only
+    return Pair(name, "timm", "", arguments, image_size=image_size, options=TIMM_NORMS.get(name, {}), form=form)
+
+
+def _inception_v3(library: Library, *, aux_logits: bool = False, **more: Any) -> Pair:
+    """Inception-v3, with 54 and 24 pixels before the stem's poolings; the auxiliary head needs the paper's 299."""
+    own = {"drop_rate": 0.5} if library == "timm" else {"init_weights": False, "transform_input": False}
+    options = more.get("options", {})
+    arguments = {"aux_logits": aux_logits, **own, **options}
+    name, size = ("inception_v3_aux", 299) if aux_logits and "attributes" not in more else ("inception_v3", 113)
+    return Pair(name, library, "inception_v3", arguments, image_size=size, **more)
+
+
+BIT = ("50x1", "50x3", "101x1", "101x3", "152x2", "152x4")
+BIT_EPSILON = {"StdConv2d": 1e-10}  # the released code's; timm has 1e-8
+
+
+def _bit(name: str, *, channels: tuple[int, ...] = (), form: str = "", **arguments: Any) -> Pair:
+    """timm's BiT with the epsilon of the released code; thinner where `channels`, at the width of 1, are given."""
+    factor = int(name.rpartition("x")[2])
+    options = {"widths": tuple(factor * each for each in channels)} if channels else {}
+    return Pair(
+        f"bit_resnet{name}",
+        "timm",
+        f"resnetv2_{name}_bit",
+        {**({"channels": channels} if channels else {}), **arguments},
+        image_size=40,
+        in_channels=arguments.get("in_chans", 3),
+        options=options,
+        epsilons=BIT_EPSILON,
+        form=form,
+    )
+
+
+def _preact(layers: int, *, channels: tuple[int, ...] = ()) -> Pair:
+    arguments, options = ({"channels": channels}, {"widths": channels}) if channels else ({}, {})
+    return Pair(f"preact_resnet{layers}", "timm", f"resnetv2_{layers}", arguments, image_size=40, options=options)
+
+
 GROUPS: dict[str, tuple[Pair, ...]] = {
-    "vgg_torchvision": tuple(Pair(name, "torchvision") for name in VGG),
-    "vgg_timm": tuple(Pair(name, "timm", arguments={"drop_rate": 0.5}) for name in VGG),
+    "vgg": (*_pairs("torchvision", *VGG), *_pairs("timm", "vgg11", "vgg11_bn", drop_rate=0.5)),
     "resnet": (
-        *_both(*RESNET),
+        *_pairs("torchvision", *RESNET, *WIDE),
+        *_pairs("timm", "resnet18", "resnet50", "seresnet50"),
+        *_pairs("timm", "senet154", drop_rate=0.2),
         Pair("resnet18", "timm", arguments={"num_classes": 7, "in_chans": 1}, in_channels=1, form="gray"),
     ),
-    "wide": (*_both(*WIDE), Pair("seresnet50", "timm"), Pair("senet154", "timm", arguments={"drop_rate": 0.2})),
     "densenet": (
-        *_both(*DENSENET, image_size=72),
+        *_pairs("torchvision", *DENSENET, image_size=72),
+        *_pairs("timm", "densenet121", image_size=72),
         *(Pair(name, "torchvision", image_size=72, renamed=DENSENET_FILE, form="file") for name in DENSENET[:2]),
         Pair(
             "densenet264",
@@ -88,7 +148,65 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
         _googlenet(form="file", aux_logits=True, attributes=NO_HEADS),
         _googlenet("googlenet_aux", aux_logits=True),
         _googlenet("googlenet_aux", form="transform", aux_logits=True, options={"transform_input": True}),
+        Pair("mobilenet_v2", "torchvision", image_size=72),
+        Pair("mobilenet_v2", "timm", "mobilenetv2_100", {"drop_rate": 0.2}, image_size=72),
+        *(
+            Pair("mobilenet_v2", "timm", f"mobilenetv2_{name}", image_size=65, options=options, form=name)
+            for name, options in MOBILENET_WIDTHS.items()
+        ),
+    ),
+    "dpn": (
+        # 40 pixels: 20, 10, 5, 3 and 2. The stages of all four networks have the same kinds of blocks.
+        *(Pair(name, "timm", image_size=40) for name in DPN),
+        Pair("dpn68", "timm", arguments={"num_classes": 7, "in_chans": 1}, in_channels=1, image_size=40, form="gray"),
+        Pair("dpn131", "timm", "dpn107", {"k_sec": (1, 2, 1, 1)}, image_size=40, options=DPN107, form="107"),
+    ),
+    "efficientnet": (
+        # 72 pixels: 36, 18, 9, 5 and 3.
+        *(Pair(f"efficientnet_b{index}", "torchvision", image_size=72) for index in (0, 3, 5)),
+        _efficientnet("efficientnet_b0"),
+        _efficientnet("tf_efficientnet_b1"),
+        _efficientnet("tf_efficientnet_b0", image_size=64, form="even"),  # 32, 16, 8, 4 and 2
+        _efficientnet("tf_efficientnet_b0", image_size=65, form="odd"),  # 33, 17, 9, 5 and 3
+    ),
+    "inception": (
+        _inception_v3("torchvision"),
+        _inception_v3("torchvision", form="transform", options={"transform_input": True}),
+        _inception_v3("torchvision", form="file", aux_logits=True, attributes={"aux_logits": False, "AuxLogits": None}),
+        _inception_v3("torchvision", aux_logits=True),
+        _inception_v3("timm"),
+        # 52 and 25 pixels before the stems' poolings, then 11, 5 and 2.
+        Pair("inception_v4", "timm", arguments={"drop_rate": 0.2}, image_size=109),
+        Pair("inception_resnet_v2", "timm", arguments={"drop_rate": 0.2}, image_size=109),
+    ),
+    "bit": (
+        # 40 pixels: 20, 10, 5, 3 and 2.
+        _bit("50x1"),
+        _bit("50x1", channels=(128, 128, 256, 256), num_classes=7, in_chans=1, form="gray"),
+        _bit("50x3", channels=(128, 128, 128, 256)),
+        _bit("101x1", channels=(128, 128, 256, 256)),
+        _bit("101x3", channels=(128, 128, 128, 256)),
+        _bit("152x2", channels=(128, 64, 128, 128)),
+        _bit("152x4", channels=(32, 64, 64, 128)),
+        _preact(50),
+        _preact(101, channels=(32, 64, 64, 128)),
+        _preact(152, channels=(32, 64, 64, 128)),
     ),
     "checkpoints": (),
+}
+# Networks of which names, shapes and norms are compared, without memory for them: those too large to compute with, and
+# those that were compared with the other library's, whose names are of a form that was compared with a smaller one.
+OUTLINES: dict[str, tuple[Pair, ...]] = {
+    "vgg": _pairs("timm", *VGG[2:]),
+    "resnet": _pairs("timm", "resnet34", "resnet101", "resnet152", *WIDE),
+    "densenet": _pairs("timm", *DENSENET[1:]),
+    "inception": (_inception_v3("timm", aux_logits=True),),
+    "bit": tuple(_bit(name, num_classes=21_843, form="21843") for name in BIT),
+    "efficientnet": (
+        *(Pair(f"efficientnet_b{index}", "torchvision") for index in (1, 2, 4, 6, 7)),
+        *(_efficientnet(f"efficientnet_b{index}") for index in range(1, 8)),
+        *(_efficientnet(f"tf_efficientnet_b{index}") for index in range(2, 8)),
+        _efficientnet("tf_efficientnet_l2"),
+    ),
 }
 PAIRS = {pair.name: (group, pair) for group, pairs in GROUPS.items() for pair in pairs}

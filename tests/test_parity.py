@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.mark import ParameterSet
 from filelock import FileLock
 
 from convatlas.architectures import architecture, list_architectures
 from mutations import MUTATIONS
 from oracles import FOLDER, INSTALLED, load_oracles
-from parity_rows import GROUPS, PAIRS
+from parity_rows import GROUPS, OUTLINES, PAIRS
 from wrapped_checkpoints import BARE, WRAPPINGS
 
 pytestmark = [
@@ -30,7 +31,7 @@ pytestmark = [
 PROGRAM = Path(__file__).parent / "parity.py"
 SAME = 1e-9  # relative difference in float64 up to which two networks are one
 NOTICED = 1e-6  # and from which on a mistake is told from rounding
-KINDS = ("pair", "mutation", "checkpoint", "mistake", "library", "process")
+KINDS = ("pair", "mutation", "outline", "file", "checkpoint", "mistake", "library", "process")
 # glibc keeps freed memory: with it the VGGs, of a gigabyte each, take half the time.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 36)}
 Results = dict[str, dict[str, Any]]
@@ -72,7 +73,12 @@ def result(found: Results, name: str, *, group: str) -> dict[str, Any]:
     return entry
 
 
-@pytest.mark.parametrize("name", PAIRS)
+def grouped(name: object, group: str) -> ParameterSet:
+    """A parameter whose test stays with the others of its group in one test process: they wait for the same results."""
+    return pytest.param(name, marks=pytest.mark.xdist_group(f"parity-{group}"))
+
+
+@pytest.mark.parametrize("name", [grouped(name, group) for name, (group, _) in PAIRS.items()])
 def test_parity(results: Callable[[str], Results], name: str) -> None:
     """The outputs in eval and train mode, auxiliary ones included, and the running statistics after a training step."""
     group, _ = PAIRS[name]
@@ -83,7 +89,7 @@ def test_parity(results: Callable[[str], Results], name: str) -> None:
     assert found["statistics"] < SAME
 
 
-@pytest.mark.parametrize("name", [mutation.name for mutation in MUTATIONS])
+@pytest.mark.parametrize("name", [grouped(mutation.name, PAIRS[mutation.pair][0]) for mutation in MUTATIONS])
 def test_mistakes_are_noticed(results: Callable[[str], Results], name: str) -> None:
     mutation = next(mutation for mutation in MUTATIONS if mutation.name == name)
     group, _ = PAIRS[mutation.pair]
@@ -98,6 +104,7 @@ def test_the_list_of_mistakes_is_one() -> None:
     assert {mutation.pair for mutation in MUTATIONS} <= PAIRS.keys()
 
 
+@pytest.mark.xdist_group("parity-checkpoints")
 def test_at_initial_values_a_wrong_network_passes(results: Callable[[str], Results]) -> None:
     """Why the values are random: norms in each other's place make no difference as long as all are the identity."""
     found = result(results("checkpoints"), "norms swapped", group="checkpoints")
@@ -105,7 +112,30 @@ def test_at_initial_values_a_wrong_network_passes(results: Callable[[str], Resul
     assert found["random"] > NOTICED
 
 
-@pytest.mark.parametrize("name", WRAPPINGS)
+OUTLINED = {pair.name: group for group, pairs in OUTLINES.items() for pair in pairs}
+
+
+@pytest.mark.parametrize("name", [grouped(name, group) for name, group in OUTLINED.items()])
+def test_names_and_shapes(results: Callable[[str], Results], name: str) -> None:
+    """Of networks too large to compute with, or whose numbers were compared with the other library's."""
+    group = OUTLINED[name]
+    found = result(results(group), name, group=group)
+    assert found["differences"] == []
+    assert found["values"] > 1e6
+
+
+@pytest.mark.xdist_group("parity-bit")
+def test_a_published_file_of_bit(results: Callable[[str], Results]) -> None:
+    """An `.npz` as published gives the logits of timm's reader; with timm's own epsilon they differ, but little."""
+    found = result(results("bit"), "npz, published", group="bit")
+    assert found["identified"] == "bit_resnet50x1"
+    assert found["spread"] > 1e-3
+    assert max(found["eval"], found["train"]) < SAME
+    other = result(results("bit"), "npz, timm's epsilon", group="bit")
+    assert 1e-7 < other["eval"] < 1e-3
+
+
+@pytest.mark.parametrize("name", [grouped(name, "checkpoints") for name in WRAPPINGS])
 def test_wrapped_checkpoints(results: Callable[[str], Results], name: str) -> None:
     """The network in a checkpoint of Lightning, DataParallel, torch.compile; of two the average, with a warning."""
     found = result(results("checkpoints"), name, group="checkpoints")
@@ -115,9 +145,11 @@ def test_wrapped_checkpoints(results: Callable[[str], Results], name: str) -> No
     assert all("averaged weights are taken" in text for text in found["warnings"])
 
 
+@pytest.mark.xdist_group("parity-checkpoints")
 def test_every_network_of_ours_that_they_have_is_compared(results: Callable[[str], Results]) -> None:
     """By name, by the address of published weights, and by the layouts that a row says to read."""
-    compared = {(pair.architecture, pair.library) for _, pair in PAIRS.values()}
+    pairs = [pair for _, pair in PAIRS.values()] + [pair for outlines in OUTLINES.values() for pair in outlines]
+    compared = {(pair.architecture, pair.library) for pair in pairs}
     named = {
         (name, library)
         for library in ("torchvision", "timm")
@@ -130,7 +162,7 @@ def test_every_network_of_ours_that_they_have_is_compared(results: Callable[[str
     assert (named | weights | layouts) - compared == set()
 
 
-@pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.parametrize("group", [grouped(group, group) for group in GROUPS])
 def test_the_oracles_have_a_process_of_their_own(results: Callable[[str], Results], group: str) -> None:
     found = result(results(group), group, group=group)
     assert not found["lightning"]

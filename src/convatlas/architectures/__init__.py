@@ -13,7 +13,21 @@ from pathlib import Path
 from types import ModuleType
 
 from convatlas.architecture import Architecture
-from convatlas.architectures import alexnet, densenet, googlenet, lenet, nin, preact_resnet, resnet, vgg
+from convatlas.architectures import (
+    alexnet,
+    bit,
+    densenet,
+    dpn,
+    efficientnet,
+    googlenet,
+    inception,
+    lenet,
+    mobilenet,
+    nin,
+    preact_resnet,
+    resnet,
+    vgg,
+)
 from convatlas.errors import UsageError, unknown
 
 _REGISTRY: dict[str, Architecture] = {}
@@ -124,6 +138,20 @@ def _usable(value: object, module: ModuleType) -> bool:
     return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module.__name__
 
 
-for _family in (lenet, alexnet, vgg, nin, googlenet, resnet, preact_resnet, densenet):
+for _family in (
+    lenet,
+    alexnet,
+    vgg,
+    nin,
+    googlenet,
+    inception,
+    resnet,
+    preact_resnet,
+    densenet,
+    dpn,
+    bit,
+    mobilenet,
+    efficientnet,
+):
     for _row in _family.ARCHITECTURES:
         register(_row)

@@ -78,3 +78,18 @@ def torchvision_weights(
 def torchvision_published(top1: float, *, version: str = "IMAGENET1K_V1", pixels: int = 224) -> Published:
     """The accuracy that torchvision states for a checkpoint: ImageNet's validation images, one central crop."""
     return Published(top1, "validation", "imagenet", f"torchvision's {version} weights, one crop of {pixels} pixels")
+
+
+# timm's names in its pre-activation ResNets, those of BiT included; the first unit of a stage has a projection.
+TIMM_RESNETV2_KEYS: dict[str, str | None] = {
+    "stem.conv": "stem.conv",
+    "stages.{}.blocks.0.downsample.conv": "stage{+1}.0.paths.shortcut",
+    "stages.{}.blocks.0.conv1": "stage{+1}.0.paths.branch.conv1",
+    "stages.{}.blocks.0.norm1": "stage{+1}.0.norm",
+    "stages.{}.blocks.0.conv{}": "stage{+1}.0.paths.branch.conv{}.conv",
+    "stages.{}.blocks.0.norm{}": "stage{+1}.0.paths.branch.conv{}.norm",
+    "stages.{}.blocks.{}.conv{}": "stage{+1}.{}.branch.conv{}.conv",
+    "stages.{}.blocks.{}.norm{}": "stage{+1}.{}.branch.conv{}.norm",
+    "norm": "norm",
+    "head.fc": "head.fc",
+}

@@ -32,6 +32,19 @@ from convatlas.layers.initialization import (
     initialize_normal,
     initialize_xavier,
 )
+from convatlas.layers.inverted import (
+    InvertedRow,
+    inverted_branch,
+    inverted_residual,
+    inverted_stages,
+    scaled_width,
+)
+from convatlas.layers.preactivation import (
+    preactivation_bottleneck,
+    preactivation_first_bottleneck,
+    preactivation_stages,
+    shared_preactivation,
+)
 from convatlas.layers.separable import (
     SqueezeExcite,
     depthwise_separable,
@@ -46,6 +59,7 @@ __all__ = [
     "Concat",
     "ConvNormAct",
     "InputTransform",
+    "InvertedRow",
     "Layer",
     "NormActConv",
     "Residual",
@@ -63,9 +77,17 @@ __all__ = [
     "initialize_kaiming",
     "initialize_normal",
     "initialize_xavier",
+    "inverted_branch",
+    "inverted_residual",
+    "inverted_stages",
     "logits_of",
     "pointwise",
+    "preactivation_bottleneck",
+    "preactivation_first_bottleneck",
+    "preactivation_stages",
+    "scaled_width",
     "sequential",
+    "shared_preactivation",
     "spatially_separable",
     "total_loss",
 ]

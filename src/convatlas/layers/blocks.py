@@ -83,7 +83,7 @@ class ConvNormAct(nn.Sequential):
 class NormActConv(nn.Sequential):
     """Norm, activation, convolution, the pre-activation order: (N, in, H, W) -> (N, out, H / stride, W / stride).
 
-    He et al. 2016, https://arxiv.org/abs/1603.05027, figure 1 (b).
+    `groups` of channels do not see each other. He et al. 2016, https://arxiv.org/abs/1603.05027, figure 1 (b).
     """
 
     def __init__(
@@ -93,13 +93,15 @@ class NormActConv(nn.Sequential):
         kernel: int,
         *,
         stride: int = 1,
+        groups: int = 1,
         norm: Layer = nn.BatchNorm2d,
         act: Layer = nn.ReLU,
+        conv: Layer = nn.Conv2d,
     ) -> None:
         super().__init__()
         self.norm = norm(in_channels)
         self.act = act()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
+        self.conv = conv(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
 
 
 class Concat(nn.Module):

@@ -1,4 +1,4 @@
-"""Checkpoint files as plain data and tensors: torch's zip and legacy formats, and safetensors."""
+"""Checkpoint files as plain data and tensors: torch's zip and legacy formats, safetensors, and numpy's arrays."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from convatlas.errors import UsageError
+from convatlas.weights.npz import is_npz, read_npz
 
 METADATA = "convatlas"  # the entry of a checkpoint in which we say what network it is of
 
@@ -23,8 +24,8 @@ METADATA = "convatlas"  # the entry of a checkpoint in which we say what network
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint file as plain data and tensors on the CPU; nothing but these is unpickled.
 
-    The tensors of a safetensors file are its `state_dict`. Raises `UsageError` for a file that is missing, empty or cut
-    off, that is no checkpoint or that holds other objects.
+    The tensors of a safetensors or `.npz` file are its `state_dict`. Raises `UsageError` for a file that is missing,
+    empty or cut off, that is no checkpoint or that holds other objects.
     """
     if not path.is_file():
         raise UsageError(f"no checkpoint at {path}")
@@ -37,6 +38,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is no checkpoint: the file is empty")
     if path.suffix == ".safetensors" or beginning[8:] == b"{":  # eight bytes for the length of a JSON header
         return _read_safetensors(path)
+    if is_npz(path):
+        return {"state_dict": read_npz(path)}
     return _read_torch(path)
 
 

@@ -21,7 +21,6 @@ input, as the paper has them in the bottleneck networks (`preact_resnet110_b`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
@@ -40,19 +39,17 @@ from convatlas.layers import (
     check_stages,
     classifier,
     initialize_kaiming,
+    preactivation_bottleneck,
+    preactivation_stages,
     sequential,
+    shared_preactivation,
 )
 
-Unit = Callable[..., nn.Module]
+_shared = partial(shared_preactivation, norm=nn.BatchNorm2d)
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2, bias=False)
-
-
-def _shared(in_channels: int, branch: nn.Module, *, shortcut: nn.Module | None, act: Layer) -> nn.Sequential:
-    """A unit whose norm and activation come before the two paths part."""
-    return sequential(norm=nn.BatchNorm2d(in_channels), act=act(), paths=Residual(branch, shortcut=shortcut))
 
 
 def _second_conv(channels: int, *, act: Layer, dropout: float) -> nn.Sequential:
@@ -101,17 +98,6 @@ def projection_first_unit(
     return _shared(in_channels, branch, shortcut=shortcut, act=act)
 
 
-def bottleneck_unit(channels: int, *, act: Layer) -> Residual:
-    """1x1, 3x3 and 1x1 convolutions, a quarter of the channels inside: (N, channels, H, W) -> the same."""
-    width = channels // 4
-    branch = sequential(
-        conv1=NormActConv(channels, width, 1, act=act),
-        conv2=NormActConv(width, width, 3, act=act),
-        conv3=NormActConv(width, channels, 1, act=act),
-    )
-    return Residual(branch)
-
-
 def bottleneck_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Sequential:
     """The first unit of a stage of bottlenecks: (N, in, H, W) -> (N, out, H / stride, W / stride).
 
@@ -128,10 +114,10 @@ def bottleneck_first_unit(in_channels: int, out_channels: int, *, stride: int, a
     return _shared(in_channels, branch, shortcut=shortcut, act=act)
 
 
-UNITS = {
+UNITS: dict[str, tuple[Layer, Layer]] = {
     "option_a": (basic_first_unit, basic_unit),
     "option_b": (projection_first_unit, basic_unit),
-    "bottleneck": (bottleneck_first_unit, bottleneck_unit),
+    "bottleneck": (bottleneck_first_unit, preactivation_bottleneck),
 }
 
 
@@ -169,21 +155,6 @@ def preact_resnet(
     initialize_kaiming(network, activation=activation, fan="fan_out")
     nn.init.zeros_(head.get_parameter("fc.bias"))
     return network
-
-
-def preactivation_stages(
-    channels: int, *, depths: tuple[int, ...], widths: tuple[int, ...], first_unit: Unit, next_unit: Unit
-) -> dict[str, nn.Module]:
-    """Stages of `depths` units of `widths` channels, by name; each but the first halves height and width.
-
-    `first_unit` takes the channels before and in the stage and the stride, `next_unit` the channels in the stage.
-    """
-    stages: dict[str, nn.Module] = {}
-    for index, (depth, width) in enumerate(zip(depths, widths, strict=True), start=1):
-        first = first_unit(channels, width, stride=1 if index == 1 else 2)
-        stages[f"stage{index}"] = nn.Sequential(first, *(next_unit(width) for _ in range(depth - 1)))
-        channels = width
-    return stages
 
 
 PAPER = Paper(

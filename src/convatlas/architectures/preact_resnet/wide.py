@@ -24,11 +24,7 @@ from functools import partial
 from torch import nn
 
 from convatlas.architecture import Architecture, Paper, Published
-from convatlas.architectures.preact_resnet.cifar import (
-    basic_unit,
-    preactivation_stages,
-    projection_first_unit,
-)
+from convatlas.architectures.preact_resnet.cifar import basic_unit, projection_first_unit
 from convatlas.layers import (
     Activation,
     Layer,
@@ -38,6 +34,7 @@ from convatlas.layers import (
     check_stages,
     classifier,
     initialize_kaiming,
+    preactivation_stages,
     sequential,
 )
 

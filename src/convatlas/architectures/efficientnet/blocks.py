@@ -1,0 +1,146 @@
+"""The baseline's table, its squeeze and excitation, and the two forms of padding and initial weights."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.architecture import Paper
+from convatlas.architectures.efficientnet.scaling import scaled_rows, scaled_width
+from convatlas.errors import UsageError
+from convatlas.layers import (
+    ConvNormAct,
+    InvertedRow,
+    Layer,
+    SqueezeExcite,
+    activation_layer,
+    inverted_residual,
+    inverted_stages,
+    sequential,
+)
+
+SILU = activation_layer("silu")
+STEM, LAST = 32, 1280  # channels before and after the rows
+SQUEEZE = 4  # of so many channels of a block's input one is left
+
+# Table 1, stages 2 to 8: MBConv1 and MBConv6.
+TABLE_1 = (
+    InvertedRow(expansion=1, kernel=3, stride=1, width=16, depth=1),
+    InvertedRow(expansion=6, kernel=3, stride=2, width=24, depth=2),
+    InvertedRow(expansion=6, kernel=5, stride=2, width=40, depth=2),
+    InvertedRow(expansion=6, kernel=3, stride=2, width=80, depth=3),
+    InvertedRow(expansion=6, kernel=5, stride=1, width=112, depth=3),
+    InvertedRow(expansion=6, kernel=5, stride=2, width=192, depth=4),
+    InvertedRow(expansion=6, kernel=3, stride=1, width=320, depth=1),
+)
+
+# Parameters and MACs of all forms at ImageNet size; the padding makes no difference to them.
+COUNTS = {
+    "b0": (5_288_548, 385_814_752),
+    "b1": (7_794_184, 686_802_832),
+    "b2": (9_109_994, 993_561_872),
+    "b3": (12_233_232, 1_827_141_392),
+    "b4": (19_341_616, 4_393_771_024),
+    "b5": (30_389_784, 10_266_384_752),
+    "b6": (43_040_704, 19_067_593_536),
+    "b7": (66_347_960, 37_745_884_192),
+    "l2": (480_309_308, 475_703_653_280),
+}
+
+PAPER = Paper(
+    "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks",
+    "Tan, Le",
+    2019,
+    "https://arxiv.org/abs/1905.11946",
+)
+
+
+def squeeze_excite(channels: int, in_channels: int) -> SqueezeExcite:
+    """The gate of a block: (N, channels, H, W) -> the same, through a quarter of the block's input channels."""
+    return SqueezeExcite(channels, max(1, in_channels // SQUEEZE), act=SILU)
+
+
+class SamePadding(nn.Module):
+    """Zeros around an image, so that a convolution gives ceil(size / stride), as TensorFlow's SAME.
+
+    (N, C, H, W) -> (N, C, H', W'); of an odd number of zeros one more is below and on the right. At an even size and
+    stride 2 this is not what padding all around gives: the windows lie one pixel further on.
+    """
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.stride = stride
+
+    def forward(self, features: Tensor) -> Tensor:
+        rows, columns = (self._zeros(size) for size in features.shape[-2:])
+        return F.pad(features, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
+
+    def _zeros(self, size: int) -> int:
+        return max(0, (math.ceil(size / self.stride) - 1) * self.stride + self.kernel - size)
+
+    def extra_repr(self) -> str:
+        return f"kernel={self.kernel}, stride={self.stride}"
+
+
+def same_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    norm: Layer = nn.BatchNorm2d,
+    act: Layer | None = SILU,
+) -> nn.Sequential:
+    """`ConvNormAct` with TensorFlow's padding: (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ...)."""
+    if stride == 1:  # here both paddings are one
+        return ConvNormAct(in_channels, out_channels, kernel, groups=groups, norm=norm, act=act)
+    layers = ConvNormAct(in_channels, out_channels, kernel, stride=stride, padding=0, groups=groups, norm=norm, act=act)
+    return sequential(pad=SamePadding(kernel, stride), **dict(layers.named_children()))
+
+
+def scaled_body(
+    in_channels: int, conv: Layer, *, width: float, depth: float, stochastic_depth: float
+) -> dict[str, nn.Module]:
+    """Everything before the pooling, by name: (N, in_channels, H, W) -> (N, 1280 * width, H / 32, W / 32)."""
+    stem_channels = scaled_width(STEM, width)
+    rows = scaled_rows(TABLE_1, width=width, depth=depth)
+    block = partial(inverted_residual, conv=conv, gate=squeeze_excite)
+    return {
+        "stem": conv(in_channels, stem_channels, 3, stride=2),
+        **inverted_stages(stem_channels, rows, block=block, skipped=stochastic_depth),
+        "conv": conv(rows[-1].width, scaled_width(LAST, width), 1),
+    }
+
+
+def check_norm(*, epsilon: float, momentum: float) -> None:
+    """Raises `UsageError` unless the epsilon is positive and the momentum a fraction above 0."""
+    if not epsilon > 0:
+        raise UsageError(f"epsilon={epsilon} of the norms must be above 0")
+    if not 0 < momentum <= 1:
+        raise UsageError(f"momentum={momentum} of the norms must be above 0 and at most 1")
+
+
+def initialize_classifier(network: nn.Module) -> None:
+    """As the authors': the linear layer uniform within 1 / sqrt(classes), and all biases 0."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            bound = 1 / math.sqrt(module.out_features)
+            nn.init.uniform_(module.weight, -bound, bound)
+        if isinstance(module, nn.Linear | nn.Conv2d) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def initialize_tensorflow(network: nn.Module) -> None:
+    """The authors' convolutions: normal, variance 2 / (kernel^2 * out_channels), where a depthwise one has one output.
+
+    PyTorch's fan-out counts all channels of a depthwise convolution, whose weights are then smaller.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))

@@ -1,0 +1,388 @@
+"""MobileNet-v2 and the inverted residual: counts, shapes, widths, initial weights, parity with a plain reference."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import convatlas
+from convatlas.architectures import architecture
+from convatlas.complexity import complexity
+from convatlas.errors import UsageError
+from convatlas.layers import (
+    ConvNormAct,
+    InvertedRow,
+    Residual,
+    StochasticDepth,
+    inverted_branch,
+    inverted_residual,
+    inverted_stages,
+    scaled_width,
+)
+from convatlas.weights import load_strictly, translate_keys
+from references import randomize
+
+# ------------------------------------------------------------------------------------------------- counts and shapes
+
+# name: parameters, MACs, pixels, classes, convolutions, batch norms; typed here a second time.
+COUNTS = {
+    "mobilenet_v2": (3_504_872, 300_774_272, 224, 1000, 52, 52),
+    "mobilenet_v2_cifar": (2_296_922, 91_154_944, 32, 10, 57, 57),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_published_counts(name: str) -> None:
+    row = architecture(name)
+    assert (row.params, row.macs, row.image_size, row.num_classes) == COUNTS[name][:4]
+    with torch.device("meta"):
+        network = row.build()
+    kinds = [type(module) for module in network.modules()]
+    found = (sum(p.numel() for p in network.parameters()), kinds.count(nn.Conv2d), kinds.count(nn.BatchNorm2d))
+    assert found == (COUNTS[name][0], *COUNTS[name][4:])
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        (
+            "mobilenet_v2",
+            {
+                "stem": (32, 112, 112),
+                "stage1": (16, 112, 112),
+                "stage2": (24, 56, 56),
+                "stage3": (32, 28, 28),
+                "stage4": (64, 14, 14),
+                "stage5": (96, 14, 14),
+                "stage6": (160, 7, 7),
+                "stage7": (320, 7, 7),
+                "conv": (1280, 7, 7),
+                "head": (1000,),
+            },
+        ),
+        (
+            "mobilenet_v2_cifar",
+            {"stem": (32, 32, 32), "stage2": (24, 32, 32), "stage3": (32, 16, 16), "stage7": (320, 4, 4)},
+        ),
+    ],
+)
+def test_stages_and_macs(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    counted = complexity(architecture(name))
+    stages = {stage.name: stage.shape for stage in counted.stages}
+    assert {stage: stages[stage] for stage in shapes} == shapes
+    assert counted.macs == COUNTS[name][1]
+
+
+# width: parameters of timm's mobilenetv2_035, _050, _075 and _140.
+@pytest.mark.parametrize(
+    ("width", "params"), [(0.35, 1_677_128), (0.5, 1_968_680), (0.75, 2_636_424), (1.4, 6_108_776)]
+)
+def test_width_multiplier(width: float, params: int) -> None:
+    """Section 6.1: the last convolution keeps its 1280 channels in thinner networks."""
+    with torch.device("meta"):
+        network = architecture("mobilenet_v2").build(width=width)
+    assert sum(parameter.numel() for parameter in network.parameters()) == params
+    assert network.get_submodule("head.fc").in_features == max(1280, round(1280 * width))
+
+
+def test_published_accuracies_and_weights() -> None:
+    row = architecture("mobilenet_v2")
+    assert [result.top1 for result in row.published] == [0.71878, 0.72154]
+    found = [(w.name, w.url, w.sha256, w.image_size, w.shorter_side, w.interpolation) for w in row.weights]
+    folder = "https://download.pytorch.org/models"
+    assert found == [
+        ("torchvision", f"{folder}/mobilenet_v2-b0353104.pth", "b0353104", 224, 256, "bilinear"),
+        ("torchvision_v2", f"{folder}/mobilenet_v2-7ebf99e0.pth", "7ebf99e0", 224, 232, "bilinear"),
+    ]
+    assert [result.top1 for result in architecture("mobilenet_v2_cifar").published] == [0.9443]
+
+
+# ------------------------------------------------------------------------------------------------------------- blocks
+
+
+@pytest.mark.parametrize(
+    ("channels", "factor", "width"),
+    [
+        (32, 1.0, 32),
+        (32, 0.1, 8),  # never below 8
+        (32, 0.35, 16),  # 11.2: 8 would be less than 90 %
+        (24, 0.5, 16),  # 12: halves go up
+        (16, 1.1, 16),  # 17.6: 16 is more than 90 %
+        (40, 1.1, 48),  # 44
+        (112, 1.8, 200),  # 201.6
+        (1280, 1.4, 1792),
+    ],
+)
+def test_scaled_width(channels: int, factor: float, width: int) -> None:
+    assert scaled_width(channels, factor) == width
+
+
+def test_scaled_widths_are_near_the_product() -> None:
+    for channels in (16, 24, 40, 80, 112, 192, 320, 1280):
+        for hundredths in range(30, 450, 7):
+            product = channels * hundredths / 100
+            width = scaled_width(channels, hundredths / 100)
+            assert width % 8 == 0
+            assert width >= 0.9 * product
+            assert abs(width - product) <= 4 or width == 8 * math.ceil(product / 8)
+
+
+@pytest.mark.parametrize(
+    ("in_channels", "expansion", "stride", "width", "children", "sums"),
+    [
+        (8, 6, 1, 8, ["expand", "depthwise", "project"], True),
+        (8, 1, 1, 8, ["depthwise", "project"], True),
+        (8, 6, 2, 8, ["expand", "depthwise", "project"], False),
+        (8, 6, 1, 16, ["expand", "depthwise", "project"], False),
+    ],
+)
+def test_inverted_residual(
+    in_channels: int, expansion: int, stride: int, width: int, children: list[str], *, sums: bool
+) -> None:
+    """Wide inside, one filter for each channel, no activation at the end, a sum only where the shape stays."""
+    row = InvertedRow(expansion=expansion, kernel=5, stride=stride, width=width, depth=1)
+    block = inverted_residual(in_channels, row, skipped=0.25)
+    assert isinstance(block, Residual) == sums
+    branch = dict(block.get_submodule("branch").named_children())
+    assert list(branch) == children + (["drop"] if sums else [])
+    depthwise = block.get_submodule("branch.depthwise.conv")
+    inner = expansion * in_channels
+    assert depthwise.weight.shape == (inner, 1, 5, 5)
+    assert [name for name, _ in branch["project"].named_children()] == ["conv", "norm"]
+    if sums:
+        assert branch["drop"].probability == 0.25
+    batch = torch.randn(2, in_channels, 9, 9)
+    assert block(batch).shape == (2, width, math.ceil(9 / stride), math.ceil(9 / stride))
+    branch_alone = block.eval().get_submodule("branch")(batch)
+    assert torch.equal(block(batch), branch_alone + batch if sums else branch_alone)
+
+
+def test_a_gate_is_given_both_channel_counts() -> None:
+    given = []
+
+    def gate(channels: int, in_channels: int) -> nn.Module:
+        given.append((channels, in_channels))
+        return nn.Identity()
+
+    row = InvertedRow(expansion=6, kernel=3, stride=1, width=24, depth=1)
+    branch = inverted_branch(16, row, conv=partial(ConvNormAct, act=nn.SiLU), gate=gate)
+    assert given == [(96, 16)]
+    assert [name for name, _ in branch.named_children()] == ["expand", "depthwise", "excite", "project"]
+    assert isinstance(branch.get_submodule("depthwise.act"), nn.SiLU)
+
+
+def test_stages() -> None:
+    """Strides and widths of each stage's first block; rates of stochastic depth that grow over all blocks."""
+    rows = [
+        InvertedRow(expansion=1, kernel=3, stride=1, width=16, depth=2),
+        InvertedRow(expansion=6, kernel=5, stride=2, width=24, depth=3),
+    ]
+    stages = inverted_stages(8, rows, skipped=0.5)
+    assert list(stages) == ["stage1", "stage2"]
+    convolutions = [m for stage in stages.values() for m in stage.modules() if isinstance(m, nn.Conv2d)]
+    depthwise = [(m.in_channels, m.kernel_size[0], m.stride[0]) for m in convolutions if m.groups > 1]
+    assert depthwise == [(8, 3, 1), (16, 3, 1), (96, 5, 2), (144, 5, 1), (144, 5, 1)]
+    rates = {
+        f"{name}.{path}": module.probability
+        for name, stage in stages.items()
+        for path, module in stage.named_modules()
+        if isinstance(module, StochasticDepth)
+    }
+    assert rates == pytest.approx(
+        {"stage1.1.branch.drop": 0.1, "stage2.1.branch.drop": 0.3, "stage2.2.branch.drop": 0.4}
+    )
+
+
+@pytest.mark.parametrize("skipped", [-0.1, 1.0])
+def test_bad_rate_of_stochastic_depth(skipped: float) -> None:
+    with pytest.raises(UsageError, match="of skipped branches must be at least 0 and below 1"):
+        inverted_stages(8, [InvertedRow(expansion=1, kernel=3, stride=1, width=8, depth=1)], skipped=skipped)
+
+
+# ------------------------------------------------------------------------------------------------------------- parity
+
+# kuangliu's table: expansion, output channels, blocks, stride.
+TABLE = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 1),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
+
+
+class Reference(nn.Module):
+    """kuangliu's MobileNet-v2 as layers by name and what is done with them, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict()
+        self.strides: list[int] = []
+        self.conv1, self.bn1 = nn.Conv2d(3, 32, 3, bias=False), nn.BatchNorm2d(32)
+        channels = 32
+        for expansion, width, blocks, first in TABLE:
+            for index in range(blocks):
+                stride = first if index == 0 else 1
+                layer = nn.ModuleDict()
+                sizes = [(channels, channels * expansion, 1), (1, channels * expansion, 3)]
+                sizes.append((channels * expansion, width, 1))
+                for number, (inputs, outputs, kernel) in enumerate(sizes, start=1):
+                    layer[f"conv{number}"] = nn.Conv2d(inputs, outputs, kernel, bias=False)
+                    layer[f"bn{number}"] = nn.BatchNorm2d(outputs)
+                if stride == 1 and width != channels:
+                    layer["shortcut"] = nn.Sequential(nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width))
+                self.layers[str(len(self.strides))] = layer
+                self.strides.append(stride)
+                channels = width
+        self.conv2, self.bn2 = nn.Conv2d(channels, 1280, 1, bias=False), nn.BatchNorm2d(1280)
+        self.linear = nn.Linear(1280, 10)
+
+    def norm(self, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        return F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, self.training, 0.1, 1e-5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.bn1, F.conv2d(x, self.conv1.weight, padding=1)).clamp(min=0)
+        for layer, stride in zip(self.layers.values(), self.strides, strict=True):
+            y = self.norm(layer["bn1"], F.conv2d(x, layer["conv1"].weight)).clamp(min=0)
+            weight = layer["conv2"].weight
+            y = F.conv2d(y, weight, stride=stride, padding=1, groups=len(weight))
+            y = self.norm(layer["bn2"], y).clamp(min=0)
+            y = self.norm(layer["bn3"], F.conv2d(y, layer["conv3"].weight))
+            if "shortcut" in layer:
+                x = self.norm(layer["shortcut"][1], F.conv2d(x, layer["shortcut"][0].weight))
+            x = x + y if stride == 1 else y
+        x = self.norm(self.bn2, F.conv2d(x, self.conv2.weight)).clamp(min=0)
+        return self.linear(x.mean((2, 3)))
+
+
+def images() -> Tensor:
+    return torch.randn(2, 3, 21, 21, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def logits(network: nn.Module, *, train: bool) -> Tensor:
+    with torch.no_grad():
+        result: Tensor = network.train(train)(images())
+    return result
+
+
+@functools.cache
+def expected() -> tuple[dict[str, Tensor], dict[bool, Tensor], dict[str, Tensor]]:
+    """A randomised reference's tensors, its logits in eval and train mode, its tensors after both."""
+    reference = randomize(Reference())
+    state = copy.deepcopy(reference.state_dict())
+    found = {train: logits(reference, train=train) for train in (False, True)}
+    return state, found, reference.state_dict()
+
+
+def ours() -> nn.Module:
+    row = architecture("mobilenet_v2_cifar")
+    network = row.build().double()
+    load_strictly(network, translate_keys(expected()[0], row.layouts["kuangliu"]))
+    return network
+
+
+def difference(network: nn.Module, *, train: bool) -> float:
+    theirs = expected()[1][train]
+    return ((logits(network, train=train) - theirs).abs().max() / theirs.abs().max()).item()
+
+
+@pytest.mark.parity
+def test_parity_of_the_cifar_form() -> None:
+    network = ours()
+    for train in (False, True):
+        assert difference(network, train=train) < 1e-9, f"train={train}"
+    after = translate_keys(expected()[2], architecture("mobilenet_v2_cifar").layouts["kuangliu"])
+    for key, value in after.items():
+        if "running" in key:
+            assert torch.allclose(value, network.state_dict()[key], rtol=1e-9, atol=1e-12), key
+    assert sum(p.numel() for p in Reference().parameters()) == COUNTS["mobilenet_v2_cifar"][0]
+
+
+def no_shortcut(network: nn.Module) -> None:
+    network.get_submodule("stage5")[0] = network.get_submodule("stage5.0.branch")
+
+
+def no_first_expansion(network: nn.Module) -> None:
+    del network.get_submodule("stage1.0.branch").expand
+
+
+def bounded(network: nn.Module) -> None:
+    network.get_submodule("stage3.1.branch.expand").act = nn.ReLU6()
+
+
+def maximum_pooled(network: nn.Module) -> None:
+    network.get_submodule("head").pool = nn.AdaptiveMaxPool2d(1)
+
+
+@pytest.mark.parity
+@pytest.mark.parametrize("mutate", [no_shortcut, no_first_expansion, bounded, maximum_pooled])
+def test_parity_notices(mutate: Callable[[nn.Module], None]) -> None:
+    network = ours()
+    mutate(network)
+    for train in (False, True):
+        assert difference(network, train=train) > 1e-6
+
+
+# --------------------------------------------------------------------------------------- training, initial weights
+
+
+def test_dropout_before_the_classifier() -> None:
+    network = convatlas.create("mobilenet_v2", num_classes=10, width=0.35)
+    assert [name for name, _ in network.get_submodule("head").named_children()] == ["pool", "flatten", "dropout", "fc"]
+    assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.2]
+    assert not [m for m in convatlas.create("mobilenet_v2_cifar").modules() if isinstance(m, nn.Dropout)]
+
+
+def test_activations() -> None:
+    """ReLU6 after every convolution but the projections: 17 blocks, the first without an expansion."""
+    with torch.device("meta"):
+        networks = {name: architecture(name).build() for name in COUNTS}
+    found = {
+        name: [type(m) for m in network.modules() if isinstance(m, nn.ReLU | nn.ReLU6)]
+        for name, network in networks.items()
+    }
+    assert found["mobilenet_v2"] == [nn.ReLU6] * (2 * 17 - 1 + 2)
+    assert found["mobilenet_v2_cifar"] == [nn.ReLU] * (2 * 17 + 2)
+
+
+def test_initial_weights() -> None:
+    """torchvision's: normal by fan-out, where a depthwise convolution's counts all channels; the classifier 0.01."""
+    torch.manual_seed(0)
+    network = convatlas.create("mobilenet_v2")
+    for name, layer in network.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            assert layer.bias is None
+            std = math.sqrt(2 / (layer.out_channels * math.prod(layer.kernel_size)))
+        elif isinstance(layer, nn.Linear):
+            assert layer.bias.eq(0).all()
+            std = 0.01
+        else:
+            continue
+        ratio = layer.weight.detach().double().square().mean().item() / std**2
+        assert abs(ratio - 1) < 5 * math.sqrt(2 / layer.weight.numel()), name
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 0.0}, "the factor 0.0 of widths must be above 0"),
+        ({"width": -1.0}, "must be above 0"),
+        ({"width": math.inf}, "must be a finite number"),
+        ({"dropout": 1.0}, "probability below 1"),
+        ({"depth": 2.0}, "unknown option"),
+    ],
+)
+def test_bad_options(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        convatlas.create(name, **options)
