@@ -291,8 +291,8 @@ def batches(*, seed: int = 0, epoch: int = 0, **changes: object) -> TrainingBatc
         DIGITS.train,
         recipe=recipe("quick").replaced(**changes),
         preprocessing=Preprocessing(8, mean, std),
-        seed=seed,
-        epoch=epoch,
+        num_classes=10,
+        seed=epoch_seed(seed, epoch),
     )
 
 

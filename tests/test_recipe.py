@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
+import convatlas
 from convatlas.errors import UsageError
-from convatlas.recipe import Recipe, read_recipe, with_settings
+from convatlas.recipe import Recipe, rate_factor, read_recipe, with_settings, write_recipe
 from convatlas.recipes import RECIPES, recipe
-from convatlas.training.classifier import make_optimizer, make_schedule
+from convatlas.training.optimizers import RMSProp, make_optimizer, parameter_groups
 
 
 def test_every_recipe_names_source_and_expectation() -> None:
@@ -56,7 +57,7 @@ def test_nesterovs_step() -> None:
     """Two steps of lr 1 on a constant gradient of 1: v = 1, 1.9; the step is 1 + 0.9 v."""
     row = recipe("densenet_cifar").replaced(lr=1.0, weight_decay=0.0)
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimizer = make_optimizer([parameter], row)
+    optimizer = make_optimizer(torch.nn.ParameterList([parameter]), row)
     for expected in (-1.9, -1.9 - 2.71):
         parameter.grad = torch.ones(1)
         optimizer.step()
@@ -76,14 +77,41 @@ def test_nesterovs_step() -> None:
         ("lr", float("nan"), "finite"),
         ("lr", "fast", "must be a number"),
         ("optimizer", "sdg", "did you mean sgd"),
-        ("schedule", "step", "all: constant, cosine"),
+        ("schedule", "steps", "did you mean step"),
         ("precision", "fp8", "bf16"),
         ("flip", 1.5, "probability"),
         ("momentum", 0.9, "0 with optimizer=adamw"),
-        ("nesterov", True, "false without momentum"),
+        ("nesterov", True, "false without sgd's momentum"),
         ("nesterov", 1, "nesterov"),
         ("milestones", (2,), "schedule=one_cycle"),
-        ("milestones", (2, 5), "at most 4, the number of epochs"),
+        ("milestones", (2,), "empty with schedule=one_cycle, which has none"),
+        ("decay_epochs", 2.0, "none with schedule=one_cycle, which has none"),
+        ("patience", 2, "none with schedule=one_cycle, which has none"),
+        ("schedule", "multi_step", "milestones=none makes no sense; it must be given with schedule=multi_step"),
+        ("schedule", "step", "decay_epochs=none makes no sense; it must be given with schedule=step"),
+        ("schedule", "plateau", "patience=none makes no sense; it must be given with schedule=plateau"),
+        ("warmup_epochs", 1.0, "0 with schedule=one_cycle, which rises by itself"),
+        ("warmup_epochs", -1.0, "at least 0"),
+        ("warmup_lr", 0.01, "0 without warmup_epochs"),
+        ("warmup", "constant", "linear without warmup_epochs"),
+        ("rms_decay", 0.9, "none with optimizer=adamw"),
+        ("epsilon", 0.0, "above 0"),
+        ("weight_decay_on", "biases", "all, weights"),
+        ("accumulate", 5, "a divisor of batch_size=32"),
+        ("accumulate", 0, "at least 1"),
+        ("clip_norm", 0.0, "above 0"),
+        ("ema", 1.0, "below 1"),
+        ("label_smoothing", 1.0, "below 1"),
+        ("mixup", -0.1, "0 to 100"),
+        ("cutmix", float("inf"), "finite"),
+        ("class_weights", "equal", "balanced, none"),
+        ("cutout", 17, "at most 16, the image's size"),
+        ("rand_augment", 2, "belong together"),
+        ("rand_magnitude", 9.0, "belong together"),
+        ("rand_augment", 15, "0 to 14 operations"),
+        ("dropout", 1.0, "probability below 1"),
+        ("stochastic_depth", -0.2, "probability below 1"),
+        ("auxiliary_weight", -0.4, "0 to 100"),
         ("epochs", 10**20, "at most 1,000,000"),
         ("weight_decay", -1.0, "at least 0"),
         ("image_size", 0, "1 to 4096"),
@@ -96,6 +124,23 @@ def test_nesterovs_step() -> None:
 def test_values_that_make_no_sense(field: str, value: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         dataclasses.replace(recipe("quick"), **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"schedule": "multi_step", "milestones": (2, 5)}, "at most 4, the number of epochs"),
+        ({"schedule": "multi_step", "milestones": (2, 1)}, "rising epochs"),
+        ({"schedule": "step", "decay_epochs": 1.0, "patience": 2}, "patience=2 makes no sense; it must be none with"),
+        ({"schedule": "cosine", "warmup_epochs": 4.0}, "below 4, all epochs"),
+        ({"schedule": "cosine", "warmup_epochs": 1.0, "warmup": "constant"}, "warmup_lr=0 makes no sense; it must be"),
+        ({"optimizer": "rmsprop", "nesterov": True, "momentum": 0.9}, "false without sgd's momentum"),
+        ({"weight_decay": 0.0, "weight_decay_on": "weights"}, "all without weight_decay"),
+    ],
+)
+def test_fields_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        recipe("quick").replaced(**changes)
 
 
 def test_unknown_field_shows_the_nearest() -> None:
@@ -126,6 +171,14 @@ def test_milestones_scale_with_the_epochs(epochs: int, milestones: tuple[int, ..
     assert recipe("uva_sgd").replaced(epochs=epochs).milestones == milestones
 
 
+def test_decay_and_warm_up_scale_with_the_epochs() -> None:
+    short = recipe("efficientnet").replaced(epochs=35)
+    assert (short.decay_epochs, short.warmup_epochs) == (pytest.approx(0.24), pytest.approx(0.5))
+    assert short.expected.endswith(
+        "decay epochs 2.4 of 350 epochs became 0.24 of 35; warmup epochs 5 of 350 epochs became 0.5 of 35"
+    )
+
+
 def test_explicit_milestones_are_kept() -> None:
     assert recipe("uva_sgd").replaced(epochs=10, milestones=(3,)).milestones == (3,)
 
@@ -150,7 +203,13 @@ def test_yaml(tmp_path: Path) -> None:
         ("- 1", "NAME: VALUE"),
         ("epochs: ten\nbatch_size: 16\noptimizer: adam\nlr: 1", "mine.yaml: epochs='ten'"),
         ("a: [", "cannot be read"),
-        ("a: !!python/object/apply:os.getcwd []", "cannot be read"),
+        ("a: !!python/object/apply:os.getcwd []", "line 1 of the recipe .* has the tag"),
+        ("epochs: !!int 3\nlr: 1", "line 1 of the recipe .* has the tag"),
+        ("lr: &a 1\nepochs: *a", "line 1 of the recipe .* has the anchor 'a'; write the value itself"),
+        ("a: &a [1]\nb: &b [*a, *a]", "anchor"),
+        ("schedule: cosine\nlr: 0.1\nschedule: step", "has schedule twice"),
+        ("[" * 3000, "cannot be read"),
+        ("# " + "x" * 100_000, "more than 100,000 bytes"),
     ],
 )
 def test_unusable_yaml(tmp_path: Path, text: str, message: str) -> None:
@@ -160,52 +219,94 @@ def test_unusable_yaml(tmp_path: Path, text: str, message: str) -> None:
         read_recipe(path)
 
 
-def learning_rates(row: Recipe, *, steps_an_epoch: int) -> list[float]:
+def test_every_recipe_is_the_same_from_yaml(tmp_path: Path) -> None:
+    for row in RECIPES:
+        path = tmp_path / "written.yaml"
+        path.write_text(write_recipe(row), encoding="utf-8")
+        assert read_recipe(path) == row
+
+
+# ------------------------------------------------------------------------------------------------------ learning rates
+
+
+def learning_rates(row: Recipe, *, steps_per_epoch: int) -> list[float]:
     """The learning rate of every step."""
-    optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], row)
-    schedule = make_schedule(optimizer, row, steps=row.epochs * steps_an_epoch)
-    rates = []
-    for _ in range(row.epochs * steps_an_epoch):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        schedule.step()
-    return rates
+    steps = range(row.epochs * steps_per_epoch)
+    return [row.lr * rate_factor(row, step, steps_per_epoch=steps_per_epoch) for step in steps]
 
 
 def test_multi_step_falls_at_the_milestones() -> None:
     row = recipe("uva_sgd").replaced(epochs=6, milestones=(2, 4))
-    assert learning_rates(row, steps_an_epoch=3) == pytest.approx([0.1] * 6 + [0.01] * 6 + [0.001] * 6)
+    assert learning_rates(row, steps_per_epoch=3) == pytest.approx([0.1] * 6 + [0.01] * 6 + [0.001] * 6)
+
+
+def test_step_falls_every_so_many_epochs() -> None:
+    row = recipe("uva_sgd").replaced(schedule="step", milestones=(), epochs=4, decay_epochs=1.5, gamma=0.5)
+    assert learning_rates(row, steps_per_epoch=2) == pytest.approx([0.1] * 3 + [0.05] * 3 + [0.025] * 2)
+
+
+@pytest.mark.parametrize("decay_epochs", [2.4, 0.3, 0.7])
+def test_step_falls_on_time_where_fractions_round(decay_epochs: float) -> None:
+    row = recipe("uva_sgd").replaced(schedule="step", milestones=(), epochs=24, decay_epochs=decay_epochs, gamma=0.5)
+    rates = learning_rates(row, steps_per_epoch=10)
+    each = round(decay_epochs * 10)
+    assert rates == pytest.approx([0.1 * 0.5 ** (step // each) for step in range(240)])
+
+
+def test_exponential_is_the_step_schedule_without_steps() -> None:
+    row = recipe("uva_sgd").replaced(schedule="exponential", milestones=(), epochs=4, decay_epochs=2.0, gamma=0.25)
+    assert learning_rates(row, steps_per_epoch=2) == pytest.approx([0.1 * 0.5 ** (step / 2) for step in range(8)])
 
 
 def test_constant_stays() -> None:
     row = recipe("quick").replaced(schedule="constant", epochs=2)
-    assert learning_rates(row, steps_an_epoch=2) == [row.lr] * 4
+    assert learning_rates(row, steps_per_epoch=2) == [row.lr] * 4
 
 
-def test_cosine_falls_from_the_full_rate_towards_zero() -> None:
-    rates = learning_rates(recipe("quick").replaced(schedule="cosine", epochs=2), steps_an_epoch=10)
-    assert rates[0] == recipe("quick").lr
-    assert rates[10] == pytest.approx(recipe("quick").lr / 2)
-    assert rates[-1] < 0.01 * recipe("quick").lr
-
-
-def test_no_schedule_touches_momentum() -> None:
-    row = recipe("quick").replaced(optimizer="sgd", momentum=0.5)
-    optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], row)
-    schedule = make_schedule(optimizer, row, steps=10)
-    for _ in range(9):
+@pytest.mark.parametrize("warmup_epochs", [0.0, 0.5])
+def test_cosine_falls_from_the_full_rate_to_zero_over_what_the_warm_up_leaves(warmup_epochs: float) -> None:
+    row = recipe("quick").replaced(schedule="cosine", epochs=2, warmup_epochs=warmup_epochs)
+    warmup = round(10 * warmup_epochs)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=row.lr)
+    torchs = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 20 - warmup)
+    for rate in learning_rates(row, steps_per_epoch=10)[warmup:]:
+        assert rate == pytest.approx(torchs.get_last_lr()[0])
         optimizer.step()
-        schedule.step()
-        assert optimizer.param_groups[0]["momentum"] == 0.5
+        torchs.step()
 
 
-def test_one_cycle_rises_then_falls() -> None:
-    rates = learning_rates(recipe("quick").replaced(epochs=2), steps_an_epoch=10)
-    peak = rates.index(max(rates))
-    assert rates[0] == pytest.approx(recipe("quick").lr / 25)
-    assert max(rates) == pytest.approx(recipe("quick").lr, rel=0.05)
-    assert 4 <= peak <= 6
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+@pytest.mark.parametrize("steps_per_epoch", [1, 2, 10, 33])
+def test_one_cycle_is_torchs(steps_per_epoch: int) -> None:
+    row = recipe("quick").replaced(epochs=3)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=row.lr)
+    torchs = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, row.lr, total_steps=3 * steps_per_epoch, cycle_momentum=False
+    )
+    for step, rate in enumerate(learning_rates(row, steps_per_epoch=steps_per_epoch)):
+        assert rate == pytest.approx(torchs.get_last_lr()[0])
+        optimizer.step()
+        if step < 3 * steps_per_epoch - 1:
+            torchs.step()
+
+
+def test_linear_warm_up_rises_to_the_rate() -> None:
+    row = recipe("uva_sgd").replaced(schedule="constant", milestones=(), epochs=2, warmup_epochs=1.0, warmup_lr=0.02)
+    assert learning_rates(row, steps_per_epoch=4) == pytest.approx([0.02, 0.04, 0.06, 0.08] + [0.1] * 4)
+
+
+def test_constant_warm_up_stays_below() -> None:
+    """He et al.'s, with milestones that count from the beginning."""
+    row = recipe("uva_sgd").replaced(epochs=3, milestones=(2,), warmup_epochs=0.5, warmup="constant", warmup_lr=0.01)
+    assert learning_rates(row, steps_per_epoch=2) == pytest.approx([0.01] + [0.1] * 3 + [0.01] * 2)
+
+
+def test_a_single_step_has_a_rate() -> None:
+    for schedule in ("constant", "cosine", "one_cycle"):
+        row = recipe("quick").replaced(schedule=schedule, epochs=1)
+        assert learning_rates(row, steps_per_epoch=1)[0] > 0
+
+
+# ----------------------------------------------------------------------------------------------------------- optimizers
 
 
 @pytest.mark.parametrize(
@@ -219,6 +320,58 @@ def test_one_cycle_rises_then_falls() -> None:
     ],
 )
 def test_optimizers(changes: dict[str, Any], kind: type, expected: dict[str, float]) -> None:
-    optimizer = make_optimizer([torch.nn.Parameter(torch.zeros(1))], recipe("quick").replaced(**changes))
+    optimizer = make_optimizer(torch.nn.Linear(1, 1), recipe("quick").replaced(**changes))
     assert type(optimizer) is kind
     assert {key: optimizer.param_groups[0][key] for key in expected} == expected
+
+
+def test_weight_decay_spares_norms_and_biases() -> None:
+    network = convatlas.create("resnet_uva", depths=(1, 1, 1))
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    row = recipe("quick").replaced(weight_decay_on="weights")
+    decayed, spared = parameter_groups(network, row)
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (row.weight_decay, 0.0)
+    found = [{names[id(parameter)] for parameter in group["params"]} for group in (decayed, spared)]
+    assert all(name.endswith(".weight") and ".norm" not in name for name in found[0])
+    assert all(name.endswith(".bias") or ".norm" in name for name in found[1])
+    assert found[0] | found[1] == set(names.values())
+    assert [len(group["params"]) for group in parameter_groups(network, recipe("quick"))] == [len(names)]
+
+
+def test_rmsprop_is_tensorflows() -> None:
+    """Two steps by hand: the mean square begins at 1, epsilon is inside the root, the rate inside the momentum."""
+    row = recipe("efficientnet").replaced(lr=0.5, weight_decay=0.0, weight_decay_on="all")
+    parameter = torch.nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
+    optimizer = make_optimizer(torch.nn.ParameterList([parameter]), row)
+    assert isinstance(optimizer, RMSProp)
+    value, mean, step = 2.0, 1.0, 0.0
+    for gradient, rate in ((3.0, 0.5), (-1.0, 0.25)):
+        optimizer.param_groups[0]["lr"] = rate
+        parameter.grad = torch.tensor([gradient], dtype=torch.float64)
+        optimizer.step()
+        mean = 0.9 * mean + 0.1 * gradient**2
+        step = 0.9 * step + rate * gradient / (mean + 1e-3) ** 0.5
+        value -= step
+        assert parameter.item() == pytest.approx(value, rel=1e-12)
+
+
+def test_rmsprop_adds_weight_decay_to_the_gradient() -> None:
+    parameter = torch.nn.Parameter(torch.tensor([[2.0]]))
+    optimizer = RMSProp([{"params": [parameter], "weight_decay": 0.5}], lr=1.0, epsilon=1.0)
+    parameter.grad = torch.zeros(1, 1)
+    optimizer.step()
+    assert parameter.item() == pytest.approx(2 - 1 / (0.9 + 0.1 + 1) ** 0.5)
+
+
+def test_the_papers_imagenet_values() -> None:
+    """Literal values of the papers, typed here a second time."""
+    inception, efficient = recipe("inception_v3"), recipe("efficientnet")
+    for row in (inception, efficient):
+        assert (row.optimizer, row.rms_decay, row.schedule) == ("rmsprop", 0.9, "step")
+        assert row.label_smoothing == 0.1
+    assert (inception.lr, inception.epsilon, inception.gamma, inception.decay_epochs) == (0.045, 1.0, 0.94, 2.0)
+    assert (inception.momentum, efficient.momentum) == (0.0, 0.9)
+    assert (inception.clip_norm, inception.epochs, inception.image_size) == (2.0, 100, 299)
+    assert (efficient.lr, efficient.batch_size, efficient.epsilon) == (0.256, 4096, 1e-3)
+    assert (efficient.gamma, efficient.decay_epochs, efficient.warmup_epochs) == (0.97, 2.4, 5.0)
+    assert (efficient.weight_decay, efficient.weight_decay_on, efficient.ema) == (1e-5, "weights", 0.9999)

@@ -31,6 +31,13 @@ def train(
     precision: options.Precision = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder; default: below runs/.")] = None,
     resume: options.Resume = False,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Suggest a learning rate, with a plot; nothing is trained or changed.")
+    ] = False,
+    find_batch_size: Annotated[
+        bool,
+        typer.Option("--find-batch-size", help="Suggest a batch size, with a plot; nothing is trained or changed."),
+    ] = False,
     quiet: options.Quiet = False,
     option: options.Options = None,
     setting: options.Settings = None,
@@ -61,6 +68,12 @@ def train(
     )
     folder = out or default_folder(plan)
     device = resolve_device(device)
+    wanted = [field for field, asked in (("lr", find_lr), ("batch_size", find_batch_size)) if asked]
+    if wanted:
+        from convatlas.cli.finders import search
+
+        search(plan, out or folder.parent, device=device, wanted=wanted, as_json=as_json)
+        return
     open_folder(plan, folder, resume=resume)
     screen = Console(stderr=True)
     if not quiet:

@@ -5,49 +5,72 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from convatlas.data.augment import random_flip, random_padded_crop, random_resized_crop
+from convatlas.data.mixing import cutmix, cutout, mixup
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.data.rand_augment import rand_augment
 from convatlas.data.spec import Split
 from convatlas.recipe import Recipe
 
 
 class TrainingBatches:
-    """The shuffled, augmented, normalised batches of one epoch: (images (n, C, size, size), labels (n,)).
+    """The shuffled, augmented, normalised batches of one epoch: (images (n, C, size, size), targets).
 
-    Everything random is drawn from a generator seeded by (seed, epoch) alone, so that an epoch can be repeated
-    without the ones before it. The last, smaller batch is left out if the recipe says so.
+    Targets are the labels (n,), or probabilities (n, num_classes) where the recipe mixes images. Everything random is
+    drawn from a generator with `seed`, so that an epoch can be repeated without the ones before it (`epoch_seed`). The
+    last, smaller batch is left out if the recipe says so.
     """
 
-    def __init__(self, split: Split, *, recipe: Recipe, preprocessing: Preprocessing, seed: int, epoch: int) -> None:
+    def __init__(
+        self, split: Split, *, recipe: Recipe, preprocessing: Preprocessing, num_classes: int, seed: int
+    ) -> None:
         self.split = split
         self.recipe = recipe
         self.preprocessing = preprocessing
+        self.num_classes = num_classes
         self.seed = seed
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return steps_per_epoch(len(self.split), self.recipe)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        generator = torch.Generator().manual_seed(epoch_seed(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(len(self.split), generator=generator).to(self.split.labels.device)
         for step in range(len(self)):
             chosen = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
             images = self.preprocessing.resize(self.split.images[chosen])
-            images = augmented(images, recipe=self.recipe, generator=generator)
-            yield self.preprocessing.normalize(images), self.split.labels[chosen]
+            images = self.preprocessing.normalize(augmented(images, recipe=self.recipe, generator=generator))
+            yield self._mixed(images, self.split.labels[chosen], generator=generator)
+
+    def _mixed(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What is done to normalised images: a square at the mean, and two images in one."""
+        recipe = self.recipe
+        if recipe.cutout:
+            images = cutout(images, size=recipe.cutout, generator=generator)
+        if not recipe.mixup and not recipe.cutmix:
+            return images, labels
+        targets = F.one_hot(labels, self.num_classes).to(images.dtype)
+        both = bool(recipe.mixup and recipe.cutmix)
+        if recipe.mixup and not (both and torch.rand((), generator=generator) < 0.5):
+            return mixup(images, targets, alpha=recipe.mixup, generator=generator)
+        return cutmix(images, targets, alpha=recipe.cutmix, generator=generator)
 
 
 def augmented(images: Tensor, *, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """The recipe's random changes of a batch of float images (N, C, H, W)."""
+    """The recipe's random changes of a batch of float images (N, C, H, W), before they are normalised."""
     if recipe.flip:
         images = random_flip(images, probability=recipe.flip, generator=generator)
     if recipe.crop == "resized":
         images = random_resized_crop(images, scale=recipe.crop_scale, ratio=recipe.crop_ratio, generator=generator)
     elif recipe.crop == "pad4":
         images = random_padded_crop(images, generator=generator)
+    if recipe.rand_augment and recipe.rand_magnitude is not None:
+        images = rand_augment(
+            images, operations=recipe.rand_augment, magnitude=recipe.rand_magnitude, generator=generator
+        )
     return images
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,11 @@ class View:
     def batch(self) -> dict[str, Any]:
         """Size of the first batch of seed 0, and its mean and standard deviation per channel after normalisation."""
         batches = TrainingBatches(
-            self.data.train, recipe=self.recipe, preprocessing=self.preprocessing, seed=0, epoch=0
+            self.data.train,
+            recipe=dataclasses.replace(self.recipe, mixup=0.0, cutmix=0.0),
+            preprocessing=self.preprocessing,
+            num_classes=len(self.data.spec.class_names),
+            seed=epoch_seed(0, 0),
         )
         images = next(iter(batches))[0].double().transpose(0, 1).flatten(1)
         mean, std = images.mean(1).tolist(), images.std(1, correction=0).tolist()

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Literal
 
 import lightning.pytorch as L
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler, MultiStepLR, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR
 
 from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
-from convatlas.layers import AuxiliaryLogits, logits_of, total_loss
+from convatlas.layers import AuxiliaryLogits, logits_of
 from convatlas.prediction import BATCH_SIZE, network_input
-from convatlas.recipe import Recipe
+from convatlas.recipe import rate_factor
+from convatlas.training.averaging import Plateau, averaged
+from convatlas.training.loss import TrainingLoss, classes_of
+from convatlas.training.optimizers import make_optimizer
 from convatlas.training.plan import Plan
 from convatlas.weights import METADATA
 
 
 class Classifier(L.LightningModule):
-    """Cross-entropy training of a network by a plan's recipe; sums of loss and hits stay on the device."""
+    """Cross-entropy training of a network by a plan's recipe; sums of loss and hits stay on the device.
+
+    With `ema` in the recipe the moving average of the network, `ema_network`, is what is validated and tested.
+    """
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
+        recipe = plan.recipe
         self.network = plan.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.ema_network = averaged(self.network, decay=recipe.ema) if recipe.ema else None
+        self.training_loss = TrainingLoss(recipe, labels=plan.data.train.labels, num_classes=plan.num_classes)
+        self.plateau = Plateau(gamma=recipe.gamma, patience=recipe.patience) if recipe.patience else None
+        self.steps_per_epoch = steps_per_epoch(len(plan.data.train), recipe)
         self.example_input_array = torch.zeros(1, plan.in_channels, *[plan.preprocessing.image_size] * 2)
-        self.lr = plan.recipe.lr  # of the latest step; the schedule moves on right after it
+        self.lr = recipe.lr  # of the latest step; the schedule moves on right after it
         self._sums: dict[str, Tensor] = {}
 
     def forward(self, images: Tensor) -> Tensor | AuxiliaryLogits:
@@ -37,37 +47,66 @@ class Classifier(L.LightningModule):
         return output
 
     def training_step(self, batch: tuple[Tensor, Tensor], _index: int) -> Tensor:
-        images, labels = batch
-        self.lr = self.trainer.optimizers[0].param_groups[0]["lr"]
-        return self._add("train", self(images), labels)
+        """The loss of the batch, or of its last part, the gradients of the others being there already."""
+        images, targets = batch
+        self.lr = self._optimizer.param_groups[0]["lr"]
+        parts = self.plan.recipe.accumulate
+        if parts == 1:
+            return self._train_loss(images, targets)
+        self._optimizer.zero_grad()
+        size = -(-len(targets) // parts)
+        for start in range(0, len(targets), size):
+            part = slice(start, start + size)
+            share = len(targets[part]) / len(targets)
+            loss = self._train_loss(images[part], targets[part]) * share
+            if start + size < len(targets):
+                loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Lightning's, but between a batch's parts the gradients stay."""
+        if self.plan.recipe.accumulate == 1:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def on_train_batch_end(self, _outputs: Any, _batch: Any, _index: int) -> None:
+        if self.ema_network is not None:
+            self.ema_network.update_parameters(self.network)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], _index: int) -> None:
         images, labels = batch
-        self._add("val", self(self.plan.preprocessing(images)), labels)
+        network = self.network if self.ema_network is None else self.ema_network
+        logits = network(network_input(self.plan.preprocessing(images)))
+        self._add("val", logits, labels, F.cross_entropy(logits.float(), labels))
 
-    def _add(self, part: str, output: Tensor | AuxiliaryLogits, labels: Tensor) -> Tensor:
-        """The loss of a batch, with that of auxiliary heads; the sums of an epoch are of the network's own logits.
-
-        They grow without waiting for the device.
-        """
+    def _train_loss(self, images: Tensor, targets: Tensor) -> Tensor:
+        output = self(images)
+        loss: Tensor = self.training_loss(output, targets)
         logits = logits_of(output)
-        loss = F.cross_entropy(logits.float(), labels)
+        own = loss if isinstance(output, Tensor) else self.training_loss(logits, targets)
+        self._add("train", logits, classes_of(targets), own)
+        return loss
+
+    def _add(self, part: str, logits: Tensor, labels: Tensor, loss: Tensor) -> None:
+        """Adds a batch to the sums of an epoch, which grow without waiting for the device."""
         hits = (logits.argmax(1) == labels).sum()
         batch = torch.stack(
             [loss.detach().double() * len(labels), hits.double(), hits.new_tensor(len(labels)).double()]
         )
         self._sums[part] = self._sums[part] + batch if part in self._sums else batch
-        if isinstance(output, Tensor):
-            return loss
-        return total_loss(output, lambda each: F.cross_entropy(each.float(), labels))
 
     def on_train_epoch_start(self) -> None:
         """An epoch's random state (dropout) comes from seed and epoch: a resumed run equals an unbroken one."""
         torch.manual_seed(epoch_seed(self.plan.seed, self.current_epoch))
         self._sums.clear()
+        if self.plateau is not None:  # it decided after the rate of this epoch's first step was set
+            for group in self._optimizer.param_groups:
+                group["lr"] = self.plan.recipe.lr * self._factor(self.trainer.global_step)
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict({f"{name}/val": value for name, value in self.means("val").items()})
+        means = self.means("val")
+        self.log_dict({f"{name}/val": value for name, value in means.items()})
+        if self.plateau is not None:
+            self.plateau.observe(means["top1"])
 
     def on_train_epoch_end(self) -> None:
         self.log_dict({f"{name}/train": value for name, value in self.means("train").items()})
@@ -82,41 +121,26 @@ class Classifier(L.LightningModule):
         """The checkpoint says what network it is of, so that it can be read away from its run."""
         record = self.plan.record()
         checkpoint[METADATA] = {name: record[name] for name in ("architecture", "preprocessing", "data", "recipe")}
+        if self.plateau is not None:
+            checkpoint["plateau"] = self.plateau.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.plateau is not None:
+            self.plateau.restore(checkpoint["plateau"])
 
     def configure_optimizers(self) -> Any:
-        recipe = self.plan.recipe
-        steps = recipe.epochs * steps_per_epoch(len(self.plan.data.train), recipe)
-        optimizer = make_optimizer(self.network.parameters(), recipe)
-        schedule = make_schedule(optimizer, recipe, steps=steps)
+        optimizer = make_optimizer(self.network, self.plan.recipe)
+        schedule = LambdaLR(optimizer, lambda step: self._factor(step))  # bound methods would go into checkpoints
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _factor(self, step: int) -> float:
+        """What the recipe's learning rate is multiplied by at an optimizer step."""
+        factor = rate_factor(self.plan.recipe, step, steps_per_epoch=self.steps_per_epoch)
+        return factor if self.plateau is None else factor * self.plateau.factor
 
-def make_optimizer(parameters: Iterable[nn.Parameter], recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer over all parameters, weight decay on each of them."""
-    lr, decay = recipe.lr, recipe.weight_decay
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(
-            parameters, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, weight_decay=decay, fused=True
-        )
-    if recipe.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=lr, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(parameters, lr=lr, weight_decay=decay, fused=True)
-
-
-def make_schedule(optimizer: Optimizer, recipe: Recipe, *, steps: int) -> LRScheduler:
-    """The recipe's learning rate for `steps` optimizer steps, one call of `step()` for each."""
-    if recipe.schedule == "multi_step":
-        each = steps // recipe.epochs
-        return MultiStepLR(optimizer, [epoch * each for epoch in recipe.milestones], recipe.gamma)
-    if recipe.schedule == "cosine":
-        return CosineAnnealingLR(optimizer, steps)
-    if recipe.schedule == "one_cycle":
-        return OneCycleLR(optimizer, recipe.lr, total_steps=max(steps, 2), cycle_momentum=False)
-    return LambdaLR(optimizer, _constant)
-
-
-def _constant(_step: int) -> float:
-    return 1.0
+    @property
+    def _optimizer(self) -> Optimizer:
+        return self.trainer.optimizers[0]
 
 
 class DataModule(L.LightningDataModule):
@@ -130,7 +154,11 @@ class DataModule(L.LightningDataModule):
         plan = self.plan
         epoch = self.trainer.current_epoch if self.trainer else 0
         return TrainingBatches(
-            plan.data.train, recipe=plan.recipe, preprocessing=plan.preprocessing, seed=plan.seed, epoch=epoch
+            plan.data.train,
+            recipe=plan.recipe,
+            preprocessing=plan.preprocessing,
+            num_classes=plan.num_classes,
+            seed=epoch_seed(plan.seed, epoch),
         )
 
     def val_dataloader(self) -> EvaluationBatches:

@@ -18,17 +18,19 @@ from convatlas.data import DataSet, spec
 from convatlas.data.fitting import fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.recipe import Recipe, with_settings
+from convatlas.recipe import NETWORK_FIELDS, WORDS, Recipe, with_settings
 from convatlas.recipes import FALLBACK_RECIPE, recipe
 from convatlas.report.text import label
 
-WORDS = ("name", "source", "expected")  # fields of a recipe that say what it is and change nothing
 SELECTION = "best validation accuracy, first epoch that reaches it"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A network, a recipe that fits the data, and a seed. `notes` say what was made to fit and what the data lacks."""
+    """A network, a recipe that fits the data, and a seed. `notes` say what was made to fit and what the data lacks.
+
+    `options` are the network's options that were chosen for it; the recipe may set others (`network_options`).
+    """
 
     architecture: Architecture
     options: Mapping[str, Any]
@@ -49,7 +51,8 @@ class Plan:
     def build(self) -> nn.Module:
         """The network, initialised from the plan's seed."""
         torch.manual_seed(self.seed)
-        return self.architecture.build(num_classes=self.num_classes, in_channels=self.in_channels, **self.options)
+        options = network_options(self.architecture, self.recipe, self.options)
+        return self.architecture.build(num_classes=self.num_classes, in_channels=self.in_channels, **options)
 
     @property
     def folder_name(self) -> str:
@@ -122,7 +125,8 @@ def make_plan(
     fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
     preprocessing = make_preprocessing(fitted, data=data, in_channels=in_channels)
     # On the meta device: an option or an image size that does not fit is found here.
-    network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **builder_options)
+    all_options = network_options(architecture, fitted, builder_options)
+    network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **all_options)
     inputs = {"in_channels": in_channels, "image_size": preprocessing.image_size}
     cost = network_complexity(architecture, network, **inputs)
     check_training(architecture, network, **inputs)
@@ -138,6 +142,30 @@ def make_plan(
         seed=check_seed(seed),
         notes=(*data.notes, *notes),
     )
+
+
+def network_options(architecture: Architecture, recipe: Recipe, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The chosen options and those that the recipe sets.
+
+    Raises `UsageError` for a field of the recipe that the network has no option for, and for one that is set twice.
+    """
+    merged = dict(options)
+    for name in NETWORK_FIELDS:
+        value = getattr(recipe, name)
+        if value is None:
+            continue
+        if not architecture.takes(name):
+            raise UsageError(
+                f"{name}={value:g} of recipe {recipe.name} cannot be used: {architecture.name} has no such option; "
+                f"leave it out with --set {name}=none"
+            )
+        if name in options and options[name] != value:
+            raise UsageError(
+                f"{name} is {options[name]} as an option of {architecture.name} and {value:g} in recipe {recipe.name}; "
+                f"leave one of them out"
+            )
+        merged[name] = value
+    return merged
 
 
 def choose_recipe(

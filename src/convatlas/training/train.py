@@ -25,6 +25,7 @@ from convatlas.errors import UsageError
 from convatlas.evaluation import evaluate_logits
 from convatlas.prediction import predict_logits, resolve_device
 from convatlas.progress import Job, Progress, Silent
+from convatlas.recipe import Recipe
 from convatlas.report import run_title
 from convatlas.report.figures import draw_run_curves
 from convatlas.run import Run, check_writable, differences, held, is_free, is_full_disk, is_run, read_run, write_bytes
@@ -92,7 +93,7 @@ def _train(session: Session, existing: Run | None) -> Run:
     }
     run = Run(folder, record).write()
     try:
-        with torch.random.fork_rng(), _quiet_libraries():
+        with torch.random.fork_rng(), quiet_libraries():
             results, rows = _train_and_evaluate(session)
         run = Run(folder, {**run.record, "status": "finished", "results": results})
         draw_run_curves(rows, folder / "curves.png", run_title(run), best_epoch=results["best_epoch"])
@@ -152,7 +153,7 @@ def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str
     history = _fit(session, module)
     best = read_checkpoint(folder / "checkpoints" / "best.ckpt")
     network = module.network.to(session.device)
-    load_strictly(network, network_state(best, prefix="network."))
+    load_strictly(network, network_state(best, prefix="ema_network.module." if plan.recipe.ema else "network."))
     predictions = _predictions(session, network)
     write_bytes(folder / "predictions.npz", _npz(predictions))
     write_bytes(folder / "samples.npz", _npz(samples(plan, predictions["test_logits"])))
@@ -170,7 +171,8 @@ def _fit(session: Session, module: Classifier) -> History:
         accelerator="gpu" if session.device == "cuda" else "cpu",
         devices=1,
         max_epochs=plan.recipe.epochs,
-        precision={"float32": "32-true", "bf16": "bf16-mixed"}[plan.recipe.precision],  # type: ignore[arg-type]
+        gradient_clip_val=plan.recipe.clip_norm,
+        precision=lightning_precision(plan.recipe),
         logger=logger,
         plugins=[MovedIntoPlace()],
         callbacks=[history, *checkpoints(folder / "checkpoints")],
@@ -190,6 +192,11 @@ def _fit(session: Session, module: Classifier) -> History:
         _describe_run(logger, plan)
     _run_to_end(trainer, module, DataModule(plan), resumed)
     return history
+
+
+def lightning_precision(recipe: Recipe) -> Any:
+    """Lightning's word for the recipe's arithmetic."""
+    return {"float32": "32-true", "bf16": "bf16-mixed"}[recipe.precision]
 
 
 def _run_to_end(trainer: L.Trainer, module: Classifier, data: DataModule, checkpoint: Path | None) -> None:
@@ -261,7 +268,7 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 @contextlib.contextmanager
-def _quiet_libraries() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """Without Lightning's greetings and its advice on worker processes, of which small images need none."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
