@@ -42,7 +42,7 @@ demo: .venv/.installed
 	@$(BIN)/convatlas compare $(DEMO) --resume
 
 test: .venv/.installed-dev .oracles/.installed
-	@$(BIN)/python -m pytest -n auto --dist loadgroup
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/.installed-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -317,7 +317,7 @@ ZEROS_AROUND = nn.Sequential(nn.ZeroPad2d(1), nn.MaxPool2d(3, 2))
 mobilenet_v2, efficientnet_b0, efficientnet_b5 = map(
     on_torchvision, ("mobilenet_v2", "efficientnet_b0", "efficientnet_b5")
 )
-tf_efficientnet_b0 = partial(Mutation, "tf_efficientnet_b0-timm")
+tf_efficientnet_b0 = partial(Mutation, "tf_efficientnet_b0-timm-odd")
 with_even_sizes = partial(Mutation, "tf_efficientnet_b0-timm-even")
 AVERAGE = nn.AdaptiveAvgPool2d(1)
 NOT_COUNTING = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
@@ -425,7 +425,6 @@ MUTATIONS = (
     efficientnet_b0("dropout before the pooling", moved("head", "dropout", before="pool"), seen_in=("train",)),
     efficientnet_b5("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
     efficientnet_b5("momentum 0.1", setting(nn.BatchNorm2d, "momentum", 0.1), seen_in=("statistics",)),
-    tf_efficientnet_b0("padding all around", padding_all_around),
     tf_efficientnet_b0("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
     tf_efficientnet_b0("momentum 0.1", setting(nn.BatchNorm2d, "momentum", 0.1), seen_in=("statistics",)),
     with_even_sizes("padding all around", padding_all_around),

@@ -28,7 +28,9 @@ from torch import Tensor, nn
 
 import convatlas
 from bit_references import published_arrays
+from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
+from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryLogits
 from convatlas.weights import checkpoint_of, identify, load_strictly, open_checkpoint, translate_keys
 from convatlas.weights.keys import differences
@@ -195,8 +197,7 @@ def outlined(pair: Pair) -> list[Result]:
     with torch.device("meta"):
         network = row.build(num_classes=classes, in_channels=pair.in_channels, **pair.options)
     ours, oracle = settings_as_values(network).state_dict(), settings_as_values(build(pair))
-    table = row.layouts[pair.library] if pair.library in row.layouts else row.weights[0].keys
-    theirs = translate_keys(published_state(oracle, pair), table)
+    theirs = translated(published_state(oracle, pair), row, library=pair.library)
     dense = {key for key, tensor in ours.items() if tensor.ndim == 2}
     theirs = {key: tensor.flatten(1) if key in dense else tensor for key, tensor in theirs.items()}
     found = differences(ours, theirs)
@@ -207,6 +208,16 @@ def outlined(pair: Pair) -> list[Result]:
     ]
     count = sum(tensor.numel() for tensor in ours.values())
     return [{"outline": pair.name, "differences": found, "values": count}]
+
+
+def translated(state: State, row: Architecture, *, library: str) -> State:
+    """The state under our names, by the library's own table, else by the first that fits."""
+    own = [row.layouts[library]] if library in row.layouts else []
+    tables = own or [*(weights.keys for weights in row.weights), *row.layouts.values()]
+    for table in tables[:-1]:
+        with contextlib.suppress(UsageError):
+            return translate_keys(state, table)
+    return translate_keys(state, tables[-1])
 
 
 def settings_as_values(network: nn.Module) -> nn.Module:
@@ -220,7 +231,7 @@ def settings_as_values(network: nn.Module) -> nn.Module:
 
 def published_bit() -> Iterator[Result]:
     """A file in BiT's published layout, read by us and by timm; timm with the released epsilon, and with its own."""
-    pair = next(pair for pair in GROUPS["bit"] if pair.name == "bit_resnet50x1-timm")
+    pair = next(pair for pair in GROUPS["dpn_bit"] if pair.name == "bit_resnet50x1-timm")
     oracle = build(pair).to_empty(device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "BiT-M-R50x1-ILSVRC2012.npz"
@@ -313,7 +324,7 @@ def results(group: str) -> Iterator[Result]:
         yield from guarded("pair", pair.name, partial(comparisons, pair))
     for pair in OUTLINES.get(group, ()):
         yield from guarded("outline", pair.name, partial(outlined, pair))
-    if group == "bit":
+    if group == "dpn_bit":
         yield from guarded("file", "npz, published", published_bit)
     if group == "checkpoints":
         for work in (wrapped, initial_values, same_names):

@@ -155,12 +155,6 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
             for name, options in MOBILENET_WIDTHS.items()
         ),
     ),
-    "dpn": (
-        # 40 pixels: 20, 10, 5, 3 and 2. The stages of all four networks have the same kinds of blocks.
-        *(Pair(name, "timm", image_size=40) for name in DPN),
-        Pair("dpn68", "timm", arguments={"num_classes": 7, "in_chans": 1}, in_channels=1, image_size=40, form="gray"),
-        Pair("dpn131", "timm", "dpn107", {"k_sec": (1, 2, 1, 1)}, image_size=40, options=DPN107, form="107"),
-    ),
     "efficientnet": (
         # 72 pixels: 36, 18, 9, 5 and 3.
         *(Pair(f"efficientnet_b{index}", "torchvision", image_size=72) for index in (0, 3, 5)),
@@ -179,8 +173,11 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
         Pair("inception_v4", "timm", arguments={"drop_rate": 0.2}, image_size=109),
         Pair("inception_resnet_v2", "timm", arguments={"drop_rate": 0.2}, image_size=109),
     ),
-    "bit": (
-        # 40 pixels: 20, 10, 5, 3 and 2.
+    "dpn_bit": (
+        # 40 pixels: 20, 10, 5, 3 and 2. The stages of all four networks have the same kinds of blocks.
+        *(Pair(name, "timm", image_size=40) for name in DPN),
+        Pair("dpn68", "timm", arguments={"num_classes": 7, "in_chans": 1}, in_channels=1, image_size=40, form="gray"),
+        Pair("dpn131", "timm", "dpn107", {"k_sec": (1, 2, 1, 1)}, image_size=40, options=DPN107, form="107"),
         _bit("50x1"),
         _bit("50x1", channels=(128, 128, 256, 256), num_classes=7, in_chans=1, form="gray"),
         _bit("50x3", channels=(128, 128, 128, 256)),
@@ -201,7 +198,7 @@ OUTLINES: dict[str, tuple[Pair, ...]] = {
     "resnet": _pairs("timm", "resnet34", "resnet101", "resnet152", *WIDE),
     "densenet": _pairs("timm", *DENSENET[1:]),
     "inception": (_inception_v3("timm", aux_logits=True),),
-    "bit": tuple(_bit(name, num_classes=21_843, form="21843") for name in BIT),
+    "dpn_bit": tuple(_bit(name, num_classes=21_843, form="21843") for name in BIT),
     "efficientnet": (
         *(Pair(f"efficientnet_b{index}", "torchvision") for index in (1, 2, 4, 6, 7)),
         *(_efficientnet(f"efficientnet_b{index}") for index in range(1, 8)),

@@ -22,6 +22,7 @@ from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.layers import initialize_kaiming, logits_of, total_loss
+from convatlas.prediction import network_input
 
 ROOT = Path(__file__).parent.parent
 DATA = os.environ.get("CONVATLAS_TEST_DATA")
@@ -204,11 +205,11 @@ def test_each_family_overfits_64_real_images(family: str) -> None:
     """64 photographs of CIFAR-10 are learned by heart, to at least 95 %: none of the networks is only a shape."""
     data = load_data("cifar10", folder=Path(str(DATA)) / "data/cifar10-lossless-part")
     chosen = data.train.images[:64]
-    images = Preprocessing(32, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))(chosen)
+    images = network_input(Preprocessing(32, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))(chosen))
     labels = data.train.labels[:64]
     assert labels.unique().numel() == 10
     torch.manual_seed(0)
-    network = thinned(family).build().train()
+    network = thinned(family).build().train().to(memory_format=torch.channels_last)
     if family == "nin":  # its initial deviation, 0.05, is for the paper's widths: in thin layers all would fade
         initialize_kaiming(network, activation="relu", fan="fan_in")
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3 if family == "nin" else 5e-3)

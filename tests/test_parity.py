@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 from filelock import FileLock
 
 from convatlas.architectures import architecture, list_architectures
@@ -73,12 +72,7 @@ def result(found: Results, name: str, *, group: str) -> dict[str, Any]:
     return entry
 
 
-def grouped(name: object, group: str) -> ParameterSet:
-    """A parameter whose test stays with the others of its group in one test process: they wait for the same results."""
-    return pytest.param(name, marks=pytest.mark.xdist_group(f"parity-{group}"))
-
-
-@pytest.mark.parametrize("name", [grouped(name, group) for name, (group, _) in PAIRS.items()])
+@pytest.mark.parametrize("name", PAIRS)
 def test_parity(results: Callable[[str], Results], name: str) -> None:
     """The outputs in eval and train mode, auxiliary ones included, and the running statistics after a training step."""
     group, _ = PAIRS[name]
@@ -89,7 +83,7 @@ def test_parity(results: Callable[[str], Results], name: str) -> None:
     assert found["statistics"] < SAME
 
 
-@pytest.mark.parametrize("name", [grouped(mutation.name, PAIRS[mutation.pair][0]) for mutation in MUTATIONS])
+@pytest.mark.parametrize("name", [mutation.name for mutation in MUTATIONS])
 def test_mistakes_are_noticed(results: Callable[[str], Results], name: str) -> None:
     mutation = next(mutation for mutation in MUTATIONS if mutation.name == name)
     group, _ = PAIRS[mutation.pair]
@@ -104,7 +98,6 @@ def test_the_list_of_mistakes_is_one() -> None:
     assert {mutation.pair for mutation in MUTATIONS} <= PAIRS.keys()
 
 
-@pytest.mark.xdist_group("parity-checkpoints")
 def test_at_initial_values_a_wrong_network_passes(results: Callable[[str], Results]) -> None:
     """Why the values are random: norms in each other's place make no difference as long as all are the identity."""
     found = result(results("checkpoints"), "norms swapped", group="checkpoints")
@@ -115,7 +108,7 @@ def test_at_initial_values_a_wrong_network_passes(results: Callable[[str], Resul
 OUTLINED = {pair.name: group for group, pairs in OUTLINES.items() for pair in pairs}
 
 
-@pytest.mark.parametrize("name", [grouped(name, group) for name, group in OUTLINED.items()])
+@pytest.mark.parametrize("name", OUTLINED)
 def test_names_and_shapes(results: Callable[[str], Results], name: str) -> None:
     """Of networks too large to compute with, or whose numbers were compared with the other library's."""
     group = OUTLINED[name]
@@ -124,18 +117,17 @@ def test_names_and_shapes(results: Callable[[str], Results], name: str) -> None:
     assert found["values"] > 1e6
 
 
-@pytest.mark.xdist_group("parity-bit")
 def test_a_published_file_of_bit(results: Callable[[str], Results]) -> None:
     """An `.npz` as published gives the logits of timm's reader; with timm's own epsilon they differ, but little."""
-    found = result(results("bit"), "npz, published", group="bit")
+    found = result(results("dpn_bit"), "npz, published", group="dpn_bit")
     assert found["identified"] == "bit_resnet50x1"
     assert found["spread"] > 1e-3
     assert max(found["eval"], found["train"]) < SAME
-    other = result(results("bit"), "npz, timm's epsilon", group="bit")
+    other = result(results("dpn_bit"), "npz, timm's epsilon", group="dpn_bit")
     assert 1e-7 < other["eval"] < 1e-3
 
 
-@pytest.mark.parametrize("name", [grouped(name, "checkpoints") for name in WRAPPINGS])
+@pytest.mark.parametrize("name", WRAPPINGS)
 def test_wrapped_checkpoints(results: Callable[[str], Results], name: str) -> None:
     """The network in a checkpoint of Lightning, DataParallel, torch.compile; of two the average, with a warning."""
     found = result(results("checkpoints"), name, group="checkpoints")
@@ -145,7 +137,6 @@ def test_wrapped_checkpoints(results: Callable[[str], Results], name: str) -> No
     assert all("averaged weights are taken" in text for text in found["warnings"])
 
 
-@pytest.mark.xdist_group("parity-checkpoints")
 def test_every_network_of_ours_that_they_have_is_compared(results: Callable[[str], Results]) -> None:
     """By name, by the address of published weights, and by the layouts that a row says to read."""
     pairs = [pair for _, pair in PAIRS.values()] + [pair for outlines in OUTLINES.values() for pair in outlines]
@@ -162,7 +153,7 @@ def test_every_network_of_ours_that_they_have_is_compared(results: Callable[[str
     assert (named | weights | layouts) - compared == set()
 
 
-@pytest.mark.parametrize("group", [grouped(group, group) for group in GROUPS])
+@pytest.mark.parametrize("group", GROUPS)
 def test_the_oracles_have_a_process_of_their_own(results: Callable[[str], Results], group: str) -> None:
     found = result(results(group), group, group=group)
     assert not found["lightning"]
