@@ -143,7 +143,7 @@ def _draw(figure: Figure, rows: Sequence[Entry]) -> None:
         )
         axes.scatter(x, row.macs, s=70 if row.further else 100, marker=marker, linewidth=1.5, zorder=3, **look)
     bar = figure.colorbar(ScalarMappable(scale, colours), ax=axes, pad=0.015, aspect=32)
-    bar.set_label("published top-1 accuracy on ImageNet, one crop (%)", color=INK)
+    bar.set_label("published top-1 accuracy on ImageNet (%)", color=INK)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=SOFT, labelsize=9.5, length=0)
     _legend(axes)
@@ -161,7 +161,7 @@ def _legend(axes: Axes) -> None:
     look: dict[str, Any] = {"linestyle": "none", "markersize": 8, "markeredgecolor": SOFT}
     handles = [
         Line2D([], [], marker="o", color=SOFT, label="trained on ImageNet", **look),
-        Line2D([], [], marker="D", color=SOFT, label="on further images too", **look),
+        Line2D([], [], marker="D", color=SOFT, label="on further images too; BiT at 480 pixels", **look),
         Line2D([], [], marker="o", color="white", label="no accuracy on ImageNet in the registry", **look),
     ]
     axes.legend(handles=handles, loc="lower right", **LEGEND)

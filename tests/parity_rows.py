@@ -44,7 +44,7 @@ def _pairs(library: Library, *names: str, image_size: int = 64, **arguments: Any
 
 
 VGG = tuple(f"vgg{layers}{norm}" for layers in (11, 13, 16, 19) for norm in ("", "_bn"))
-RESNET = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+VGG_COMPUTED = ("vgg11", "vgg11_bn", "vgg16", "vgg19_bn")
 WIDE = ("wide_resnet50_2", "resnext50_32x4d", "resnext101_32x8d")
 DENSENET = ("densenet121", "densenet161", "densenet169", "densenet201")
 DPN = ("dpn68", "dpn92", "dpn98", "dpn131")
@@ -119,15 +119,15 @@ def _preact(layers: int, *, channels: tuple[int, ...] = ()) -> Pair:
 
 
 GROUPS: dict[str, tuple[Pair, ...]] = {
-    "vgg": (*_pairs("torchvision", *VGG), *_pairs("timm", "vgg11", "vgg11_bn", drop_rate=0.5)),
+    "vgg": (*_pairs("torchvision", *VGG_COMPUTED), *_pairs("timm", "vgg11", "vgg11_bn", drop_rate=0.5)),
     "resnet": (
-        *_pairs("torchvision", *RESNET, *WIDE),
+        *_pairs("torchvision", "resnet18", "resnet34", "resnet50", "resnet152", *WIDE),
         *_pairs("timm", "resnet18", "resnet50", "seresnet50"),
         *_pairs("timm", "senet154", drop_rate=0.2),
         Pair("resnet18", "timm", arguments={"num_classes": 7, "in_chans": 1}, in_channels=1, form="gray"),
     ),
     "densenet": (
-        *_pairs("torchvision", *DENSENET, image_size=72),
+        *_pairs("torchvision", "densenet121", "densenet161", "densenet201", image_size=72),
         *_pairs("timm", "densenet121", image_size=72),
         *(Pair(name, "torchvision", image_size=72, renamed=DENSENET_FILE, form="file") for name in DENSENET[:2]),
         Pair(
@@ -192,11 +192,14 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
     "checkpoints": (),
 }
 # Networks of which names, shapes and norms are compared, without memory for them: those too large to compute with, and
-# those that were compared with the other library's, whose names are of a form that was compared with a smaller one.
+# those whose builder and key table were compared in numbers at other depths, and whose counts are published.
 OUTLINES: dict[str, tuple[Pair, ...]] = {
-    "vgg": _pairs("timm", *VGG[2:]),
-    "resnet": _pairs("timm", "resnet34", "resnet101", "resnet152", *WIDE),
-    "densenet": _pairs("timm", *DENSENET[1:]),
+    "vgg": (
+        *_pairs("torchvision", *(name for name in VGG if name not in VGG_COMPUTED)),
+        *_pairs("timm", *VGG[2:]),
+    ),
+    "resnet": (*_pairs("torchvision", "resnet101"), *_pairs("timm", "resnet34", "resnet101", "resnet152", *WIDE)),
+    "densenet": (*_pairs("torchvision", "densenet169"), *_pairs("timm", *DENSENET[1:])),
     "inception": (_inception_v3("timm", aux_logits=True),),
     "dpn_bit": tuple(_bit(name, num_classes=21_843, form="21843") for name in BIT),
     "efficientnet": (

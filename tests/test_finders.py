@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,6 +36,38 @@ def test_the_search_is_repeated_exactly_and_leaves_the_random_state() -> None:
     first = find_lr(plan, device="cpu")
     assert torch.equal(torch.rand(1), expected)
     assert find_lr(plan, device="cpu") == first
+
+
+@pytest.mark.parametrize(
+    "changes", [{"schedule": "plateau", "patience": 1}, {"accumulate": 4}, {"schedule": "cosine", "warmup_epochs": 0.5}]
+)
+def test_what_the_schedule_does_changes_nothing(changes: dict[str, Any]) -> None:
+    """Every step has the rate that is plotted, and the loss of the whole batch."""
+    plain = find_lr(tiny_plan(batch_size=64, schedule="constant"), device="cpu")
+    assert find_lr(tiny_plan(batch_size=64, **changes), device="cpu") == plain
+
+
+def test_a_search_is_interrupted_and_does_not_resume(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["train", "resnet_uva", "--data", "digits", "--find-lr", "--out", str(tmp_path / "run")]
+    assert main([*words, "--resume"]) == 2
+    assert "--find-lr and --find-batch-size begin none" in capsys.readouterr().err
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("convatlas.training.find_lr", interrupted)
+    assert main(words) == 130
+    assert capsys.readouterr().err == "stopped; nothing was trained or changed\n"
+
+
+def test_no_larger_batch_is_begun_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finders, "_trial", lambda _plan, size: finders.BatchTrial(size, 1.0, 1))
+    monkeypatch.setattr(finders, "PATIENCE", -1.0)
+    found = find_batch_size(tiny_plan(), device="cpu")
+    assert len(found.trials) == 1
+    assert found.end == "batches of 16 were not tried, after -1 seconds"
 
 
 def test_no_rate_is_suggested_where_the_loss_never_falls() -> None:
@@ -86,20 +119,20 @@ def test_real_batches_up_to_all_images() -> None:
 
 def test_the_command_draws_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "resnet_uva", "-o", "depths=1,1,1", "-o", "widths=8,8,16", "--data", "digits"]
-    words += ["--find-lr", "--find-batch-size", "--set", "image_size=8", "--out", str(tmp_path)]
+    words += ["--find-lr", "--find-batch-size", "--set", "image_size=8", "--out", str(tmp_path / "run")]
     assert main(words) == 0
     captured = capsys.readouterr()
-    assert captured.err == ""
+    assert captured.err.count("images a second") == 8
     assert "suggested: --lr " in captured.out
     assert "the recipe has 0.005" in captured.out
     assert "suggested: --batch-size " in captured.out
     assert captured.out.count("nothing was trained or changed") == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["find_batch_size.png", "find_lr.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run-find_batch_size.png", "run-find_lr.png"]
 
 
 def test_the_command_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "resnet_uva", "-o", "depths=1,1,1", "-o", "widths=8,8,16", "--data", "digits", "--find-lr"]
-    assert main([*words, "--set", "image_size=8", "--out", str(tmp_path), "--json"]) == 0
+    assert main([*words, "--set", "image_size=8", "--out", str(tmp_path / "run"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["lr"]
     assert found["suggestion"] in found["rates"]
     assert Path(found["plot"]).is_file()

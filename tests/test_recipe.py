@@ -90,6 +90,7 @@ def test_nesterovs_step() -> None:
         ("schedule", "multi_step", "milestones=none makes no sense; it must be given with schedule=multi_step"),
         ("schedule", "step", "decay_epochs=none makes no sense; it must be given with schedule=step"),
         ("schedule", "plateau", "patience=none makes no sense; it must be given with schedule=plateau"),
+        ("gamma", 0.5, "left out with schedule=one_cycle, which does not use it"),
         ("warmup_epochs", 1.0, "0 with schedule=one_cycle, which rises by itself"),
         ("warmup_epochs", -1.0, "at least 0"),
         ("warmup_lr", 0.01, "0 without warmup_epochs"),
@@ -135,6 +136,14 @@ def test_values_that_make_no_sense(field: str, value: Any, message: str) -> None
         ({"schedule": "cosine", "warmup_epochs": 4.0}, "below 4, all epochs"),
         ({"schedule": "cosine", "warmup_epochs": 1.0, "warmup": "constant"}, "warmup_lr=0 makes no sense; it must be"),
         ({"optimizer": "rmsprop", "nesterov": True, "momentum": 0.9}, "false without sgd's momentum"),
+        (
+            {"crop": "pad4", "crop_scale": (0.5, 1.0)},
+            "crop_scale=0.5[+]1 makes no sense; it must be left out with crop=pad4",
+        ),
+        (
+            {"crop": "none", "crop_ratio": (0.5, 1.0)},
+            "crop_ratio=0.5[+]1 makes no sense; it must be left out with crop=none",
+        ),
         ({"weight_decay": 0.0, "weight_decay_on": "weights"}, "all without weight_decay"),
     ],
 )
@@ -190,7 +199,7 @@ def test_settings_from_text() -> None:
 
 def test_yaml(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text("epochs: 3\nbatch_size: 16\noptimizer: adam\nlr: 1e-3\ncrop_scale: [0.5, 1]\n")
+    path.write_text("epochs: 3\nbatch_size: 16\noptimizer: adam\nlr: 1e-3\ncrop: resized\ncrop_scale: [0.5, 1]\n")
     mine = recipe(str(path))
     assert (mine.name, mine.lr, mine.crop_scale, mine.epochs) == ("mine", 1e-3, (0.5, 1.0), 3)
 
@@ -205,11 +214,17 @@ def test_yaml(tmp_path: Path) -> None:
         ("a: [", "cannot be read"),
         ("a: !!python/object/apply:os.getcwd []", "line 1 of the recipe .* has the tag"),
         ("epochs: !!int 3\nlr: 1", "line 1 of the recipe .* has the tag"),
+        ("lr: 0.01\n<<: {lr: 3}", "nested"),
+        ("epochs: 1:30\nbatch_size: 16\noptimizer: adam\nlr: 1", "epochs='1:30' must be a whole number"),
+        ("epochs: 0x10\nbatch_size: 16\noptimizer: adam\nlr: 1", "epochs='0x10' must be a whole number"),
+        ("nesterov: yes\nepochs: 3\nbatch_size: 16\noptimizer: adam\nlr: 1", "nesterov='yes' must be true or false"),
+        ("crop_scale: [[0.5], 1]", "line 1 of the recipe .* is nested"),
+        ("? [a]\n: 1", "NAME: VALUE"),
         ("lr: &a 1\nepochs: *a", "line 1 of the recipe .* has the anchor 'a'; write the value itself"),
         ("a: &a [1]\nb: &b [*a, *a]", "anchor"),
         ("schedule: cosine\nlr: 0.1\nschedule: step", "has schedule twice"),
-        ("[" * 3000, "cannot be read"),
-        ("# " + "x" * 100_000, "more than 100,000 bytes"),
+        ("lr: " + "[" * 19_000, "nested"),
+        ("# " + "x" * 20_000, "more than 20,000 bytes"),
     ],
 )
 def test_unusable_yaml(tmp_path: Path, text: str, message: str) -> None:
@@ -287,6 +302,14 @@ def test_one_cycle_is_torchs(steps_per_epoch: int) -> None:
         optimizer.step()
         if step < 3 * steps_per_epoch - 1:
             torchs.step()
+
+
+@pytest.mark.parametrize(("epochs", "warmup_epochs"), [(1, 0.99), (4, 3.99)])
+def test_cosine_after_a_warm_up_that_rounds_to_all_steps(epochs: int, warmup_epochs: float) -> None:
+    row = recipe("quick").replaced(schedule="cosine", epochs=epochs, warmup_epochs=warmup_epochs)
+    rates = learning_rates(row, steps_per_epoch=10)
+    assert rates == sorted(rates)
+    assert rate_factor(row, 10 * epochs, steps_per_epoch=10) == 1  # asked for once after the last step
 
 
 def test_linear_warm_up_rises_to_the_rate() -> None:

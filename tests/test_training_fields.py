@@ -113,6 +113,21 @@ def test_a_batch_in_parts_is_the_whole_batch(tmp_path: Path) -> None:
         assert torch.allclose(tensor, parts[key], atol=1e-6)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
+def test_clipping_goes_with_mixed_precision(tmp_path: Path, optimizer: str) -> None:
+    """Lightning refuses to clip for fused optimizers in bf16."""
+    run = linear_run(tmp_path / "run", precision="bf16", clip_norm=1.0, optimizer=optimizer, lr=0.01, epochs=1)
+    assert run.finished
+
+
+def test_parts_of_one_image_are_refused_before_training() -> None:
+    with pytest.raises(UsageError, match="cannot be trained on one image of 4 pixels at a time"):
+        tiny_plan(image_size=4, batch_size=64, accumulate=64)
+    with pytest.raises(UsageError, match="change batch_size or accumulate"):
+        tiny_plan(image_size=4, batch_size=269, drop_last=False)  # 1,077 images: the last batch has one
+    tiny_plan(image_size=8, batch_size=64, accumulate=64)
+
+
 def test_clipping_bounds_the_norm_of_all_gradients(tmp_path: Path) -> None:
     """One step of plain descent at rate 1 moves the weights by the clipped norm."""
     moved = {}
@@ -203,11 +218,21 @@ def test_with_both_each_batch_has_one() -> None:
 
 
 def test_cutout_leaves_the_mean_in_a_square() -> None:
+    """Of 6 pixels a side, or less at the border; the image is otherwise as it was."""
     images, _ = first_batch(recipe("quick").replaced(crop="none", cutout=6))
     plain, _ = first_batch(recipe("quick").replaced(crop="none"))
-    changed = images != plain
-    assert images[changed].eq(0).all()
-    assert changed.any()
+    assert images[images != plain].eq(0).all()
+    heights = images.eq(0).any(3).sum(2)
+    widths = images.eq(0).any(2).sum(2)
+    assert heights.max() == widths.max() == 6
+    assert heights.min() >= 3
+    assert torch.equal(images.eq(0).sum((2, 3)), heights * widths)
+
+
+@pytest.mark.parametrize("size", [None, 8])
+def test_cutout_fits_the_image(size: int | None) -> None:
+    with pytest.raises(UsageError, match="cutout=9 makes no sense; it must be at most 8, the image's size"):
+        tiny_plan(image_size=size, cutout=9)
 
 
 def test_rand_augment_changes_images_before_they_are_normalised() -> None:
@@ -241,6 +266,26 @@ def test_the_rate_falls_where_validation_stands_still(tmp_path: Path) -> None:
     assert_same(train_plan(plan, folder=tmp_path / "parts", resume=True), whole)
 
 
+def test_the_plateau_waits_for_the_warm_up_to_end(tmp_path: Path) -> None:
+    plan = tiny_plan(
+        schedule="plateau", patience=1, gamma=0.5, lr=1e-9, weight_decay=0.0, epochs=3, optimizer="adam", crop="none",
+        warmup_epochs=2.0, warmup="constant", warmup_lr=1e-9,
+    )  # fmt: skip
+    rates = [row["lr"] for row in train_plan(plan, folder=tmp_path / "run").metrics()]
+    assert rates == pytest.approx([1e-9] * 3, rel=1e-9)
+
+
+def test_a_run_without_the_newer_fields_goes_on(tmp_path: Path) -> None:
+    """What a field of the recipe means was not there when the run was made: it was not used."""
+    plan = tiny_plan(epochs=1)
+    run = train_plan(plan, folder=tmp_path / "run")
+    older = {name: value for name, value in run.record["recipe"].items() if name not in ("ema", "mixup", "accumulate")}
+    Run(run.path, {**run.record, "recipe": older}).write()
+    assert train_plan(plan, folder=tmp_path / "run").record["recipe"] == older
+    with pytest.raises(UsageError, match="another run"):
+        train_plan(tiny_plan(epochs=1, ema=0.9), folder=tmp_path / "run")
+
+
 # ------------------------------------------------------------------------------------------------ the network's options
 
 
@@ -271,8 +316,7 @@ def test_auxiliary_heads_weigh_what_the_recipe_says() -> None:
     assert network.weight == 0.7
 
 
-def test_unmixed_runs_are_what_they_were(tmp_path: Path) -> None:
-    """The fields that a recipe does not use change nothing: no average, no parts, the plain labels."""
+def test_without_an_average_the_checkpoint_has_none(tmp_path: Path) -> None:
     run = train_plan(tiny_plan(epochs=1), folder=tmp_path / "run")
     assert all(key.startswith("network.") for key in state(run))
     assert len(facts(run)) == 1

@@ -53,9 +53,9 @@ def load(
     """The network called `name` with the weights of a checkpoint, in eval mode on the CPU.
 
     `source` is a checkpoint file, a run's folder or a state dict, in our layout or in one that a key table translates,
-    such as torchvision's, timm's and BiT's `.npz`. Another `num_classes` than the checkpoint's gives the network a new, untrained
-    head, and a warning says so; so it does where a checkpoint holds a moving average of the weights too, which is then
-    taken. `options` are the builder's, such as a dropout. What images the weights were trained on, `preprocessing`
+    such as torchvision's, timm's and BiT's `.npz`. Another `num_classes` than the checkpoint's gives the network a new,
+    untrained head, and a warning says so; so it does where a checkpoint holds a moving average of the weights too,
+    which is then taken. `options` are the builder's, such as a dropout. What images the weights saw, `preprocessing`
     says. Raises `UsageError` where the checkpoint does not fit.
 
     >>> load("resnet_uva", create("resnet_uva").state_dict()).training

@@ -71,15 +71,23 @@ def network_complexity(row: Architecture, network: nn.Module, *, in_channels: in
         raise UsageError(f"{error}{said}") from error
 
 
-def check_training(row: Architecture, network: nn.Module, *, in_channels: int, image_size: int) -> None:
+def check_training(
+    row: Architecture, network: nn.Module, *, in_channels: int, image_size: int, images: int = 2
+) -> None:
     """Raises `UsageError` where the network cannot be trained on images of this size, though it may answer for them.
 
-    That is where auxiliary heads, which work in training only, take a fixed size. `network` is of this row, on the meta
-    device.
+    That is where auxiliary heads, which work in training only, take a fixed size, and where a batch norm sees one value
+    a channel: `images` is how many there are at least in a batch. `network` is of this row, on the meta device.
     """
+    network.train()
+    sizes = {count: _takes(network, in_channels, image_size, images=count) for count in {images, 2} if images == 1}
+    if sizes == {1: False, 2: True}:
+        raise UsageError(
+            f"{row.name} cannot be trained on one image of {image_size} pixels at a time, which some batch or part of "
+            "one would have: its norms see a single value; change batch_size or accumulate"
+        )
     if not any(isinstance(module, AuxiliaryHeads) for module in network.modules()):
         return
-    network.train()
     if not _takes(network, in_channels, image_size):
         said = _sizes_said(network, in_channels, size=image_size, own=row.image_size)
         raise UsageError(f"the auxiliary heads of {row.name} cannot take an image of {image_size} pixels{said}")
@@ -113,11 +121,11 @@ def _sizes_said(network: nn.Module, channels: int, *, size: int, own: int) -> st
     return f"; the smallest that it takes has {taken} x {taken} pixels"
 
 
-def _takes(network: nn.Module, channels: int, size: int) -> bool:
-    """Whether the network gives an answer for an image of `size` pixels."""
+def _takes(network: nn.Module, channels: int, size: int, *, images: int = 2) -> bool:
+    """Whether the network gives an answer for images of `size` pixels; in training, a norm may need more than one."""
     try:
         with torch.no_grad():
-            network(_image(channels, size).expand(2, -1, -1, -1))  # in training, a norm needs more than one image
+            network(_image(channels, size).expand(images, -1, -1, -1))
     except UNFIT:
         return False
     return True

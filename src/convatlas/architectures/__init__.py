@@ -59,9 +59,12 @@ def list_architectures(pattern: str = "*") -> list[str]:
     >>> list_architectures("*resnet_uva")
     ['preact_resnet_uva', 'resnet_uva']
     """
-    if not any(character in pattern for character in "*?["):
-        pattern = f"*{pattern}*"
-    return sorted(name for name in _REGISTRY if fnmatchcase(name, pattern))
+    return sorted(name for name in _REGISTRY if matches(name, pattern))
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Whether the name matches a shell pattern; one without wildcards matches anywhere in it."""
+    return fnmatchcase(name, pattern if any(character in pattern for character in "*?[") else f"*{pattern}*")
 
 
 def by_family(names: Iterable[str]) -> dict[str, list[Architecture]]:

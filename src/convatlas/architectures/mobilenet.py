@@ -85,7 +85,7 @@ def mobilenet_v2(
 ) -> nn.Sequential:
     """The paper's table 2: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
-    `width` is the multiplier of section 6.1, for all channels but the last convolution's, which it only adds to; the
+    `width` is the multiplier of section 4, for all channels but the last convolution's, which it only adds to; the
     products are rounded as in the authors' code (`scaled_width`). Initialisation, as torchvision's: convolutions
     Kaiming normal by fan-out, the linear layer normal with standard deviation 0.01, its bias 0. Raises `UsageError` for
     a width that is not positive and a dropout that is no probability below 1.

@@ -22,12 +22,16 @@ WIDE = 110  # columns of a terminal in which all digits of the counts have room
 @app.command("list")
 def list_(
     pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*",
+    recipes: Annotated[bool, typer.Option("--recipes", help="The recipes instead, for --recipe.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the architectures by family and year.
+    """List the architectures by family and year, or the recipes.
 
     Example: convatlas list 'resnet*'
     """
+    if recipes:
+        _list_recipes(pattern, as_json=as_json)
+        return
     from convatlas.architectures import architecture, by_family, list_architectures
     from convatlas.errors import unknown
 
@@ -39,6 +43,26 @@ def list_(
     else:
         screen = console()
         screen.print(_table(by_family(names), narrow=screen.width < WIDE))
+
+
+def _list_recipes(pattern: str, *, as_json: bool) -> None:
+    """The recipes of these names: what each does, what it gave, where it comes from."""
+    import dataclasses
+
+    from convatlas.architectures import matches
+    from convatlas.errors import unknown
+    from convatlas.recipes import list_recipes, recipe
+
+    names = [name for name in list_recipes() if matches(name, pattern)]
+    if not names:
+        raise unknown("recipe", pattern, list_recipes())
+    rows = [recipe(name) for name in names]
+    if as_json:
+        print_json([dataclasses.asdict(row) for row in rows])
+        return
+    for row in rows:
+        for line in (row.summary(), f"  expected: {row.expected}", f"  source: {row.source}"):
+            console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

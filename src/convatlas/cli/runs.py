@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convatlas.cli import INTERRUPTED, app, options
+from convatlas.errors import UsageError
 from convatlas.values import parse
 
 if TYPE_CHECKING:
@@ -72,7 +73,9 @@ def train(
     if wanted:
         from convatlas.cli.finders import search
 
-        search(plan, out or folder.parent, device=device, wanted=wanted, as_json=as_json)
+        if resume:
+            raise UsageError("--resume goes on with a run; --find-lr and --find-batch-size begin none")
+        search(plan, folder, device=device, wanted=wanted, as_json=as_json)
         return
     open_folder(plan, folder, resume=resume)
     screen = Console(stderr=True)

@@ -6,6 +6,7 @@ import dataclasses
 
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.data.spec import DataSet
+from convatlas.errors import UsageError
 from convatlas.recipe import Recipe
 
 
@@ -25,6 +26,14 @@ def fit_recipe(chosen: Recipe, *, data: DataSet, in_channels: int) -> tuple[Reci
         )
         chosen = dataclasses.replace(chosen, mean=None, std=None)
     return chosen, tuple(notes)
+
+
+def check_fit(fitted: Recipe, *, image_size: int, in_channels: int) -> None:
+    """Raises `UsageError` for augmentation that images of this size or these channels cannot have."""
+    if fitted.cutout > image_size:
+        raise UsageError(f"cutout={fitted.cutout} makes no sense; it must be at most {image_size}, the image's size")
+    if fitted.rand_augment and in_channels not in (1, 3):
+        raise UsageError(f"rand_augment={fitted.rand_augment} is for images of 1 or 3 channels, not {in_channels}")
 
 
 def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:

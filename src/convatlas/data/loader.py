@@ -96,6 +96,18 @@ def steps_per_epoch(count: int, recipe: Recipe) -> int:
     return whole if whole and (recipe.drop_last or not rest) else whole + 1
 
 
+def smallest_part(count: int, recipe: Recipe) -> int:
+    """The fewest images that pass through the network together in an epoch over `count` images.
+
+    >>> from convatlas.recipes import recipe
+    >>> smallest_part(1000, recipe("quick").replaced(accumulate=4)), smallest_part(1001, recipe("he_cifar"))
+    (8, 105)
+    """
+    whole, rest = divmod(count, recipe.batch_size)
+    sizes = ([recipe.batch_size] if whole else []) + ([rest] if rest and not (whole and recipe.drop_last) else [])
+    return min(size // min(recipe.accumulate, size) for size in sizes)
+
+
 def epoch_seed(seed: int, epoch: int) -> int:
     """The seed of one epoch of one run; a multiplier keeps neighbouring seeds and epochs apart."""
     return (seed * 1_000_003 + epoch) % 2**63

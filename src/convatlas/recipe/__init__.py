@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convatlas.recipe.fields import NETWORK_FIELDS, WORDS, Precision, Recipe, with_settings
+from convatlas.recipe.fields import NETWORK_FIELDS, WORDS, Precision, Recipe, defaults, with_settings
 from convatlas.recipe.reading import read_recipe, write_recipe
 from convatlas.recipe.schedule import rate_factor
 
@@ -11,6 +11,7 @@ __all__ = [
     "WORDS",
     "Precision",
     "Recipe",
+    "defaults",
     "rate_factor",
     "read_recipe",
     "with_settings",

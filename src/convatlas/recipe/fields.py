@@ -110,8 +110,19 @@ class Recipe:
         epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
         beside = [
             f"{name.replace('_', ' ')} {short(getattr(self, name))}"
-            for name in ("ema", "label_smoothing", "mixup", "cutmix", "rand_augment", "cutout", *NETWORK_FIELDS)
-            if getattr(self, name)
+            for name in (
+                "accumulate",
+                "clip_norm",
+                "ema",
+                "label_smoothing",
+                "mixup",
+                "cutmix",
+                "class_weights",
+                "rand_augment",
+                "cutout",
+                *NETWORK_FIELDS,
+            )
+            if getattr(self, name) and getattr(self, name) not in (1, "none")
         ]
         return (
             f"{self.name}: {epochs} of batches of {self.batch_size}, {self.optimizer} at {self.lr:g}, "
@@ -119,7 +130,9 @@ class Recipe:
         )
 
     def replaced(self, **changes: Any) -> Recipe:
-        """This recipe with other values; other `epochs` scale what counts epochs, and a change is shown in the name.
+        """This recipe with other values, and a change is shown in the name.
+
+        Other `epochs` scale the milestones, `decay_epochs` and `warmup_epochs`.
 
         >>> from convatlas.recipes import recipe
         >>> short = recipe("uva_sgd").replaced(epochs=18)
@@ -157,6 +170,12 @@ class Recipe:
             if value := getattr(self, name):
                 scaled[name] = value * epochs / self.epochs
         return scaled
+
+
+def defaults() -> dict[str, Any]:
+    """The fields that a recipe need not give, with their values, as plain data."""
+    fields = dataclasses.fields(Recipe)
+    return {field.name: values.plain(field.default) for field in fields if field.default is not dataclasses.MISSING}
 
 
 def _listed(value: Any) -> str:

@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from convatlas import values
 from convatlas.errors import UsageError, unknown
-from convatlas.recipe.fields import Recipe
+from convatlas.recipe.fields import WORDS, Recipe
 
-LARGEST = 100_000  # bytes; a recipe has about a thousand
+LARGEST = 20_000  # bytes; a recipe has about a thousand
 
 
 def read_recipe(path: Path) -> Recipe:
     """A recipe from a YAML file of fields by name. Raises `UsageError` for what it lacks and for what no recipe has.
 
-    Tags, anchors and a field that stands there twice are refused: none has a place in a recipe.
+    Every value is read as `--set` reads it: YAML's own ideas of numbers and its finer arts are left alone. Tags,
+    anchors, merges, nesting and a field that stands there twice are refused.
     """
-    content = _plain_yaml(path)
+    content = _texts(path)
     fields = {field.name: field for field in dataclasses.fields(Recipe)}
     for name in content:
         if name not in fields:
-            raise unknown(f"recipe field in {path}", str(name), fields)
-    content = {"name": path.stem, "source": str(path), "expected": "not known", **content}
-    missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and name not in content]
+            raise unknown(f"recipe field in {path}", name, fields)
+    missing = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and name not in {*content, *WORDS}
+    ]
     if missing:
         raise UsageError(f"the recipe {path} lacks {', '.join(missing)}")
     hints = get_type_hints(Recipe)
+    words = {"name": path.stem, "source": str(path), "expected": "not known"}
     try:
-        return Recipe(**{name: values.from_plain(value, hints[name]) for name, value in content.items()})
+        read = {name: values.parse(text, hints[name], name=name) for name, text in content.items()}
+        return Recipe(**{**words, **read})
     except UsageError as error:
         raise UsageError(f"the recipe {path}: {error}") from error
 
@@ -52,34 +59,55 @@ def write_recipe(recipe: Recipe) -> str:
     return text
 
 
-def _plain_yaml(path: Path) -> dict[Any, Any]:
-    """The file's mapping, of which YAML's finer arts are refused."""
+def _texts(path: Path) -> dict[str, str]:
+    """The file's mapping of names to plain texts, lists joined by commas."""
     import yaml
 
     try:
         if path.stat().st_size > LARGEST:
             raise UsageError(f"the recipe {path} has more than {LARGEST:,} bytes; that is no recipe")
         text = path.read_text(encoding="utf-8")
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            _refuse(path, event)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        for depth, event in _with_depth(yaml.parse(text, Loader=yaml.BaseLoader)):
+            _refuse(path, event, depth)
+        node = yaml.compose(text, Loader=yaml.BaseLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).replace('in "<unicode string>", ', "").split())
         raise UsageError(f"the recipe {path} cannot be read: {reason}") from error
-    if not isinstance(content, dict) or not isinstance(node, yaml.MappingNode):
+    if not isinstance(node, yaml.MappingNode):
         raise UsageError(f"the recipe {path} must be a mapping, with a line NAME: VALUE for each field")
-    names = [key.value for key, _ in node.value]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise UsageError(f"the recipe {path} has {twice} twice; keep one of them")
+    content: dict[str, str] = {}
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise UsageError(f"the recipe {path} must be a mapping, with a line NAME: VALUE for each field")
+        if key.value in content:
+            raise UsageError(f"the recipe {path} has {key.value} twice; keep one of them")
+        content[key.value] = _text(value)
     return content
 
 
-def _refuse(path: Path, event: Any) -> None:
-    """Raises `UsageError` for an anchor, a reference to one and a tag."""
+def _with_depth(events: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    """Each event of a parsed YAML with the number of lists and mappings around it."""
+    depth = 0
+    for event in events:
+        depth -= type(event).__name__ in ("SequenceEndEvent", "MappingEndEvent")
+        yield depth, event
+        depth += type(event).__name__ in ("SequenceStartEvent", "MappingStartEvent")
+
+
+def _text(node: Any) -> str:
+    """A value as `--set` has it: `[100, 150]` is `100,150`, and `~` none."""
+    if isinstance(node.value, list):
+        return ",".join(_text(item) for item in node.value)
+    return "none" if node.value in ("~", "") and node.style is None else str(node.value)
+
+
+def _refuse(path: Path, event: Any, depth: int) -> None:
+    """Raises `UsageError` for an anchor, a reference to one, a tag, and what is nested."""
     line = event.start_mark.line + 1
+    kind = type(event).__name__
     if getattr(event, "anchor", None):
         raise UsageError(f"line {line} of the recipe {path} has the anchor {event.anchor!r}; write the value itself")
     if getattr(event, "tag", None):
         raise UsageError(f"line {line} of the recipe {path} has the tag {event.tag!r}; only plain values are read")
+    if (kind == "MappingStartEvent" and depth > 0) or (kind == "SequenceStartEvent" and depth > 1):
+        raise UsageError(f"line {line} of the recipe {path} is nested; a field has a value, or a list of values")

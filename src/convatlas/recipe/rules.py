@@ -47,6 +47,9 @@ OF_SCHEDULES = {
     "decay_epochs": ("step", "exponential"),
     "patience": ("plateau",),
 }
+# field: its default, which it must have where nothing uses it.
+UNUSED = {"gamma": 0.1, "crop_scale": (0.8, 1.0), "crop_ratio": (0.9, 1.1)}
+FALLING = ("multi_step", "step", "exponential", "plateau")
 OF_OPTIMIZERS = {
     "momentum": ("sgd", "rmsprop"),
     "rms_decay": ("rmsprop",),
@@ -84,6 +87,8 @@ def _check_schedule(recipe: Recipe) -> None:
         nothing = "empty" if field == "milestones" else "none"
         require(recipe, field, used or not given, f"{nothing} with schedule={recipe.schedule}, which has none")
         require(recipe, field, given or not used, f"given with schedule={recipe.schedule}")
+    falls = recipe.schedule in FALLING or recipe.gamma == UNUSED["gamma"]
+    require(recipe, "gamma", falls, f"left out with schedule={recipe.schedule}, which does not use it")
     rising = all(a < b for a, b in zip(recipe.milestones, recipe.milestones[1:], strict=False))
     positive = all(milestone >= 1 for milestone in recipe.milestones)
     require(recipe, "milestones", rising and positive, "rising epochs of at least 1")
@@ -110,6 +115,9 @@ def _check_images(recipe: Recipe) -> None:
     if recipe.mean is not None and recipe.std is not None:
         fits = len(recipe.mean) == len(recipe.std) > 0 and min(recipe.std) > 0
         require(recipe, "std", fits, "positive, one for each mean")
+    for field in ("crop_scale", "crop_ratio"):
+        used = recipe.crop == "resized" or getattr(recipe, field) == UNUSED[field]
+        require(recipe, field, used, f"left out with crop={recipe.crop}, which does not use it")
     both = (recipe.rand_augment > 0) == (recipe.rand_magnitude is not None)
     if not both:
         raise UsageError(

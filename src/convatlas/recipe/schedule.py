@@ -35,7 +35,7 @@ def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
         return float(recipe.gamma ** (math.floor(decays + 1e-9) if recipe.schedule == "step" else decays))
     total = recipe.epochs * steps_per_epoch
     if recipe.schedule == "cosine":
-        return _annealed(1.0, 0.0, (step - warmup) / (total - warmup))
+        return _annealed(1.0, 0.0, (step - warmup) / max(total - warmup, 1))
     if recipe.schedule == "one_cycle":
         return _one_cycle(step, max(total, 2))
     return 1.0

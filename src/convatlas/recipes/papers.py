@@ -26,8 +26,9 @@ _WIDE_SOURCE = (
     "the crop pads with black, where the code reflects the image"
 )
 _RESNEXT_SOURCE = (
-    "Xie, Girshick, Dollar, Tu, He 2016, https://arxiv.org/abs/1611.05431, section 5.4 and the authors' code, "
-    "https://github.com/facebookresearch/ResNeXt: 300 epochs, a tenth of the rate at 150 and 225"
+    "Xie, Girshick, Dollar, Tu, He 2016, https://arxiv.org/abs/1611.05431, section 5.3 and the authors' code, "
+    "https://github.com/facebookresearch/ResNeXt: 300 epochs of batches of 128, a tenth of the rate at 150 "
+    "and 225"
 )
 _INCEPTION_SOURCE = (
     "Szegedy, Vanhoucke, Ioffe, Shlens, Wojna 2015, https://arxiv.org/abs/1512.00567, sections 7 and 8: RMSProp with "
@@ -39,8 +40,8 @@ _EFFICIENTNET_SOURCE = (
     "https://github.com/tensorflow/tpu: 0.016 per 256 images, 350 epochs. Left out: AutoAugment"
 )
 _BIT_SOURCE = (
-    "Kolesnikov et al. 2019, https://arxiv.org/abs/1912.11370, section 3.3: the upstream training of BiT-S and BiT-M, "
-    "5,000 steps of warm-up, which are 16 epochs of the 1,281,167 images of ImageNet in batches of 4096"
+    "Kolesnikov et al. 2019, https://arxiv.org/abs/1912.11370, section 3.3: the upstream training of BiT-S, with 5,000 "
+    "steps of warm-up, which are 16 epochs of the 1,281,167 images of ImageNet in batches of 4096"
 )
 
 RECIPES = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,8 @@ def draw_rate_search(rates: Sequence[float], losses: Sequence[float], path: Path
     figure, axes = _panel()
     axes.plot(rates, losses, color=COLOURS[0], linewidth=2)
     axes.set_xscale("log")
-    low, first = min(losses), losses[0]
+    known = [loss for loss in losses if math.isfinite(loss)] or [0.0]
+    low, first = min(known), known[0]
     margin = 0.1 * max(first - low, 0.1)
     axes.set_ylim(low - margin, first + 5 * margin)  # where it explodes, the height tells nothing
     axes.set_xlabel("learning rate, logarithmic", color=INK)

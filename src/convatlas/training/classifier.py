@@ -54,14 +54,11 @@ class Classifier(L.LightningModule):
         if parts == 1:
             return self._train_loss(images, targets)
         self._optimizer.zero_grad()
-        size = -(-len(targets) // parts)
-        for start in range(0, len(targets), size):
-            part = slice(start, start + size)
-            share = len(targets[part]) / len(targets)
-            loss = self._train_loss(images[part], targets[part]) * share
-            if start + size < len(targets):
-                loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        pieces = zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)
+        *others, last = [(part, labels) for part, labels in pieces if len(labels)]
+        for part, labels in others:
+            self._share(part, labels, of=len(targets)).backward()  # type: ignore[no-untyped-call]
+        return self._share(*last, of=len(targets))
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Lightning's, but between a batch's parts the gradients stay."""
@@ -77,6 +74,10 @@ class Classifier(L.LightningModule):
         network = self.network if self.ema_network is None else self.ema_network
         logits = network(network_input(self.plan.preprocessing(images)))
         self._add("val", logits, labels, F.cross_entropy(logits.float(), labels))
+
+    def _share(self, images: Tensor, targets: Tensor, *, of: int) -> Tensor:
+        """What a part of a batch of `of` images adds to its loss."""
+        return self._train_loss(images, targets) * (len(targets) / of)
 
     def _train_loss(self, images: Tensor, targets: Tensor) -> Tensor:
         output = self(images)
@@ -105,7 +106,7 @@ class Classifier(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         means = self.means("val")
         self.log_dict({f"{name}/val": value for name, value in means.items()})
-        if self.plateau is not None:
+        if self.plateau is not None and self.current_epoch >= self.plan.recipe.warmup_epochs:
             self.plateau.observe(means["top1"])
 
     def on_train_epoch_end(self) -> None:

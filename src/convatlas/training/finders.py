@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import math
 import resource
@@ -21,6 +22,7 @@ from lightning.pytorch.tuner.tuning import Tuner
 from convatlas.data.loader import TrainingBatches, epoch_seed
 from convatlas.errors import UsageError
 from convatlas.prediction import autocast, network_input
+from convatlas.recipe import Recipe
 from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.loss import TrainingLoss
 from convatlas.training.memory import keep_freed_memory
@@ -34,6 +36,7 @@ SMOOTHING = 0.98  # Lightning's
 DIVERGED = 4.0  # times the lowest loss, at which the search stops
 LARGEST = 4096  # images, the last batch size that is tried
 TIMED = 3  # steps of each batch size, after one that is not timed
+PATIENCE = 60.0  # seconds after which no larger batch is begun
 ENOUGH = 0.95  # of the highest speed
 
 
@@ -74,6 +77,7 @@ def find_lr(plan: Plan, *, device: str) -> RateSearch:
     https://arxiv.org/abs/1506.01186, section 3.3.
     """
     keep_freed_memory()
+    plan = dataclasses.replace(plan, recipe=_without_schedule(plan.recipe)).on(device)
     with torch.random.fork_rng(), quiet_libraries(), tempfile.TemporaryDirectory() as folder:
         trainer = L.Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
@@ -91,8 +95,8 @@ def find_lr(plan: Plan, *, device: str) -> RateSearch:
         )
         with contextlib.redirect_stderr(io.StringIO()):  # its own progress bar, which no flag of the trainer turns off
             found = Tuner(trainer).lr_find(
-                Classifier(plan.on(device)),
-                datamodule=DataModule(plan.on(device)),
+                Classifier(plan),
+                datamodule=DataModule(plan),
                 min_lr=LOWEST,
                 max_lr=HIGHEST,
                 num_training=STEPS,
@@ -107,6 +111,22 @@ def find_lr(plan: Plan, *, device: str) -> RateSearch:
         for step, loss in enumerate(found.results["loss"], start=1)
     ]
     return RateSearch(tuple(rates), tuple(losses), steepest(rates, losses))
+
+
+def _without_schedule(recipe: Recipe) -> Recipe:
+    """The recipe at whatever rate the search sets, each batch in one part: its loss is what is plotted."""
+    return dataclasses.replace(
+        recipe,
+        schedule="constant",
+        milestones=(),
+        gamma=0.1,
+        decay_epochs=None,
+        patience=None,
+        warmup_epochs=0.0,
+        warmup="linear",
+        warmup_lr=0.0,
+        accumulate=1,
+    )
 
 
 def steepest(rates: list[float], losses: list[float], *, skipped: int = 10) -> float | None:
@@ -124,21 +144,27 @@ def steepest(rates: list[float], losses: list[float], *, skipped: int = 10) -> f
 
 
 def find_batch_size(plan: Plan, *, device: str, report: Callable[[BatchTrial], None] = lambda _: None) -> BatchSearch:
-    """Trains a few steps with batches of 8, 16, 32 ... images until memory, images or patience end.
+    """Trains a few steps with batches of 8, 16, 32 ... images until memory, images or a minute end.
 
     `report` is told of each. Raises `UsageError` where not even the smallest fits.
     """
     keep_freed_memory()
     trials: list[BatchTrial] = []
+    begun = time.perf_counter()
     end = f"{LARGEST} images are the largest that is tried"
     with torch.random.fork_rng():
         for batch_size in _sizes(len(plan.data.train)):
             if trials and device == "cpu" and not _fits(trials):
                 end = f"batches of {batch_size} would not fit into the memory that is free"
                 break
+            if trials and time.perf_counter() - begun > PATIENCE:
+                end = f"batches of {batch_size} were not tried, after {PATIENCE:g} seconds"
+                break
             try:
                 trials.append(_trial(plan.on(device), batch_size))
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not _out_of_memory(error):
+                    raise
                 end = f"batches of {batch_size} do not fit into the memory of {device}"
                 break
             report(trials[-1])
@@ -150,6 +176,11 @@ def find_batch_size(plan: Plan, *, device: str, report: Callable[[BatchTrial], N
     fastest = max(trial.images_per_second for trial in trials)
     chosen = next(trial for trial in trials if trial.images_per_second >= ENOUGH * fastest)
     return BatchSearch(tuple(trials), chosen.batch_size, end)
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    """The CPU's allocator has no exception of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def _sizes(images: int) -> Iterator[int]:

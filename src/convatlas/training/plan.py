@@ -15,7 +15,8 @@ from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
 from convatlas.data import DataSet, spec
-from convatlas.data.fitting import fit_recipe, make_preprocessing
+from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
+from convatlas.data.loader import smallest_part
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import NETWORK_FIELDS, WORDS, Recipe, with_settings
@@ -124,12 +125,13 @@ def make_plan(
         )
     fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
     preprocessing = make_preprocessing(fitted, data=data, in_channels=in_channels)
+    check_fit(fitted, image_size=preprocessing.image_size, in_channels=in_channels)
     # On the meta device: an option or an image size that does not fit is found here.
     all_options = network_options(architecture, fitted, builder_options)
     network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **all_options)
     inputs = {"in_channels": in_channels, "image_size": preprocessing.image_size}
     cost = network_complexity(architecture, network, **inputs)
-    check_training(architecture, network, **inputs)
+    check_training(architecture, network, images=smallest_part(len(data.train), fitted), **inputs)
     return Plan(
         architecture=architecture,
         options=builder_options,

@@ -25,7 +25,7 @@ from convatlas.errors import UsageError
 from convatlas.evaluation import evaluate_logits
 from convatlas.prediction import predict_logits, resolve_device
 from convatlas.progress import Job, Progress, Silent
-from convatlas.recipe import Recipe
+from convatlas.recipe import Recipe, defaults
 from convatlas.report import run_title
 from convatlas.report.figures import draw_run_curves
 from convatlas.run import Run, check_writable, differences, held, is_free, is_full_disk, is_run, read_run, write_bytes
@@ -140,6 +140,8 @@ def _identity_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     for name, value in identity.items():
         stored = run.record.get(name)
+        if name == "recipe" and isinstance(stored, dict):
+            stored = {**defaults(), **stored}  # a field that did not exist yet was not used
         if isinstance(value, dict) and isinstance(stored, dict):
             stored = {key: stored[key] for key in value if key in stored}
         parts[name] = stored

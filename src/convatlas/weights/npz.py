@@ -54,11 +54,15 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())  # no more is unpacked of a member
-            odd = next((name for name in archive.namelist() if not name.endswith(".npy")), None)
+            names = archive.namelist()
+            odd = next((name for name in names if not name.endswith(".npy")), None)
+            twice = next((name for name in names if names.count(name) > 1), None)
         if size > LARGEST:
             raise UsageError(f"{path} needs {size / 2**30:.0f} GiB of memory; {LARGEST // 2**30} are the limit")
         if odd is not None:
             raise UsageError(f"{path} is no checkpoint of arrays: it holds {odd}")
+        if twice is not None:
+            raise UsageError(f"{path} is no checkpoint of arrays: it holds {twice} twice")
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except UsageError:

@@ -103,10 +103,10 @@ LAYOUTS = {"npz": NPZ_KEYS, "big_transfer": BIG_TRANSFER_KEYS, "timm": TIMM_RESN
 
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 # What the released code's README says of BiT-M, pre-trained on ImageNet-21k, fine-tuned by its PyTorch code.
-_README = "big_transfer's README, BiT-M (ImageNet-21k) fine-tuned in PyTorch"
+_README = "big_transfer's README, BiT-M (ImageNet-21k) fine-tuned in PyTorch at 480 pixels"
 _MEDIAN = f"{_README}, median of at least 5 runs"
-_TABLE_1 = "the paper's table 1, BiT-L (JFT-300M) fine-tuned"
-_TABLE_2 = "the paper's table 2, BiT-M (ImageNet-21k) fine-tuned"
+_TABLE_1 = "the paper's table 1, BiT-L (JFT-300M) fine-tuned at higher resolution"
+_TABLE_2 = "the paper's table 2, BiT-M (ImageNet-21k) fine-tuned at higher resolution"
 
 # Layers and factor of the width: parameters, MACs, accuracies.
 RELEASED: dict[tuple[int, int], tuple[int, int, tuple[Published, ...]]] = {
@@ -166,6 +166,7 @@ def _row(layers: int, factor: int) -> Architecture:
         macs=macs,
         published=published,
         layouts=LAYOUTS,
+        recipe="bit_pretraining",
         note=NOTES.get((layers, factor), ""),
     )
 

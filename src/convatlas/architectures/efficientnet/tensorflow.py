@@ -135,6 +135,7 @@ def _row(name: str) -> Architecture:
         macs=macs,
         published=_published(name),
         layouts={"timm": TIMM_KEYS},
+        recipe="efficientnet" if name == "b0" else None,  # its 224 pixels are those of B0
         note=L2_NOTE if name == "l2" else NOTE,
     )
 

@@ -203,10 +203,11 @@ _row = partial(
     dataset="imagenet",
     image_size=299,
     num_classes=1000,
+    recipe="inception_v3",
     macs=5_713_216_096,  # in eval mode, where the auxiliary head does not work
     published=(
-        Published(0.788, "validation", "imagenet", "the paper's table 3, row BN-auxiliary, one crop"),
         torchvision_published(0.77294, pixels=299),
+        Published(0.788, "validation", "imagenet", "the paper's table 3, row BN-auxiliary, one crop"),
         Published(0.780, "validation", "imagenet", "TF-slim's README, one crop of 299 pixels"),
     ),
 )

@@ -140,6 +140,7 @@ def _row(depth: int, factor: int) -> Architecture:
         macs=macs,
         published=published,
         layouts={"xternalz": XTERNALZ_KEYS},
+        recipe="wide_cifar",
     )
 
 
