@@ -119,14 +119,15 @@ def _preact(layers: int, *, channels: tuple[int, ...] = ()) -> Pair:
 
 
 GROUPS: dict[str, tuple[Pair, ...]] = {
-    "vgg": (*_pairs("torchvision", *VGG_COMPUTED), *_pairs("timm", "vgg11", "vgg11_bn", drop_rate=0.5)),
-    "resnet": (
+    "vgg_resnet": (
+        *_pairs("torchvision", *VGG_COMPUTED),
+        *_pairs("timm", "vgg11", "vgg11_bn", drop_rate=0.5),
         *_pairs("torchvision", "resnet18", "resnet34", "resnet50", "resnet152", *WIDE),
         *_pairs("timm", "resnet18", "resnet50", "seresnet50"),
         *_pairs("timm", "senet154", drop_rate=0.2),
         Pair("resnet18", "timm", arguments={"num_classes": 7, "in_chans": 1}, in_channels=1, form="gray"),
     ),
-    "densenet": (
+    "others": (
         *_pairs("torchvision", "densenet121", "densenet161", "densenet201", image_size=72),
         *_pairs("timm", "densenet121", image_size=72),
         *(Pair(name, "torchvision", image_size=72, renamed=DENSENET_FILE, form="file") for name in DENSENET[:2]),
@@ -137,8 +138,6 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
             {"growth_rate": 32, "block_config": (6, 12, 64, 48), "num_init_features": 64},
             image_size=72,
         ),
-    ),
-    "others": (
         Pair("alexnet", "torchvision", image_size=96),
         # 36 pixels before the pooling, where rounding up and padding differ in size too; then 18, 9, 5 and 3.
         Pair("seresnet50_v1", "timm", "legacy_seresnet50", {"drop_rate": 0.0}, image_size=72),
@@ -194,12 +193,11 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
 # Networks of which names, shapes and norms are compared, without memory for them: those too large to compute with, and
 # those whose builder and key table were compared in numbers at other depths, and whose counts are published.
 OUTLINES: dict[str, tuple[Pair, ...]] = {
-    "vgg": (
-        *_pairs("torchvision", *(name for name in VGG if name not in VGG_COMPUTED)),
-        *_pairs("timm", *VGG[2:]),
+    "vgg_resnet": (
+        *_pairs("torchvision", *(name for name in VGG if name not in VGG_COMPUTED), "resnet101"),
+        *_pairs("timm", *VGG[2:], "resnet34", "resnet101", "resnet152", *WIDE),
     ),
-    "resnet": (*_pairs("torchvision", "resnet101"), *_pairs("timm", "resnet34", "resnet101", "resnet152", *WIDE)),
-    "densenet": (*_pairs("torchvision", "densenet169"), *_pairs("timm", *DENSENET[1:])),
+    "others": (*_pairs("torchvision", "densenet169"), *_pairs("timm", *DENSENET[1:])),
     "inception": (_inception_v3("timm", aux_logits=True),),
     "dpn_bit": tuple(_bit(name, num_classes=21_843, form="21843") for name in BIT),
     "efficientnet": (

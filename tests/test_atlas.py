@@ -102,8 +102,8 @@ def test_list_shows_all_by_family_and_year(capsys: pytest.CaptureFixture[str], m
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_show_works_for_each_family(capsys: pytest.CaptureFixture[str], family: str) -> None:
-    """For the three smallest; the counts of all are tested elsewhere."""
-    rows = sorted(FAMILIES[family], key=lambda row: row.params or 0)[:3]
+    """For the two smallest; the counts of all are tested elsewhere."""
+    rows = sorted(FAMILIES[family], key=lambda row: row.params or 0)[:2]
     assert main(["show", *[row.name for row in rows]]) == 0
     out = capsys.readouterr().out
     for row in rows:
@@ -183,6 +183,9 @@ THINNED: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
+COSTLY = ("nin", "googlenet", "densenet", "inception_resnet")  # these learn their images at 16 pixels
+
+
 def thinned(family: str) -> Architecture:
     name, options = THINNED[family]
     row = architecture(name)
@@ -205,7 +208,8 @@ def test_each_family_overfits_64_real_images(family: str) -> None:
     """64 photographs of CIFAR-10 are learned by heart, to at least 95 %: none of the networks is only a shape."""
     data = load_data("cifar10", folder=Path(str(DATA)) / "data/cifar10-lossless-part")
     chosen = data.train.images[:64]
-    images = network_input(Preprocessing(32, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))(chosen))
+    pixels = 16 if family in COSTLY else 32
+    images = network_input(Preprocessing(pixels, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))(chosen))
     labels = data.train.labels[:64]
     assert labels.unique().numel() == 10
     torch.manual_seed(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -422,6 +423,9 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     written(folder / "nan.npz", {**good, "c": np.array([float("nan")])})
     written(folder / "twice.npz", {"a/x/kernel": np.ones(3), "a/x/weight": np.ones(3)})
     written(folder / "strange.npz", good)
+    with zipfile.ZipFile(folder / "double.npz", "w") as archive, warnings.catch_warnings(action="ignore"):
+        for content in (b"1234", b"5678"):
+            archive.writestr("a.npy", member(content, shape=(1,)))
     with zipfile.ZipFile(folder / "long.npz", "w") as archive:
         archive.writestr("a.npy", member(b"1234", shape=(10**6, 10**6)))
     with zipfile.ZipFile(folder / "bfloat16.npz", "w") as archive:
@@ -438,6 +442,7 @@ FAULTS = [
     ("flipped.npz", "cut off or damaged"),
     ("text.npz", "cut off or damaged"),
     ("empty.npz", "the file is empty"),
+    ("double.npz", "it holds a.npy twice"),
     ("array.npz", "cut off or damaged"),
     ("torch.npz", "no checkpoint of arrays: it holds .*data.pkl"),
     ("nothing.npz", "holds no tensors"),

@@ -136,7 +136,6 @@ ERRORS = {
     "resnet56": 6.97,
     "resnet110": 6.43,
     "resnet1202": 7.93,
-    "preact_resnet110": 6.37,
     "preact_resnet164": 5.46,
     "preact_resnet1001": 4.92,
     "densenet_40_12": 5.24,

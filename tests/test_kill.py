@@ -34,7 +34,7 @@ def killed_after(seconds: float, work: Callable[[], object]) -> bool:
 
 def test_killed_at_random_moments_then_resumed(tmp_path: Path) -> None:
     """Killed again and again, anywhere in start, training, validation, checkpoints, evaluation and figures."""
-    plan = tiny_plan(epochs=4)
+    plan = tiny_plan(epochs=3)
     whole = train_plan(plan, folder=tmp_path / "whole")
     folder = tmp_path / "parts"
     moments = random.Random(0)
