@@ -212,7 +212,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_and_resume_of_a_real_process(tmp_path: Path) -> None:
+def test_ctrl_c_and_resume_of_a_real_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SIGINT in the middle of a study: exit code 130, the way on in one line, and the same table afterwards."""
     import signal
     import time
@@ -233,12 +233,10 @@ def test_ctrl_c_and_resume_of_a_real_process(tmp_path: Path) -> None:
     rest = process.stderr.read()
     assert process.wait(60) == 130
     assert "--resume goes on with" in rest
-    resumed = subprocess.run([*program, "--resume", "--json"], capture_output=True, text=True, check=True)
-    whole = [word for word in program if word != str(study)]
-    whole.insert(whole.index("--out") + 1, str(tmp_path / "whole"))
-    uninterrupted = subprocess.run([*whole, "--json"], capture_output=True, text=True, check=True)
-    tables = [
-        [(run["seed"], run["val_top1"], run["test_top1"]) for run in json.loads(done.stdout)["rows"][0]["runs"]]
-        for done in (resumed, uninterrupted)
-    ]
+    tables = []
+    for folder, more in ((study, ["--resume"]), (tmp_path / "whole", [])):  # in this process, which has all imported
+        again = [str(folder) if word == str(study) else word for word in words]
+        assert main([*again, *SMALL, *more, "--json"]) == 0
+        runs = json.loads(capsys.readouterr().out)["rows"][0]["runs"]
+        tables.append([(run["seed"], run["val_top1"], run["test_top1"]) for run in runs])
     assert tables[0] == tables[1]
