@@ -161,7 +161,9 @@ def _legend(axes: Axes) -> None:
     look: dict[str, Any] = {"linestyle": "none", "markersize": 8, "markeredgecolor": SOFT}
     handles = [
         Line2D([], [], marker="o", color=SOFT, label="trained on ImageNet", **look),
-        Line2D([], [], marker="D", color=SOFT, label="on further images too; BiT at 480 pixels", **look),
+        Line2D(
+            [], [], marker="D", color=SOFT, label="on further images too; BiT tested on larger ones than drawn", **look
+        ),
         Line2D([], [], marker="o", color="white", label="no accuracy on ImageNet in the registry", **look),
     ]
     axes.legend(handles=handles, loc="lower right", **LEGEND)
