@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,8 +81,8 @@ def check_training(
     a channel: `images` is how many there are at least in a batch. `network` is of this row, on the meta device.
     """
     network.train()
-    sizes = {count: _takes(network, in_channels, image_size, images=count) for count in {images, 2} if images == 1}
-    if sizes == {1: False, 2: True}:
+    one, two = (partial(_takes, network, in_channels, image_size, images=count) for count in (1, 2))
+    if images == 1 and two() and not one():
         raise UsageError(
             f"{row.name} cannot be trained on one image of {image_size} pixels at a time, which some batch or part of "
             "one would have: its norms see a single value; change batch_size or accumulate"

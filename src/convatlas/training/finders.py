@@ -214,7 +214,7 @@ def _trial(plan: Plan, batch_size: int) -> BatchTrial:
         optimizer.step()
         value.item()  # waits for the device
         seconds.append(time.perf_counter() - begun)
-    return BatchTrial(batch_size, batch_size / float(np.median(seconds[1:])), _peak_memory(device))
+    return BatchTrial(batch_size, len(targets) / float(np.median(seconds[1:])), _peak_memory(device))
 
 
 def _endless(batches: TrainingBatches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
