@@ -11,7 +11,7 @@ from convatlas import values
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.rules import check_recipe, short
 
-Optimizer = Literal["sgd", "adam", "adamw", "rmsprop"]
+Optimizer = Literal["sgd", "adam", "adamw", "rmsprop", "muon"]
 Schedule = Literal["constant", "multi_step", "step", "exponential", "cosine", "one_cycle", "plateau"]
 Warmup = Literal["linear", "constant"]
 Crop = Literal["none", "resized", "pad4"]
@@ -27,8 +27,8 @@ class Recipe:
     What a recipe does not use is None, 0 or empty. Raises `UsageError` for a value that makes no sense, and for fields
     that contradict each other.
 
-    The optimizer. `momentum` is of sgd and rmsprop, `nesterov` makes sgd's Nesterov's. `rms_decay` is of rmsprop (0.9
-    where it is None), `epsilon` of adam, adamw and rmsprop. `weight_decay_on="weights"` spares norms and biases.
+    The optimizer. `momentum` is of sgd, rmsprop and muon, `nesterov` makes sgd's and muon's Nesterov's. `rms_decay` is
+    of rmsprop (0.9 where it is None), `epsilon` of all but sgd. `weight_decay_on="weights"` spares norms and biases.
     `accumulate` computes a batch in so many parts. `clip_norm` bounds the norm of all gradients together. `ema` is the
     decay of the moving average of the weights that is evaluated in their place.
 

@@ -51,9 +51,9 @@ OF_SCHEDULES = {
 UNUSED = {"gamma": 0.1, "crop_scale": (0.8, 1.0), "crop_ratio": (0.9, 1.1)}
 FALLING = ("multi_step", "step", "exponential", "plateau")
 OF_OPTIMIZERS = {
-    "momentum": ("sgd", "rmsprop"),
+    "momentum": ("sgd", "rmsprop", "muon"),
     "rms_decay": ("rmsprop",),
-    "epsilon": ("adam", "adamw", "rmsprop"),
+    "epsilon": ("adam", "adamw", "rmsprop", "muon"),
 }
 
 
@@ -73,8 +73,8 @@ def _check_optimizer(recipe: Recipe) -> None:
         used = recipe.optimizer in optimizers
         nothing = 0 if field == "momentum" else "none"
         require(recipe, field, used or not getattr(recipe, field), f"{nothing} with optimizer={recipe.optimizer}")
-    fits = recipe.optimizer == "sgd" and recipe.momentum > 0
-    require(recipe, "nesterov", fits or not recipe.nesterov, "false without sgd's momentum")
+    fits = recipe.optimizer in ("sgd", "muon") and recipe.momentum > 0
+    require(recipe, "nesterov", fits or not recipe.nesterov, "false without the momentum of sgd or muon")
     decays = recipe.weight_decay > 0 or recipe.weight_decay_on == "all"
     require(recipe, "weight_decay_on", decays, "all without weight_decay")
     parts = recipe.batch_size % recipe.accumulate == 0

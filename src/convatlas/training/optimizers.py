@@ -22,6 +22,8 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     if recipe.optimizer == "rmsprop":
         decay = 0.9 if recipe.rms_decay is None else recipe.rms_decay
         return RMSProp(groups, lr=lr, decay=decay, momentum=recipe.momentum, epsilon=recipe.epsilon or 1e-8)
+    if recipe.optimizer == "muon":
+        return Muon(groups, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, epsilon=recipe.epsilon or 1e-8)
     kind = Adam if recipe.optimizer == "adam" else AdamW
     return kind(groups, lr=lr, eps=recipe.epsilon or 1e-8, fused=fused)
 
@@ -80,3 +82,67 @@ class RMSProp(Optimizer):
         root = (state["mean"] + group["epsilon"]).sqrt_()
         state["step"].mul_(group["momentum"]).addcdiv_(gradient, root, value=group["lr"])
         parameter.sub_(state["step"])
+
+
+class Muon(Optimizer):
+    """Muon for the kernels of convolutions, AdamW (betas 0.9 and 0.999) for every other parameter.
+
+    A kernel (out, in, height, width) counts as a matrix (out, in x height x width). Its step is the momentum of its
+    gradients made orthogonal, and of AdamW's size: 0.2 root mean square, so that both have one learning rate and one,
+    decoupled, weight decay. Jordan et al. 2024, https://kellerjordan.github.io/posts/muon; the size is equation 4 of
+    Liu et al. 2025, https://arxiv.org/abs/2502.16982. torch's own Muon takes matrices only.
+    """
+
+    def __init__(
+        self, parameters: Any, *, lr: float, momentum: float = 0.95, nesterov: bool = True, epsilon: float = 1e-8
+    ) -> None:
+        super().__init__(
+            parameters, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "epsilon": epsilon, "weight_decay": 0.0}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step on the gradients, which `closure` computes first where it is given; its loss is returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                step = self._orthogonal if parameter.ndim == 4 else self._adam
+                change = step(parameter, parameter.grad, group)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change, alpha=group["lr"])
+        return loss
+
+    def _orthogonal(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state["momentum"] = torch.zeros_like(parameter)
+        momentum = state["momentum"].lerp_(gradient, 1 - group["momentum"])
+        direction = gradient.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
+        matrix = orthogonal(direction.flatten(1))
+        return matrix.view_as(parameter).mul(0.2 * max(matrix.shape) ** 0.5)
+
+    def _adam(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
+        state = self.state[parameter]
+        if not state:
+            state |= {"mean": torch.zeros_like(parameter), "square": torch.zeros_like(parameter), "steps": 0}
+        state["steps"] += 1
+        mean = state["mean"].lerp_(gradient, 0.1) / (1 - 0.9 ** state["steps"])
+        square = state["square"].lerp_(gradient.square(), 0.001) / (1 - 0.999 ** state["steps"])
+        return torch.div(mean, square.sqrt().add(group["epsilon"]))
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The matrix (rows, columns) with all singular values moved to about 1 (0.7 to 1.2), its directions kept.
+
+    Five steps of the Newton-Schulz iteration with the coefficients of Jordan et al. 2024.
+    """
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    wide = wide.div(wide.norm() + 1e-7)
+    for _ in range(5):
+        product = wide @ wide.T
+        wide = 3.4445 * wide + (2.0315 * (product @ product) - 4.7750 * product) @ wide
+    return wide if matrix.shape[0] <= matrix.shape[1] else wide.T
