@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-import convatlas
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe, rate_factor, read_recipe, with_settings, write_recipe
 from convatlas.recipes import RECIPES, recipe
-from convatlas.training.optimizers import RMSProp, make_optimizer, parameter_groups
+from convatlas.training.optimizers import make_optimizer
 
 
 def test_every_recipe_names_source_and_expectation() -> None:
@@ -81,7 +80,7 @@ def test_nesterovs_step() -> None:
         ("precision", "fp8", "bf16"),
         ("flip", 1.5, "probability"),
         ("momentum", 0.9, "0 with optimizer=adamw"),
-        ("nesterov", True, "false without sgd's momentum"),
+        ("nesterov", True, "false without the momentum of sgd or muon"),
         ("nesterov", 1, "nesterov"),
         ("milestones", (2,), "schedule=one_cycle"),
         ("milestones", (2,), "empty with schedule=one_cycle, which has none"),
@@ -135,7 +134,7 @@ def test_values_that_make_no_sense(field: str, value: Any, message: str) -> None
         ({"schedule": "step", "decay_epochs": 1.0, "patience": 2}, "patience=2 makes no sense; it must be none with"),
         ({"schedule": "cosine", "warmup_epochs": 4.0}, "below 4, all epochs"),
         ({"schedule": "cosine", "warmup_epochs": 1.0, "warmup": "constant"}, "warmup_lr=0 makes no sense; it must be"),
-        ({"optimizer": "rmsprop", "nesterov": True, "momentum": 0.9}, "false without sgd's momentum"),
+        ({"optimizer": "rmsprop", "nesterov": True, "momentum": 0.9}, "false without the momentum of sgd or muon"),
         (
             {"crop": "pad4", "crop_scale": (0.5, 1.0)},
             "crop_scale=0.5[+]1 makes no sense; it must be left out with crop=pad4",
@@ -327,63 +326,6 @@ def test_a_single_step_has_a_rate() -> None:
     for schedule in ("constant", "cosine", "one_cycle"):
         row = recipe("quick").replaced(schedule=schedule, epochs=1)
         assert learning_rates(row, steps_per_epoch=1)[0] > 0
-
-
-# ----------------------------------------------------------------------------------------------------------- optimizers
-
-
-@pytest.mark.parametrize(
-    ("changes", "kind", "expected"),
-    [
-        ({"optimizer": "sgd", "momentum": 0.9}, torch.optim.SGD, {"momentum": 0.9, "weight_decay": 0.01}),
-        ({"optimizer": "sgd", "momentum": 0.9, "nesterov": True}, torch.optim.SGD, {"nesterov": True, "dampening": 0}),
-        ({"optimizer": "sgd"}, torch.optim.SGD, {"nesterov": False, "momentum": 0.0}),
-        ({"optimizer": "adam"}, torch.optim.Adam, {"weight_decay": 0.01}),
-        ({"optimizer": "adamw"}, torch.optim.AdamW, {"weight_decay": 0.01}),
-    ],
-)
-def test_optimizers(changes: dict[str, Any], kind: type, expected: dict[str, float]) -> None:
-    optimizer = make_optimizer(torch.nn.Linear(1, 1), recipe("quick").replaced(**changes))
-    assert type(optimizer) is kind
-    assert {key: optimizer.param_groups[0][key] for key in expected} == expected
-
-
-def test_weight_decay_spares_norms_and_biases() -> None:
-    network = convatlas.create("resnet_uva", depths=(1, 1, 1))
-    names = {id(parameter): name for name, parameter in network.named_parameters()}
-    row = recipe("quick").replaced(weight_decay_on="weights")
-    decayed, spared = parameter_groups(network, row)
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (row.weight_decay, 0.0)
-    found = [{names[id(parameter)] for parameter in group["params"]} for group in (decayed, spared)]
-    assert all(name.endswith(".weight") and ".norm" not in name for name in found[0])
-    assert all(name.endswith(".bias") or ".norm" in name for name in found[1])
-    assert found[0] | found[1] == set(names.values())
-    assert [len(group["params"]) for group in parameter_groups(network, recipe("quick"))] == [len(names)]
-
-
-def test_rmsprop_is_tensorflows() -> None:
-    """Two steps by hand: the mean square begins at 1, epsilon is inside the root, the rate inside the momentum."""
-    row = recipe("efficientnet").replaced(lr=0.5, weight_decay=0.0, weight_decay_on="all")
-    parameter = torch.nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
-    optimizer = make_optimizer(torch.nn.ParameterList([parameter]), row)
-    assert isinstance(optimizer, RMSProp)
-    value, mean, step = 2.0, 1.0, 0.0
-    for gradient, rate in ((3.0, 0.5), (-1.0, 0.25)):
-        optimizer.param_groups[0]["lr"] = rate
-        parameter.grad = torch.tensor([gradient], dtype=torch.float64)
-        optimizer.step()
-        mean = 0.9 * mean + 0.1 * gradient**2
-        step = 0.9 * step + rate * gradient / (mean + 1e-3) ** 0.5
-        value -= step
-        assert parameter.item() == pytest.approx(value, rel=1e-12)
-
-
-def test_rmsprop_adds_weight_decay_to_the_gradient() -> None:
-    parameter = torch.nn.Parameter(torch.tensor([[2.0]]))
-    optimizer = RMSProp([{"params": [parameter], "weight_decay": 0.5}], lr=1.0, epsilon=1.0)
-    parameter.grad = torch.zeros(1, 1)
-    optimizer.step()
-    assert parameter.item() == pytest.approx(2 - 1 / (0.9 + 0.1 + 1) ** 0.5)
 
 
 def test_the_papers_imagenet_values() -> None:

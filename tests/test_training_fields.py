@@ -113,7 +113,7 @@ def test_a_batch_in_parts_is_the_whole_batch(tmp_path: Path) -> None:
         assert torch.allclose(tensor, parts[key], atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop", "muon"])
 def test_clipping_goes_with_mixed_precision(tmp_path: Path, optimizer: str) -> None:
     """Lightning refuses to clip for fused optimizers in bf16."""
     run = linear_run(tmp_path / "run", precision="bf16", clip_norm=1.0, optimizer=optimizer, lr=0.01, epochs=1)
