@@ -113,11 +113,25 @@ def test_a_batch_in_parts_is_the_whole_batch(tmp_path: Path) -> None:
         assert torch.allclose(tensor, parts[key], atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop", "muon"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "rmsprop"])
 def test_clipping_goes_with_mixed_precision(tmp_path: Path, optimizer: str) -> None:
     """Lightning refuses to clip for fused optimizers in bf16."""
     run = linear_run(tmp_path / "run", precision="bf16", clip_norm=1.0, optimizer=optimizer, lr=0.01, epochs=1)
     assert run.finished
+
+
+def test_muon_needs_a_convolution(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"optimizer=muon of recipe .* cannot be used: .* has no convolution"):
+        linear_run(tmp_path / "run", optimizer="muon")
+
+
+def test_muon_is_exact_under_resume(tmp_path: Path) -> None:
+    """Clipped and in bf16, which Lightning refuses for fused optimizers."""
+    plan = tiny_plan(optimizer="muon", momentum=0.9, nesterov=True, clip_norm=1.0, precision="bf16")
+    whole = train_plan(plan, folder=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train_plan(plan, folder=tmp_path / "stopped", progress=StopAt(5))
+    assert_same(train_plan(plan, folder=tmp_path / "stopped", resume=True), whole)
 
 
 def test_parts_of_one_image_are_refused_before_training() -> None:

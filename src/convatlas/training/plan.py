@@ -130,6 +130,7 @@ def make_plan(
     all_options = network_options(architecture, fitted, builder_options)
     network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **all_options)
     inputs = {"in_channels": in_channels, "image_size": preprocessing.image_size}
+    check_optimizer(network, fitted, name=architecture.name)
     cost = network_complexity(architecture, network, **inputs)
     check_training(architecture, network, images=smallest_part(len(data.train), fitted), **inputs)
     return Plan(
@@ -168,6 +169,14 @@ def network_options(architecture: Architecture, recipe: Recipe, options: Mapping
             )
         merged[name] = value
     return merged
+
+
+def check_optimizer(network: nn.Module, recipe: Recipe, *, name: str) -> None:
+    """Raises `UsageError` where the recipe's optimizer has nothing to do in the network."""
+    if recipe.optimizer == "muon" and not any(parameter.ndim == 4 for parameter in network.parameters()):
+        raise UsageError(
+            f"optimizer=muon of recipe {recipe.name} cannot be used: {name} has no convolution; use optimizer=adamw"
+        )
 
 
 def choose_recipe(
