@@ -22,7 +22,7 @@ from convatlas.data import DataSet, load_data
 from convatlas.data.spec import Split
 from convatlas.recipe import with_settings
 from convatlas.recipes import recipe
-from convatlas.run import Run, write_json
+from convatlas.run import Run, read_json, write_json
 from convatlas.training import Plan, make_plan, train_plan
 
 RESULTS = Path("results/fast_cifar")
@@ -31,7 +31,10 @@ RUNS = Path("runs/recipe_studies")
 
 @dataclass(frozen=True)
 class Study:
-    """Variants of a recipe, each with every seed: `settings` are shared, a variant adds its own to them."""
+    """Variants of a recipe, each with every seed: `settings` are shared, a variant adds its own to them.
+
+    `beside` is the study and the variant, trained on the same images, whose results stand in the first row.
+    """
 
     question: str
     variants: dict[str, dict[str, Any]]
@@ -41,6 +44,7 @@ class Study:
     images: int = 15_000
     epochs: int = 6
     seeds: tuple[int, ...] = (0, 1)
+    beside: tuple[str, str] | None = None
 
 
 CYCLE = {"schedule": "one_cycle", "milestones": ()}
@@ -63,6 +67,7 @@ STUDIES = {
             for lr, momentum in ((0.005, 0.9), (0.01, 0.9), (0.02, 0.9))
         },
         {**CYCLE, "optimizer": "muon", "nesterov": True, "weight_decay": 0.05},
+        beside=("schedule", "Nesterov, decay 5e-4, at 0.3"),
     ),
 }
 
@@ -87,7 +92,7 @@ def carry_out(name: str, wanted: argparse.Namespace) -> None:
     jobs = [(name, variant, seed, wanted) for seed in study.seeds for variant in study.variants]
     with ProcessPoolExecutor(wanted.processes, multiprocessing.get_context("spawn")) as pool:
         runs = list(pool.map(one, *zip(*jobs, strict=True)))
-    rows = []
+    rows = [row_of(*study.beside)] if study.beside else []
     for variant in study.variants:
         own = [run for (_, name_, _, _), run in zip(jobs, runs, strict=True) if name_ == variant]
         rows.append({"variant": variant, "recipe": own[0].record["recipe"], "runs": [outcome(run) for run in own]})
@@ -98,6 +103,12 @@ def carry_out(name: str, wanted: argparse.Namespace) -> None:
     described = {"question": study.question, "network": study.network, "images": study.images, "epochs": study.epochs}
     command = f"python bench/recipe_studies.py --data-dir FOLDER --precision {wanted.precision} {name}"
     write_json(RESULTS / f"{name}.json", {**described, "rows": rows, **about, "command": command})
+
+
+def row_of(name: str, variant: str) -> dict[str, Any]:
+    """A variant's row in another study's results."""
+    (row,) = [row for row in read_json(RESULTS / f"{name}.json")["rows"] if row["variant"] == variant]
+    return dict(row)
 
 
 def one(name: str, variant: str, seed: int, wanted: argparse.Namespace) -> Run:

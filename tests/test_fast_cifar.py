@@ -1,0 +1,124 @@
+"""The recipe `fast_cifar`: its studies, and the page that shows them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from convatlas.data import load_data
+from convatlas.recipes import recipe
+from convatlas.run import read_json
+from convatlas.values import plain
+from data_files import cifar10
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script that writes the page."""
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    return importlib.import_module("write_fast_cifar")
+
+
+@pytest.fixture
+def studies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
+    """The script of the studies, writing below the test's folder, with a study of two small runs."""
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    module = importlib.import_module("recipe_studies")
+    monkeypatch.chdir(tmp_path)
+    variants = {"as it is": {}, "faster": {"lr": 0.2}}
+    small = module.Study("Does it run?", variants, {"batch_size": 32}, images=64, epochs=1)
+    monkeypatch.setitem(module.STUDIES, "small", small)
+    return module
+
+
+def rows(*accuracies: tuple[float, ...]) -> list[dict[str, Any]]:
+    """Rows of a study whose runs have these validation accuracies."""
+    same = ("val_top1", "last_top1", "train_top1")
+    return [
+        {"variant": f"v{index}", "runs": [{"seed": seed, **dict.fromkeys(same, top1)} for seed, top1 in enumerate(row)]}
+        for index, row in enumerate(accuracies)
+    ]
+
+
+def test_the_test_images_are_never_seen(studies: ModuleType, tmp_path: Path) -> None:
+    data = load_data("cifar10", folder=cifar10(tmp_path, each=40))
+    seen = studies.without_test(data, images=64)
+    assert torch.equal(seen.train.images, data.train.images[:64])
+    assert torch.equal(seen.train.labels, data.train.labels[:64])
+    assert torch.equal(seen.train.index, data.train.index[:64])
+    assert seen.validation is data.validation
+    assert seen.test is data.validation
+
+
+def test_a_variant_is_trained_once(studies: ModuleType, tmp_path: Path) -> None:
+    wanted = argparse.Namespace(data_dir=cifar10(tmp_path, each=40), precision="float32")
+    run = studies.one("small", "faster", 1, wanted)
+    assert (run.record["recipe"]["lr"], run.record["recipe"]["batch_size"], run.record["seed"]) == (0.2, 32, 1)
+    assert run.record["data"]["train"] == 64
+    kept = studies.outcome(run)
+    assert kept["val_top1"] == kept["last_top1"] == run.metrics()[-1]["val_top1"]
+    assert studies.one("small", "faster", 1, wanted).record == run.record
+
+
+def test_every_study_is_a_plan(studies: ModuleType, tmp_path: Path) -> None:
+    """Each variant differs from the others, and its recipe makes sense."""
+    folder = cifar10(tmp_path, each=40)
+    for name, study in studies.STUDIES.items():
+        plans = [studies.make(study, variant, 0, data_dir=folder, precision="float32") for variant in study.variants]
+        assert len({plan.recipe for plan in plans}) == len(study.variants), name
+        if study.beside:
+            studied, variant = study.beside
+            assert variant in studies.STUDIES[studied].variants
+
+
+def test_differences_have_the_interval_of_the_pooled_deviation(page: ModuleType) -> None:
+    """By hand: variances 2e-4 and 8e-4 over two runs each, so s = 5e-4 ** 0.5 with 2 degrees, t = 4.3027."""
+    study = rows((0.50, 0.52), (0.60, 0.64))
+    half = 4.302652730 * (5e-4 * (1 / 2 + 1 / 2)) ** 0.5
+    assert page.half_width(2, 2, study) == pytest.approx(half)
+    low, high = 100 * (0.11 - half), 100 * (0.11 + half)
+    assert page.against(study[1], study[0], study) == [f"+11.00 ({low:+.2f} to {high:+.2f})", "better"]
+
+
+@pytest.mark.parametrize(("top1", "verdict"), [(0.51, "not told apart"), (0.3, "worse"), (0.9, "better")])
+def test_verdicts(page: ModuleType, top1: float, verdict: str) -> None:
+    study = rows((0.50, 0.52), (top1, top1 + 0.01), (0.2, 0.2))
+    assert page.against(study[1], study[0], study)[1] == verdict
+
+
+def test_commands_without_what_differs_between_runs(page: ModuleType) -> None:
+    command = "convatlas train net --seed 1 --quiet --epochs 10 --out a/b --resume"
+    assert page.without(command, "--seed", "--out", "--quiet", "--resume") == "convatlas train net --epochs 10"
+
+
+def test_the_page_is_what_the_results_say(page: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    assert page.main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_a_stale_page_is_noticed(page: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(page, "TARGET", tmp_path / "page.md")
+    assert page.main(["--check"]) == 1
+    assert page.main([]) == 0
+    assert page.main(["--check"]) == 0
+    page.TARGET.write_text(page.TARGET.read_text().replace("75.", "76.", 1))
+    assert page.main(["--check"]) == 1
+
+
+def test_the_compared_recipe_is_the_one_that_is_shipped(page: ModuleType) -> None:
+    """The numbers on the page belong to the recipe as it is now, and to the tutorial's scaled to its epochs."""
+    compared = read_json(page.RESULTS / "comparison/results.json")["protocol"]["recipes"]
+    shipped = plain(dataclasses.asdict(recipe("fast_cifar")))
+    (own,) = [values for name, values in compared.items() if name.startswith("fast_cifar")]
+    free = ("name", "source", "expected", "precision")
+    assert {key: own[key] for key in own if key not in free} == {k: shipped[k] for k in shipped if k not in free}
+    (tutorial,) = [values for name, values in compared.items() if "uva_sgd[epochs=10" in name]
+    assert tutorial["milestones"] == [6, 8]
