@@ -44,7 +44,6 @@ makes the step of each convolution's kernel an orthogonal matrix, takes the plac
 Everything else, augmentation included, is the tutorial's.
 
 ## Against the tutorial's recipe
-
 """
 STUDIES_HEADER = """## How it was found
 
@@ -109,7 +108,23 @@ def comparison(content: dict[str, Any]) -> str:
         "Commits": ", ".join(update_readme.short(commit) for commit in protocol["git_commit"]),
         "Commands": ", ".join(f"`{command}`" for command in commands) + ", with `--seed`",
     }
-    return "\n".join([*lines, "", *(f"- {term}: {text}" for term, text in facts.items()), ""])
+    return "\n".join([*lines, "", *ahead(rows), "", *(f"- {term}: {text}" for term, text in facts.items()), ""])
+
+
+def ahead(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """How far `fast_cifar` is from each other recipe of the same network, on validation."""
+    lines = []
+    for own in rows:
+        others = [row for row in rows if row["architecture"] == own["architecture"] and row is not own]
+        if not own["recipe"].startswith("fast_cifar"):
+            continue
+        for other in others:
+            difference, verdict = against(own, other, [own, *others])
+            lines.append(
+                f"`{own['architecture']}`: `{own['recipe']}` less `{other['recipe']}` on validation, in points: "
+                f"{difference}, {verdict}."
+            )
+    return lines
 
 
 def without(command: str, *options: str) -> str:
@@ -179,3 +194,7 @@ def spread(values: Sequence[float]) -> str:
 
 def mean(values: Sequence[float]) -> str:
     return f"{100 * statistics.fmean(values):.2f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

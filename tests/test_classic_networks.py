@@ -27,7 +27,7 @@ from convatlas.architectures.lenet import (
 from convatlas.architectures.nin import nin_cifar
 from convatlas.architectures.vgg import vgg, vgg_cifar, vgg_textbook
 from convatlas.checks import check_architecture
-from convatlas.complexity import complexity
+from convatlas.complexity import Complexity, complexity
 from convatlas.errors import UsageError
 from convatlas.weights import load_strictly, translate_keys
 from references import randomize
@@ -72,12 +72,16 @@ def test_every_row_stands_in_the_table() -> None:
     assert {name for name in list_architectures() if architecture(name).family in families} == set(COUNTS)
 
 
+@functools.cache
+def counted(name: str) -> Complexity:
+    return complexity(architecture(name))
+
+
 @pytest.mark.parametrize("name", COUNTS)
 def test_published_counts(name: str) -> None:
     row = architecture(name)
-    counted = complexity(row)
-    assert (row.params, row.macs) == (counted.params, counted.macs) == COUNTS[name]
-    assert sum(stage.macs for stage in counted.stages) == COUNTS[name][1]
+    assert (row.params, row.macs) == (counted(name).params, counted(name).macs) == COUNTS[name]
+    assert sum(stage.macs for stage in counted(name).stages) == COUNTS[name][1]
     assert row.image_size == SIZES.get(name, 32 if "cifar" in name else 224)
     assert row.in_channels == (1 if name in GRAY else 3)
     assert row.num_classes == (1000 if row.dataset == "imagenet" else 10)
@@ -207,8 +211,7 @@ SHAPES: dict[str, Mapping[str, tuple[int, ...]]] = {
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_shapes(name: str) -> None:
-    counted = complexity(architecture(name))
-    found = {part.name: part.shape for part in (*counted.layers, *counted.stages)}
+    found = {part.name: part.shape for part in (*counted(name).layers, *counted(name).stages)}
     assert {part: found.get(part) for part in SHAPES[name]} == SHAPES[name]
 
 
@@ -259,7 +262,7 @@ for _layers in (11, 13, 16, 19):
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_order_of_the_layers(name: str) -> None:
-    found = "".join(LETTERS[layer.operation] for layer in complexity(architecture(name)).layers)
+    found = "".join(LETTERS[layer.operation] for layer in counted(name).layers)
     assert found == SEQUENCES[name].replace(" ", "")
 
 

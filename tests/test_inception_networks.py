@@ -69,7 +69,6 @@ def on_meta(name: str) -> nn.Module:
 def test_published_counts(name: str) -> None:
     row = architecture(name)
     assert (row.params, row.macs, row.image_size, row.num_classes) == COUNTS[name][:4]
-    assert (counted(name).params, counted(name).macs) == COUNTS[name][:2]
     assert (row.family, row.paper.year if row.paper else 0) == ("inception", 2015)
     kinds = [type(module) for module in on_meta(name).modules()]
     assert (kinds.count(nn.Conv2d), kinds.count(nn.BatchNorm2d)) == COUNTS[name][4:]
