@@ -121,7 +121,7 @@ def ahead(rows: Sequence[dict[str, Any]]) -> list[str]:
         for other in others:
             difference, verdict = against(own, other, [own, *others])
             lines.append(
-                f"`{own['architecture']}`: `{own['recipe']}` less `{other['recipe']}` on validation, in points: "
+                f"- `{own['architecture']}`: `{own['recipe']}` less `{other['recipe']}` on validation, in points: "
                 f"{difference}, {verdict}."
             )
     return lines

@@ -24,6 +24,7 @@ from convatlas.layers.blocks import (
     dense_layers,
     sequential,
 )
+from convatlas.layers.folding import folded
 from convatlas.layers.initialization import (
     Activation,
     Layer,
@@ -74,6 +75,7 @@ __all__ = [
     "classifier",
     "dense_layers",
     "depthwise_separable",
+    "folded",
     "initialize_kaiming",
     "initialize_normal",
     "initialize_xavier",

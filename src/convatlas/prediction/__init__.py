@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convatlas.prediction.evaluate import check_split, choose_data, evaluate_run, evaluate_split
 from convatlas.prediction.images import Answer, answer, check_images, read_image
-from convatlas.prediction.logits import BATCH_SIZE, autocast, network_input, predict_logits, resolve_device
+from convatlas.prediction.logits import BATCH_SIZE, answering, autocast, network_input, predict_logits, resolve_device
 from convatlas.prediction.predictor import (
     Normalisation,
     Predictor,
@@ -22,6 +22,7 @@ __all__ = [
     "Normalisation",
     "Predictor",
     "answer",
+    "answering",
     "architecture_of",
     "autocast",
     "check_images",

@@ -18,7 +18,7 @@ from convatlas.architectures import architecture, list_architectures
 from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError, unknown
-from convatlas.prediction.logits import predict_logits, resolve_device
+from convatlas.prediction.logits import answering, predict_logits, resolve_device
 from convatlas.recipe import Precision
 from convatlas.run import Run, is_run, read_run
 from convatlas.weights import (
@@ -66,7 +66,7 @@ class Predictor:
 
     def to(self, device: str) -> Predictor:
         """The same on `cpu`, `cuda` or `auto`."""
-        network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = answering(self.network, precision=self.precision)
         return dataclasses.replace(self, network=network.to(resolve_device(device)))
 
 

@@ -23,7 +23,7 @@ from torch.utils.tensorboard.summary import hparams
 from convatlas.data.loader import steps_per_epoch
 from convatlas.errors import UsageError
 from convatlas.evaluation import evaluate_logits
-from convatlas.prediction import predict_logits, resolve_device
+from convatlas.prediction import answering, predict_logits, resolve_device
 from convatlas.progress import Job, Progress, Silent
 from convatlas.recipe import Recipe, defaults
 from convatlas.report import run_title
@@ -156,7 +156,7 @@ def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str
     best = read_checkpoint(folder / "checkpoints" / "best.ckpt")
     network = module.network.to(session.device)
     load_strictly(network, network_state(best, prefix="ema_network.module." if plan.recipe.ema else "network."))
-    predictions = _predictions(session, network)
+    predictions = _predictions(session, answering(network, precision=plan.recipe.precision))
     write_bytes(folder / "predictions.npz", _npz(predictions))
     write_bytes(folder / "samples.npz", _npz(samples(plan, predictions["test_logits"])))
     results = _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)

@@ -1,0 +1,58 @@
+"""Measurements that take turns: each way in a process of its own, one at a time, in an order that alternates."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+Work = Callable[[], object]
+Way = tuple[Callable[..., Work], tuple[Any, ...]]  # a function that prepares the work, and its arguments
+
+
+def take_turns(ways: Mapping[str, Way], *, rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
+    """Seconds of every way in every round, after rounds that do not count.
+
+    The processes live as long as the measurement, so that what a way does to its memory stays with it; while one
+    works, the others wait.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    processes, lines = {}, {}
+    for name, (prepare, arguments) in ways.items():
+        lines[name], theirs = spawn.Pipe()
+        processes[name] = spawn.Process(target=_work, args=(theirs, prepare, arguments), daemon=True)
+        processes[name].start()
+        lines[name].recv()  # it is ready: nothing is prepared while another is measured
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(warm_up + rounds):
+        for name in list(ways) if number % 2 else reversed(ways):
+            lines[name].send(True)
+            taken = lines[name].recv()
+            if number >= warm_up:
+                seconds[name].append(taken)
+    for name, process in processes.items():
+        lines[name].send(False)
+        process.join()
+    return seconds
+
+
+def _work(line: Connection, prepare: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
+    work = prepare(*arguments)
+    line.send(True)
+    while line.recv():
+        begun = time.perf_counter()
+        work()
+        line.send(time.perf_counter() - begun)
+
+
+def ratios(seconds: Mapping[str, list[float]], *, of: str) -> dict[str, dict[str, float]]:
+    """How many times as fast as the way `of` each other one is: median, lowest and highest of the rounds' ratios."""
+    result = {}
+    for name, values in seconds.items():
+        if name != of:
+            each = [other / own for own, other in zip(values, seconds[of], strict=True)]
+            result[name] = {"median": statistics.median(each), "min": min(each), "max": max(each)}
+    return result
