@@ -1,4 +1,4 @@
-"""The studies behind `fast_cifar`: recipes that differ in one thing, on the same images, over the same seeds.
+"""The studies behind `fast_cifar`: variants of a recipe, on the same images, over the same seeds.
 
 Only training images are read: the held-out 5,000 select, and the test images are never seen.
 

@@ -103,10 +103,11 @@ def test_orthogonal_moves_singular_values_and_keeps_directions(shape: tuple[int,
     assert result.norm() == pytest.approx(min(shape) ** 0.5, rel=0.35)
 
 
+@pytest.mark.parametrize("shape", [(8, 4, 3, 3), (64, 3, 3, 3), (16, 1, 3, 3)])  # wide, tall and depthwise
 @pytest.mark.parametrize("nesterov", [True, False])
-def test_kernels_take_the_steps_of_torchs_muon(nesterov: bool) -> None:
+def test_kernels_take_the_steps_of_torchs_muon(nesterov: bool, shape: tuple[int, ...]) -> None:
     """torch's takes matrices only, and makes them orthogonal in bfloat16: hence the tolerance."""
-    kernel, _ = two_parameters(8, 4, 3, 3)
+    kernel, _ = two_parameters(*shape)
     matrix = nn.Parameter(kernel.detach().flatten(1).clone())
     ours = make_optimizer(nn.ParameterList([kernel]), muon(nesterov=nesterov))
     assert isinstance(ours, Muon)

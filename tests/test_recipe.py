@@ -143,6 +143,7 @@ def test_values_that_make_no_sense(field: str, value: Any, message: str) -> None
             {"crop": "none", "crop_ratio": (0.5, 1.0)},
             "crop_ratio=0.5[+]1 makes no sense; it must be left out with crop=none",
         ),
+        ({"optimizer": "muon"}, "momentum=0 makes no sense; it must be above 0 with optimizer=muon"),
         ({"weight_decay": 0.0, "weight_decay_on": "weights"}, "all without weight_decay"),
     ],
 )

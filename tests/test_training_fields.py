@@ -122,7 +122,7 @@ def test_clipping_goes_with_mixed_precision(tmp_path: Path, optimizer: str) -> N
 
 def test_muon_needs_a_convolution(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"optimizer=muon of recipe .* cannot be used: .* has no convolution"):
-        linear_run(tmp_path / "run", optimizer="muon")
+        linear_run(tmp_path / "run", optimizer="muon", momentum=0.9)
 
 
 def test_muon_is_exact_under_resume(tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ def _check_optimizer(recipe: Recipe) -> None:
         require(recipe, field, used or not getattr(recipe, field), f"{nothing} with optimizer={recipe.optimizer}")
     fits = recipe.optimizer in ("sgd", "muon") and recipe.momentum > 0
     require(recipe, "nesterov", fits or not recipe.nesterov, "false without the momentum of sgd or muon")
+    moves = recipe.optimizer != "muon" or recipe.momentum > 0
+    require(recipe, "momentum", moves, "above 0 with optimizer=muon, which orthogonalises it")
     decays = recipe.weight_decay > 0 or recipe.weight_decay_on == "all"
     require(recipe, "weight_decay_on", decays, "all without weight_decay")
     parts = recipe.batch_size % recipe.accumulate == 0

@@ -175,7 +175,7 @@ def check_optimizer(network: nn.Module, recipe: Recipe, *, name: str) -> None:
     """Raises `UsageError` where the recipe's optimizer has nothing to do in the network."""
     if recipe.optimizer == "muon" and not any(parameter.ndim == 4 for parameter in network.parameters()):
         raise UsageError(
-            f"optimizer=muon of recipe {recipe.name} cannot be used: {name} has no convolution; use optimizer=adamw"
+            f"optimizer=muon of recipe {recipe.name} cannot be used: {name} has no convolution; choose another recipe"
         )
 
 
