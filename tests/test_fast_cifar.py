@@ -95,6 +95,25 @@ def test_verdicts(page: ModuleType, top1: float, verdict: str) -> None:
     assert page.against(study[1], study[0], study)[1] == verdict
 
 
+def test_a_studys_table(page: ModuleType) -> None:
+    """Typed by hand: the second row has other accuracies in each column."""
+    first, second = rows((0.50, 0.52), (0.60, 0.64))
+    for run, last, train in zip(second["runs"], (0.58, 0.60), (0.70, 0.72), strict=True):
+        run.update(last_top1=last, train_top1=train)
+    assert page.study({"rows": [first, second]}).splitlines()[2:] == [
+        "| v0 | 51.00 ± 1.41, 2 | 51.00 | 51.00 |  |  |",
+        "| v1 | 62.00 ± 2.83, 2 | 59.00 | 71.00 | +11.00 (+1.38 to +20.62) | better |",
+    ]
+
+
+def test_fast_cifar_less_the_others(page: ModuleType) -> None:
+    tutorial, own, other = rows((0.50, 0.52), (0.60, 0.64), (0.1, 0.2))
+    for row, name in ((tutorial, "uva_sgd"), (own, "fast_cifar"), (other, "uva_sgd")):
+        row.update(architecture="net" if row is not other else "another", recipe=name)
+    (line,) = page.ahead([tutorial, own, other])
+    assert line.startswith("- `net`: `fast_cifar` less `uva_sgd` on validation, in points: +11.00 (+1.38 to +20.62)")
+
+
 def test_commands_without_what_differs_between_runs(page: ModuleType) -> None:
     command = "convatlas train net --seed 1 --quiet --epochs 10 --out a/b --resume"
     assert page.without(command, "--seed", "--out", "--quiet", "--resume") == "convatlas train net --epochs 10"
