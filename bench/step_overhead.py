@@ -13,7 +13,6 @@ import statistics
 import tempfile
 from pathlib import Path
 
-import torch
 import torch.nn.functional as F
 from turns import Way, Work, take_turns
 
@@ -85,14 +84,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("results/bench/step_overhead.json"))
     wanted = parser.parse_args()
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_of(folder)
         steps = EPOCHS * steps_per_epoch(len(plan.data.train), plan.recipe)
         ways: dict[str, Way] = {"bare": (bare, (folder,)), "ours": (ours, (folder,))}
         seconds = take_turns(ways, rounds=wanted.rounds)
     print({name: f"{1000 * statistics.median(values) / steps:.3f} ms a step" for name, values in seconds.items()})
-    write_json(wanted.out, {**circumstances(), "steps": steps, "seconds": seconds})
+    command = f"python bench/step_overhead.py --rounds {wanted.rounds}"
+    write_json(wanted.out, {**circumstances(), "steps": steps, "seconds": seconds, "command": command})
 
 
 if __name__ == "__main__":

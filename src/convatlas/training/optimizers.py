@@ -42,21 +42,8 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
     return [group for group in groups if group["params"]]
 
 
-class RMSProp(Optimizer):
-    """TensorFlow's RMSProp, with which Inception and EfficientNet were trained; PyTorch's is another one.
-
-    mean = decay * mean + (1 - decay) * gradient^2, which begins at 1 and not at 0; the step is
-    momentum * step + lr * gradient / sqrt(mean + epsilon), where epsilon stands inside the root and the learning rate
-    inside the momentum. The difference matters: the papers' epsilons are 1 and 0.001. Weight decay is added to the
-    gradient. `tf.compat.v1.train.RMSPropOptimizer`.
-    """
-
-    def __init__(
-        self, parameters: Any, *, lr: float, decay: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-8
-    ) -> None:
-        super().__init__(
-            parameters, {"lr": lr, "decay": decay, "momentum": momentum, "epsilon": epsilon, "weight_decay": 0.0}
-        )
+class EachParameter(Optimizer):
+    """An optimizer that updates one parameter after another, from its own gradient alone."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -72,6 +59,26 @@ class RMSProp(Optimizer):
         return loss
 
     def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class RMSProp(EachParameter):
+    """TensorFlow's RMSProp, with which Inception and EfficientNet were trained; PyTorch's is another one.
+
+    mean = decay * mean + (1 - decay) * gradient^2, which begins at 1 and not at 0; the step is
+    momentum * step + lr * gradient / sqrt(mean + epsilon), where epsilon stands inside the root and the learning rate
+    inside the momentum. The difference matters: the papers' epsilons are 1 and 0.001. Weight decay is added to the
+    gradient. `tf.compat.v1.train.RMSPropOptimizer`.
+    """
+
+    def __init__(
+        self, parameters: Any, *, lr: float, decay: float = 0.9, momentum: float = 0.0, epsilon: float = 1e-8
+    ) -> None:
+        super().__init__(
+            parameters, {"lr": lr, "decay": decay, "momentum": momentum, "epsilon": epsilon, "weight_decay": 0.0}
+        )
+
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
         state = self.state[parameter]
         if not state:
             state["mean"] = torch.ones_like(parameter)
@@ -84,7 +91,7 @@ class RMSProp(Optimizer):
         parameter.sub_(state["step"])
 
 
-class Muon(Optimizer):
+class Muon(EachParameter):
     """Muon for the kernels of convolutions, AdamW (betas 0.9 and 0.999) for every other parameter.
 
     A kernel (out, in / groups, height, width) counts as a matrix of `out` rows, all groups together, and a classifier
@@ -100,21 +107,11 @@ class Muon(Optimizer):
             parameters, {"lr": lr, "momentum": momentum, "nesterov": nesterov, "epsilon": epsilon, "weight_decay": 0.0}
         )
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step on the gradients, which `closure` computes first where it is given; its loss is returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                step = self._orthogonal if parameter.ndim == 4 else self._adam
-                change = step(parameter, parameter.grad, group)
-                parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change, alpha=group["lr"])
-        return loss
+    def _update(self, parameter: Tensor, group: dict[str, Any]) -> None:
+        assert parameter.grad is not None
+        step = self._orthogonal if parameter.ndim == 4 else self._adam
+        change = step(parameter, parameter.grad, group)
+        parameter.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change, alpha=group["lr"])
 
     def _orthogonal(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> Tensor:
         state = self.state[parameter]
