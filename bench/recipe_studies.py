@@ -92,7 +92,7 @@ def carry_out(name: str, wanted: argparse.Namespace) -> None:
     jobs = [(name, variant, seed, wanted) for seed in study.seeds for variant in study.variants]
     with ProcessPoolExecutor(wanted.processes, multiprocessing.get_context("spawn")) as pool:
         runs = list(pool.map(one, *zip(*jobs, strict=True)))
-    rows = [row_of(*study.beside)] if study.beside else []
+    rows = [row_beside(study)] if study.beside else []
     for variant in study.variants:
         own = [run for (_, name_, _, _), run in zip(jobs, runs, strict=True) if name_ == variant]
         rows.append({"variant": variant, "recipe": own[0].record["recipe"], "runs": [outcome(run) for run in own]})
@@ -105,9 +105,15 @@ def carry_out(name: str, wanted: argparse.Namespace) -> None:
     write_json(RESULTS / f"{name}.json", {**described, "rows": rows, **about, "command": command})
 
 
-def row_of(name: str, variant: str) -> dict[str, Any]:
-    """A variant's row in another study's results."""
-    (row,) = [row for row in read_json(RESULTS / f"{name}.json")["rows"] if row["variant"] == variant]
+def row_beside(study: Study) -> dict[str, Any]:
+    """The row of another study that stands beside this one's; its images, epochs and network must be the same."""
+    assert study.beside is not None
+    name, variant = study.beside
+    content = read_json(RESULTS / f"{name}.json")
+    for field_name in ("network", "images", "epochs"):
+        if content[field_name] != getattr(study, field_name):
+            raise SystemExit(f"{name} has {field_name} {content[field_name]}, not {getattr(study, field_name)}")
+    (row,) = [row for row in content["rows"] if row["variant"] == variant]
     return dict(row)
 
 

@@ -69,6 +69,14 @@ def test_a_variant_is_trained_once(studies: ModuleType, tmp_path: Path) -> None:
     assert studies.one("small", "faster", 1, wanted).record == run.record
 
 
+def test_a_row_beside_is_of_the_same_data(studies: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studies, "RESULTS", ROOT / "results/fast_cifar")
+    muon = studies.STUDIES["muon"]
+    assert studies.row_beside(muon)["variant"] == muon.beside[1]
+    with pytest.raises(SystemExit, match="schedule has epochs 6, not 7"):
+        studies.row_beside(dataclasses.replace(muon, epochs=7))
+
+
 def test_every_study_is_a_plan(studies: ModuleType, tmp_path: Path) -> None:
     """Each variant differs from the others, and its recipe makes sense."""
     folder = cifar10(tmp_path, each=40)
