@@ -150,12 +150,15 @@ def without(command: str, *options: str) -> str:
 
 def said(content: dict[str, Any]) -> str:
     """The circumstances of a study."""
-    data, versions, hardware = (content[key] for key in ("data", "versions", "hardware"))
+    data = content["data"]
+    notes = dict.fromkeys(note for notes in content["notes"] for note in notes)
+    commits = ", ".join(update_readme.short(commit) for commit in content["git_commit"])
+    torch = "; or ".join(dict.fromkeys(versions["torch"] for versions in content["versions"]))
     facts = {
         "Data": f"the first {data['train']:,} training images of `{data['name']}`, {content['epochs']} epochs; "
-        f"{data['validation']:,} validation images select; {'; '.join(content['notes'])}",
-        "Beside": f"`{content['network']}`, {values(hardware)}; torch {versions['torch']}, commit "
-        f"{update_readme.short(content['git_commit'])}; `{content['command']}`",
+        f"{data['validation']:,} validation images select; {'; '.join(notes)}",
+        "Beside": f"`{content['network']}`, {'; or '.join(map(values, content['hardware']))}, {content['processes']} "
+        f"runs side by side; torch {torch}, commit {commits}; `{content['command']}`",
     }
     return "\n".join(f"- {term}: {text}" for term, text in facts.items()) + "\n"
 

@@ -57,6 +57,9 @@ def test_the_test_images_are_never_seen(studies: ModuleType, tmp_path: Path) -> 
     assert torch.equal(seen.train.index, data.train.index[:64])
     assert seen.validation is data.validation
     assert seen.test is data.validation
+    judged = studies.without_test(data, images=64, unused=32)
+    assert torch.equal(judged.test.images, data.train.images[64:96])
+    assert torch.equal(judged.test.index, data.train.index[64:96])
 
 
 def test_a_variant_is_trained_once(studies: ModuleType, tmp_path: Path) -> None:
@@ -64,17 +67,36 @@ def test_a_variant_is_trained_once(studies: ModuleType, tmp_path: Path) -> None:
     run = studies.one("small", "faster", 1, wanted)
     assert (run.record["recipe"]["lr"], run.record["recipe"]["batch_size"], run.record["seed"]) == (0.2, 32, 1)
     assert run.record["data"]["train"] == 64
-    kept = studies.outcome(run)
+    kept = studies.outcome(run, unused=0)
     assert kept["val_top1"] == kept["last_top1"] == run.metrics()[-1]["val_top1"]
     assert studies.one("small", "faster", 1, wanted).record == run.record
+
+
+def test_what_a_study_keeps(studies: ModuleType, tmp_path: Path) -> None:
+    """The results are those of the runs, judged as the study says."""
+    study = dataclasses.replace(studies.STUDIES["small"], unused=32)
+    studies.STUDIES["small"] = study
+    wanted = argparse.Namespace(data_dir=cifar10(tmp_path, each=40), precision="float32", processes=1)
+    jobs = [(variant, seed) for seed in study.seeds for variant in study.variants]
+    studies.keep("small", {job: studies.one("small", *job, wanted) for job in jobs}, wanted)
+    content = read_json(studies.RESULTS / "small.json")
+    assert [row["variant"] for row in content["rows"]] == list(study.variants)
+    assert [[run["seed"] for run in row["runs"]] for row in content["rows"]] == [[0, 1], [0, 1]]
+    run = studies.one("small", "faster", 1, wanted)
+    assert content["rows"][1]["runs"][1] == studies.outcome(run, unused=32)
+    assert content["rows"][1]["runs"][1]["unused_top1"] == run.results["test_top1"]
+    assert (content["images"], content["unused"], content["data"]["train"]) == (64, 32, 64)
+    assert content["git_commit"] == [run.record["git_commit"]]
 
 
 def test_a_row_beside_is_of_the_same_data(studies: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(studies, "RESULTS", ROOT / "results/fast_cifar")
     muon = studies.STUDIES["muon"]
-    assert studies.row_beside(muon)["variant"] == muon.beside[1]
+    assert studies.row_beside(muon, "bf16")["variant"] == muon.beside[1]
     with pytest.raises(SystemExit, match="schedule has epochs 6, not 7"):
-        studies.row_beside(dataclasses.replace(muon, epochs=7))
+        studies.row_beside(dataclasses.replace(muon, epochs=7), "bf16")
+    with pytest.raises(SystemExit, match="schedule has precision bf16, not float32"):
+        studies.row_beside(muon, "float32")
 
 
 def test_every_study_is_a_plan(studies: ModuleType, tmp_path: Path) -> None:
