@@ -17,8 +17,8 @@ from turns import Way, Work, ratios, take_turns
 from convatlas import create
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.prediction import answering, predict_logits
+from convatlas.prediction.memory import keep_freed_memory
 from convatlas.run import write_json
-from convatlas.training.memory import keep_freed_memory
 from convatlas.training.record import circumstances
 
 NETWORKS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")

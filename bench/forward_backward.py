@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 NETWORKS = ("resnet50", "densenet121", "vgg16")
 WARM_UP = 2  # pairs that do not count
-KEEP_MEMORY = {  # glibc's names for what convatlas.training.memory sets
+KEEP_MEMORY = {  # glibc's names for what convatlas.prediction.memory sets
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),

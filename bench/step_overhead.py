@@ -19,11 +19,11 @@ from turns import Way, Work, take_turns
 from convatlas.architectures import architecture
 from convatlas.data import load_data
 from convatlas.data.loader import TrainingBatches, steps_per_epoch
+from convatlas.prediction.memory import keep_freed_memory
 from convatlas.recipe import rate_factor
 from convatlas.recipes import recipe
 from convatlas.run import write_json
 from convatlas.training import Plan, make_plan, train_plan
-from convatlas.training.memory import keep_freed_memory
 from convatlas.training.optimizers import make_optimizer
 from convatlas.training.record import circumstances
 

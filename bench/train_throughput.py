@@ -29,11 +29,11 @@ from torch.utils.data import DataLoader, Dataset
 from convatlas.architectures import architecture
 from convatlas.data import load_data
 from convatlas.data.spec import Split
+from convatlas.prediction.memory import keep_freed_memory
 from convatlas.recipe import Recipe
 from convatlas.run import write_json
 from convatlas.training import Plan, choose_recipe, make_plan
 from convatlas.training.classifier import Classifier, DataModule
-from convatlas.training.memory import keep_freed_memory
 from convatlas.training.record import circumstances
 
 

@@ -151,6 +151,8 @@ def test_tensorboard_has_scalars_graph_and_hyperparameters(finished: Run) -> Non
     assert "_hparams_/session_start_info" in events.summary_metadata
     values = [event.value for event in events.Scalars("top1/val")]
     assert values == pytest.approx([row["val_top1"] for row in finished.metrics()], rel=1e-6)
+    for tag in ("top1/val", "top1/train", "lr"):
+        assert [event.step for event in events.Scalars(tag)] == [4, 8, 12]  # optimizer steps
     assert events.Scalars("top1/test")[-1].value == pytest.approx(finished.results["test_top1"])
 
 

@@ -137,17 +137,19 @@ def evaluate(
     arch: str | None = None,
     weights: str | None = None,
     device: str = "auto",
+    precision: str | None = None,
 ) -> Evaluation:
     """Evaluates a run's best epoch, a checkpoint or an architecture's published `weights` on a split of a data set.
 
     The data is by default that of the run, or the one that the weights were published for; the normalisation is always
-    the checkpoint's own. `arch` names the network of a checkpoint that does not. Raises `UsageError`.
+    the checkpoint's own. `arch` names the network of a checkpoint that does not, `precision` (`float32` or `bf16`) is
+    by default what a run was trained in, else float32. Raises `UsageError`.
     """
     from convatlas.prediction import check_split, choose_data, evaluate_split, open_predictor
 
     check_split(split)
     predictor = open_predictor(source.path if isinstance(source, Run) else source, arch=arch, weights=weights)
-    predictor = predictor.to(device)
+    predictor = predictor.to(device, precision=precision)
     return evaluate_split(predictor, choose_data(predictor, name=data, folder=_path(data_dir)), split=split)[0]
 
 

@@ -48,6 +48,7 @@ def evaluate(
         Path | None, typer.Option("--out", help="Keep a checkpoint's evaluation as a run, for `convatlas report`.")
     ] = None,
     device: options.Device = "auto",
+    precision: options.AnswerPrecision = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Evaluate a run's best epoch, a checkpoint, or published weights on a split of a data set.
@@ -66,7 +67,7 @@ def evaluate(
     chosen = options.architecture_options(option)
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
-    ).to(device)
+    ).to(device, precision=precision)
     _say_notes(predictor)
     loaded = choose_data(predictor, name=data, folder=data_dir)
     if out is None:
@@ -79,12 +80,13 @@ def evaluate(
         "architecture": predictor.architecture.name,
         "data": loaded.spec.name,
         "split": split,
+        "precision": predictor.precision,
         **asdict(result),
     }
     if as_json:
         options.print_json(content)
     else:
-        _print_evaluation(content, result)
+        _print_evaluation(content, result, arithmetic=predictor.arithmetic)
 
 
 @app.command()
@@ -100,6 +102,7 @@ def predict(
     mean: Mean = None,
     std: Std = None,
     device: options.Device = "auto",
+    precision: options.AnswerPrecision = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Say what is in image files: the most probable classes of each.
@@ -115,15 +118,15 @@ def predict(
     chosen = options.architecture_options(option)
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
-    ).to(device)
+    ).to(device, precision=precision)
     _say_notes(predictor)
     answers = [answer(predictor, path, top=top) for path in images]  # all of them before anything is printed
     if as_json:
-        options.print_json(
-            {"architecture": predictor.architecture.name, "images": [_plain(given) for given in answers]}
-        )
+        said = {"architecture": predictor.architecture.name, "precision": predictor.precision}
+        options.print_json({**said, "images": [_plain(given) for given in answers]})
     else:
         _print_answers(answers)
+        options.console().print(f"computed in {predictor.arithmetic}", style="dim", highlight=False, soft_wrap=True)
 
 
 def normalisation(mean: str | None, std: str | None) -> Normalisation | None:
@@ -168,7 +171,7 @@ def _print_answers(answers: Sequence[Answer]) -> None:
         screen.print(table)
 
 
-def _print_evaluation(content: dict[str, Any], result: Evaluation) -> None:
+def _print_evaluation(content: dict[str, Any], result: Evaluation, *, arithmetic: str) -> None:
     """Accuracy, loss and the accuracy of each class."""
     from rich.table import Table
     from rich.text import Text
@@ -182,6 +185,7 @@ def _print_evaluation(content: dict[str, Any], result: Evaluation) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    screen.print(f"computed in {arithmetic}", style="dim", highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)
     table.add_column("accuracy", justify="right")

@@ -33,6 +33,10 @@ LearningRate = Annotated[str | None, typer.Option("--lr", metavar="NUMBER", help
 Precision = Annotated[
     str | None, typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: the recipe's.")
 ]
+AnswerPrecision = Annotated[
+    str | None,
+    typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: the run's, else float32."),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other recipe field; may be repeated.")
 ]

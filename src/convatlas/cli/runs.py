@@ -52,7 +52,7 @@ def train(
 
     from convatlas.architectures import architecture as find
     from convatlas.data import load_data
-    from convatlas.prediction import resolve_device
+    from convatlas.prediction import described, resolve_device
     from convatlas.progress import Job, choose
     from convatlas.training import choose_recipe, make_plan, open_folder, train_plan
 
@@ -80,7 +80,8 @@ def train(
     open_folder(plan, folder, resume=resume)
     screen = Console(stderr=True)
     if not quiet:
-        for line in (f"recipe {plan.recipe.summary()}", *(f"note: {note}" for note in plan.notes)):
+        arithmetic = f"computed in {described(device, plan.recipe.precision)}"
+        for line in (f"recipe {plan.recipe.summary()}", arithmetic, *(f"note: {note}" for note in plan.notes)):
             screen.print(line, soft_wrap=True, markup=False, highlight=False)
     try:
         with choose(screen, [Job(plan.label, plan.seed, plan.recipe.epochs)], quiet=quiet) as progress:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from convatlas.prediction.evaluate import check_split, choose_data, evaluate_run, evaluate_split
 from convatlas.prediction.images import Answer, answer, check_images, read_image
-from convatlas.prediction.logits import BATCH_SIZE, answering, autocast, network_input, predict_logits, resolve_device
+from convatlas.prediction.logits import (
+    BATCH_SIZE,
+    answering,
+    autocast,
+    described,
+    has_bf16,
+    network_input,
+    predict_logits,
+    resolve_device,
+)
 from convatlas.prediction.predictor import (
     Normalisation,
     Predictor,
@@ -28,8 +37,10 @@ __all__ = [
     "check_images",
     "check_split",
     "choose_data",
+    "described",
     "evaluate_run",
     "evaluate_split",
+    "has_bf16",
     "load_network",
     "network_input",
     "open_predictor",

@@ -18,7 +18,8 @@ from convatlas.architectures import architecture, list_architectures
 from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError, unknown
-from convatlas.prediction.logits import answering, predict_logits, resolve_device
+from convatlas.prediction.logits import answering, described, predict_logits, resolve_device
+from convatlas.prediction.memory import keep_freed_memory
 from convatlas.recipe import Precision
 from convatlas.run import Run, is_run, read_run
 from convatlas.weights import (
@@ -41,7 +42,8 @@ class Predictor:
 
     `class_names` is None where the checkpoint does not say, `data` (the data set's name) likewise; `split_hash` is
     known for runs. `weights` are the published ones whose layout the checkpoint has. `source` is what the user named,
-    `path` the checkpoint's file. `notes` say what was assumed.
+    `path` the checkpoint's file. `notes` say what was assumed. `answers` is the network in
+    the form in which it answers, where `to` has made it.
     """
 
     source: str
@@ -59,15 +61,28 @@ class Predictor:
     weights: Weights | None = None
     notes: tuple[str, ...] = ()
     run: Run | None = field(default=None, repr=False)
+    answers: nn.Module | None = field(default=None, repr=False)
 
     def logits(self, images: Tensor) -> Tensor:
         """uint8 images (N, C, H, W) -> logits (N, num_classes), float32 on the CPU."""
-        return predict_logits(self.network, images, preprocessing=self.preprocessing, precision=self.precision)
+        network = self.answers or answering(self.network, precision=self.precision)
+        return predict_logits(network, images, preprocessing=self.preprocessing, precision=self.precision)
 
-    def to(self, device: str) -> Predictor:
-        """The same on `cpu`, `cuda` or `auto`."""
-        network = answering(self.network, precision=self.precision)
-        return dataclasses.replace(self, network=network.to(resolve_device(device)))
+    def to(self, device: str, *, precision: str | None = None) -> Predictor:
+        """The same on `cpu`, `cuda` or `auto`, and in another precision than its own if one is given."""
+        chosen: Precision = (
+            self.precision if precision is None else values.parse(precision, Precision, name="precision")
+        )
+        keep_freed_memory()
+        network = self.network.to(resolve_device(device))
+        return dataclasses.replace(
+            self, network=network, precision=chosen, answers=answering(network, precision=chosen)
+        )
+
+    @property
+    def arithmetic(self) -> str:
+        """What its answers are computed in, as a line."""
+        return described(next(self.network.parameters()).device, self.precision)
 
 
 def open_predictor(

@@ -14,7 +14,7 @@ except Exception as error:
         "reason, and ConvAtlas needs none: pip uninstall torchvision"
     ) from error
 
-from convatlas.training.callbacks import TrainingError
+from convatlas.training.classifier import TrainingError
 from convatlas.training.finders import find_batch_size, find_lr
 from convatlas.training.plan import Plan, choose_recipe, make_plan
 from convatlas.training.published import published_run

@@ -15,11 +15,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from convatlas.progress import Job, Progress
 from convatlas.run import write_bytes, write_metrics
-from convatlas.training.classifier import Classifier
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which epoch and why."""
+from convatlas.training.classifier import Classifier, TrainingError
 
 
 class MovedIntoPlace(TorchCheckpointIO):
@@ -44,16 +40,17 @@ class History(Callback):
         self._train_seconds = 0.0
         self._images = 0
 
-    def on_train_epoch_start(self, trainer: L.Trainer, _module: L.LightningModule) -> None:
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        assert isinstance(module, Classifier)
         self._started = time.perf_counter()
         self._images = 0
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, _module: L.LightningModule, _outputs: Any, batch: Any, _index: int
-    ) -> None:
-        self._images += len(batch[1])
-        self._train_seconds = time.perf_counter() - self._started
-        self.progress.stepped(self.job, step=trainer.global_step)
+        def stepped(images: int) -> None:
+            self._images += images
+            self._train_seconds = time.perf_counter() - self._started
+            self.progress.stepped(self.job, step=module.step)
+
+        module.stepped = stepped
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, Classifier)

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import io
+import itertools
 import math
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import lightning.pytorch as L
 import numpy as np
 import torch
-from lightning.pytorch.tuner.tuning import Tuner
 
 from convatlas.data.loader import TrainingBatches, epoch_seed
 from convatlas.errors import UsageError
-from convatlas.prediction import autocast, network_input
+from convatlas.prediction.memory import keep_freed_memory, out_of_memory
 from convatlas.recipe import Recipe
-from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.loss import TrainingLoss
-from convatlas.training.memory import keep_freed_memory
 from convatlas.training.optimizers import make_optimizer
 from convatlas.training.plan import Plan
-from convatlas.training.train import lightning_precision, quiet_libraries
+from convatlas.training.steps import gradients
 
 STEPS = 100  # learning rates that are tried
 LOWEST, HIGHEST = 1e-6, 10.0
-SMOOTHING = 0.98  # Lightning's
+SMOOTHING = 0.98  # of the loss, an exponential moving average over steps
 DIVERGED = 4.0  # times the lowest loss, at which the search stops
 LARGEST = 4096  # images, the last batch size that is tried
 TIMED = 3  # steps of each batch size, after one that is not timed
@@ -71,62 +64,57 @@ class BatchSearch:
 
 
 def find_lr(plan: Plan, *, device: str) -> RateSearch:
-    """The learning rate range test with everything else as in the plan: 100 steps, each at a higher rate.
+    """The learning rate range test with everything else as in the plan: up to 100 steps, each at a higher rate.
 
-    Lightning's; the rate at which the loss falls fastest for each doubling of the rate. Smith 2015,
-    https://arxiv.org/abs/1506.01186, section 3.3.
+    The suggestion is the rate at which the loss falls fastest for each doubling of the rate. The search ends where the
+    smoothed loss is four times its lowest. Smith 2015, https://arxiv.org/abs/1506.01186, section 3.3.
     """
     keep_freed_memory()
-    plan = dataclasses.replace(plan, recipe=_without_schedule(plan.recipe)).on(device)
-    with torch.random.fork_rng(), quiet_libraries(), tempfile.TemporaryDirectory() as folder:
-        trainer = L.Trainer(
-            accelerator="gpu" if device == "cuda" else "cpu",
-            devices=1,
-            max_epochs=-1,
-            precision=lightning_precision(plan.recipe),
-            gradient_clip_val=plan.recipe.clip_norm,
-            limit_val_batches=0,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            default_root_dir=folder,
-            reload_dataloaders_every_n_epochs=1,
-        )
-        with contextlib.redirect_stderr(io.StringIO()):  # its own progress bar, which no flag of the trainer turns off
-            found = Tuner(trainer).lr_find(
-                Classifier(plan),
-                datamodule=DataModule(plan),
-                min_lr=LOWEST,
-                max_lr=HIGHEST,
-                num_training=STEPS,
-                early_stop_threshold=DIVERGED,
-                update_attr=False,
-            )
-    assert found is not None
-    rates = found.results["lr"]
-    # Lightning 2.6 corrects its moving average for one step too many: the first losses would be far too low.
-    losses = [
-        loss * (1 - SMOOTHING ** (step + 1)) / (1 - SMOOTHING**step)
-        for step, loss in enumerate(found.results["loss"], start=1)
-    ]
+    plan = plan.on(device)
+    rates: list[float] = []
+    losses: list[float] = []
+    mean, lowest = 0.0, math.inf
+    with torch.random.fork_rng():
+        trial = _Trial(plan, plan.recipe)
+        for step, (images, targets) in zip(range(STEPS), trial.batches(), strict=False):
+            rates.append(LOWEST * (HIGHEST / LOWEST) ** (step / STEPS))
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * trial.step(images, targets, lr=rates[-1])
+            losses.append(mean / (1 - SMOOTHING ** (step + 1)))
+            lowest = min(lowest, losses[-1])
+            if not losses[-1] <= DIVERGED * lowest:  # not a number neither
+                break
     return RateSearch(tuple(rates), tuple(losses), steepest(rates, losses))
 
 
-def _without_schedule(recipe: Recipe) -> Recipe:
-    """The recipe at whatever rate the search sets, each batch in one part: its loss is what is plotted."""
-    return dataclasses.replace(
-        recipe,
-        schedule="constant",
-        milestones=(),
-        gamma=0.1,
-        decay_epochs=None,
-        patience=None,
-        warmup_epochs=0.0,
-        warmup="linear",
-        warmup_lr=0.0,
-        accumulate=1,
-    )
+class _Trial:
+    """A fresh network of the plan under a recipe, to take some steps with and to be thrown away."""
+
+    def __init__(self, plan: Plan, recipe: Recipe) -> None:
+        torch.manual_seed(epoch_seed(plan.seed, 0))
+        self.plan, self.recipe = plan, recipe
+        self.network = plan.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(plan.data.train.images.device).train()
+        self.optimizer = make_optimizer(self.network, recipe)
+        self.loss = TrainingLoss(recipe, labels=plan.data.train.labels, num_classes=plan.num_classes)
+
+    def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of one epoch after the other, without end."""
+        for epoch in itertools.count():
+            yield from TrainingBatches(
+                self.plan.data.train,
+                recipe=self.recipe,
+                preprocessing=self.plan.preprocessing,
+                num_classes=self.plan.num_classes,
+                seed=epoch_seed(self.plan.seed, epoch),
+            )
+
+    def step(self, images: torch.Tensor, targets: torch.Tensor, *, lr: float) -> float:
+        """The loss of the batch, before an optimizer step at this rate; waits for the device."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        loss, _ = gradients(self.network, self.loss, images, targets, recipe=self.recipe)
+        self.optimizer.step()
+        return loss.item()
 
 
 def steepest(rates: list[float], losses: list[float], *, skipped: int = 10) -> float | None:
@@ -163,7 +151,7 @@ def find_batch_size(plan: Plan, *, device: str, report: Callable[[BatchTrial], N
             try:
                 trials.append(_trial(plan.on(device), batch_size))
             except RuntimeError as error:
-                if not _out_of_memory(error):
+                if not out_of_memory(error):
                     raise
                 end = f"batches of {batch_size} do not fit into the memory of {device}"
                 break
@@ -178,11 +166,6 @@ def find_batch_size(plan: Plan, *, device: str, report: Callable[[BatchTrial], N
     return BatchSearch(tuple(trials), chosen.batch_size, end)
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    """The CPU's allocator has no exception of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-
-
 def _sizes(images: int) -> Iterator[int]:
     size = 8
     while size <= min(LARGEST, max(images, 8)):
@@ -192,34 +175,14 @@ def _sizes(images: int) -> Iterator[int]:
 
 def _trial(plan: Plan, batch_size: int) -> BatchTrial:
     """Median speed of a few steps at this batch size, on a fresh network."""
-    recipe = plan.recipe.replaced(batch_size=batch_size, accumulate=1)
-    batches = TrainingBatches(
-        plan.data.train,
-        recipe=recipe,
-        preprocessing=plan.preprocessing,
-        num_classes=plan.num_classes,
-        seed=epoch_seed(plan.seed, 0),
-    )
-    device = plan.data.train.images.device
-    network = plan.build().to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    optimizer = make_optimizer(network, recipe)
-    loss = TrainingLoss(recipe, labels=plan.data.train.labels, num_classes=plan.num_classes)
+    trial = _Trial(plan, plan.recipe.replaced(batch_size=batch_size, accumulate=1))
     seconds = []
-    for _step, (images, targets) in zip(range(TIMED + 1), _endless(batches), strict=False):
+    for _step, (images, targets) in zip(range(TIMED + 1), trial.batches(), strict=False):
         begun = time.perf_counter()
-        with autocast(device, recipe.precision):
-            value = loss(network(network_input(images)), targets)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
-        value.item()  # waits for the device
+        trial.step(images, targets, lr=plan.recipe.lr)
         seconds.append(time.perf_counter() - begun)
-    return BatchTrial(batch_size, len(targets) / float(np.median(seconds[1:])), _peak_memory(device))
-
-
-def _endless(batches: TrainingBatches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    while True:
-        yield from batches
+    speed = len(targets) / float(np.median(seconds[1:]))
+    return BatchTrial(batch_size, speed, _peak_memory(plan.data.train.images.device))
 
 
 def _peak_memory(device: torch.device) -> int:

@@ -16,16 +16,15 @@ def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimizer over the network's parameters."""
     groups = parameter_groups(network, recipe)
     lr = recipe.lr
-    fused = recipe.clip_norm is None  # Lightning refuses to clip for a fused optimizer in mixed precision
     if recipe.optimizer == "sgd":
-        return SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused)
+        return SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
     if recipe.optimizer == "rmsprop":
         decay = 0.9 if recipe.rms_decay is None else recipe.rms_decay
         return RMSProp(groups, lr=lr, decay=decay, momentum=recipe.momentum, epsilon=recipe.epsilon or 1e-8)
     if recipe.optimizer == "muon":
         return Muon(groups, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, epsilon=recipe.epsilon or 1e-8)
     kind = Adam if recipe.optimizer == "adam" else AdamW
-    return kind(groups, lr=lr, eps=recipe.epsilon or 1e-8, fused=fused)
+    return kind(groups, lr=lr, eps=recipe.epsilon or 1e-8, fused=True)
 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:

@@ -24,14 +24,14 @@ from convatlas.data.loader import steps_per_epoch
 from convatlas.errors import UsageError
 from convatlas.evaluation import evaluate_logits
 from convatlas.prediction import answering, predict_logits, resolve_device
+from convatlas.prediction.memory import keep_freed_memory
 from convatlas.progress import Job, Progress, Silent
-from convatlas.recipe import Recipe, defaults
+from convatlas.recipe import defaults
 from convatlas.report import run_title
 from convatlas.report.figures import draw_run_curves
 from convatlas.run import Run, check_writable, differences, held, is_free, is_full_disk, is_run, read_run, write_bytes
 from convatlas.training.callbacks import History, MovedIntoPlace, checkpoints
 from convatlas.training.classifier import Classifier, DataModule
-from convatlas.training.memory import keep_freed_memory
 from convatlas.training.plan import Plan
 from convatlas.training.record import circumstances
 from convatlas.training.samples import samples
@@ -160,7 +160,7 @@ def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str
     write_bytes(folder / "predictions.npz", _npz(predictions))
     write_bytes(folder / "samples.npz", _npz(samples(plan, predictions["test_logits"])))
     results = _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)
-    _log_test(folder, results, step=int(best["global_step"]))
+    _log_test(folder, results, step=int(best.get("step", best["global_step"])))
     return results, history.rows
 
 
@@ -173,8 +173,6 @@ def _fit(session: Session, module: Classifier) -> History:
         accelerator="gpu" if session.device == "cuda" else "cpu",
         devices=1,
         max_epochs=plan.recipe.epochs,
-        gradient_clip_val=plan.recipe.clip_norm,
-        precision=lightning_precision(plan.recipe),
         logger=logger,
         plugins=[MovedIntoPlace()],
         callbacks=[history, *checkpoints(folder / "checkpoints")],
@@ -194,11 +192,6 @@ def _fit(session: Session, module: Classifier) -> History:
         _describe_run(logger, plan)
     _run_to_end(trainer, module, DataModule(plan), resumed)
     return history
-
-
-def lightning_precision(recipe: Recipe) -> Any:
-    """Lightning's word for the recipe's arithmetic."""
-    return {"float32": "32-true", "bf16": "bf16-mixed"}[recipe.precision]
 
 
 def _run_to_end(trainer: L.Trainer, module: Classifier, data: DataModule, checkpoint: Path | None) -> None:

@@ -1,0 +1,170 @@
+"""What makes training and answers fast changes nothing of them: layout, working batches, steps taken together."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from convatlas import create, evaluate
+from convatlas.cli import main
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.errors import UsageError
+from convatlas.prediction import described, logits, open_predictor, predict_logits
+from convatlas.run import Run
+from convatlas.training import TrainingError, classifier, train_plan
+from test_training import DIGITS, StopAt, assert_same, tiny_plan
+
+CIFAR = Preprocessing(32, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train_plan(tiny_plan(), folder=tmp_path_factory.mktemp("finished") / "run")
+
+
+def randomised(name: str) -> nn.Module:
+    """A network whose statistics and scales are not those of its birth."""
+    torch.manual_seed(1)
+    network = create(name).eval()
+    for key, tensor in network.state_dict().items():
+        if "norm" in key and tensor.is_floating_point():
+            tensor.copy_(torch.rand_like(tensor) + 0.5)
+    return network
+
+
+@pytest.mark.parametrize("name", ["resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva"])
+def test_float32_answers_are_those_of_the_plain_network(name: str) -> None:
+    """Image by image: contiguous tensors, one batch of all images, the network as it was built."""
+    network = randomised(name)
+    images = torch.randint(256, (150, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        plain = network(CIFAR(images).contiguous())
+    answers = predict_logits(logits.answering(network, precision="float32"), images, preprocessing=CIFAR)
+    assert torch.equal(answers.argmax(1), plain.argmax(1))
+    torch.testing.assert_close(answers, plain, rtol=1e-4, atol=1e-4)
+    one_by_one = torch.cat([predict_logits(network, images[i : i + 1], preprocessing=CIFAR) for i in range(20)])
+    assert torch.equal(one_by_one.argmax(1), plain[:20].argmax(1))
+
+
+class Greedy(nn.Module):
+    """Has memory for `room` images at a time."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+        self.room = room
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.room:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")
+        return images.mean((2, 3)) * self.scale
+
+
+def test_too_little_memory_halves_the_working_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randint(256, (100, 3, 32, 32), dtype=torch.uint8)
+    expected = predict_logits(Greedy(1000), images, preprocessing=CIFAR)
+    monkeypatch.setattr(logits, "BATCH_SIZE", 16)
+    with pytest.warns(UserWarning, match="too little memory on cpu for 16 images at a time: going on with 8"):
+        answers = predict_logits(Greedy(10), images, preprocessing=CIFAR)
+    assert torch.equal(answers, expected)
+    monkeypatch.setattr(logits, "BATCH_SIZE", 2)
+    with pytest.warns(UserWarning, match="going on with 1"), pytest.raises(RuntimeError, match="allocate memory"):
+        predict_logits(Greedy(0), images, preprocessing=CIFAR)
+
+
+def test_another_error_is_not_taken_for_too_little_memory() -> None:
+    images = torch.zeros(3, 3, 32, 32, dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="Expected"):
+        predict_logits(nn.Sequential(nn.Flatten(1), nn.Conv2d(1, 1, 3)), images, preprocessing=CIFAR)
+
+
+def test_no_images_are_no_answers() -> None:
+    images = torch.zeros(0, 3, 32, 32, dtype=torch.uint8)
+    assert predict_logits(randomised("resnet_uva"), images, preprocessing=CIFAR).shape == (0, 10)
+
+
+def test_the_precision_of_answers_is_chosen_and_said(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """A run's own by default; in bf16 the logits are others, but near."""
+    said = {}
+    for precision in ("float32", "bf16"):
+        assert main(["evaluate", str(finished.path), "--json", "--precision", precision]) == 0
+        said[precision] = json.loads(capsys.readouterr().out)
+        assert said[precision]["precision"] == precision
+    assert main(["evaluate", str(finished.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == said["float32"]
+    assert said["bf16"]["loss"] != said["float32"]["loss"]
+    assert said["bf16"]["loss"] == pytest.approx(said["float32"]["loss"], abs=0.05)
+    assert evaluate(finished, precision="bf16").loss == said["bf16"]["loss"]
+    assert main(["evaluate", str(finished.path), "--precision", "bf16"]) == 0
+    assert "computed in bf16 on cpu, batch norms folded" in capsys.readouterr().out
+    assert main(["evaluate", str(finished.path)]) == 0
+    assert "computed in float32 on cpu\n" in capsys.readouterr().out
+
+
+def test_precision_can_be_changed_back(finished: Run) -> None:
+    """Folding for bf16 leaves the network itself as it was."""
+    opened = open_predictor(finished.path)
+    plain = opened.to("cpu").logits(DIGITS.test.images)
+    assert torch.equal(
+        opened.to("cpu", precision="bf16").to("cpu", precision="float32").logits(DIGITS.test.images), plain
+    )
+
+
+def test_an_unknown_precision(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(finished.path), "--precision", "float16"]) == 2
+    message = "unknown precision 'float16'"
+    assert message in capsys.readouterr().err
+    with pytest.raises(UsageError, match=message):
+        evaluate(finished, precision="float16")
+
+
+def test_a_machine_without_bf16_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx2": True})
+    assert described("cpu", "bf16").endswith("this cpu has no bf16 arithmetic and emulates it, slower than float32")
+    assert described("cpu", "float32") == "float32 on cpu"
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"avx512_bf16": True})
+    assert "emulates" not in described("cpu", "bf16")
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2, "clip_norm": 0.1}])
+def test_steps_taken_together_are_the_same_steps(
+    changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven steps an epoch, by three and by one at a call; the former also stopped in the middle and resumed."""
+    plan = tiny_plan(batch_size=160, **changes)
+    monkeypatch.setattr(classifier, "STEPS_PER_CALL", 3)
+    by_three = train_plan(plan, folder=tmp_path / "three")
+    stopped = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        train_plan(plan, folder=stopped, progress=StopAt(12))
+    assert_same(by_three, train_plan(plan, folder=stopped, resume=True))
+    monkeypatch.setattr(classifier, "STEPS_PER_CALL", 1)
+    assert_same(by_three, train_plan(plan, folder=tmp_path / "one"))
+
+
+def test_too_little_memory_for_a_step_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
+
+    monkeypatch.setattr(classifier, "gradients", no_room)
+    message = "too little memory on cpu for a step of 256 images.*--set accumulate=2.*--batch-size"
+    with pytest.raises(TrainingError, match=message):
+        train_plan(tiny_plan(), folder=tmp_path / "run")
+
+
+def test_clipping_bounds_the_gradients() -> None:
+    from convatlas.training.loss import TrainingLoss
+    from convatlas.training.steps import gradients
+
+    plan = tiny_plan(clip_norm=0.01)
+    network = plan.build()
+    loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10)
+    images = plan.preprocessing(DIGITS.train.images[:64])
+    gradients(network, loss, images, DIGITS.train.labels[:64], recipe=plan.recipe)
+    norm = torch.stack([parameter.grad.norm() for parameter in network.parameters()]).norm()  # type: ignore[union-attr]
+    assert float(norm) == pytest.approx(0.01, rel=1e-3)
