@@ -18,6 +18,7 @@ from convatlas import create
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.prediction import answering, predict_logits
 from convatlas.prediction.memory import keep_freed_memory
+from convatlas.recipe import Precision
 from convatlas.run import write_json
 from convatlas.training.record import circumstances
 
@@ -38,12 +39,16 @@ def tutorial(network: str, count: int) -> Work:
     return work
 
 
-def ours(network: str, count: int, precision: str) -> Work:
+def ours(network: str, count: int, precision: Precision) -> Work:
     """What `evaluate` and `predict` do with images in memory."""
     keep_freed_memory()
     module, images, preprocessing = prepared(network, count)
     module = answering(module, precision=precision)
-    return lambda: predict_logits(module, images, preprocessing=preprocessing, precision=precision)
+
+    def work() -> None:
+        predict_logits(module, images, preprocessing=preprocessing, precision=precision)
+
+    return work
 
 
 def prepared(network: str, count: int) -> tuple[torch.nn.Module, torch.Tensor, Preprocessing]:

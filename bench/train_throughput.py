@@ -10,9 +10,8 @@ python bench/train_throughput.py --data-dir FOLDER        writes results/bench/t
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
-import multiprocessing
-import statistics
 import time
 import warnings
 from pathlib import Path
@@ -25,6 +24,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from turns import Way, Work, ratios, take_turns
 
 from convatlas.architectures import architecture
 from convatlas.data import load_data
@@ -35,6 +35,9 @@ from convatlas.run import write_json
 from convatlas.training import Plan, choose_recipe, make_plan
 from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.record import circumstances
+
+NETWORKS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
+WARM_UP = 4  # steps that do not count
 
 
 class TutorialData(Dataset[tuple[Tensor, int]]):
@@ -89,108 +92,123 @@ class TutorialModule(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[self.recipe.optimizer]
+        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.recipe.optimizer]
         options = {"lr": self.recipe.lr, "weight_decay": self.recipe.weight_decay}
         if self.recipe.optimizer == "sgd":
             options["momentum"] = self.recipe.momentum
         return kind(self.network.parameters(), **options)
 
 
-class Clock(L.Callback):
+class Clock:
     """The time of each training step but the first ones."""
 
     def __init__(self, warm_up: int) -> None:
         self.warm_up = warm_up
         self.times: list[float] = []
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def tick(self, *_: object) -> None:
         self.times.append(time.perf_counter())
 
-    def images_per_second(self, batch_size: int) -> float:
-        times = self.times[self.warm_up :]
-        return batch_size * (len(times) - 1) / (times[-1] - times[0])
+    def seconds(self) -> float:
+        return self.times[-1] - self.times[self.warm_up]
 
 
-def measure(module: L.LightningModule, data: Any, *, plan: Plan, steps: int, warm_up: int) -> float:
-    """Images per second of `steps` training steps after `warm_up` others."""
-    clock = Clock(warm_up)
-    trainer = L.Trainer(
-        accelerator="cpu",
-        precision="bf16-mixed" if plan.recipe.precision == "bf16" and isinstance(module, Classifier) else "32-true",
-        max_steps=steps + warm_up + 1,
-        max_epochs=1,
+class Ticking(L.Callback):
+    """Tells a clock of each batch."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self.clock.tick()
+
+
+def trainer(*callbacks: L.Callback, device: str = "cpu", epochs: int = 1) -> L.Trainer:
+    """Training and nothing else."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore")
+    return L.Trainer(
+        accelerator="gpu" if device == "cuda" else "cpu",
+        devices=1,
+        max_epochs=epochs,
         limit_val_batches=0,
         num_sanity_val_steps=0,
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[clock],
+        callbacks=list(callbacks),
     )
-    if isinstance(data, L.LightningDataModule):
-        trainer.fit(module, datamodule=data)
-    else:
-        trainer.fit(module, data)
-    return clock.images_per_second(plan.recipe.batch_size)
 
 
-def ours(plan: Plan, *, steps: int, warm_up: int) -> float:
-    keep_freed_memory()
-    return measure(Classifier(plan), DataModule(plan), plan=plan, steps=steps, warm_up=warm_up)
-
-
-def tutorial(plan: Plan, *, steps: int, warm_up: int) -> float:
-    batch_size = plan.recipe.batch_size
+def tutorial(network: str, folder: Path | None, steps: int) -> Work:
+    """The tutorial's way: seconds of `steps` training steps."""
+    plan = plan_of(network, folder, steps=steps, precision="float32")
     loader = DataLoader(
-        TutorialData(plan.data.train, plan.recipe), batch_size, shuffle=True, drop_last=True, num_workers=4
+        TutorialData(plan.data.train, plan.recipe), plan.recipe.batch_size, shuffle=True, drop_last=True, num_workers=4
     )
-    return measure(TutorialModule(plan), loader, plan=plan, steps=steps, warm_up=warm_up)
+
+    def work() -> float:
+        clock = Clock(WARM_UP)
+        trainer(Ticking(clock)).fit(TutorialModule(plan), loader)
+        return clock.seconds()
+
+    return work
 
 
-WAYS = {"tutorial": (tutorial, "float32"), "ours float32": (ours, "float32"), "ours bf16": (ours, "bf16")}
+def ours(network: str, folder: Path | None, steps: int, precision: str) -> Work:
+    """What `convatlas train` does: seconds of `steps` training steps."""
+    plan = plan_of(network, folder, steps=steps, precision=precision)
+    keep_freed_memory()
+
+    def work() -> float:
+        clock, module = Clock(WARM_UP), Classifier(plan)
+        module.stepped = clock.tick
+        trainer().fit(module, datamodule=DataModule(plan))
+        return clock.seconds()
+
+    return work
 
 
-def one(wanted: argparse.Namespace, name: str, results: Any) -> None:
-    """Measures one way and puts images per second and the notes on the data into the queue."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore")
-    way, precision = WAYS[name]
-    row = architecture(wanted.network)
-    data = load_data("cifar10", folder=wanted.data_dir)
+def plan_of(network: str, folder: Path | None, *, steps: int, precision: str) -> Plan:
+    """The tutorial's recipe on as many images as `steps` and the warm-up need."""
+    row = architecture(network)
     chosen = choose_recipe(row, data="cifar10", settings={"precision": precision})
-    plan = make_plan(row, data=data, chosen=chosen, seed=0)
-    results.put((way(plan, steps=wanted.steps, warm_up=wanted.warm_up), plan.notes))
+    data = load_data("cifar10", folder=folder)
+    count = (WARM_UP + 1 + steps) * chosen.batch_size
+    train = Split(data.train.images[:count], data.train.labels[:count], data.train.index[:count])
+    return make_plan(row, data=dataclasses.replace(data, train=train), chosen=chosen, seed=0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--network", default="resnet_uva")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=120)
-    parser.add_argument("--warm-up", type=int, default=10)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=24, help="training steps of each measurement")
     parser.add_argument("--out", type=Path, default=Path("results/bench/train_throughput.json"))
     wanted = parser.parse_args()
-    spawn = multiprocessing.get_context("spawn")
-    measured: dict[str, list[float]] = {name: [] for name in WAYS}
-    for number in range(wanted.rounds):
-        for name in WAYS:
-            results = spawn.Queue()
-            process = spawn.Process(target=one, args=(wanted, name, results))
-            process.start()
-            speed, notes = results.get()
-            process.join()
-            measured[name].append(speed)
-            print(f"round {number + 1} of {wanted.rounds}: {name} {speed:.0f} images/s", flush=True)
-    ratios = {
-        name: [a / b for a, b in zip(measured[name], measured["tutorial"], strict=True)] for name in list(WAYS)[1:]
-    }
-    for name, values in ratios.items():
-        print(f"{name}: {statistics.median(values):.2f} times the tutorial's ({min(values):.2f} to {max(values):.2f})")
-    described = {"network": wanted.network, "steps": wanted.steps, "warm_up": wanted.warm_up, "notes": list(notes)}
-    words = f"--network {wanted.network} --rounds {wanted.rounds} --steps {wanted.steps} --warm-up {wanted.warm_up}"
-    found = {**circumstances(), "command": f"python bench/train_throughput.py --data-dir FOLDER {words}"}
-    write_json(wanted.out, {**described, "images_per_second": measured, "ratios": ratios, **found})
+    measured = {}
+    for network in wanted.networks:
+        plan = plan_of(network, wanted.data_dir, steps=wanted.steps, precision="float32")
+        ways: dict[str, Way] = {"tutorial": (tutorial, (network, wanted.data_dir, wanted.steps))}
+        for precision in ("float32", "bf16"):
+            ways[f"ours {precision}"] = (ours, (network, wanted.data_dir, wanted.steps, precision))
+        measured[network] = summary(network, take_turns(ways, rounds=wanted.rounds), wanted.steps, plan)
+    command = f"python bench/train_throughput.py --data-dir FOLDER --rounds {wanted.rounds} --steps {wanted.steps}"
+    described = {"steps": wanted.steps, "warm_up": WARM_UP, "notes": list(plan.notes), "command": command}
+    write_json(wanted.out, {**circumstances(), "results": measured, **described})
+
+
+def summary(network: str, seconds: dict[str, list[float]], steps: int, plan: Plan) -> dict[str, Any]:
+    """Images per second and ratios of a network; prints the latter."""
+    count = steps * plan.recipe.batch_size
+    faster = ratios(seconds, of="tutorial")
+    for name, ratio in faster.items():
+        print(f"{network}: {name} {ratio['median']:.2f} times the tutorial's way", end=" ")
+        print(f"({ratio['min']:.2f} to {ratio['max']:.2f})", flush=True)
+    speeds = {name: [count / taken for taken in values] for name, values in seconds.items()}
+    return {"images_per_second": speeds, "ratios": faster}
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ from torch import Tensor, nn
 
 from convatlas import create, evaluate
 from convatlas.cli import main
+from convatlas.data.loader import TrainingBatches
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.prediction import described, logits, open_predictor, predict_logits
 from convatlas.run import Run
 from convatlas.training import TrainingError, classifier, train_plan
+from convatlas.training.loss import TrainingLoss
+from convatlas.training.steps import gradients
 from test_training import DIGITS, StopAt, assert_same, tiny_plan
 
 CIFAR = Preprocessing(32, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))
@@ -158,9 +162,6 @@ def test_too_little_memory_for_a_step_says_what_to_do(tmp_path: Path, monkeypatc
 
 
 def test_clipping_bounds_the_gradients() -> None:
-    from convatlas.training.loss import TrainingLoss
-    from convatlas.training.steps import gradients
-
     plan = tiny_plan(clip_norm=0.01)
     network = plan.build()
     loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10)
@@ -168,3 +169,25 @@ def test_clipping_bounds_the_gradients() -> None:
     gradients(network, loss, images, DIGITS.train.labels[:64], recipe=plan.recipe)
     norm = torch.stack([parameter.grad.norm() for parameter in network.parameters()]).norm()  # type: ignore[union-attr]
     assert float(norm) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"crop": "resized", "flip": 0.5},
+        {"crop": "pad4", "cutout": 4, "label_smoothing": 0.1},
+        {"mixup": 0.2, "cutmix": 1.0, "accumulate": 2},
+        {"rand_augment": 2, "rand_magnitude": 9, "clip_norm": 0.1},
+    ],
+)
+def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
+    """On the meta device there are no values: whatever asks for one raises."""
+    plan = tiny_plan(batch_size=64, **changes)
+    network, split = plan.build().to("meta"), DIGITS.train.to("meta")
+    loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10).to("meta")
+    sums = classifier.Sums(torch.device("meta"))
+    batches = TrainingBatches(split, recipe=plan.recipe, preprocessing=plan.preprocessing, num_classes=10, seed=0)
+    for images, targets in islice(batches, 3):
+        sums.add(*gradients(network, loss, images, targets, recipe=plan.recipe), len(targets))
+    with pytest.raises(RuntimeError, match="meta"):
+        sums.means()

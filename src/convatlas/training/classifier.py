@@ -25,7 +25,6 @@ from convatlas.training.plan import Plan
 from convatlas.training.steps import gradients
 from convatlas.weights import METADATA
 
-
 STEPS_PER_CALL = 32  # optimizer steps for each call by Lightning, whose own work costs as much as a small step
 
 

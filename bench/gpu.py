@@ -1,0 +1,130 @@
+"""What needs a GPU, in calls that end in time: each goes on where the last one stopped.
+
+First the speed of three epochs of each of the tutorial's networks, the tutorial's way and ours in turn; then whole
+trainings of 180 epochs with the tutorial's recipes, and `fast_cifar`, over seeds. A run that is there is not trained
+again.
+
+python bench/gpu.py --data-dir FOLDER --minutes 9        again and again, until it says that everything is there
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import train_throughput
+from torch.utils.data import DataLoader
+
+from convatlas.api import compare
+from convatlas.architectures import architecture
+from convatlas.data import DataSet, load_data
+from convatlas.run import read_json, write_json
+from convatlas.training import Plan, choose_recipe, make_plan, train_plan
+from convatlas.training.record import circumstances
+
+RECIPES = {
+    "resnet_uva": "uva_sgd",
+    "preact_resnet_uva": "uva_sgd",
+    "googlenet_uva": "uva_adam",
+    "densenet_uva": "uva_adam",
+}
+RATE_EPOCHS = 3
+
+
+def rates(network: str, data: DataSet, *, wanted: argparse.Namespace) -> dict[str, Any]:
+    """Images per second of three epochs each: the tutorial's way, ours in float32 and in bf16."""
+    speeds = {"tutorial": tutorial_rate(plan_of(network, data, precision="float32"), wanted)}
+    for precision in ("float32", "bf16"):
+        folder = wanted.runs / f"rate {network} {precision} {time.time_ns()}"
+        plan = plan_of(network, data, precision=precision)
+        speeds[f"ours {precision}"] = train_plan(plan, folder=folder, device=wanted.device).results["images_per_second"]
+    return speeds
+
+
+def plan_of(network: str, data: DataSet, *, precision: str) -> Plan:
+    row = architecture(network)
+    settings = {"precision": precision, "epochs": str(RATE_EPOCHS)}
+    chosen = choose_recipe(row, data=data.spec.name, name=RECIPES[network], settings=settings)
+    return make_plan(row, data=data, chosen=chosen, seed=0)
+
+
+def tutorial_rate(plan: Plan, wanted: argparse.Namespace) -> float:
+    """Images per second of the tutorial's way, after its first steps."""
+    clock = train_throughput.Clock(train_throughput.WARM_UP)
+    batch_size = plan.recipe.batch_size
+    images = train_throughput.TutorialData(plan.data.train, plan.recipe)
+    loader = DataLoader(images, batch_size, shuffle=True, drop_last=True, num_workers=4)
+    trainer = train_throughput.trainer(train_throughput.Ticking(clock), device=wanted.device, epochs=RATE_EPOCHS)
+    trainer.fit(train_throughput.TutorialModule(plan), loader)
+    return batch_size * (len(clock.times) - 1 - clock.warm_up) / clock.seconds()
+
+
+def trainings(network: str, *, wanted: argparse.Namespace) -> None:
+    """Whole trainings over seeds, the tutorial's recipe against `fast_cifar`; the study lies in the runs' folder."""
+    compare(
+        [f"{network}@{RECIPES[network]}", f"{network}@fast_cifar"],
+        out=wanted.runs / network,
+        data=wanted.data,
+        data_dir=wanted.data_dir,
+        seeds=wanted.seeds,
+        settings={"precision": wanted.precision, **({"epochs": wanted.epochs} if wanted.epochs else {})},
+        resume=True,
+        device=wanted.device,
+        quiet=True,
+    )
+    write_json(wanted.out / f"{network}.json", read_json(wanted.runs / network / "results.json"))
+
+
+def work(wanted: argparse.Namespace) -> None:
+    """All that is not there yet, speeds first."""
+    data = load_data(wanted.data, folder=wanted.data_dir)
+    target = wanted.out / "rates.json"
+    measured = read_json(target)["results"] if target.is_file() else {}
+    for network in wanted.networks:
+        if network not in measured:
+            measured[network] = rates(network, data, wanted=wanted)
+            write_json(target, {**circumstances(), "results": measured, "command": command(wanted)})
+            print(f"{network}: {measured[network]} images/s", flush=True)
+    for network in wanted.networks:
+        if not (wanted.out / f"{network}.json").is_file():
+            trainings(network, wanted=wanted)
+            print(f"{network}: trained", flush=True)
+
+
+def command(wanted: argparse.Namespace) -> str:
+    return f"python bench/gpu.py --data-dir FOLDER --precision {wanted.precision} --seeds {wanted.seeds}"
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="cifar10")
+    parser.add_argument("--data-dir", type=Path)
+    parser.add_argument("--networks", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    parser.add_argument("--precision", default="bf16", choices=("float32", "bf16"))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", help="instead of each recipe's own")
+    parser.add_argument("--minutes", type=float, default=9.0, help="after which a call stops")
+    parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/gpu"))
+    parser.add_argument("--out", type=Path, default=Path("results/gpu"))
+    wanted = parser.parse_args(words)
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 60 * wanted.minutes)
+    try:
+        work(wanted)
+        print("everything is there")
+    except (KeyboardInterrupt, SystemExit):  # Lightning makes an exit of the former
+        print("time is up; the same command goes on")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Images per second of our networks against timm's and torchvision's: answers and training steps, in turn.
+
+Theirs as they are used: contiguous float32 tensors. Ours as `evaluate` and `train` run them, in float32 and in bf16.
+Needs timm and torchvision in the folder .oracles, which `make test` fetches.
+
+python bench/libraries.py        writes results/bench/libraries.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from turns import Way, Work, ratios, take_turns
+
+from convatlas import create
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.prediction import answering, autocast, network_input, predict_logits
+from convatlas.prediction.memory import keep_freed_memory
+from convatlas.recipe import Precision
+from convatlas.run import write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+NETWORKS = {
+    "resnet18": "torchvision",
+    "resnet50": "torchvision",
+    "densenet121": "torchvision",
+    "mobilenet_v2": "torchvision",
+    "efficientnet_b0": "timm",
+}
+SIZE = 224
+PREPROCESSING = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+def their_network(library: str, name: str) -> nn.Module:
+    """The network of another library, with its own initial weights."""
+    from oracles import load_oracles
+
+    libraries = load_oracles()
+    if library == "timm":
+        return libraries.timm.create_model(name)  # type: ignore[no-any-return]
+    return getattr(libraries.torchvision.models, name)()  # type: ignore[no-any-return]
+
+
+def their_answers(library: str, name: str, count: int) -> Work:
+    network, images = their_network(library, name).eval(), PREPROCESSING(pictures(count)).contiguous()
+
+    def work() -> None:
+        with torch.inference_mode():
+            network(images)
+
+    return work
+
+
+def our_answers(name: str, count: int, precision: Precision) -> Work:
+    keep_freed_memory()
+    network, images = answering(create(name).eval(), precision=precision), pictures(count)
+
+    def work() -> None:
+        predict_logits(network, images, preprocessing=PREPROCESSING, precision=precision)
+
+    return work
+
+
+def their_step(library: str, name: str, count: int) -> Work:
+    return step_of(their_network(library, name).train(), PREPROCESSING(pictures(count)).contiguous(), "float32")
+
+
+def our_step(name: str, count: int, precision: Precision) -> Work:
+    keep_freed_memory()
+    network = create(name).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    return step_of(network, network_input(PREPROCESSING(pictures(count))), precision)
+
+
+def step_of(network: nn.Module, images: Tensor, precision: Precision) -> Work:
+    """Forward, backward and a step of SGD on one batch."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, fused=True)
+    labels = torch.arange(len(images)) % 1000
+
+    def work() -> None:
+        optimizer.zero_grad()
+        with autocast(images.device, precision):
+            loss = F.cross_entropy(network(images).float(), labels)
+        loss.backward()
+        optimizer.step()
+
+    return work
+
+
+def pictures(count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
+    parser.add_argument("--images", type=int, default=32, help="of each measurement, one batch of theirs")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("results/bench/libraries.json"))
+    wanted = parser.parse_args()
+    measured = {}
+    for name in wanted.networks:
+        library, count = NETWORKS[name], wanted.images
+        answers: dict[str, Way] = {library: (their_answers, (library, name, count))}
+        steps: dict[str, Way] = {library: (their_step, (library, name, count))}
+        for precision in ("float32", "bf16"):
+            answers[f"ours {precision}"] = (our_answers, (name, count, precision))
+            steps[f"ours {precision}"] = (our_step, (name, count, precision))
+        for what, ways in (("evaluate", answers), ("train", steps)):
+            seconds = take_turns(ways, rounds=wanted.rounds)
+            faster = ratios(seconds, of=library)
+            speeds = {way: [count / taken for taken in values] for way, values in seconds.items()}
+            measured[f"{name}, {what}"] = {"images_per_second": speeds, "ratios": faster}
+            shown = ", ".join(f"{way} {ratio['median']:.2f}" for way, ratio in faster.items())
+            print(f"{name}, {what}: {shown} times {library}", flush=True)
+    from convatlas.training.record import circumstances  # Lightning does not get on with torchvision's Python files
+
+    command = f"python bench/libraries.py --images {wanted.images} --rounds {wanted.rounds}"
+    write_json(wanted.out, {**circumstances(), "results": measured, "images": wanted.images, "command": command})
+
+
+if __name__ == "__main__":
+    main()
