@@ -115,7 +115,7 @@ STUDIES = {
         {"uva_adam": {}, **FAST},
         base="uva_adam",
         network="densenet_uva",
-        images=10_000,
+        images=5_000,
         epochs=5,
     ),
     "precision": Study(
