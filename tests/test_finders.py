@@ -99,7 +99,7 @@ def test_the_batch_size_is_the_smallest_that_is_nearly_the_fastest(monkeypatch: 
 def test_no_batch_is_tried_that_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each doubling adds twice as much: the next would need more than 80 % of what is free."""
     monkeypatch.setattr(finders, "_trial", lambda _plan, size: finders.BatchTrial(size, 1.0, size * 1_000_000))
-    monkeypatch.setattr(finders, "_free_memory", lambda: 60e6)
+    monkeypatch.setattr(finders, "free_memory", lambda: 60e6)
     found = find_batch_size(tiny_plan(), device="cpu")
     assert [each.batch_size for each in found.trials] == [8, 16, 32]
     assert found.end == "batches of 64 would not fit into the memory that is free"

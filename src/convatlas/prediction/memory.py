@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import platform
+from pathlib import Path
 
 import torch
 
@@ -26,3 +28,13 @@ def keep_freed_memory() -> bool:
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether there was too little memory, of a GPU or of the CPU, whose allocator has no exception of its own."""
     return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+
+
+def free_memory() -> float:
+    """Bytes that the system can still give; infinite where it does not say."""
+    information = Path("/proc/meminfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return float(line.split()[1]) * 1024
+    return math.inf

@@ -9,14 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from convatlas.data.loader import TrainingBatches, epoch_seed
 from convatlas.errors import UsageError
-from convatlas.prediction.memory import keep_freed_memory, out_of_memory
+from convatlas.prediction.memory import free_memory, keep_freed_memory, out_of_memory
 from convatlas.recipe import Recipe
 from convatlas.training.loss import TrainingLoss
 from convatlas.training.optimizers import make_optimizer
@@ -195,14 +194,4 @@ def _peak_memory(device: torch.device) -> int:
 def _fits(trials: list[BatchTrial]) -> bool:
     """Whether twice the last batch is likely to fit: what it added to memory, doubled, against what is free."""
     added = trials[-1].memory - trials[0].memory
-    return 2 * added < 0.8 * _free_memory()
-
-
-def _free_memory() -> float:
-    """Bytes that the system can still give; infinite where it does not say."""
-    information = Path("/proc/meminfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    return math.inf
+    return 2 * added < 0.8 * free_memory()

@@ -1,0 +1,91 @@
+"""Images per second of augmentation alone: batched on tensors against one image at a time through PIL.
+
+Both mirror left to right and take a random resized crop, then normalise: 32 x 32 uint8 images in memory to float
+batches of 128, shuffled. PIL works in the process itself, without workers; ours with torch's threads, and with one. The
+images are noise, which changes nothing of the time.
+
+python bench/augmentation.py        writes results/bench/augmentation.json
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch.utils.data import DataLoader
+from train_throughput import TutorialData
+from turns import Way, Work, ratios, take_turns
+
+from convatlas.data.loader import TrainingBatches
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.data.spec import Split
+from convatlas.prediction.memory import keep_freed_memory
+from convatlas.recipes import recipe
+from convatlas.run import write_json
+from convatlas.training.record import circumstances
+
+RECIPE = recipe("uva_sgd")
+SIZE = 32
+
+
+def noise(count: int) -> Split:
+    images = torch.randint(256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return Split(images, torch.arange(count) % 10, torch.arange(count))
+
+
+def through_pil(count: int) -> Work:
+    """The tutorial's transforms, image by image."""
+    loader = DataLoader(TutorialData(noise(count), RECIPE), RECIPE.batch_size, shuffle=True, drop_last=True)
+
+    def work() -> None:
+        for _images, _labels in loader:
+            pass
+
+    return work
+
+
+def ours(count: int, threads: int | None) -> Work:
+    """What `convatlas train` does before each step."""
+    keep_freed_memory()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    assert RECIPE.mean
+    assert RECIPE.std
+    preprocessing = Preprocessing(SIZE, RECIPE.mean, RECIPE.std)
+    split = noise(count)
+
+    def work() -> None:
+        for _images, _targets in TrainingBatches(
+            split, recipe=RECIPE, preprocessing=preprocessing, num_classes=10, seed=0
+        ):
+            pass
+
+    return work
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=32 * RECIPE.batch_size, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--out", type=Path, default=Path("results/bench/augmentation.json"))
+    wanted = parser.parse_args(words)
+    if wanted.images < RECIPE.batch_size:
+        parser.error(f"--images {wanted.images}: at least one batch of {RECIPE.batch_size}")
+    ways: dict[str, Way] = {"PIL": (through_pil, (wanted.images,)), "ours": (ours, (wanted.images, None))}
+    ways["ours, one thread"] = (ours, (wanted.images, 1))
+    seconds = take_turns(ways, rounds=wanted.rounds)
+    images = wanted.images // RECIPE.batch_size * RECIPE.batch_size  # the last, smaller batch is left out
+    speeds = {name: [images / taken for taken in values] for name, values in seconds.items()}
+    faster = ratios(seconds, of="PIL")
+    for name, ratio in faster.items():
+        print(f"{name}: {ratio['median']:.1f} times PIL's ({ratio['min']:.1f} to {ratio['max']:.1f})")
+    command = f"python bench/augmentation.py --images {wanted.images} --rounds {wanted.rounds}"
+    measured = {"flip and resized crop": {"images_per_second": speeds, "ratios": faster}}
+    described = {"images": images, "batch_size": RECIPE.batch_size, "command": command}
+    write_json(wanted.out, {**circumstances(), "results": measured, **described})
+
+
+if __name__ == "__main__":
+    main()

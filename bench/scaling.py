@@ -1,0 +1,138 @@
+"""Images per second by batch size, by image size and by number of images, in evaluation and in training.
+
+Each measurement has a process of its own, and those of one row take turns. Evaluation does what `predict_logits` does,
+with other batches too; training what `convatlas train` does with a batch: augmentation, gradients, optimizer step. In
+float32; the images are noise. Time is linear in the number of images where an image takes as long, whatever their
+number.
+
+python bench/scaling.py        writes results/bench/scaling.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from turns import Way, Work, take_turns
+
+from convatlas import create
+from convatlas.data.loader import TrainingBatches
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.data.spec import Split
+from convatlas.prediction import BATCH_SIZE, answering, network_input
+from convatlas.prediction.memory import keep_freed_memory
+from convatlas.recipes import recipe
+from convatlas.run import write_json
+from convatlas.training.loss import TrainingLoss
+from convatlas.training.optimizers import make_optimizer
+from convatlas.training.record import circumstances
+from convatlas.training.steps import gradients
+
+# The low rate keeps the network what it is: a loss that is no number any more would be another measurement.
+RECIPE = recipe("uva_sgd").replaced(lr=1e-6)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """`images` images of `image_size` pixels, `batch_size` at a time, through a network."""
+
+    network: str
+    batch_size: int
+    image_size: int
+    images: int
+
+
+def evaluation(setting: Setting) -> Work:
+    """The answers to all images."""
+    keep_freed_memory()
+    network = answering(create(setting.network, num_classes=10).eval(), precision="float32")
+    images, preprocessing = noise(setting).images, preprocessing_of(setting)
+
+    def work() -> None:
+        with torch.inference_mode():
+            for start in range(0, len(images), setting.batch_size):
+                network(network_input(preprocessing(images[start : start + setting.batch_size])))
+
+    return work
+
+
+def training(setting: Setting) -> Work:
+    """An epoch of the images; the last, smaller batch counts too."""
+    keep_freed_memory()
+    torch.manual_seed(0)
+    network = create(setting.network, num_classes=10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    chosen = RECIPE.replaced(batch_size=setting.batch_size, image_size=setting.image_size, drop_last=False)
+    split, optimizer = noise(setting), make_optimizer(network.train(), chosen)
+    loss = TrainingLoss(chosen, labels=split.labels, num_classes=10)
+    batches = TrainingBatches(split, recipe=chosen, preprocessing=preprocessing_of(setting), num_classes=10, seed=0)
+
+    def work() -> None:
+        for images, labels in batches:
+            gradients(network, loss, images, labels, recipe=chosen)
+            optimizer.step()
+
+    return work
+
+
+def noise(setting: Setting) -> Split:
+    shape = (setting.images, 3, setting.image_size, setting.image_size)
+    images = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return Split(images, torch.arange(setting.images) % 10, torch.arange(setting.images))
+
+
+def preprocessing_of(setting: Setting) -> Preprocessing:
+    assert RECIPE.mean
+    assert RECIPE.std
+    return Preprocessing(setting.image_size, RECIPE.mean, RECIPE.std)
+
+
+WORKS: dict[str, Callable[[Setting], Work]] = {"evaluation": evaluation, "training": training}
+
+
+def settings(wanted: argparse.Namespace) -> Iterator[tuple[str, str, list[Setting]]]:
+    """Each row of measurements: what grows in it, what is done, and the settings."""
+    for work, own in (("evaluation", BATCH_SIZE), ("training", RECIPE.batch_size)):
+        count = max(wanted.batch_sizes)
+        yield "batch_size", work, [Setting(wanted.network, size, 32, count) for size in wanted.batch_sizes]
+        yield "image_size", work, [Setting(wanted.network, own, size, own) for size in wanted.image_sizes]
+        yield "images", work, [Setting(wanted.network, own, 32, count) for count in wanted.images]
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", default="resnet_uva")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[8, 16, 32, 64, 128, 256, 512])
+    parser.add_argument("--image-sizes", type=int, nargs="+", default=[32, 64, 128])
+    parser.add_argument("--images", type=int, nargs="+", default=[1000, 2000, 4000, 8000])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=Path("results/bench/scaling.json"))
+    wanted = parser.parse_args(words)
+    measured: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for grows, name, row in settings(wanted):
+        ways: dict[str, Way] = {str(getattr(setting, grows)): (WORKS[name], (setting,)) for setting in row}
+        seconds = take_turns(ways, rounds=wanted.rounds)
+        found = [described(setting, seconds[str(getattr(setting, grows))]) for setting in row]
+        measured.setdefault(grows, {})[name] = found
+        for each in found:
+            speed = f"{each['images_per_second']:.0f} images/s, {1000 * each['seconds_per_image']:.3f} ms an image"
+            print(f"{name}, {grows} {each[grows]}: {speed}", flush=True)
+    command = f"python bench/scaling.py --network {wanted.network} --rounds {wanted.rounds}"
+    for flag in ("batch_sizes", "image_sizes", "images"):
+        command += f" --{flag.replace('_', '-')} {' '.join(map(str, getattr(wanted, flag)))}"
+    write_json(wanted.out, {**circumstances(), "precision": "float32", "results": measured, "command": command})
+
+
+def described(setting: Setting, seconds: list[float]) -> dict[str, Any]:
+    """A measurement as plain data; speeds are those of the median round."""
+    median = statistics.median(seconds)
+    speeds = {"images_per_second": setting.images / median, "seconds_per_image": median / setting.images}
+    return {**vars(setting), **speeds, "seconds": seconds}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Seconds from pressing return to the end of short commands: ours, and the imports that they cannot do without.
+
+Each is a fresh Python, in turn and in an order that alternates, after a round that does not count: the files are then
+in the system's memory, and compiled modules are kept for all alike. `import timm` needs the folder .oracles, which
+`make test` fetches, and is left out without it.
+
+python bench/start_up.py        writes results/bench/start_up.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from convatlas.run import write_json
+from convatlas.training.record import circumstances
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = "from convatlas.cli import entry; entry()"  # what the `convatlas` command runs
+TRAIN = "train resnet_uva --data digits --epochs 1"
+ORACLES = "import sys; sys.path.insert(0, {folder!r}); import oracles; oracles.load_oracles()"
+WARM_UP = 1
+
+
+def commands(folder: Path) -> dict[str, list[str]]:
+    """What is timed, by the name that a reader knows; the training's run lies in `folder`, new each time."""
+    found = {
+        "import convatlas": ["-c", "import convatlas"],
+        "convatlas --help": ["-c", OURS, "--help"],
+        "convatlas list": ["-c", OURS, "list"],
+        f"convatlas {TRAIN}": ["-c", OURS, *TRAIN.split(), "--quiet", "--out", str(folder / str(time.time_ns()))],
+        "import torch": ["-c", "import torch"],
+        "import torch, lightning.pytorch": ["-c", "import torch, lightning.pytorch"],
+    }
+    if (ROOT / ".oracles/.installed").is_file():
+        found["import timm"] = ["-c", ORACLES.format(folder=str(ROOT / "tests"))]
+    return found
+
+
+def seconds(words: Sequence[str], *, environment: Mapping[str, str]) -> float:
+    """Of one command in a Python of its own; one that fails ends the measurement."""
+    begun = time.perf_counter()
+    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)
+    taken = time.perf_counter() - begun
+    if done.returncode:
+        sys.exit(f"{' '.join(words)} failed: {done.stderr}")
+    return taken
+
+
+def measure(names: Sequence[str], *, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each command in every round."""
+    # Without compiled modules each start would compile some thousand files, or not, by how the system is set up.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    taken: dict[str, list[float]] = {name: [] for name in names}
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(WARM_UP + rounds):
+            for name in list(names) if number % 2 else reversed(names):
+                own = seconds(commands(Path(folder))[name], environment=environment)
+                if number >= WARM_UP:
+                    taken[name].append(own)
+    return taken
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="COMMAND", help="instead of all: of those that are printed")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("results/bench/start_up.json"))
+    wanted = parser.parse_args(words)
+    names = list(commands(Path()))
+    for name in wanted.only or ():
+        if name not in names:
+            parser.error(f"--only {name!r}: there are {', '.join(map(repr, names))}")
+    taken = measure(wanted.only or names, rounds=wanted.rounds)
+    for name, values in taken.items():
+        print(f"{statistics.median(values):6.2f} s ({min(values):.2f} to {max(values):.2f}) {name}")
+    only = f" --only {shlex.join(wanted.only)}" if wanted.only else ""
+    command = f"python bench/start_up.py{only} --rounds {wanted.rounds}"
+    write_json(wanted.out, {**circumstances(), "seconds": taken, "rounds": wanted.rounds, "command": command})
+
+
+if __name__ == "__main__":
+    main()

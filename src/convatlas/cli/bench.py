@@ -1,0 +1,235 @@
+"""`bench`: how fast networks compute here, beside this machine's own peak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convatlas.cli import INTERRUPTED, app
+from convatlas.cli.options import AsJson, Device, Options, architecture_options, console, print_json
+from convatlas.values import parse
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from convatlas.recipe import Precision
+    from convatlas.training.speed import Speed
+    from convatlas.training.workload import Workload
+
+    Measured = Sequence[tuple[Workload, Sequence[Speed]]]
+    Peaks = Mapping[tuple[Precision, str], Speed]
+
+
+@app.command()
+def bench(
+    architectures: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Names, or path/to/file.py:name.")],
+    batch_size: Annotated[
+        str | None,
+        typer.Option("--batch-size", metavar="NUMBER", help="Images at a time; default: by their size, and what fits."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", min=1, help="Pixels; default: as published.")
+    ] = None,
+    device: Device = "auto",
+    precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: all that the device has."),
+    ] = None,
+    option: Options = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how fast networks answer and are trained here: images and GFLOP/s, beside this machine's own peak.
+
+    The peak is the fastest square matrix product in the same arithmetic. FLOPs are twice the MACs.
+
+    Example: convatlas bench resnet_uva densenet_uva
+    """
+    from convatlas.architectures import architecture
+    from convatlas.prediction import resolve_device
+    from convatlas.recipe import Precision
+    from convatlas.training.speed import choose_precisions
+    from convatlas.training.workload import make_workload
+
+    place = resolve_device(device)
+    wanted = None if precision is None else parse(precision, Precision, name="precision")
+    count = None if batch_size is None else parse(batch_size, int, name="batch_size")
+    precisions, notes = choose_precisions(wanted, device=place)
+    rows = [architecture(name) for name in architectures]
+    chosen = [row.parse_options(architecture_options(option)) for row in rows]
+    workloads = [
+        make_workload(row, options=options, device=place, image_size=image_size, batch_size=count)
+        for row, options in zip(rows, chosen, strict=True)
+    ]
+    notes = (*_busy(), *notes)
+    measured = _measured(workloads, precisions)
+    if as_json:
+        print_json(_plain(measured, notes))
+        return
+    screen = console()
+    screen.print(_costs(workloads), "", _speeds(measured), "", sep="\n")
+    for line in _beside(measured, notes):
+        screen.print(line, style="dim", markup=False, highlight=False)
+
+
+def _measured(workloads: Sequence[Workload], precisions: Sequence[Precision]) -> Measured:
+    """Each network in turn, and which one it is on standard error."""
+    from convatlas.training.speed import measure
+
+    measured = []
+    try:
+        for workload in workloads:
+            typer.echo(f"measuring {workload.label} with {workload.batch_size} images at a time ...", err=True)
+            measured.append((workload, measure(workload, precisions=precisions)))
+    except KeyboardInterrupt:
+        typer.echo("stopped; nothing was written", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    return measured
+
+
+def _busy() -> tuple[str, ...]:
+    """A note where the machine had work already, of others or of a bench before this one."""
+    import os
+
+    from convatlas.training.record import hardware
+
+    cores = hardware()["cores"]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    busy = f"the machine was busy in the minute before (load {load:.1f} on {cores} cores): where others still compute, "
+    return (f"{busy}it can do more than this",) if load > cores / 2 else ()
+
+
+def _costs(workloads: Sequence[Workload]) -> RenderableType:
+    """What is computed for an image."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from convatlas.report.text import quantity
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("an image", overflow="fold")
+    for heading in ("pixels", "batch", "MACs", "FLOPs to answer", "FLOPs to train"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for workload in workloads:
+        macs = workload.cost.macs
+        counts = [quantity(count) for count in (macs, 2 * macs, workload.training.flops)]
+        name = Text(workload.label, style="bold cyan")
+        table.add_row(name, str(workload.cost.shape[1]), str(workload.batch_size), *counts)
+    return table
+
+
+def _speeds(measured: Measured) -> RenderableType:
+    """A section for each network, and one for the machine."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("a second")
+    for heading in ("n", "images", "range", "GFLOP/s", "of peak"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    best = _peaks(measured)
+    for workload, speeds in measured:
+        table.add_row(Text(workload.label, style="bold cyan"))
+        for speed in speeds:
+            if speed.images:
+                each = [speed.images / taken for taken in speed.seconds]
+                counts = [str(len(each)), _rate(speed.images_per_second), f"{_rate(min(each))} to {_rate(max(each))}"]
+                share = f"{100 * speed.gflops / _peak(best, speed.precision):.0f} %"
+                table.add_row(f"  {speed.work}, {speed.precision}", *counts, f"{speed.gflops:.1f}", share)
+    table.add_row(Text("this machine's peak", style="bold cyan"))
+    for (precision, kind), speed in best.items():
+        share = f"{100 * speed.best / _peak(best, precision):.0f} %"
+        table.add_row(f"  {kind}, {precision}", "", "", "", f"{speed.best:.1f}", share)
+    return table
+
+
+def _rate(value: float) -> str:
+    """Three digits at least, while they say something.
+
+    >>> _rate(1234.5), _rate(82.44), _rate(0.8)
+    ('1,234', '82.4', '0.80')
+    """
+    return f"{value:,.{0 if value >= 99.95 else 1 if value >= 9.995 else 2}f}"
+
+
+def _peaks(measured: Measured) -> Peaks:
+    from convatlas.training.speed import peaks
+
+    return peaks(speed for _, speeds in measured for speed in speeds)
+
+
+def _peak(best: Peaks, precision: Precision) -> float:
+    """GFLOP/s of the fastest matrix product, against which the networks are held."""
+    from convatlas.training.peak import MATRIX_PRODUCT
+
+    return best[precision, MATRIX_PRODUCT].best
+
+
+def _beside(measured: Measured, notes: Sequence[str]) -> list[str]:
+    """What a reader needs to judge the numbers."""
+    from convatlas.prediction import BATCH_SIZE, described
+    from convatlas.training.record import hardware
+
+    workload, speeds = measured[0]
+    machine, best = hardware(), _peaks(measured)
+    threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
+    place = f"{machine['cpu']}, {threads}" if workload.device == "cpu" else machine["gpu"]
+    precisions = list(dict.fromkeys(speed.precision for speed in speeds))
+    product = next(iter(best.values())).work
+    return [
+        f"measured on {place}",
+        *(f"computed in {described(workload.device, precision)}" for precision in precisions),
+        "FLOPs: twice the MACs; to train, those of forward and backward pass, counted",
+        "n rounds, all in turn, after one that does not count; images and GFLOP/s are their medians",
+        f"evaluation: images in memory, at most {BATCH_SIZE} at a time; training: gradients and a step of "
+        f"{workload.recipe.optimizer} on a batch that is ready",
+        f"peak: the fastest round of a {product} and of three 3x3 convolutions",
+        *(f"note: {note}" for note in notes),
+    ]
+
+
+def _plain(measured: Measured, notes: Sequence[str]) -> dict[str, Any]:
+    """All that was measured as plain data, with its circumstances."""
+    from convatlas.training.record import circumstances
+
+    best = _peaks(measured)
+    peak: dict[str, Any] = {}
+    for (precision, kind), speed in best.items():
+        found = {"work": speed.work, "gflops_per_second": speed.best, "n": len(speed.seconds)}
+        peak.setdefault(precision, {})[kind.replace(" ", "_")] = found
+    return {
+        "device": measured[0][0].device,
+        "notes": list(notes),
+        "peak": peak,
+        "networks": [_network(workload, speeds, best) for workload, speeds in measured],
+        **circumstances(),
+    }
+
+
+def _network(workload: Workload, speeds: Sequence[Speed], best: Peaks) -> dict[str, Any]:
+    """One network's counts and speeds as plain data; shares of the peak are fractions."""
+    return {
+        "architecture": workload.architecture.name,
+        "options": dict(workload.options),
+        "shape": workload.cost.shape,
+        "batch_size": workload.batch_size,
+        "optimizer": workload.recipe.optimizer,
+        "params": workload.cost.params,
+        "macs": workload.cost.macs,
+        "flops": 2 * workload.cost.macs,
+        "flops_training": workload.training.flops,
+        "speeds": [
+            {
+                "work": speed.work,
+                "precision": speed.precision,
+                "n": len(speed.seconds),
+                "images_per_second": speed.images_per_second,
+                "gflops_per_second": speed.gflops,
+                "share_of_peak": speed.gflops / _peak(best, speed.precision),
+                "seconds": speed.seconds,
+            }
+            for speed in speeds
+            if speed.images
+        ],
+    }

@@ -1,0 +1,166 @@
+"""How fast a network answers and is trained here: images and FLOPs a second, beside the machine's own peak."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.errors import UsageError
+from convatlas.prediction import answering, has_bf16, predict_logits
+from convatlas.prediction.memory import keep_freed_memory, out_of_memory
+from convatlas.recipe import Precision
+from convatlas.training.loss import TrainingLoss
+from convatlas.training.optimizers import make_optimizer
+from convatlas.training.peak import Work, peak_works
+from convatlas.training.steps import gradients
+from convatlas.training.workload import Workload
+
+ROUNDS = 11  # at most
+FEWEST = 3  # rounds, however long they take
+WARM_UP = 1  # rounds that do not count
+PATIENCE = 15.0  # seconds after which no further round is begun
+EVALUATION, TRAINING = "evaluation", "training"
+
+Key = tuple[Precision, str]  # the arithmetic, and what is measured in it
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The seconds that some work took in each round, for so many FLOPs on so many images (none: the machine's peak)."""
+
+    precision: Precision
+    work: str
+    flops: int
+    images: int
+    seconds: tuple[float, ...]
+
+    @property
+    def images_per_second(self) -> float:
+        """The median of the rounds."""
+        return self.images / statistics.median(self.seconds)
+
+    @property
+    def gflops(self) -> float:
+        """Billions of FLOPs a second, the median of the rounds."""
+        return self.flops / statistics.median(self.seconds) / 1e9
+
+    @property
+    def best(self) -> float:
+        """Billions of FLOPs a second in the fastest round."""
+        return self.flops / min(self.seconds) / 1e9
+
+
+def choose_precisions(wanted: Precision | None, *, device: str) -> tuple[tuple[Precision, ...], tuple[str, ...]]:
+    """The one that is wanted, else all in which the device itself computes; and notes that a reader needs."""
+    chosen: tuple[Precision, ...] = ("float32", "bf16") if wanted is None else (wanted,)
+    notes = []
+    if wanted is None and not has_bf16(device):
+        chosen = ("float32",)
+        notes.append(f"bf16 is left out: this {device} has no bf16 arithmetic; --precision bf16 measures its emulation")
+    if device == "cuda" and "float32" in chosen and torch.backends.cudnn.allow_tf32:
+        notes.append("PyTorch computes float32 convolutions on cuda in TF32, matrix products not: above 100 % can be")
+    return chosen, tuple(notes)
+
+
+def measure(workload: Workload, *, precisions: Sequence[Precision]) -> list[Speed]:
+    """The speeds of the machine's peak, of evaluation and of a training step, which take turns.
+
+    Evaluation is `predict_logits` of uint8 images in memory; a training step the gradients and the optimizer's step on
+    a batch that is ready, without augmentation. Raises `UsageError` where memory does not suffice.
+    """
+    keep_freed_memory()
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            subject = _Subject(workload)
+            works = {(name, work): made for name in precisions for work, made in subject.works(name).items()}
+            seconds = take_turns({key: work.run for key, work in works.items()}, device=workload.device)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise UsageError(
+            f"too little memory on {workload.device} for {workload.batch_size} images of {workload.label} at a time; "
+            "choose fewer with --batch-size"
+        ) from error
+    return [Speed(*key, work.flops, work.images, tuple(seconds[key])) for key, work in works.items()]
+
+
+class _Subject:
+    """A fresh network with its optimizer and a batch of noise, to be measured and thrown away."""
+
+    def __init__(self, workload: Workload) -> None:
+        self.workload = workload
+        count, (channels, size, _), device = workload.batch_size, workload.cost.shape, workload.device
+        self.network = workload.architecture.build(**workload.options).to(device).train()
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = make_optimizer(self.network, workload.recipe)
+        self.preprocessing = Preprocessing(size, (0.5,) * channels, (0.25,) * channels)
+        self.images = torch.randint(256, (count, channels, size, size), dtype=torch.uint8).to(device)
+        self.labels = torch.randint(workload.num_classes, (count,)).to(device)
+        self.inputs = self.preprocessing(self.images)
+        self.loss = TrainingLoss(workload.recipe, labels=self.labels, num_classes=workload.num_classes)
+
+    def works(self, precision: Precision) -> dict[str, Work]:
+        """All that is measured in one precision; both work on the same network."""
+        count = self.workload.batch_size
+        answers = answering(self.network, precision=precision)
+        evaluation = partial(
+            predict_logits, answers, self.images, preprocessing=self.preprocessing, precision=precision
+        )
+        return {
+            **peak_works(self.workload.device, precision),
+            EVALUATION: Work(evaluation, count * 2 * self.workload.cost.macs, count),
+            TRAINING: Work(partial(self._step, precision), count * self.workload.training.flops, count),
+        }
+
+    def _step(self, precision: Precision) -> None:
+        chosen = self.workload.recipe.replaced(precision=precision)
+        gradients(self.network, self.loss, self.inputs, self.labels, recipe=chosen)
+        self.optimizer.step()
+
+
+def take_turns(works: Mapping[Key, Callable[[], object]], *, device: str) -> dict[Key, list[float]]:
+    """Seconds of each in every round, after one that does not count; the order alternates.
+
+    Another round is begun until there are enough, or enough seconds have passed.
+    """
+    seconds: dict[Key, list[float]] = {key: [] for key in works}
+    begun = time.perf_counter()
+    for number in range(WARM_UP + ROUNDS):
+        if number >= WARM_UP + FEWEST and time.perf_counter() - begun > PATIENCE:
+            break
+        for key in list(works) if number % 2 else reversed(list(works)):
+            taken = _seconds(works[key], device=device)
+            if number >= WARM_UP:
+                seconds[key].append(taken)
+    return seconds
+
+
+def _seconds(work: Callable[[], object], *, device: str) -> float:
+    """Of one call, and of what the device has still to do afterwards."""
+    _wait(device)
+    begun = time.perf_counter()
+    work()
+    _wait(device)
+    return time.perf_counter() - begun
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peaks(speeds: Iterable[Speed]) -> dict[Key, Speed]:
+    """The machine's best in each precision over all that was measured: of matrix products, and of convolutions."""
+    found: dict[Key, Speed] = {}
+    for speed in speeds:
+        key = speed.precision, speed.work.partition(" of ")[0]
+        if not speed.images and (key not in found or speed.best > found[key].best):
+            found[key] = speed
+    return found

@@ -1,0 +1,100 @@
+"""What the speed of a network is measured with: its counts, and a batch that fits the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from convatlas.architecture import Architecture
+from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
+from convatlas.errors import UsageError
+from convatlas.prediction.memory import free_memory
+from convatlas.recipe import Recipe
+from convatlas.recipes import recipe
+from convatlas.report.text import label
+from convatlas.training.cost import TrainingCost, training_cost
+
+# One optimizer for every network. The rate is so low that the network stays what it is in all the steps: a loss that is
+# no number any more would be another measurement.
+RECIPE = recipe("he_cifar").replaced(lr=1e-6)
+BATCHES = ((64, 128), (128, 32))  # pixels of an image at most, and images in a batch
+OF_LARGE = 8  # images in a batch, where they are larger
+FREE = 0.8  # of the memory that is free may be used
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network and the batches that it is measured with: `batch_size` images of `cost.shape` (C, H, W)."""
+
+    architecture: Architecture
+    options: Mapping[str, Any]
+    cost: Complexity
+    training: TrainingCost
+    batch_size: int
+    device: str
+
+    @property
+    def label(self) -> str:
+        """The architecture with its options."""
+        return label(self.architecture.name, self.options)
+
+    @property
+    def num_classes(self) -> int:
+        return int(self.options.get("num_classes", self.architecture.num_classes))
+
+    @property
+    def recipe(self) -> Recipe:
+        """That of a training step."""
+        return RECIPE.replaced(batch_size=self.batch_size)
+
+
+def make_workload(
+    row: Architecture,
+    *,
+    options: Mapping[str, Any],
+    device: str,
+    image_size: int | None = None,
+    batch_size: int | None = None,
+) -> Workload:
+    """Counts a network at its own or another image size, and chooses a batch that fits where none is given.
+
+    Raises `UsageError` where the network cannot take such images, and where the batch that is given does not fit.
+    """
+    if batch_size is not None:
+        RECIPE.replaced(batch_size=batch_size)  # raises for one that makes no sense
+    size = row.image_size if image_size is None else image_size
+    inputs = {"in_channels": options.get("in_channels", row.in_channels), "image_size": size}
+    network = meta_network(row, **options)
+    cost = network_complexity(row, network, **inputs)
+    check_training(row, network, images=batch_size or 2, **inputs)
+    training = training_cost(network, name=row.name, **inputs)
+    fitting = _fitting(training, size, device=device)
+    chosen = batch_size or fitting
+    free = _free(device)
+    if training.memory(chosen) > free:
+        raise UsageError(
+            f"{chosen} images of {size} pixels at a time need about {_gigabytes(training.memory(chosen))} to train "
+            f"{row.name}, and {device} has {_gigabytes(free)} for it; "
+            + (f"--batch-size {fitting} fits" if training.memory(fitting) <= free else "choose a smaller --image-size")
+        )
+    return Workload(row, options, cost, training, chosen, device)
+
+
+def _fitting(training: TrainingCost, image_size: int, *, device: str) -> int:
+    """The batch size for images of this size, halved until it fits; in training, a norm may need two images."""
+    batch_size = next((images for pixels, images in BATCHES if image_size <= pixels), OF_LARGE)
+    while batch_size > 2 and training.memory(batch_size) > _free(device):
+        batch_size //= 2
+    return batch_size
+
+
+def _free(device: str) -> float:
+    """Bytes that may be used."""
+    return FREE * (torch.cuda.mem_get_info()[0] if device == "cuda" else free_memory())
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:,.1f} GB"
