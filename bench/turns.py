@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import statistics
 import time
@@ -21,31 +22,35 @@ def take_turns(ways: Mapping[str, Way], *, rounds: int, warm_up: int = 1) -> dic
     """
     spawn = multiprocessing.get_context("spawn")
     processes, lines = {}, {}
-    for name, (prepare, arguments) in ways.items():
-        lines[name], theirs = spawn.Pipe()
-        processes[name] = spawn.Process(target=_work, args=(theirs, prepare, arguments), daemon=True)
-        processes[name].start()
-        lines[name].recv()  # it is ready: nothing is prepared while another is measured
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(warm_up + rounds):
-        for name in list(ways) if number % 2 else reversed(ways):
-            lines[name].send(True)
-            taken = lines[name].recv()
-            if number >= warm_up:
-                seconds[name].append(taken)
-    for name, process in processes.items():
-        lines[name].send(False)
-        process.join()
+    try:
+        for name, (prepare, arguments) in ways.items():
+            lines[name], theirs = spawn.Pipe()
+            processes[name] = spawn.Process(target=_work, args=(theirs, prepare, arguments))
+            processes[name].start()  # no daemon: those may not start processes, as a DataLoader does
+            theirs.close()  # so that a process that fails is no line to wait at
+            lines[name].recv()  # it is ready: nothing is prepared while another is measured
+        for number in range(warm_up + rounds):
+            for name in list(ways) if number % 2 else reversed(ways):
+                lines[name].send(True)
+                taken = lines[name].recv()
+                if number >= warm_up:
+                    seconds[name].append(taken)
+    finally:
+        for name, process in processes.items():
+            lines[name].close()
+            process.join()
     return seconds
 
 
 def _work(line: Connection, prepare: Callable[..., Work], arguments: tuple[Any, ...]) -> None:
     work = prepare(*arguments)
     line.send(True)
-    while line.recv():
-        begun = time.perf_counter()
-        own = work()
-        line.send(time.perf_counter() - begun if own is None else own)
+    with contextlib.suppress(EOFError):  # the measurement is over
+        while line.recv():
+            begun = time.perf_counter()
+            own = work()
+            line.send(time.perf_counter() - begun if own is None else own)
 
 
 def ratios(seconds: Mapping[str, list[float]], *, of: str) -> dict[str, dict[str, float]]:

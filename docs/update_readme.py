@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import re
-import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import benchmark_tables
+from benchmark_tables import short
 
 from convatlas.errors import UsageError
 from convatlas.report.figures import draw_accuracy_vs_macs
@@ -27,7 +29,6 @@ from convatlas.run import read_json, write_json, write_text
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("network", "test %", "95 % interval", "validation %", "n", "parameters", "MACs", "train s")
 RECIPE_FIELDS = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "precision")
-EPOCH = 45_000  # training images of CIFAR-10, when 5,000 of the 50,000 are held out
 ABSOLUTE_PATH = re.compile(r"(?:^|[\s='\"(,:])(?:file://)?(?:/\w|~/|[A-Za-z]:\\)")
 
 
@@ -81,16 +82,9 @@ def pages(content: dict[str, Any], *, root: Path) -> dict[Path, str]:
     """Each page that has generated parts, with these written anew."""
     example = (root / "examples/my_network.py").read_text(encoding="utf-8")
     network = example[example.index("def my_network") :]
-    throughput = train_throughput(read_json(root / "results/bench/train_throughput.json"))
-    against = forward_backward(read_json(root / "results/bench/forward_backward.json"))
-    memory = memory_efficient(read_json(root / "results/bench/memory_efficient.json"))
     parts = {
         root / "README.md": {"demo": demo(content), "network": f"```python\n{network}```\n"},
-        root / "docs/benchmarks.md": {
-            "train_throughput": throughput,
-            "forward_backward": against,
-            "memory_efficient": memory,
-        },
+        root / "docs/benchmarks.md": benchmark_tables.tables(root / "results/bench"),
     }
     return {path: filled(path, texts) for path, texts in parts.items()}
 
@@ -106,67 +100,6 @@ def filled(path: Path, parts: Mapping[str, str]) -> str:
             sys.exit(f"{path.name} has no part between {begin.strip()} and {end}")
         page = f"{before}{begin}{text}{end}{after}"
     return page
-
-
-def forward_backward(content: dict[str, Any]) -> str:
-    """How our networks' times compare with torchvision's, as bench/forward_backward.py measured them."""
-    lines = ["| network | times torchvision's, median | range | pairs | batch | pixels |", "|:--" + "|--:" * 5 + "|"]
-    for name, result in content["results"].items():
-        cells = [
-            f"`{name}`",
-            f"{result['ratio_median']:.3f}",
-            f"{result['ratio_min']:.3f} to {result['ratio_max']:.3f}",
-        ]
-        cells += [str(result[key]) for key in ("pairs", "batch_size", "image_size")]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, "", *beside(content)]) + "\n"
-
-
-def memory_efficient(content: dict[str, Any]) -> str:
-    """What DenseNet's memory-efficient mode saves and costs, as bench/forward_backward.py measured it."""
-    lines = ["| network | bytes kept for backward | plain | part | times the time, median | range | pairs | batch |"]
-    lines.append("|:--" + "|--:" * 7 + "|")
-    for name, result in content["results"].items():
-        kept, plain = result["bytes_recomputed"], result["bytes_plain"]
-        cells = [f"`{name}`", f"{kept:,}", f"{plain:,}", f"{100 * kept / plain:.0f} %", f"{result['ratio_median']:.2f}"]
-        cells += [f"{result['ratio_min']:.2f} to {result['ratio_max']:.2f}", str(result["pairs"])]
-        lines.append(f"| {' | '.join([*cells, str(result['batch_size'])])} |")
-    return "\n".join([*lines, "", *beside(content)]) + "\n"
-
-
-def beside(content: dict[str, Any]) -> list[str]:
-    """Hardware, versions and command of a bench."""
-    hardware, versions = content["hardware"], content["versions"]
-    return [
-        f"- Hardware: cpu {hardware['cpu']}, cores {hardware['cores']}, gpu {hardware['gpu'] or 'none'}; float32",
-        f"- Versions: python {versions['python']}, torch {versions['torch']}; commit {short(content['git_commit'])}",
-        f"- Command: `python bench/{content['command']}`",
-    ]
-
-
-def train_throughput(content: dict[str, Any]) -> str:
-    """The speeds that bench/train_throughput.py measured, and what stands beside them."""
-    lines = [
-        f"| `{content['network']}` | images/s, median | range | times the tutorial's, median | range | n "
-        f"| s for {EPOCH:,} images |",
-        "|:--" + "|--:" * 6 + "|",
-    ]
-    for name, speeds in content["images_per_second"].items():
-        median, ratios = statistics.median(speeds), content["ratios"].get(name)
-        numbers = [f"{median:,.0f}", f"{min(speeds):,.0f} to {max(speeds):,.0f}"]
-        numbers += (
-            [f"{statistics.median(ratios):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"] if ratios else ["", ""]
-        )
-        lines.append("| " + " | ".join([name, *numbers, str(len(speeds)), f"{EPOCH / median:.0f}"]) + " |")
-    facts = {
-        "n": f"rounds, each of them all ways in turn, {content['steps']} training steps after {content['warm_up']} "
-        "that do not count; a ratio is of the two measurements of one round",
-        "Data": "`cifar10`" + "".join(f"; {note}" for note in content["notes"]),
-        "Hardware": values(content["hardware"]),
-        "Versions": f"{values(content['versions'])}; commit {short(content['git_commit'])}",
-        "Command": f"`{content['command']}`",
-    }
-    return "\n".join([*lines, "", *(f"- {term}: {text}" for term, text in facts.items()), ""])
 
 
 def demo(content: dict[str, Any]) -> str:
@@ -208,16 +141,6 @@ def circumstances(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> d
         "Versions": "; ".join([*map(values, protocol["versions"]), *commits]),
         "Command": "; ".join(f"`{command}`" for command in protocol["command"]),
     }
-
-
-def short(commit: str) -> str:
-    """A commit in ten digits.
-
-    >>> short("c4de07ecc519be8d27f036805b62ed840f008d9e-dirty")
-    'c4de07ecc5 with uncommitted changes'
-    """
-    digits, dirty, _ = commit.partition("-dirty")
-    return digits[:10] + (" with uncommitted changes" if dirty else "")
 
 
 def strings(value: Any) -> Iterator[str]:

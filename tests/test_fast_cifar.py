@@ -114,7 +114,7 @@ def test_differences_have_the_interval_of_the_pooled_deviation(page: ModuleType)
     """By hand: variances 2e-4 and 8e-4 over two runs each, so s = 5e-4 ** 0.5 with 2 degrees, t = 4.3027."""
     study = rows((0.50, 0.52), (0.60, 0.64))
     half = 4.302652730 * (5e-4 * (1 / 2 + 1 / 2)) ** 0.5
-    assert page.half_width(2, 2, study) == pytest.approx(half)
+    assert page.half_width(2, 2, [[0.50, 0.52], [0.60, 0.64]]) == pytest.approx(half)
     low, high = 100 * (0.11 - half), 100 * (0.11 + half)
     assert page.against(study[1], study[0], study) == [f"+11.00 ({low:+.2f} to {high:+.2f})", "better"]
 
@@ -130,23 +130,42 @@ def test_a_studys_table(page: ModuleType) -> None:
     first, second = rows((0.50, 0.52), (0.60, 0.64))
     for run, last, train in zip(second["runs"], (0.58, 0.60), (0.70, 0.72), strict=True):
         run.update(last_top1=last, train_top1=train)
-    assert page.study({"rows": [first, second]}).splitlines()[2:] == [
+    assert page.study({"rows": [first, second], "unused": 0}).splitlines()[2:] == [
         "| v0 | 51.00 ± 1.41, 2 | 51.00 | 51.00 |  |  |",
         "| v1 | 62.00 ± 2.83, 2 | 59.00 | 71.00 | +11.00 (+1.38 to +20.62) | better |",
     ]
+
+
+def test_unused_images_judge(page: ModuleType) -> None:
+    """Validation says that both are equal, the images that no run has seen that the second is better."""
+    first, second = rows((0.50, 0.52), (0.50, 0.52))
+    for row, accuracies in ((first, (0.40, 0.41)), (second, (0.60, 0.61))):
+        for run, top1 in zip(row["runs"], accuracies, strict=True):
+            run["unused_top1"] = top1
+    *_, line = page.study({"rows": [first, second], "unused": 100}).splitlines()
+    assert line == ("| v1 | 51.00 ± 1.41, 2 | 60.50 ± 0.71 | 51.00 | 51.00 | +20.00 (+16.96 to +23.04) | better |")
+
+
+def test_one_run_each_is_not_judged(page: ModuleType) -> None:
+    first, second = rows((0.50,), (0.60,))
+    assert page.against(second, first, [first, second]) == ["+10.00", "not judged: one run each"]
 
 
 def test_fast_cifar_less_the_others(page: ModuleType) -> None:
     tutorial, own, other = rows((0.50, 0.52), (0.60, 0.64), (0.1, 0.2))
     for row, name in ((tutorial, "uva_sgd"), (own, "fast_cifar"), (other, "uva_sgd")):
         row.update(architecture="net" if row is not other else "another", recipe=name)
+        for run in row["runs"]:
+            run["test_top1"] = run["val_top1"] / 2
     (line,) = page.ahead([tutorial, own, other])
     assert line.startswith("- `net`: `fast_cifar` less `uva_sgd` on validation, in points: +11.00 (+1.38 to +20.62)")
+    assert line.endswith("; on test: +5.50 (+0.69 to +10.31).")
 
 
 def test_commands_without_what_differs_between_runs(page: ModuleType) -> None:
     command = "convatlas train net --seed 1 --quiet --epochs 10 --out a/b --resume"
-    assert page.without(command, "--seed", "--out", "--quiet", "--resume") == "convatlas train net --epochs 10"
+    shorter = page.without(command, valued=("--seed", "--out"), flags=("--quiet", "--resume"))
+    assert shorter == "convatlas train net --epochs 10"
 
 
 def test_the_page_is_what_the_results_say(page: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,6 +179,17 @@ def test_a_stale_page_is_noticed(page: ModuleType, monkeypatch: pytest.MonkeyPat
     assert page.main(["--check"]) == 0
     page.TARGET.write_text(page.TARGET.read_text() + "more\n")
     assert page.main(["--check"]) == 1
+
+
+def test_checking_takes_nothing_over(page: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        page.main(["--check", "--from", str(tmp_path)])
+    assert stopped.value.code == 2
+
+
+def test_a_folder_without_results(page: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert page.main(["--from", str(tmp_path)]) == 2
+    assert "results.json" in capsys.readouterr().err
 
 
 def test_the_compared_recipe_is_the_one_that_is_shipped(page: ModuleType) -> None:

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -33,13 +34,16 @@ ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 WRITTEN = re.sub(r"<!-- demo:begin -->.*?<!-- demo:end -->", "", README, flags=re.DOTALL)
 TINY = ["--epochs", "1", "--set", "image_size=8"]
-SHORT = {"compare": [*TINY, "--seeds", "1"], "train": TINY}  # appended: seconds, not hours
-VERBS = {"list", "show", "data", "train", "evaluate", "predict", "compare", "report"}
+SMALL = ["--image-size", "16", "--batch-size", "8"]
+SHORT = {"compare": [*TINY, "--seeds", "1"], "train": TINY, "bench": SMALL}  # appended: seconds, not hours
+VERBS = {"list", "show", "data", "train", "evaluate", "predict", "compare", "report", "bench"}
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 
 
 def load_script() -> ModuleType:
     """docs/update_readme.py, which is in no package."""
+    if str(ROOT / "docs") not in sys.path:
+        sys.path.insert(0, str(ROOT / "docs"))
     spec = importlib.util.spec_from_file_location("update_readme", ROOT / "docs/update_readme.py")
     assert spec
     assert spec.loader

@@ -1,0 +1,101 @@
+"""The tables of docs/benchmarks.md, from the JSON files that the scripts in bench/ write."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from convatlas.report.protocol import values
+from convatlas.run import read_json
+
+EPOCH = 45_000  # training images of CIFAR-10, when 5,000 of the 50,000 are held out
+
+
+def tables(folder: Path) -> dict[str, str]:
+    """Each table by the name of its place on the page."""
+    content = {
+        name: read_json(folder / f"{name}.json")
+        for name in ("train_throughput", "forward_backward", "memory_efficient")
+    }
+    return {
+        "train_throughput": against(content["train_throughput"], first="tutorial", epoch=True),
+        "forward_backward": forward_backward(content["forward_backward"]),
+        "memory_efficient": memory_efficient(content["memory_efficient"]),
+    }
+
+
+def against(content: dict[str, Any], *, first: str, epoch: bool = False) -> str:
+    """Speeds of several ways of doing the same, and how many times as fast as the first they are.
+
+    With `epoch`, the seconds of an epoch of CIFAR-10's training images at the median.
+    """
+    columns = ["", "", "images/s, median", "range", f"times {first}, median", "range", "rounds"]
+    columns += [f"s for {EPOCH:,} images"] if epoch else []
+    lines = [f"| {' | '.join(columns)} |", "|:--|:--" + "|--:" * (len(columns) - 2) + "|"]
+    for name, result in content["results"].items():
+        for index, (way, speeds) in enumerate(result["images_per_second"].items()):
+            median, ratio = statistics.median(speeds), result["ratios"].get(way)
+            cells = ["" if index else f"`{name}`" if " " not in name else name, way]
+            cells += [f"{median:,.0f}", f"{min(speeds):,.0f} to {max(speeds):,.0f}"]
+            cells += [f"{ratio['median']:.2f}", f"{ratio['min']:.2f} to {ratio['max']:.2f}"] if ratio else ["", ""]
+            cells += [str(len(speeds))] + ([f"{EPOCH / median:.0f}"] if epoch else [])
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *circumstances(content)]) + "\n"
+
+
+def circumstances(content: dict[str, Any]) -> list[str]:
+    """Data, hardware, versions and command of a bench."""
+    facts = {
+        "Data": "; ".join(content.get("notes", ())),
+        "Hardware": values(content["hardware"]),
+        "Versions": f"{values(content['versions'])}; commit {short(content['git_commit'])}",
+        "Command": f"`{content['command']}`",
+    }
+    return [f"- {term}: {text}" for term, text in facts.items() if text]
+
+
+def forward_backward(content: dict[str, Any]) -> str:
+    """How our networks' times compare with torchvision's, as bench/forward_backward.py measured them."""
+    lines = ["| network | times torchvision's, median | range | pairs | batch | pixels |", "|:--" + "|--:" * 5 + "|"]
+    for name, result in content["results"].items():
+        cells = [
+            f"`{name}`",
+            f"{result['ratio_median']:.3f}",
+            f"{result['ratio_min']:.3f} to {result['ratio_max']:.3f}",
+        ]
+        cells += [str(result[key]) for key in ("pairs", "batch_size", "image_size")]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *beside(content)]) + "\n"
+
+
+def memory_efficient(content: dict[str, Any]) -> str:
+    """What DenseNet's memory-efficient mode saves and costs, as bench/forward_backward.py measured it."""
+    lines = ["| network | bytes kept for backward | plain | part | times the time, median | range | pairs | batch |"]
+    lines.append("|:--" + "|--:" * 7 + "|")
+    for name, result in content["results"].items():
+        kept, plain = result["bytes_recomputed"], result["bytes_plain"]
+        cells = [f"`{name}`", f"{kept:,}", f"{plain:,}", f"{100 * kept / plain:.0f} %", f"{result['ratio_median']:.2f}"]
+        cells += [f"{result['ratio_min']:.2f} to {result['ratio_max']:.2f}", str(result["pairs"])]
+        lines.append(f"| {' | '.join([*cells, str(result['batch_size'])])} |")
+    return "\n".join([*lines, "", *beside(content)]) + "\n"
+
+
+def beside(content: dict[str, Any]) -> list[str]:
+    """Hardware, versions and command of a bench."""
+    hardware, versions = content["hardware"], content["versions"]
+    return [
+        f"- Hardware: cpu {hardware['cpu']}, cores {hardware['cores']}, gpu {hardware['gpu'] or 'none'}; float32",
+        f"- Versions: python {versions['python']}, torch {versions['torch']}; commit {short(content['git_commit'])}",
+        f"- Command: `python bench/{content['command']}`",
+    ]
+
+
+def short(commit: str) -> str:
+    """A commit in ten digits.
+
+    >>> short("c4de07ecc519be8d27f036805b62ed840f008d9e-dirty")
+    'c4de07ecc5 with uncommitted changes'
+    """
+    digits, dirty, _ = commit.partition("-dirty")
+    return digits[:10] + (" with uncommitted changes" if dirty else "")
