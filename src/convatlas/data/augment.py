@@ -32,25 +32,31 @@ def random_resized_crop(
 def crop_rectangles(
     count: int, height: int, width: int, *, scale: tuple[float, ...], ratio: tuple[float, ...], generator: Generator
 ) -> Tensor:
-    """Top, left, height and width (count, 4) of a random rectangle in each of `count` images, in whole pixels.
+    """Top, left, height and width (count, 4) of a random rectangle in each of `count` images of one size."""
+    return rectangles_in(torch.tensor([height, width]).expand(count, 2), scale=scale, ratio=ratio, generator=generator)
+
+
+def rectangles_in(sizes: Tensor, *, scale: tuple[float, ...], ratio: tuple[float, ...], generator: Generator) -> Tensor:
+    """Top, left, height and width (N, 4) of a random rectangle in images of `sizes` (N, 2), in whole pixels.
 
     Its area is `scale` of the image's, uniformly, its aspect ratio (width by height) uniform in the logarithm, its
     sides rounded; of ten such draws the first that fits counts, at a place uniform among those inside the image. Where
     none fits it is the central rectangle of the nearest permitted aspect ratio.
     """
+    count = len(sizes)
+    height, width = sizes.to(torch.float64).unsqueeze(2).unbind(1)
     area = height * width * _uniform(count, TRIES, *scale, generator=generator)
     aspect = torch.exp(_uniform(count, TRIES, math.log(ratio[0]), math.log(ratio[1]), generator=generator))
     heights, widths = torch.sqrt(area / aspect).round(), torch.sqrt(area * aspect).round()
     fits = (heights >= 1) & (heights <= height) & (widths >= 1) & (widths <= width)
-    first = fits.to(torch.uint8).argmax(1, keepdim=True)
+    first, fitting = fits.to(torch.uint8).argmax(1, keepdim=True), fits.any(1, keepdim=True)
     central_height, central_width = _central_rectangle(height, width, ratio=ratio)
-    fitting = fits.any(1)
-    crop_height = torch.where(fitting, heights.gather(1, first).squeeze(1), central_height)
-    crop_width = torch.where(fitting, widths.gather(1, first).squeeze(1), central_width)
+    crop_height = torch.where(fitting, heights.gather(1, first), central_height)
+    crop_width = torch.where(fitting, widths.gather(1, first), central_width)
     place = torch.rand(count, 2, generator=generator, dtype=torch.float64)
-    top = torch.where(fitting, place[:, 0] * (height - crop_height + 1), (height - central_height) // 2)
-    left = torch.where(fitting, place[:, 1] * (width - crop_width + 1), (width - central_width) // 2)
-    return torch.stack([top, left, crop_height, crop_width], 1).floor()
+    top = torch.where(fitting, place[:, :1] * (height - crop_height + 1), (height - central_height) // 2)
+    left = torch.where(fitting, place[:, 1:] * (width - crop_width + 1), (width - central_width) // 2)
+    return torch.cat([top, left, crop_height, crop_width], 1).floor()
 
 
 def random_padded_crop(images: Tensor, *, generator: Generator) -> Tensor:
@@ -76,13 +82,13 @@ def _uniform(count: int, tries: int, low: float, high: float, *, generator: Gene
     return low + (high - low) * torch.rand(count, tries, generator=generator, dtype=torch.float64)
 
 
-def _central_rectangle(height: int, width: int, *, ratio: tuple[float, ...]) -> tuple[int, int]:
+def _central_rectangle(height: Tensor, width: Tensor, *, ratio: tuple[float, ...]) -> tuple[Tensor, Tensor]:
     """Height and width of the largest rectangle of a permitted aspect ratio; all of an image that has one."""
-    if width / height < ratio[0]:
-        return round(width / ratio[0]), width
-    if width / height > ratio[1]:
-        return height, round(height * ratio[1])
-    return height, width
+    narrow, wide = width / height < ratio[0], width / height > ratio[1]
+    return (
+        torch.where(narrow, (width / ratio[0]).round(), height),
+        torch.where(wide, (height * ratio[1]).round(), width),
+    )
 
 
 def _interpolation(start: Tensor, length: Tensor, size: int) -> Tensor:

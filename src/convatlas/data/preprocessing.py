@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,20 +35,34 @@ class Preprocessing:
         pixels = images.to(torch.float32) / 255
         if pixels.shape[1] != len(self.mean):
             pixels = pixels.expand(-1, len(self.mean), -1, -1)
+        return self.framed(pixels)
+
+    def framed(self, pixels: Tensor, *, extent: tuple[float, float] | None = None) -> Tensor:
+        """Of images (N, C, H, W), uint8 or float in [0, 1], the part that the network sees: (N, C, size, size).
+
+        `extent` is the height and width of the image itself where its last row and column stand for less than others.
+        """
         side = self.shorter_side or self.image_size
-        height, width = pixels.shape[-2:]
+        height, width = extent or pixels.shape[-2:]
         shorter = min(height, width)
         if max(height, width) > 2 * shorter:  # only the centre counts: a strip of a panorama would fill the memory
-            top, left = max(0, height // 2 - shorter), max(0, width // 2 - shorter)
-            pixels = pixels[..., top : top + 2 * shorter, left : left + 2 * shorter]
-            height, width = pixels.shape[-2:]
-        return self._centre(self._resampled(pixels, (side * height // shorter, side * width // shorter)))
+            top, left = (int(max(0, length // 2 - shorter)) for length in (height, width))
+            pixels = pixels[..., top : top + math.ceil(2 * shorter), left : left + math.ceil(2 * shorter)]
+            height, width = min(height, 2 * shorter), min(width, 2 * shorter)
+        size = int(side * height // shorter), int(side * width // shorter)
+        return self._centre(self._resampled(pixels, size, extent=(height, width)))
 
-    def _resampled(self, pixels: Tensor, size: tuple[int, int]) -> Tensor:
-        if tuple(pixels.shape[-2:]) == size:
+    def _resampled(self, pixels: Tensor, size: tuple[int, int], *, extent: tuple[float, float]) -> Tensor:
+        if tuple(pixels.shape[-2:]) == size == extent:
             return pixels
-        resampled = F.interpolate(pixels, size=size, mode=self.interpolation, antialias=True)
-        return resampled if self.interpolation == "bilinear" else resampled.clamp(0, 1)  # bicubic overshoots
+        if tuple(pixels.shape[-2:]) == extent:
+            resampled = F.interpolate(pixels, size=size, mode=self.interpolation, antialias=True)
+        else:  # PyTorch rounds the size down: a little more, lest it be one too small
+            factors = tuple((to + 1e-6) / of for to, of in zip(size, extent, strict=True))
+            resampled = F.interpolate(pixels, scale_factor=factors, mode=self.interpolation, antialias=True)
+        if self.interpolation == "bicubic" and resampled.is_floating_point():
+            return resampled.clamp(0, 1)  # it overshoots; PyTorch keeps uint8 images in their range itself
+        return resampled
 
     def _centre(self, pixels: Tensor) -> Tensor:
         """The central square of `image_size` pixels."""
