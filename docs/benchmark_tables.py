@@ -16,10 +16,12 @@ def tables(folder: Path) -> dict[str, str]:
     """Each table by the name of its place on the page."""
     content = {
         name: read_json(folder / f"{name}.json")
-        for name in ("train_throughput", "forward_backward", "memory_efficient")
+        for name in ("train_throughput", "evaluate", "libraries", "forward_backward", "memory_efficient")
     }
     return {
         "train_throughput": against(content["train_throughput"], first="tutorial", epoch=True),
+        "evaluate": against(content["evaluate"], first="tutorial"),
+        "libraries": against(content["libraries"], first="theirs"),
         "forward_backward": forward_backward(content["forward_backward"]),
         "memory_efficient": memory_efficient(content["memory_efficient"]),
     }

@@ -273,6 +273,17 @@ def test_shrinking_averages_over_all_pixels() -> None:
     assert small.sum().item() == pytest.approx(1 / 16, rel=0.25)
 
 
+def test_images_that_are_mirrored_and_cut_at_once() -> None:
+    """As mirrored first and cut then, bit for bit, with the same draws."""
+    images = torch.rand(50, 3, 12, 10, generator=generator())
+    chosen = recipe("quick").replaced(flip=0.5, crop="resized")
+    drawn = generator(7)
+    first = random_flip(images, probability=0.5, generator=drawn)
+    expected = random_resized_crop(first, scale=chosen.crop_scale, ratio=chosen.crop_ratio, generator=drawn)
+    assert torch.equal(augmented(images, recipe=chosen, generator=generator(7)), expected)
+    assert not torch.equal(first, images)
+
+
 def test_flip_mirrors_about_half_of_the_images() -> None:
     images = torch.rand(2000, 1, 4, 4, generator=generator())
     flipped = random_flip(images, probability=0.5, generator=generator())

@@ -13,20 +13,29 @@ PADDING = 4  # pixels on each side, He et al. 2016, section 4.2
 
 
 def random_resized_crop(
-    images: Tensor, *, scale: tuple[float, ...], ratio: tuple[float, ...], generator: Generator
+    images: Tensor,
+    *,
+    scale: tuple[float, ...],
+    ratio: tuple[float, ...],
+    generator: Generator,
+    mirrored: Tensor | None = None,
 ) -> Tensor:
     """A random rectangle of every image, resized bilinearly to the image's size: float (N, C, H, W) -> the same.
 
     The rectangle is torchvision's and the tutorial's: `crop_rectangles`, in whole pixels. Only pixels inside it
     count. It is never larger than the image, so that antialiasing would change nothing. Pillow rounds to 8 bits after
-    each direction, this does not. Resampling is separable: two batched matrix products.
+    each direction, this does not. Resampling is separable: two batched matrix products. Images that are `mirrored` (N,)
+    are so before they are cut, at no cost: the matrix reads its columns from the other end.
     """
-    height, width = images.shape[-2:]
-    rectangles = crop_rectangles(len(images), height, width, scale=scale, ratio=ratio, generator=generator)
+    count, channels, height, width = images.shape
+    rectangles = crop_rectangles(count, height, width, scale=scale, ratio=ratio, generator=generator)
     top, left, crop_height, crop_width = rectangles.to(images).unbind(1)  # whole numbers: exact in any precision
     rows = _interpolation(top, crop_height, height)
     columns = _interpolation(left, crop_width, width)
-    return rows.unsqueeze(1) @ images @ columns.transpose(1, 2).unsqueeze(1)
+    if mirrored is not None:
+        columns = torch.where(mirrored.to(images.device).view(-1, 1, 1), columns.flip(-1), columns)
+    narrowed = images.reshape(count, channels * height, width) @ columns.transpose(1, 2)  # one product for all channels
+    return rows.unsqueeze(1) @ narrowed.view(count, channels, height, width)
 
 
 def crop_rectangles(
@@ -73,8 +82,13 @@ def random_padded_crop(images: Tensor, *, generator: Generator) -> Tensor:
 
 def random_flip(images: Tensor, *, probability: float, generator: Generator) -> Tensor:
     """Each image mirrored left to right with the given probability: (N, C, H, W) -> the same."""
-    mirrored = torch.rand(len(images), generator=generator) < probability
+    mirrored = draw_mirrored(len(images), probability=probability, generator=generator)
     return torch.where(mirrored.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
+
+
+def draw_mirrored(count: int, *, probability: float, generator: Generator) -> Tensor:
+    """Which of `count` images are mirrored (count,), each with the given probability."""
+    return torch.rand(count, generator=generator) < probability
 
 
 def _uniform(count: int, tries: int, low: float, high: float, *, generator: Generator) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.data.augment import random_flip, random_padded_crop, random_resized_crop
+from convatlas.data.augment import draw_mirrored, random_flip, random_padded_crop, random_resized_crop
 from convatlas.data.mixing import cutmix, cutout, mixup
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.rand_augment import rand_augment
@@ -61,11 +61,13 @@ class TrainingBatches:
 
 def augmented(images: Tensor, *, recipe: Recipe, generator: torch.Generator) -> Tensor:
     """The recipe's random changes of a batch of float images (N, C, H, W), before they are normalised."""
-    if recipe.flip:
-        images = random_flip(images, probability=recipe.flip, generator=generator)
     if recipe.crop == "resized":
-        images = random_resized_crop(images, scale=recipe.crop_scale, ratio=recipe.crop_ratio, generator=generator)
-    elif recipe.crop == "pad4":
+        mirrored = draw_mirrored(len(images), probability=recipe.flip, generator=generator) if recipe.flip else None
+        scale, ratio = recipe.crop_scale, recipe.crop_ratio
+        images = random_resized_crop(images, scale=scale, ratio=ratio, generator=generator, mirrored=mirrored)
+    elif recipe.flip:
+        images = random_flip(images, probability=recipe.flip, generator=generator)
+    if recipe.crop == "pad4":
         images = random_padded_crop(images, generator=generator)
     if recipe.rand_augment and recipe.rand_magnitude is not None:
         images = rand_augment(

@@ -73,7 +73,7 @@ class Preprocessing:
         """float32 in [0, 1] (N, C, H, W) -> zero mean and unit variance by the stored mean and std."""
         mean = torch.tensor(self.mean, device=pixels.device).view(1, -1, 1, 1)
         std = torch.tensor(self.std, device=pixels.device).view(1, -1, 1, 1)
-        return (pixels - mean) / std
+        return (pixels - mean).div_(std)
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -54,7 +54,7 @@ def _halved(size: int, device: torch.device) -> int:
     """Half as many images at a time, and a warning."""
     warnings.warn(
         f"too little memory on {device.type} for {size} images at a time: going on with {size // 2}; "
-        "the answers are the same",
+        "the answers are the same but for rounding",
         stacklevel=3,
     )
     return size // 2

@@ -20,7 +20,7 @@ RECIPES = (
     ),
     Recipe(
         name="fast_cifar",
-        source="ours: docs/fast_cifar.md has the studies that led to it",
+        source="ours: docs/fast_cifar.md has its studies",
         expected="CIFAR-10 in a JPEG copy, resnet_uva, validation: see results/fast_cifar",
         epochs=10,
         batch_size=128,
