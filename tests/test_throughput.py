@@ -180,8 +180,8 @@ def test_clipping_bounds_the_gradients() -> None:
         {"rand_augment": 2, "rand_magnitude": 9, "clip_norm": 0.1},
     ],
 )
-def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
-    """On the meta device there are no values: whatever asks for one raises."""
+def test_no_step_reads_a_value_from_the_device(changes: dict[str, Any]) -> None:
+    """On the meta device there are no values: whatever asks for one raises. What is copied to a device is not seen."""
     plan = tiny_plan(batch_size=64, **changes)
     network, split = plan.build().to("meta"), DIGITS.train.to("meta")
     loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10).to("meta")
