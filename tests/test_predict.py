@@ -72,7 +72,9 @@ def test_image_files_get_the_answers_of_the_data_set(capsys: pytest.CaptureFixtu
     code, out, _ = run(capsys, "predict", source, paths[0], paths[1], "--top", "2")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()].count("cat") == 1
-    assert len(out.splitlines()) == 2 * 3
+    *answers, arithmetic = out.splitlines()
+    assert len(answers) == 2 * 3
+    assert arithmetic == "computed in float32 on cpu"
     assert " %" in out
 
 
