@@ -116,7 +116,16 @@ class Concat(nn.Module):
             self.add_module(name, branch)
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.cat([branch(features) for branch in self.children()], dim=1)
+        parts = [branch(features) for branch in self.children()]
+        for part in parts:
+            if part.dtype == torch.bfloat16 and part.requires_grad:
+                part.register_hook(_together)
+        return torch.cat(parts, dim=1)
+
+
+def _together(gradient: Tensor) -> Tensor:
+    """The gradient without gaps in memory: as a slice of channels it is several times as slow in bf16 on a CPU."""
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 class Residual(nn.Module):
