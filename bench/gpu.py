@@ -53,13 +53,14 @@ def plan_of(network: str, data: DataSet, *, precision: str) -> Plan:
 
 def tutorial_rate(plan: Plan, wanted: argparse.Namespace) -> float:
     """Images per second of the tutorial's way, after its first steps."""
-    clock = train_throughput.Clock(train_throughput.WARM_UP)
     batch_size = plan.recipe.batch_size
+    steps = RATE_EPOCHS * (len(plan.data.train) // batch_size) - train_throughput.WARM_UP - 1
+    clock = train_throughput.Clock(steps)
     images = train_throughput.TutorialData(plan.data.train, plan.recipe)
     loader = DataLoader(images, batch_size, shuffle=True, drop_last=True, num_workers=4)
     trainer = train_throughput.trainer(train_throughput.Ticking(clock), device=wanted.device, epochs=RATE_EPOCHS)
     trainer.fit(train_throughput.TutorialModule(plan), loader)
-    return batch_size * (len(clock.times) - 1 - clock.warm_up) / clock.seconds()
+    return batch_size * steps / clock.seconds()
 
 
 def trainings(network: str, *, wanted: argparse.Namespace) -> None:

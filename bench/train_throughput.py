@@ -37,7 +37,8 @@ from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.record import circumstances
 
 NETWORKS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
-WARM_UP = 4  # steps that do not count
+WARM_UP = 8  # steps that do not count, before those that do
+AHEAD = 8  # batches that the loader's four processes have ready: as many steps come after those that count
 
 
 class TutorialData(Dataset[tuple[Tensor, int]]):
@@ -100,17 +101,19 @@ class TutorialModule(L.LightningModule):
 
 
 class Clock:
-    """The time of each training step but the first ones."""
+    """The time of `steps` training steps, after the first ones and before the last, whose images are ready."""
 
-    def __init__(self, warm_up: int) -> None:
-        self.warm_up = warm_up
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
         self.times: list[float] = []
 
     def tick(self, *_: object) -> None:
+        if torch.cuda.is_available() and len(self.times) in (WARM_UP, WARM_UP + self.steps):
+            torch.cuda.synchronize()  # the first and the last time that count are of work that is done
         self.times.append(time.perf_counter())
 
     def seconds(self) -> float:
-        return self.times[-1] - self.times[self.warm_up]
+        return self.times[WARM_UP + self.steps] - self.times[WARM_UP]
 
 
 class Ticking(L.Callback):
@@ -149,7 +152,7 @@ def tutorial(network: str, folder: Path | None, steps: int) -> Work:
     )
 
     def work() -> float:
-        clock = Clock(WARM_UP)
+        clock = Clock(steps)
         trainer(Ticking(clock)).fit(TutorialModule(plan), loader)
         return clock.seconds()
 
@@ -162,7 +165,7 @@ def ours(network: str, folder: Path | None, steps: int, precision: str) -> Work:
     keep_freed_memory()
 
     def work() -> float:
-        clock, module = Clock(WARM_UP), Classifier(plan)
+        clock, module = Clock(steps), Classifier(plan)
         module.stepped = clock.tick
         trainer().fit(module, datamodule=DataModule(plan))
         return clock.seconds()
@@ -175,7 +178,7 @@ def plan_of(network: str, folder: Path | None, *, steps: int, precision: str) ->
     row = architecture(network)
     chosen = choose_recipe(row, data="cifar10", settings={"precision": precision})
     data = load_data("cifar10", folder=folder)
-    count = (WARM_UP + 1 + steps) * chosen.batch_size
+    count = (WARM_UP + 1 + steps + AHEAD) * chosen.batch_size
     train = Split(data.train.images[:count], data.train.labels[:count], data.train.index[:count])
     return make_plan(row, data=dataclasses.replace(data, train=train), chosen=chosen, seed=0)
 
@@ -185,7 +188,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=24, help="training steps of each measurement")
+    parser.add_argument("--steps", type=int, default=64, help="training steps of each measurement")
     parser.add_argument("--out", type=Path, default=Path("results/bench/train_throughput.json"))
     wanted = parser.parse_args()
     measured = {}
@@ -196,7 +199,13 @@ def main() -> None:
             ways[f"ours {precision}"] = (ours, (network, wanted.data_dir, wanted.steps, precision))
         measured[network] = summary(network, take_turns(ways, rounds=wanted.rounds), wanted.steps, plan)
     command = f"python bench/train_throughput.py --data-dir FOLDER --rounds {wanted.rounds} --steps {wanted.steps}"
-    described = {"steps": wanted.steps, "warm_up": WARM_UP, "notes": list(plan.notes), "command": command}
+    described = {
+        "steps": wanted.steps,
+        "warm_up": WARM_UP,
+        "ahead": AHEAD,
+        "notes": list(plan.notes),
+        "command": command,
+    }
     write_json(wanted.out, {**circumstances(), "results": measured, **described})
 
 

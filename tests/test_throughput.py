@@ -10,15 +10,18 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from convatlas import create, evaluate
 from convatlas.cli import main
 from convatlas.data.loader import TrainingBatches
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
+from convatlas.layers import Concat, folded
 from convatlas.prediction import described, logits, open_predictor, predict_logits
 from convatlas.run import Run
 from convatlas.training import TrainingError, classifier, train_plan
+from convatlas.training.averaging import MovingAverage
 from convatlas.training.loss import TrainingLoss
 from convatlas.training.steps import gradients
 from test_training import DIGITS, StopAt, assert_same, tiny_plan
@@ -53,6 +56,31 @@ def test_float32_answers_are_those_of_the_plain_network(name: str) -> None:
     torch.testing.assert_close(answers, plain, rtol=1e-4, atol=1e-4)
     one_by_one = torch.cat([predict_logits(network, images[i : i + 1], preprocessing=CIFAR) for i in range(20)])
     assert torch.equal(one_by_one.argmax(1), plain[:20].argmax(1))
+
+
+@pytest.mark.parametrize("name", ["resnet_uva", "googlenet_uva"])
+def test_weights_rounded_once_give_the_same_bf16_answers(name: str) -> None:
+    network = randomised(name)
+    images = torch.randint(256, (20, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    answers = predict_logits(logits.answering(network, precision="bf16"), images, preprocessing=CIFAR, precision="bf16")
+    each_time = folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    assert torch.equal(answers, predict_logits(each_time, images, preprocessing=CIFAR, precision="bf16"))
+    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+
+
+def test_gradients_of_branches_lie_together_in_bf16() -> None:
+    """The gradient that a branch sees has no gaps, and its values are those of plain concatenation."""
+    torch.manual_seed(0)
+    joined = Concat(one=nn.Conv2d(3, 8, 1), two=nn.Conv2d(3, 5, 1)).bfloat16()
+    images, along = torch.randn(2, 3, 4, 4).bfloat16().requires_grad_(), torch.randn(2, 13, 4, 4).bfloat16()
+    seen: list[Tensor] = []
+    for branch in joined.children():
+        branch.register_full_backward_hook(lambda _module, _inputs, outputs: seen.append(outputs[0]))
+    along = along.contiguous(memory_format=torch.channels_last)
+    joined(images).backward(along)
+    assert [gradient.shape[1] for gradient in seen] == [5, 8]
+    assert all(gradient.is_contiguous(memory_format=torch.channels_last) for gradient in seen)
+    assert torch.equal(torch.cat(seen[::-1], 1), along)
 
 
 class Greedy(nn.Module):
@@ -171,6 +199,24 @@ def test_clipping_bounds_the_gradients() -> None:
     assert float(norm) == pytest.approx(0.01, rel=1e-3)
 
 
+class Sent(TorchDispatchMode):
+    """Counts the tensors that are sent from the CPU to another device, and those of them that are waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.waited_for: list[torch.Size] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        copies = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
+        if copies and args[-1].device.type == "cpu" != result.device.type:
+            self.count += 1
+            if not (kwargs or {}).get("non_blocking"):
+                self.waited_for.append(result.shape)
+        return result
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -180,14 +226,21 @@ def test_clipping_bounds_the_gradients() -> None:
         {"rand_augment": 2, "rand_magnitude": 9, "clip_norm": 0.1},
     ],
 )
-def test_no_step_reads_a_value_from_the_device(changes: dict[str, Any]) -> None:
-    """On the meta device there are no values: whatever asks for one raises. What is copied to a device is not seen."""
+def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
+    """On the meta device there are no values: whatever asks for one raises. What is sent there is not waited for."""
     plan = tiny_plan(batch_size=64, **changes)
     network, split = plan.build().to("meta"), DIGITS.train.to("meta")
     loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10).to("meta")
     sums = classifier.Sums(torch.device("meta"))
     batches = TrainingBatches(split, recipe=plan.recipe, preprocessing=plan.preprocessing, num_classes=10, seed=0)
-    for images, targets in islice(batches, 3):
-        sums.add(*gradients(network, loss, images, targets, recipe=plan.recipe), len(targets))
+    average = MovingAverage(network, decay=0.9)
+    average.update_parameters(network)  # which asks for the counter, once
+    average.to("meta")
+    with Sent() as sent:
+        for images, targets in islice(batches, 3):
+            sums.add(*gradients(network, loss, images, targets, recipe=plan.recipe), len(targets))
+            average.update_parameters(network)
+    assert sent.waited_for == []
+    assert sent.count >= 3
     with pytest.raises(RuntimeError, match="meta"):
         sums.means()

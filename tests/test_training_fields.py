@@ -22,7 +22,7 @@ from convatlas.recipe import Recipe
 from convatlas.recipes import recipe
 from convatlas.run import Run
 from convatlas.training import make_plan, train_plan
-from convatlas.training.averaging import averaged
+from convatlas.training.averaging import MovingAverage
 from convatlas.training.loss import TrainingLoss, classes_of
 from test_training import StopAt, assert_same, facts, tiny_plan
 
@@ -54,7 +54,7 @@ def linear_run(folder: Path, **changes: Any) -> Run:
 def test_the_average_follows_slowly_after_a_quick_start() -> None:
     """min(decay, (1 + n) / (10 + n)) is kept at step n, and the first update copies."""
     network = nn.Linear(1, 1, bias=False)
-    average = averaged(network, decay=0.3)
+    average = MovingAverage(network, decay=0.3)
     expected = 0.0
     for step, value in enumerate((1.0, 2.0, 4.0, 8.0, 16.0, 32.0)):
         nn.init.constant_(network.weight, value)
@@ -66,7 +66,7 @@ def test_the_average_follows_slowly_after_a_quick_start() -> None:
 
 def test_running_statistics_are_averaged_and_counters_copied() -> None:
     network = nn.BatchNorm2d(1, momentum=None)
-    average = averaged(network, decay=0.5)
+    average = MovingAverage(network, decay=0.5)
     for value in (0.0, 1.0, 5.0):
         network(torch.full((2, 1, 2, 2), value))
         average.update_parameters(network)

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from convatlas.data.transfer import sent
+
 TRIES = 10  # rectangles drawn for an image before the central one is taken
 PADDING = 4  # pixels on each side, He et al. 2016, section 4.2
 
@@ -29,11 +31,13 @@ def random_resized_crop(
     """
     count, channels, height, width = images.shape
     rectangles = crop_rectangles(count, height, width, scale=scale, ratio=ratio, generator=generator)
-    top, left, crop_height, crop_width = rectangles.to(images).unbind(1)  # whole numbers: exact in any precision
+    top, left, crop_height, crop_width = sent(rectangles, images.device, images.dtype).unbind(
+        1
+    )  # whole numbers: exact in any precision
     rows = _interpolation(top, crop_height, height)
     columns = _interpolation(left, crop_width, width)
     if mirrored is not None:
-        columns = torch.where(mirrored.to(images.device).view(-1, 1, 1), columns.flip(-1), columns)
+        columns = torch.where(sent(mirrored, images.device).view(-1, 1, 1), columns.flip(-1), columns)
     narrowed = images.reshape(count, channels * height, width) @ columns.transpose(1, 2)  # one product for all channels
     return rows.unsqueeze(1) @ narrowed.view(count, channels, height, width)
 
@@ -75,7 +79,7 @@ def random_padded_crop(images: Tensor, *, generator: Generator) -> Tensor:
     after subtracting the mean.
     """
     count, _, height, width = images.shape
-    places = torch.randint(2 * PADDING + 1, (2, count), generator=generator).to(images.device)
+    places = sent(torch.randint(2 * PADDING + 1, (2, count), generator=generator), images.device)
     windows = F.pad(images, (PADDING,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view: (N, C, 9, 9, H, W)
     return windows[torch.arange(count, device=images.device), :, places[0], places[1]]
 
@@ -83,7 +87,7 @@ def random_padded_crop(images: Tensor, *, generator: Generator) -> Tensor:
 def random_flip(images: Tensor, *, probability: float, generator: Generator) -> Tensor:
     """Each image mirrored left to right with the given probability: (N, C, H, W) -> the same."""
     mirrored = draw_mirrored(len(images), probability=probability, generator=generator)
-    return torch.where(mirrored.to(images.device).view(-1, 1, 1, 1), images.flip(-1), images)
+    return torch.where(sent(mirrored, images.device).view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def draw_mirrored(count: int, *, probability: float, generator: Generator) -> Tensor:

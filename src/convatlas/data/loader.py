@@ -13,6 +13,7 @@ from convatlas.data.mixing import cutmix, cutout, mixup
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.rand_augment import rand_augment
 from convatlas.data.spec import Split
+from convatlas.data.transfer import sent
 from convatlas.recipe import Recipe
 
 
@@ -38,7 +39,7 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(self.split), generator=generator).to(self.split.labels.device)
+        order = sent(torch.randperm(len(self.split), generator=generator), self.split.labels.device)
         for step in range(len(self)):
             chosen = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
             images = self.preprocessing.resize(self.split.images[chosen])

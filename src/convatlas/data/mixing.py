@@ -8,6 +8,7 @@ import random
 import torch
 from torch import Generator, Tensor
 
+from convatlas.data.transfer import sent
 from convatlas.errors import UsageError
 
 
@@ -21,7 +22,7 @@ def cutout(images: Tensor, *, size: int, generator: Generator) -> Tensor:
         raise UsageError(f"a cutout of {size} pixels is not possible; the side is 1 pixel or more")
     rows, columns = (_stretch(length, len(images), size, generator=generator) for length in images.shape[-2:])
     hidden = rows.unsqueeze(2) & columns.unsqueeze(1)
-    return images.masked_fill(hidden.unsqueeze(1).to(images.device), 0)
+    return images.masked_fill(sent(hidden.unsqueeze(1), images.device), 0)
 
 
 def mixup(images: Tensor, targets: Tensor, *, alpha: float, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -31,7 +32,7 @@ def mixup(images: Tensor, targets: Tensor, *, alpha: float, generator: Generator
     lambda for the batch and a permutation of it for the partners. Raises `UsageError` for an alpha of 0 or less.
     """
     share = mixing_share(alpha, generator=generator)
-    partners = torch.randperm(len(images), generator=generator).to(images.device)
+    partners = sent(torch.randperm(len(images), generator=generator), images.device)
     return images.lerp(images[partners], 1 - share), targets.lerp(targets[partners], 1 - share)
 
 
@@ -48,13 +49,13 @@ def cutmix(images: Tensor, targets: Tensor, *, alpha: float, generator: Generato
     height, width = images.shape[-2:]
     side = (1 - mixing_share(alpha, generator=generator)) ** 0.5
     place = torch.rand(2, generator=generator).tolist()
-    partners = torch.randperm(len(images), generator=generator).to(images.device)
+    partners = sent(torch.randperm(len(images), generator=generator), images.device)
     rows, columns = (
         (torch.arange(length) + 0.5 - centre * length).abs() < side * length / 2
         for length, centre in zip((height, width), place, strict=True)
     )
     box = rows.unsqueeze(1) & columns
-    mixed = torch.where(box.to(images.device), images[partners], images)
+    mixed = torch.where(sent(box, images.device), images[partners], images)
     return mixed, targets.lerp(targets[partners], int(box.sum()) / (height * width))
 
 

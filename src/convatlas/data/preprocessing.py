@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convatlas.architecture import Interpolation
+from convatlas.data.transfer import per_channel
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,7 @@ class Preprocessing:
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """float32 in [0, 1] (N, C, H, W) -> zero mean and unit variance by the stored mean and std."""
-        mean = torch.tensor(self.mean, device=pixels.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=pixels.device).view(1, -1, 1, 1)
-        return (pixels - mean).div_(std)
+        return (pixels - per_channel(self.mean, pixels.device)).div_(per_channel(self.std, pixels.device))
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

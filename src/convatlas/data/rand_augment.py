@@ -32,6 +32,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from convatlas.data.transfer import sent
 from convatlas.errors import UsageError
 
 HIGHEST = 30  # of the magnitudes that the paper tries
@@ -119,7 +120,7 @@ def _levels(images: Tensor) -> Tensor:
 
 
 def _per_image(amounts: Tensor, images: Tensor) -> Tensor:
-    return amounts.to(images).view(-1, 1, 1, 1)
+    return sent(amounts, images.device, images.dtype).view(-1, 1, 1, 1)
 
 
 # --------------------------------------------------------------------------------------------------- changes of place
@@ -174,7 +175,7 @@ def _sources(factors: Affine, images: Tensor) -> Tensor:
     """One coordinate (N, H, W) of the places where the pixels come from."""
     count, _, height, width = images.shape
     of_x, of_y, constant = (
-        torch.as_tensor(factor).to(images.device, torch.float32).expand(count).view(-1, 1, 1) for factor in factors
+        sent(torch.as_tensor(factor), images.device, torch.float32).expand(count).view(-1, 1, 1) for factor in factors
     )
     columns = torch.arange(width, device=images.device) + 0.5
     rows = torch.arange(height, device=images.device).unsqueeze(1) + 0.5
@@ -240,11 +241,11 @@ def _changed(images: Tensor, choices: Tensor, signs: Tensor, *, magnitude: float
     """The images, each changed by the operation chosen for it: sorted by operation, changed in groups, put back."""
     order = choices.argsort(stable=True)
     sizes = choices.bincount(minlength=len(OPERATIONS)).tolist()
-    groups = torch.split(images[order.to(images.device)], sizes)
+    groups = torch.split(images[sent(order, images.device)], sizes)
     signs_of_groups = torch.split(signs[order], sizes)
     changed = [
         operation.change(group, operation.amounts(magnitude, group_signs))
         for operation, group, group_signs in zip(OPERATIONS.values(), groups, signs_of_groups, strict=True)
         if len(group)
     ]
-    return torch.cat(changed)[order.argsort().to(images.device)]
+    return torch.cat(changed)[sent(order.argsort(), images.device)]

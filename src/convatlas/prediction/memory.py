@@ -11,6 +11,8 @@ import torch
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the parameters' numbers in glibc's malloc.h
 
+_SIGNS = ("allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+
 
 def keep_freed_memory() -> bool:
     """Makes glibc keep the memory of freed tensors for the next ones; whether it could.
@@ -26,8 +28,8 @@ def keep_freed_memory() -> bool:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether there was too little memory, of a GPU or of the CPU, whose allocator has no exception of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+    """Whether there was too little memory, of a GPU, its libraries or the CPU; only the first has an exception."""
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS)
 
 
 def free_memory() -> float:

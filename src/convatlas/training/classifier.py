@@ -18,7 +18,7 @@ from convatlas.layers import AuxiliaryLogits
 from convatlas.prediction import BATCH_SIZE, autocast, network_input
 from convatlas.prediction.memory import out_of_memory
 from convatlas.recipe import rate_factor
-from convatlas.training.averaging import Plateau, averaged
+from convatlas.training.averaging import MovingAverage, Plateau
 from convatlas.training.loss import TrainingLoss
 from convatlas.training.optimizers import make_optimizer
 from convatlas.training.plan import Plan
@@ -46,7 +46,7 @@ class Classifier(L.LightningModule):
         self.plan = plan
         recipe = plan.recipe
         self.network = plan.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.ema_network = averaged(self.network, decay=recipe.ema) if recipe.ema else None
+        self.ema_network = MovingAverage(self.network, decay=recipe.ema) if recipe.ema else None
         self.training_loss = TrainingLoss(recipe, labels=plan.data.train.labels, num_classes=plan.num_classes)
         self.plateau = Plateau(gamma=recipe.gamma, patience=recipe.patience) if recipe.patience else None
         self.steps_per_epoch = steps_per_epoch(len(plan.data.train), recipe)
