@@ -12,6 +12,8 @@ import pytest
 
 from convatlas.errors import UsageError
 from convatlas.progress import Silent
+from convatlas.recipe import write_recipe
+from convatlas.recipes import recipe
 from convatlas.report import write_report
 from convatlas.run import find_runs, held, read_run
 from convatlas.study import Protocol, compare, plan_study
@@ -215,3 +217,22 @@ def test_what_cannot_be_compared(tmp_path: Path, entries: list[str], changes: di
     with pytest.raises(UsageError, match=message):
         compare(entries, out=tmp_path / "out", protocol=protocol(**changes), quiet=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_has_one_arithmetic(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounded = tmp_path / "rounded.yaml"
+    rounded.write_text(write_recipe(recipe("quick").replaced(precision="bf16")))
+    entries = ["resnet_uva@quick", f"preact_resnet_uva@{rounded}"]
+    with pytest.raises(
+        UsageError, match=r"one arithmetic, but quick.* in float32 and quick\[precision=bf16\].* in bf16 .*--precision"
+    ):
+        plan_study(entries, protocol=protocol(), out=tmp_path / "out")
+    chosen = protocol(settings={**FAST, "precision": "bf16"})
+    plans = [member.plan for member in plan_study(entries, protocol=chosen, out=tmp_path / "out")]
+    assert {plan.recipe.precision for plan in plans} == {"bf16"}
+    monkeypatch.setattr("convatlas.study._attempt", lambda *_args, **_kwargs: "not trained")
+    with pytest.raises(TrainingError, match="not trained"):
+        compare(["resnet_uva"], out=tmp_path / "study", protocol=chosen)
+    assert "computed in bf16 on cpu" in capsys.readouterr().err

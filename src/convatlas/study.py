@@ -13,7 +13,7 @@ from rich.console import Console
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
 from convatlas.errors import UsageError, unknown
-from convatlas.prediction import resolve_device
+from convatlas.prediction import described, resolve_device
 from convatlas.progress import Job, Progress, choose
 from convatlas.report import Report, write_report
 from convatlas.run import differences, held, is_free, is_full_disk, is_run, read_json, read_run, write_json
@@ -89,7 +89,7 @@ def compare(
     with held(out):
         _open_study(members, out=out, protocol=protocol, device=device, resume=resume)
         screen = Console(stderr=True)
-        for line in () if quiet else _announcements(members):
+        for line in () if quiet else _announcements(members, device):
             screen.print(line, markup=False, highlight=False, soft_wrap=True)
         with choose(screen, [member.job for member in members], quiet=quiet) as progress:
             errors = [_attempt(member, device=device, progress=progress) for member in members]
@@ -98,9 +98,10 @@ def compare(
         return write_report(out)
 
 
-def _announcements(members: Sequence[Member]) -> list[str]:
-    """What is said before a study begins: each recipe in a line, and what was changed to fit the data."""
+def _announcements(members: Sequence[Member], device: str) -> list[str]:
+    """What is said before a study begins: each recipe in a line, the arithmetic, what was changed to fit the data."""
     lines = [f"recipe {member.plan.recipe.summary()}" for member in members]
+    lines += [f"computed in {described(device, members[0].plan.recipe.precision)}"]
     lines += [f"note: {note}" for member in members for note in member.plan.notes]
     return list(dict.fromkeys(lines))
 
@@ -113,6 +114,10 @@ def plan_study(entries: Sequence[str], *, protocol: Protocol, out: Path) -> list
         raise UsageError(f"seeds {protocol.seeds} must be one or more different numbers")
     data = load_data(protocol.data, folder=protocol.data_dir)
     rows = [_plan_entry(entry, data=data, protocol=protocol) for entry in entries]
+    precisions = {row[0].recipe.precision: row[0].recipe.name for row in rows}
+    if len(precisions) > 1:
+        recipes = " and ".join(f"{name} in {precision}" for precision, name in precisions.items())
+        raise UsageError(f"a study has one arithmetic, but {recipes} compute differently; choose with --precision")
     names = [row[0].folder_name for row in rows]
     for name in names:
         if names.count(name) > 1:
