@@ -14,14 +14,15 @@ EPOCH = 45_000  # training images of CIFAR-10, when 5,000 of the 50,000 are held
 
 def tables(folder: Path) -> dict[str, str]:
     """Each table by the name of its place on the page."""
-    content = {
-        name: read_json(folder / f"{name}.json")
-        for name in ("train_throughput", "evaluate", "libraries", "forward_backward", "memory_efficient")
-    }
+    content = {path.stem: read_json(path) for path in folder.glob("*.json")}
     return {
         "train_throughput": against(content["train_throughput"], first="tutorial", epoch=True),
         "evaluate": against(content["evaluate"], first="tutorial"),
         "libraries": against(content["libraries"], first="theirs"),
+        "augmentation": against(content["augmentation"], first="PIL"),
+        "step_overhead": times(per_step(content["step_overhead"]), unit="ms a step", factor=1000),
+        "start_up": times(content["start_up"], unit="s"),
+        "memory": memory(content["memory"]),
         "forward_backward": forward_backward(content["forward_backward"]),
         "memory_efficient": memory_efficient(content["memory_efficient"]),
     }
@@ -55,6 +56,35 @@ def circumstances(content: dict[str, Any]) -> list[str]:
         "Command": f"`{content['command']}`",
     }
     return [f"- {term}: {text}" for term, text in facts.items() if text]
+
+
+def per_step(content: dict[str, Any]) -> dict[str, Any]:
+    """A bench of whole trainings, its times divided by the number of steps."""
+    seconds = {way: [taken / content["steps"] for taken in values] for way, values in content["seconds"].items()}
+    return {**content, "seconds": seconds}
+
+
+def times(content: dict[str, Any], *, unit: str, factor: float = 1) -> str:
+    """How long several things take."""
+    lines = [f"| | {unit}, median | range | rounds |", "|:--|--:|--:|--:|"]
+    for name, seconds in content["seconds"].items():
+        low, middle, high = (factor * value for value in (min(seconds), statistics.median(seconds), max(seconds)))
+        lines.append(f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} | {len(seconds)} |")
+    return "\n".join([*lines, "", *circumstances(content)]) + "\n"
+
+
+def memory(content: dict[str, Any]) -> str:
+    """What a training run holds after some of its epochs, and by how much it grows in an epoch."""
+    measured, growth = content["megabytes"], content["megabytes_per_epoch"]
+    last = len(measured["held"])
+    epochs = sorted({1, 2, last // 2, last})
+    lines = [f"| MB after epoch | {' | '.join(map(str, epochs))} | growth an epoch, second half |"]
+    lines.append("|:--" + "|--:" * (len(epochs) + 1) + "|")
+    for kind, values_of in measured.items():
+        cells = [f"{values_of[epoch - 1]:.1f}" for epoch in epochs]
+        lines.append(f"| {kind} | {' | '.join(cells)} | {growth[kind]:.2f} |")
+    facts = f"- Run: `{content['network']}`, {content['recipe']}"
+    return "\n".join([*lines, "", facts, *circumstances(content)]) + "\n"
 
 
 def forward_backward(content: dict[str, Any]) -> str:
