@@ -27,19 +27,19 @@ def random_resized_crop(
     The rectangle is torchvision's and the tutorial's: `crop_rectangles`, in whole pixels. Only pixels inside it
     count. It is never larger than the image, so that antialiasing would change nothing. Pillow rounds to 8 bits after
     each direction, this does not. Resampling is separable: two batched matrix products. Images that are `mirrored` (N,)
-    are so before they are cut, at no cost: the matrix reads its columns from the other end.
+    are so before they are cut, at no cost: their columns are read from the other end.
     """
     count, channels, height, width = images.shape
     rectangles = crop_rectangles(count, height, width, scale=scale, ratio=ratio, generator=generator)
-    top, left, crop_height, crop_width = sent(rectangles, images.device, images.dtype).unbind(
-        1
-    )  # whole numbers: exact in any precision
-    rows = _interpolation(top, crop_height, height)
-    columns = _interpolation(left, crop_width, width)
+    top, left, crop_height, crop_width = sent(rectangles, images.device, images.dtype).unbind(1)  # whole numbers: exact
+    rows = _interpolation(_centres(top, crop_height, height), height)
+    places = _centres(left, crop_width, width)
     if mirrored is not None:
-        columns = torch.where(sent(mirrored, images.device).view(-1, 1, 1), columns.flip(-1), columns)
+        places = torch.where(sent(mirrored, images.device).unsqueeze(1), width - 1 - places, places)
+    columns = _interpolation(places, width)
     narrowed = images.reshape(count, channels * height, width) @ columns.transpose(1, 2)  # one product for all channels
-    return rows.unsqueeze(1) @ narrowed.view(count, channels, height, width)
+    cut = rows.repeat_interleave(channels, 0) @ narrowed.view(count * channels, height, width)
+    return cut.view_as(images)
 
 
 def crop_rectangles(
@@ -97,7 +97,7 @@ def draw_mirrored(count: int, *, probability: float, generator: Generator) -> Te
 
 def _uniform(count: int, tries: int, low: float, high: float, *, generator: Generator) -> Tensor:
     """In double precision: in single, a product of a draw below 1 can round up to the bound."""
-    return low + (high - low) * torch.rand(count, tries, generator=generator, dtype=torch.float64)
+    return torch.empty(count, tries, dtype=torch.float64).uniform_(low, high, generator=generator)
 
 
 def _central_rectangle(height: Tensor, width: Tensor, *, ratio: tuple[float, ...]) -> tuple[Tensor, Tensor]:
@@ -109,14 +109,18 @@ def _central_rectangle(height: Tensor, width: Tensor, *, ratio: tuple[float, ...
     )
 
 
-def _interpolation(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Matrices (N, size, size) that resample a line of `size` pixels to the part [start, start + length) of it.
+def _centres(start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Where in a line of `size` pixels those of its part [start, start + length) lie when resized to it: (N, size).
 
-    Bilinear with the pixel centres at halves; beyond the border of the part its outermost pixel repeats.
+    Pixel centres are at halves; beyond the border of the part its outermost pixel repeats.
     """
     start, length = start.unsqueeze(1), length.unsqueeze(1)
     pixels = torch.arange(size, device=start.device)
     inside = (pixels + 0.5) * (length / size) - 0.5
-    centres = start + torch.minimum(inside.clamp(min=0), length - 1)
-    distance = (centres.unsqueeze(2) - pixels).abs()
-    return (1 - distance).clamp(min=0)
+    return start + torch.minimum(inside.clamp(min=0), length - 1)
+
+
+def _interpolation(centres: Tensor, size: int) -> Tensor:
+    """Matrices (N, size, size) that interpolate a line of `size` pixels linearly at `centres` (N, size)."""
+    distance = centres.unsqueeze(2) - torch.arange(size, device=centres.device)
+    return distance.abs_().neg_().add_(1).clamp_(min=0)
