@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -18,6 +19,7 @@ from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.complexity import meta_network
 from convatlas.errors import UsageError
+from convatlas.prediction.memory import free_memory
 from convatlas.training import peak, speed, workload
 from convatlas.training.cost import TrainingCost, training_cost
 from convatlas.training.speed import Speed, measure, peaks, take_turns
@@ -183,6 +185,23 @@ def test_the_random_state_is_left(quick: None) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
+def test_a_container_may_have_less_memory_than_the_system(tmp_path: Path) -> None:
+    assert free_memory(tmp_path) == math.inf
+    for name, text in {
+        "proc/meminfo": "MemTotal:       2000 kB\nMemAvailable:       1000 kB\n",
+        "sys/fs/cgroup/memory.max": "max\n",
+        "sys/fs/cgroup/memory.current": "500000\n",
+        "sys/fs/cgroup/memory.stat": "anon 100\ninactive_file 40000\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert free_memory(tmp_path) == 1_024_000
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("800000\n")
+    assert free_memory(tmp_path) == 340_000
+    (tmp_path / "proc/meminfo").write_text("MemAvailable: 100 kB\n")
+    assert free_memory(tmp_path) == 102_400
+
+
 def test_the_batch_fits_the_images_and_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workload, "free_memory", lambda: 1e12)
     assert [small_workload(batch_size=None, image_size=size).batch_size for size in (32, 64, 65, 129)] == [
@@ -190,7 +209,12 @@ def test_the_batch_fits_the_images_and_the_memory(monkeypatch: pytest.MonkeyPatc
     ]  # fmt: skip
     training = small_workload(image_size=32).training
     monkeypatch.setattr(workload, "free_memory", lambda: training.memory(70) / workload.FREE)
-    assert small_workload(batch_size=None, image_size=32).batch_size == 64
+    halved = small_workload(batch_size=None, image_size=32)
+    assert halved.batch_size == 64
+    assert halved.notes == (
+        f"{halved.architecture.name} with 64 images at a time, not 128: there is too little memory",
+    )
+    assert small_workload(batch_size=64, image_size=32).notes == ()
     with pytest.raises(UsageError, match=r"100 images of 32 pixels at a time need about .* --batch-size 64 fits"):
         small_workload(batch_size=100, image_size=32)
     monkeypatch.setattr(workload, "free_memory", lambda: 1.0)

@@ -244,3 +244,14 @@ def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
     assert sent.count >= 3
     with pytest.raises(RuntimeError, match="meta"):
         sums.means()
+
+
+def test_a_run_whose_checkpoint_does_not_count_the_steps_is_resumed(finished: Run, tmp_path: Path) -> None:
+    """Until the steps were taken together, Lightning counted them."""
+    with pytest.raises(KeyboardInterrupt):
+        train_plan(tiny_plan(), folder=tmp_path / "run", progress=StopAt(9))
+    last = next((tmp_path / "run").rglob("last.ckpt"))
+    checkpoint = torch.load(last, weights_only=True)
+    assert checkpoint.pop("step") == checkpoint["global_step"] > 0
+    torch.save(checkpoint, last)
+    assert_same(train_plan(tiny_plan(), folder=tmp_path / "run", resume=True), finished)

@@ -62,7 +62,7 @@ def bench(
         make_workload(row, options=options, device=place, image_size=image_size, batch_size=count)
         for row, options in zip(rows, chosen, strict=True)
     ]
-    notes = (*_busy(), *notes)
+    notes = (*_busy(), *notes, *(note for workload in workloads for note in workload.notes))
     measured = _measured(workloads, precisions)
     if as_json:
         print_json(_plain(measured, notes))

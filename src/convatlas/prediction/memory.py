@@ -32,11 +32,22 @@ def out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS)
 
 
-def free_memory() -> float:
-    """Bytes that the system can still give; infinite where it does not say."""
-    information = Path("/proc/meminfo")
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return float(line.split()[1]) * 1024
-    return math.inf
+def free_memory(system: Path = Path("/")) -> float:
+    """Bytes that the system, and the container that it may be in, can still give; infinite where neither says.
+
+    `system` is the root of the files that say it; a container's limit is that of Linux's control groups, version 2.
+    """
+    information = system / "proc/meminfo"
+    available = _numbers(information).get("MemAvailable:", math.inf) * 1024 if information.is_file() else math.inf
+    group = system / "sys/fs/cgroup"
+    limit = group / "memory.max"
+    if not limit.is_file() or limit.read_text().strip() == "max":
+        return available
+    cached = _numbers(group / "memory.stat").get("inactive_file", 0.0)  # given back when it is needed
+    return min(available, int(limit.read_text()) - int((group / "memory.current").read_text()) + cached)
+
+
+def _numbers(file: Path) -> dict[str, float]:
+    """The lines of a file, each a name and a number."""
+    lines = (line.split() for line in file.read_text().splitlines())
+    return {words[0]: float(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}

@@ -35,6 +35,7 @@ class Workload:
     training: TrainingCost
     batch_size: int
     device: str
+    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -80,12 +81,20 @@ def make_workload(
             f"{row.name}, and {device} has {_gigabytes(free)} for it; "
             + (f"--batch-size {fitting} fits" if training.memory(fitting) <= free else "choose a smaller --image-size")
         )
-    return Workload(row, options, cost, training, chosen, device)
+    usual = _usual(size)
+    note = f"{row.name} with {chosen} images at a time, not {usual}: there is too little memory"
+    notes = (note,) if batch_size is None and chosen < usual else ()
+    return Workload(row, options, cost, training, chosen, device, notes)
+
+
+def _usual(image_size: int) -> int:
+    """The batch size for images of this size."""
+    return next((images for pixels, images in BATCHES if image_size <= pixels), OF_LARGE)
 
 
 def _fitting(training: TrainingCost, image_size: int, *, device: str) -> int:
     """The batch size for images of this size, halved until it fits; in training, a norm may need two images."""
-    batch_size = next((images for pixels, images in BATCHES if image_size <= pixels), OF_LARGE)
+    batch_size = _usual(image_size)
     while batch_size > 2 and training.memory(batch_size) > _free(device):
         batch_size //= 2
     return batch_size
