@@ -74,6 +74,22 @@ def test_running_statistics_are_averaged_and_counters_copied() -> None:
     assert 0 < average.module.running_mean.item() < network.running_mean.item()
 
 
+def test_an_average_that_is_loaded_goes_on_from_its_step() -> None:
+    """Also where it followed another network before."""
+    network = nn.Linear(1, 1)
+    averages = [MovingAverage(network, decay=0.999) for _ in range(2)]
+    for value in range(20):
+        nn.init.constant_(network.weight, value)
+        averages[0].update_parameters(network)
+    averages[1].update_parameters(network)
+    averages[1].load_state_dict(averages[0].state_dict())
+    nn.init.constant_(network.weight, 99)
+    for average in averages:
+        average.update_parameters(network)
+    assert torch.equal(averages[0].module.weight, averages[1].module.weight)
+    assert averages[0].n_averaged == averages[1].n_averaged == 21
+
+
 def test_the_average_is_what_is_validated_tested_and_loaded(tmp_path: Path) -> None:
     run = train_plan(tiny_plan(ema=0.9), folder=tmp_path / "run")
     own, average = (
