@@ -337,7 +337,8 @@ def main() -> None:
         "decoder": convatlas.data.decoding.decoder(),
         "batch_size": BATCH,
         "workers": CORES,
-        "command": f"python bench/loader.py --images {wanted.images} --rounds {wanted.rounds}",
+        "command": f"python bench/loader.py --images {wanted.images} --rounds {wanted.rounds} --network-images "
+        f"{wanted.network_images} --network-rounds {wanted.network_rounds}",
     }
     write_json(wanted.out, {**circumstances(), **content})
 
