@@ -29,7 +29,7 @@ from convatlas.run import read_json, write_text
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results/fast_cifar"
 TARGET = ROOT / "docs/fast_cifar.md"
-STUDIES = ("schedule", "optimizers", "muon", "around", "preactivation", "googlenet", "densenet")
+STUDIES = ("schedule", "optimizers", "muon", "around", "preactivation", "googlenet", "densenet", "precision")
 COLUMNS = ("network", "recipe", "n", "validation %", "95 % interval", "test %", "training s a run, not comparable")
 HEADER = """# fast_cifar
 
