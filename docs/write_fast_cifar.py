@@ -42,11 +42,11 @@ convatlas train resnet_uva --data cifar10 --recipe fast_cifar
 A recipe of 10 epochs for the tutorial's networks, which stay as they are. On `resnet_uva` it was measured whole,
 against 10 and 40 epochs of the tutorial's `uva_sgd` and not against its 180; on the other three networks in short
 trainings on a part of the images (below); what it gives them in 10 epochs of all images was not measured. It is not
-shown to be better than 40 epochs of `uva_sgd`, nor anything in float32. Augmentation, batch
+shown to be better than 40 epochs of `uva_sgd`, nor than `uva_sgd` in float32. Augmentation, batch
 size and normalisation are the tutorial's. Different are the schedule (the learning rate rises and falls once), the
 optimizer (Muon, which makes the step of each convolution's kernel an orthogonal matrix, and AdamW for norms, biases and
 the classifier; Nesterov's momentum), and with it the learning rate and the weight decay. All numbers are of bf16 on
-both sides; the recipe itself says float32.
+both sides, but for the last study, which compares it with float32; the recipe itself says float32.
 
 ## Against the tutorial's recipe
 """
