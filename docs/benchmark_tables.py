@@ -17,6 +17,7 @@ def tables(folder: Path) -> dict[str, str]:
     content = {path.stem: read_json(path) for path in folder.glob("*.json")}
     return {
         "train_throughput": against(content["train_throughput"], first="tutorial", epoch=True),
+        "train_throughput_googlenet": against(content["train_throughput_googlenet"], first="tutorial", epoch=True),
         "evaluate": against(content["evaluate"], first="tutorial"),
         "libraries": against(content["libraries"], first="theirs"),
         "augmentation": against(content["augmentation"], first="PIL"),
