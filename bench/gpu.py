@@ -54,7 +54,9 @@ def plan_of(network: str, data: DataSet, *, precision: str) -> Plan:
 def tutorial_rate(plan: Plan, wanted: argparse.Namespace) -> float:
     """Images per second of the tutorial's way, after its first steps."""
     batch_size = plan.recipe.batch_size
-    steps = RATE_EPOCHS * (len(plan.data.train) // batch_size) - train_throughput.WARM_UP - 1
+    steps = RATE_EPOCHS * (len(plan.data.train) // batch_size) - train_throughput.WARM_UP - train_throughput.AHEAD - 1
+    if steps < 1:
+        raise SystemExit("too few images for a rate of the tutorial's way")
     clock = train_throughput.Clock(steps)
     images = train_throughput.TutorialData(plan.data.train, plan.recipe)
     loader = DataLoader(images, batch_size, shuffle=True, drop_last=True, num_workers=4)

@@ -198,7 +198,8 @@ def main() -> None:
         for precision in ("float32", "bf16"):
             ways[f"ours {precision}"] = (ours, (network, wanted.data_dir, wanted.steps, precision))
         measured[network] = summary(network, take_turns(ways, rounds=wanted.rounds), wanted.steps, plan)
-    command = f"python bench/train_throughput.py --data-dir FOLDER --rounds {wanted.rounds} --steps {wanted.steps}"
+    command = f"python bench/train_throughput.py --data-dir FOLDER --networks {' '.join(wanted.networks)} "
+    command += f"--rounds {wanted.rounds} --steps {wanted.steps} --out {wanted.out}"
     described = {
         "steps": wanted.steps,
         "warm_up": WARM_UP,

@@ -198,6 +198,9 @@ def test_a_container_may_have_less_memory_than_the_system(tmp_path: Path) -> Non
     assert free_memory(tmp_path) == 1_024_000
     (tmp_path / "sys/fs/cgroup/memory.max").write_text("800000\n")
     assert free_memory(tmp_path) == 340_000
+    (tmp_path / "sys/fs/cgroup/memory.max").write_text("400000\n")
+    assert free_memory(tmp_path) == 0
+    (tmp_path / "sys/fs/cgroup/memory.current").unlink()
     (tmp_path / "proc/meminfo").write_text("MemAvailable: 100 kB\n")
     assert free_memory(tmp_path) == 102_400
 

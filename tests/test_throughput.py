@@ -19,6 +19,7 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.layers import Concat, folded
 from convatlas.prediction import described, logits, open_predictor, predict_logits
+from convatlas.prediction.memory import out_of_memory
 from convatlas.run import Run
 from convatlas.training import TrainingError, classifier, train_plan
 from convatlas.training.averaging import MovingAverage
@@ -66,6 +67,8 @@ def test_weights_rounded_once_give_the_same_bf16_answers(name: str) -> None:
     each_time = folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert torch.equal(answers, predict_logits(each_time, images, preprocessing=CIFAR, precision="bf16"))
     assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    layers = [m for m in logits.answering(network, precision="bf16").modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    assert {layer.weight.dtype for layer in layers} == {torch.bfloat16}
 
 
 def test_gradients_of_branches_lie_together_in_bf16() -> None:
@@ -81,6 +84,26 @@ def test_gradients_of_branches_lie_together_in_bf16() -> None:
     assert [gradient.shape[1] for gradient in seen] == [5, 8]
     assert all(gradient.is_contiguous(memory_format=torch.channels_last) for gradient in seen)
     assert torch.equal(torch.cat(seen[::-1], 1), along)
+
+
+def test_a_branch_that_is_the_input_is_left_alone() -> None:
+    images = torch.randn(2, 3, 4, 4).bfloat16().requires_grad_()
+    Concat(old=nn.Identity(), new=nn.Conv2d(3, 5, 1).bfloat16())(images)
+    assert not images._backward_hooks
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: out of memory",
+    ],
+)
+def test_what_too_little_memory_looks_like(text: str) -> None:
+    assert out_of_memory(RuntimeError(text))
 
 
 class Greedy(nn.Module):
@@ -209,8 +232,8 @@ class Sent(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        copies = func in (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default)
-        if copies and args[-1].device.type == "cpu" != result.device.type:
+        source = {torch.ops.aten._to_copy.default: 0, torch.ops.aten.copy_.default: 1}.get(func)
+        if source is not None and args[source].device.type == "cpu" != result.device.type:
             self.count += 1
             if not (kwargs or {}).get("non_blocking"):
                 self.waited_for.append(result.shape)
@@ -227,7 +250,10 @@ class Sent(TorchDispatchMode):
     ],
 )
 def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
-    """On the meta device there are no values: whatever asks for one raises. What is sent there is not waited for."""
+    """On the meta device there are no values: whatever asks for one raises. What is sent there is not waited for.
+
+    Pinning needs a GPU and is not seen here.
+    """
     plan = tiny_plan(batch_size=64, **changes)
     network, split = plan.build().to("meta"), DIGITS.train.to("meta")
     loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10).to("meta")

@@ -33,7 +33,7 @@ class Preprocessing:
 
     def resize(self, images: Tensor) -> Tensor:
         """uint8 (N, C, H, W) -> float32 in [0, 1] (N, C', size, size), antialiased."""
-        pixels = (images / 255).to(torch.float32)  # of whole numbers the quotient is float32: one pass
+        pixels = images.to(torch.float32) / 255
         if pixels.shape[1] != len(self.mean):
             pixels = pixels.expand(-1, len(self.mean), -1, -1)
         return self.framed(pixels)

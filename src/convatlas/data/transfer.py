@@ -22,4 +22,4 @@ def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None)
 def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
     """float32 (1, channels, 1, 1) on a device, sent there once."""
     with torch.inference_mode(False):  # what is made in inference mode can have no part in training
-        return torch.tensor(values, device=device).view(1, -1, 1, 1)
+        return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)

@@ -118,7 +118,11 @@ class Concat(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         parts = [branch(features) for branch in self.children()]
         for part in parts:
-            if part.dtype == torch.bfloat16 and part.requires_grad:
+            if (
+                part is not features
+                and part.requires_grad
+                and (part.dtype, part.device.type) == (torch.bfloat16, "cpu")
+            ):
                 part.register_hook(_together)
         return torch.cat(parts, dim=1)
 

@@ -11,7 +11,7 @@ import torch
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the parameters' numbers in glibc's malloc.h
 
-_SIGNS = ("allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+_SIGNS = ("allocate memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "CUDA error: out of memory")
 
 
 def keep_freed_memory() -> bool:
@@ -35,16 +35,19 @@ def out_of_memory(error: RuntimeError) -> bool:
 def free_memory(system: Path = Path("/")) -> float:
     """Bytes that the system, and the container that it may be in, can still give; infinite where neither says.
 
-    `system` is the root of the files that say it; a container's limit is that of Linux's control groups, version 2.
+    `system` is the root of the files that say it; a container's limit is that of Linux's control groups, version 2, and
+    where it cannot be read there is none.
     """
     information = system / "proc/meminfo"
     available = _numbers(information).get("MemAvailable:", math.inf) * 1024 if information.is_file() else math.inf
     group = system / "sys/fs/cgroup"
-    limit = group / "memory.max"
-    if not limit.is_file() or limit.read_text().strip() == "max":
+    try:
+        limit = float((group / "memory.max").read_text())
+        used = float((group / "memory.current").read_text())
+        cached = _numbers(group / "memory.stat").get("inactive_file", 0.0)  # given back when it is needed
+    except (OSError, ValueError):  # there is no such file, or it says "max"
         return available
-    cached = _numbers(group / "memory.stat").get("inactive_file", 0.0)  # given back when it is needed
-    return min(available, int(limit.read_text()) - int((group / "memory.current").read_text()) + cached)
+    return max(0.0, min(available, limit - used + cached))
 
 
 def _numbers(file: Path) -> dict[str, float]:

@@ -33,7 +33,7 @@ class MovingAverage(AveragedModel):
         kept = min(self.decay, (1 + count) / (10 + count)) if count else 0.0
         for average, current in zip(_tensors(self.module), _tensors(model), strict=True):
             if average.is_floating_point() and kept:
-                average.lerp_(current.to(average.dtype), 1 - kept)
+                average.lerp_(current.to(average), 1 - kept)
             else:
                 average.copy_(current)
         self.n_averaged += 1
