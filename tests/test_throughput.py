@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from convatlas import create, evaluate
@@ -240,6 +241,20 @@ class Sent(TorchDispatchMode):
         return result
 
 
+class Made(TorchFunctionMode):
+    """Collects the tensors that are made of Python's numbers on another device than the CPU, which wait as well."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shapes: list[torch.Size] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in (torch.tensor, torch.as_tensor) and result.device.type != "cpu":
+            self.shapes.append(result.shape)
+        return result
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -262,11 +277,12 @@ def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
     average = MovingAverage(network, decay=0.9)
     average.update_parameters(network)  # which asks for the counter, once
     average.to("meta")
-    with Sent() as sent:
+    next(iter(batches))  # the mean and the deviation are made once
+    with Sent() as sent, Made() as made:
         for images, targets in islice(batches, 3):
             sums.add(*gradients(network, loss, images, targets, recipe=plan.recipe), len(targets))
             average.update_parameters(network)
-    assert sent.waited_for == []
+    assert sent.waited_for == made.shapes == []
     assert sent.count >= 3
     with pytest.raises(RuntimeError, match="meta"):
         sums.means()

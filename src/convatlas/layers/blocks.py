@@ -118,17 +118,18 @@ class Concat(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         parts = [branch(features) for branch in self.children()]
         for part in parts:
-            if (
-                part is not features
-                and part.requires_grad
-                and (part.dtype, part.device.type) == (torch.bfloat16, "cpu")
-            ):
+            if part is not features and _slow_in_slices(part):
                 part.register_hook(_together)
         return torch.cat(parts, dim=1)
 
 
+def _slow_in_slices(features: Tensor) -> bool:
+    """Whether PyTorch goes through the gradient element by element where it is a slice of channels: bf16 on a CPU."""
+    return features.requires_grad and features.dtype == torch.bfloat16 and features.device.type == "cpu"
+
+
 def _together(gradient: Tensor) -> Tensor:
-    """The gradient without gaps in memory: as a slice of channels it is several times as slow in bf16 on a CPU."""
+    """The gradient without gaps in memory."""
     return gradient.contiguous(memory_format=torch.channels_last)
 
 
