@@ -1,6 +1,7 @@
 """Images per second of our networks against timm's and torchvision's: answers and training steps, in turn.
 
-Theirs as they are used: contiguous float32 tensors. Ours as `evaluate` and `train` run them, in float32 and in bf16.
+Theirs as they come, in contiguous float32 tensors, and as their users make them faster: channels last, in float32 and in
+bf16. Ours as `evaluate` and `train` run them, in float32 and in bf16.
 Needs timm and torchvision in the folder .oracles, which `make test` fetches.
 
 python bench/libraries.py        writes results/bench/libraries.json
@@ -42,16 +43,17 @@ def their_network(library: str, name: str) -> nn.Module:
     from oracles import load_oracles
 
     libraries = load_oracles()
-    if library == "timm":
-        return libraries.timm.create_model(name)  # type: ignore[no-any-return]
+    if library == "timm":  # which leaves dropout and stochastic depth to its training script
+        return libraries.timm.create_model(name, drop_rate=0.2, drop_path_rate=0.2)  # type: ignore[no-any-return]
     return getattr(libraries.torchvision.models, name)()  # type: ignore[no-any-return]
 
 
-def their_answers(library: str, name: str, count: int) -> Work:
-    network, images = their_network(library, name).eval(), PREPROCESSING(pictures(count)).contiguous()
+def their_answers(library: str, name: str, count: int, layout: torch.memory_format, precision: Precision) -> Work:
+    network = their_network(library, name).to(memory_format=layout).eval()  # type: ignore[call-overload]
+    images = PREPROCESSING(pictures(count)).contiguous(memory_format=layout)
 
     def work() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(images.device, precision):
             network(images)
 
     return work
@@ -67,8 +69,9 @@ def our_answers(name: str, count: int, precision: Precision) -> Work:
     return work
 
 
-def their_step(library: str, name: str, count: int) -> Work:
-    return step_of(their_network(library, name).train(), PREPROCESSING(pictures(count)).contiguous(), "float32")
+def their_step(library: str, name: str, count: int, layout: torch.memory_format, precision: Precision) -> Work:
+    network = their_network(library, name).to(memory_format=layout).train()  # type: ignore[call-overload]
+    return step_of(network, PREPROCESSING(pictures(count)).contiguous(memory_format=layout), precision)
 
 
 def our_step(name: str, count: int, precision: Precision) -> Work:
@@ -92,6 +95,21 @@ def step_of(network: nn.Module, images: Tensor, precision: Precision) -> Work:
     return work
 
 
+def ways_of(name: str, library: str, *, count: int) -> tuple[dict[str, Way], dict[str, Way]]:
+    """Answers and training steps, theirs as they come first."""
+    plain, last = torch.contiguous_format, torch.channels_last
+    answers: dict[str, Way] = {library: (their_answers, (library, name, count, plain, "float32"))}
+    steps: dict[str, Way] = {library: (their_step, (library, name, count, plain, "float32"))}
+    for precision in ("float32", "bf16"):
+        way = f"{library}, channels last, {precision}"
+        answers[way] = (their_answers, (library, name, count, last, precision))
+        steps[way] = (their_step, (library, name, count, last, precision))
+    for precision in ("float32", "bf16"):
+        answers[f"ours, {precision}"] = (our_answers, (name, count, precision))
+        steps[f"ours, {precision}"] = (our_step, (name, count, precision))
+    return answers, steps
+
+
 def pictures(count: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     return torch.randint(256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
@@ -107,11 +125,7 @@ def main() -> None:
     measured = {}
     for name in wanted.networks:
         library, count = NETWORKS[name], wanted.images
-        answers: dict[str, Way] = {library: (their_answers, (library, name, count))}
-        steps: dict[str, Way] = {library: (their_step, (library, name, count))}
-        for precision in ("float32", "bf16"):
-            answers[f"ours {precision}"] = (our_answers, (name, count, precision))
-            steps[f"ours {precision}"] = (our_step, (name, count, precision))
+        answers, steps = ways_of(name, library, count=count)
         for what, ways in (("evaluate", answers), ("train", steps)):
             seconds = take_turns(ways, rounds=wanted.rounds)
             faster = ratios(seconds, of=library)

@@ -124,7 +124,7 @@ STUDIES = {
         base="fast_cifar",
         images=20_000,
         epochs=10,
-        seeds=(0, 1, 2),
+        seeds=(0, 1, 2, 3, 4),
         unused=25_000,
     ),
 }
