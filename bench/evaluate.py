@@ -9,6 +9,7 @@ python bench/evaluate.py        writes results/bench/evaluate.json
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -57,13 +58,13 @@ def prepared(network: str, count: int) -> tuple[torch.nn.Module, torch.Tensor, P
     return create(network, num_classes=10).eval(), images, Preprocessing(32, MEAN, STD)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("results/bench/evaluate.json"))
-    wanted = parser.parse_args()
+    wanted = parser.parse_args(words)
     measured = {}
     for network in wanted.networks:
         ways: dict[str, Way] = {"tutorial": (tutorial, (network, wanted.images))}
@@ -75,7 +76,8 @@ def main() -> None:
         for name, ratio in faster.items():
             print(f"{network}: {name} {ratio['median']:.2f} times the tutorial's way", end=" ")
             print(f"({ratio['min']:.2f} to {ratio['max']:.2f})", flush=True)
-    command = f"python bench/evaluate.py --images {wanted.images} --rounds {wanted.rounds}"
+    command = f"python bench/evaluate.py --networks {' '.join(wanted.networks)} --images {wanted.images} "
+    command += f"--rounds {wanted.rounds}"
     write_json(wanted.out, {**circumstances(), "results": measured, "images": wanted.images, "command": command})
 
 

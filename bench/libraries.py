@@ -1,7 +1,7 @@
 """Images per second of our networks against timm's and torchvision's: answers and training steps, in turn.
 
-Theirs as they come, in contiguous float32 tensors, and as their users make them faster: channels last, in float32 and in
-bf16. Ours as `evaluate` and `train` run them, in float32 and in bf16.
+Theirs as they come, in contiguous float32 tensors, and as their users make them faster: channels last, in float32 and
+in bf16. Ours as `evaluate` and `train` run them, in float32 and in bf16.
 Needs timm and torchvision in the folder .oracles, which `make test` fetches.
 
 python bench/libraries.py        writes results/bench/libraries.json
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -115,13 +116,13 @@ def pictures(count: int) -> Tensor:
     return torch.randint(256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=generator)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
     parser.add_argument("--images", type=int, default=32, help="of each measurement, one batch of theirs")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("results/bench/libraries.json"))
-    wanted = parser.parse_args()
+    wanted = parser.parse_args(words)
     measured = {}
     for name in wanted.networks:
         library, count = NETWORKS[name], wanted.images
@@ -135,7 +136,8 @@ def main() -> None:
             print(f"{name}, {what}: {shown} times {library}", flush=True)
     from convatlas.training.record import circumstances  # Lightning does not get on with torchvision's Python files
 
-    command = f"python bench/libraries.py --images {wanted.images} --rounds {wanted.rounds}"
+    command = f"python bench/libraries.py --networks {' '.join(wanted.networks)} --images {wanted.images} "
+    command += f"--rounds {wanted.rounds}"
     write_json(wanted.out, {**circumstances(), "results": measured, "images": wanted.images, "command": command})
 
 

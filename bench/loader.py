@@ -18,7 +18,7 @@ import os
 import random
 import statistics
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -311,7 +311,7 @@ def found_images(folder: Path, count: int) -> tuple[list[Path], str]:
     return paths, f"JPEG files of {folder.name}"
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="JPEG files to load; by default some are made")
     parser.add_argument("--images", type=int, default=768, help="of each measurement of loading")
@@ -320,14 +320,15 @@ def main() -> None:
     parser.add_argument("--network-images", type=int, default=256, help="of each measurement of a network")
     parser.add_argument("--network-rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results/bench/loader.json"))
-    wanted = parser.parse_args()
+    wanted = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as made:
         gather, folder = (found_images, wanted.folder) if wanted.folder else (made_images, Path(made))
         paths, described = gather(folder, wanted.images)
         size = statistics.mean(path.stat().st_size for path in paths)
         loaded = loading(paths, rounds=wanted.rounds)
         networks: dict[str, Any] = {}
-        for name in wanted.networks or [*fastest(6), "resnet18"]:
+        names = wanted.networks or [*fastest(6), "resnet18"]
+        for name in names:
             networks |= network(name, paths[: wanted.network_images], rounds=wanted.network_rounds)
     content = {
         "results": loaded,
@@ -337,8 +338,8 @@ def main() -> None:
         "decoder": convatlas.data.decoding.decoder(),
         "batch_size": BATCH,
         "workers": CORES,
-        "command": f"python bench/loader.py --images {wanted.images} --rounds {wanted.rounds} --network-images "
-        f"{wanted.network_images} --network-rounds {wanted.network_rounds}",
+        "command": f"python bench/loader.py --images {wanted.images} --rounds {wanted.rounds} --networks "
+        f"{' '.join(names)} --network-images {wanted.network_images} --network-rounds {wanted.network_rounds}",
     }
     write_json(wanted.out, {**circumstances(), **content})
 

@@ -124,7 +124,8 @@ def main(words: Sequence[str] | None = None) -> None:
     command = f"python bench/scaling.py --network {wanted.network} --rounds {wanted.rounds}"
     for flag in ("batch_sizes", "image_sizes", "images"):
         command += f" --{flag.replace('_', '-')} {' '.join(map(str, getattr(wanted, flag)))}"
-    write_json(wanted.out, {**circumstances(), "precision": "float32", "results": measured, "command": command})
+    described_as = {"network": wanted.network, "precision": "float32", "command": command}
+    write_json(wanted.out, {**circumstances(), "results": measured, **described_as})
 
 
 def described(setting: Setting, seconds: list[float]) -> dict[str, Any]:

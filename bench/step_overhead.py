@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -91,11 +92,11 @@ def ours_between_files(folder: str) -> Work:
     return work
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("results/bench/step_overhead.json"))
-    wanted = parser.parse_args()
+    wanted = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         plan = plan_of(folder)
         steps = EPOCHS * steps_per_epoch(len(plan.data.train), plan.recipe)

@@ -14,6 +14,7 @@ import dataclasses
 import logging
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -183,14 +184,14 @@ def plan_of(network: str, folder: Path | None, *, steps: int, precision: str) ->
     return make_plan(row, data=dataclasses.replace(data, train=train), chosen=chosen, seed=0)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=64, help="training steps of each measurement")
     parser.add_argument("--out", type=Path, default=Path("results/bench/train_throughput.json"))
-    wanted = parser.parse_args()
+    wanted = parser.parse_args(words)
     measured = {}
     for network in wanted.networks:
         plan = plan_of(network, wanted.data_dir, steps=wanted.steps, precision="float32")
