@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import signal
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,8 @@ from convatlas.api import compare
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
 from convatlas.run import read_json, write_json
-from convatlas.training import Plan, choose_recipe, make_plan, train_plan
+from convatlas.training import Plan, choose_recipe, make_plan
+from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.record import circumstances
 
 RECIPES = {
@@ -49,12 +49,6 @@ def rates(network: str, data: DataSet, *, wanted: argparse.Namespace) -> dict[st
     return speeds
 
 
-def our_rate(plan: Plan, wanted: argparse.Namespace) -> float:
-    """Images per second of `convatlas train`, the median of its epochs."""
-    folder = wanted.runs / f"rate {plan.architecture.name} {plan.recipe.precision} {time.time_ns()}"
-    return float(train_plan(plan, folder=folder, device=wanted.device).results["images_per_second"])
-
-
 def plan_of(network: str, data: DataSet, *, precision: str) -> Plan:
     row = architecture(network)
     settings = {"precision": precision, "epochs": str(RATE_EPOCHS)}
@@ -64,16 +58,31 @@ def plan_of(network: str, data: DataSet, *, precision: str) -> Plan:
 
 def tutorial_rate(plan: Plan, wanted: argparse.Namespace) -> float:
     """Images per second of the tutorial's way, after its first steps."""
-    batch_size = plan.recipe.batch_size
-    steps = RATE_EPOCHS * (len(plan.data.train) // batch_size) - train_throughput.WARM_UP - train_throughput.AHEAD - 1
-    if steps < 1:
-        raise SystemExit("too few images for a rate of the tutorial's way")
-    clock = train_throughput.Clock(steps)
+    clock = clock_of(plan)
     images = train_throughput.TutorialData(plan.data.train, plan.recipe)
-    loader = DataLoader(images, batch_size, shuffle=True, drop_last=True, num_workers=4)
+    loader = DataLoader(images, plan.recipe.batch_size, shuffle=True, drop_last=True, num_workers=4)
     trainer = train_throughput.trainer(train_throughput.Ticking(clock), device=wanted.device, epochs=RATE_EPOCHS)
     trainer.fit(train_throughput.TutorialModule(plan), loader)
-    return batch_size * steps / clock.seconds()
+    return plan.recipe.batch_size * clock.steps / clock.seconds()
+
+
+def our_rate(plan: Plan, wanted: argparse.Namespace) -> float:
+    """Images per second of the steps of `convatlas train`, after the first ones."""
+    clock, here = clock_of(plan), plan.on(wanted.device)
+    module = Classifier(here)
+    module.stepped = clock.tick
+    trainer = train_throughput.trainer(device=wanted.device, epochs=RATE_EPOCHS)
+    trainer.fit(module, datamodule=DataModule(here))
+    return plan.recipe.batch_size * clock.steps / clock.seconds()
+
+
+def clock_of(plan: Plan) -> train_throughput.Clock:
+    """For the steps of all epochs but the first ones and the last."""
+    steps = RATE_EPOCHS * (len(plan.data.train) // plan.recipe.batch_size)
+    counted = steps - train_throughput.WARM_UP - train_throughput.AHEAD - 1
+    if counted < 1:
+        raise ValueError(f"{len(plan.data.train)} images are too few for a rate")
+    return train_throughput.Clock(counted)
 
 
 def trainings(network: str, *, wanted: argparse.Namespace) -> None:

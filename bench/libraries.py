@@ -1,7 +1,8 @@
 """Images per second of our networks against timm's and torchvision's: answers and training steps, in turn.
 
 Theirs as they come, in contiguous float32 tensors, and as their users make them faster: channels last, in float32 and
-in bf16. Ours as `evaluate` and `train` run them, in float32 and in bf16.
+in bf16; timm's with the dropout and the stochastic depth of its training script, which ours has by default. Ours as
+`evaluate` and `train` run them, in float32 and in bf16.
 Needs timm and torchvision in the folder .oracles, which `make test` fetches.
 
 python bench/libraries.py        writes results/bench/libraries.json

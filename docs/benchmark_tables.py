@@ -9,6 +9,13 @@ from typing import Any
 from convatlas.report.protocol import values
 from convatlas.run import read_json
 
+TUTORIALS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
+AIMS = {  # times as fast as the tutorial's way at least: by the bench, our way, and the network in the order above
+    ("train_throughput", "ours bf16"): (3, 3, 3, 3),
+    ("train_throughput", "ours float32"): (1.8, 1.8, 1.8, 1.8),
+    ("evaluate", "ours bf16"): (3.5, 3.5, 8, 8),
+    ("evaluate", "ours float32"): (1.9, 1.9, 4.5, 4.5),
+}
 EPOCH = 45_000  # training images of CIFAR-10, when 5,000 of the 50,000 are held out
 
 
@@ -16,17 +23,42 @@ def tables(folder: Path) -> dict[str, str]:
     """Each table by the name of its place on the page."""
     content = {path.stem: read_json(path) for path in folder.glob("*.json")}
     return {
+        "aims": aims(content),
         "train_throughput": against(content["train_throughput"], first="tutorial", epoch=True),
         "train_throughput_googlenet": against(content["train_throughput_googlenet"], first="tutorial", epoch=True),
         "evaluate": against(content["evaluate"], first="tutorial"),
+        "evaluate_epyc": against(content["evaluate_epyc"], first="tutorial"),
         "libraries": against(content["libraries"], first="theirs"),
         "augmentation": against(content["augmentation"], first="PIL"),
+        "loader": against(loading(content["loader"]), first="ImageFolder"),
+        "loader_networks": loader_networks(content["loader"]),
+        "scaling": scaling(content["scaling"]),
+        "peak": beside_the_peak(content["peak"]),
         "step_overhead": times(per_step(content["step_overhead"]), unit="ms a step", factor=1000),
         "start_up": times(content["start_up"], unit="s"),
         "memory": memory(content["memory"]),
         "forward_backward": forward_backward(content["forward_backward"]),
         "memory_efficient": memory_efficient(content["memory_efficient"]),
     }
+
+
+def aims(content: dict[str, Any]) -> str:
+    """What ConvAtlas is to reach beside what was measured, row by row."""
+    lines = ["| | aimed at | measured, median | range | reached | on |", "|:--|--:|--:|--:|:--|:--|"]
+    for (bench, way), least in AIMS.items():
+        for network, aim in zip(TUTORIALS, least, strict=True):
+            ratio = content[bench]["results"][network]["ratios"][way]
+            lines.append(aimed(f"{bench}: `{network}`, {way}", aim, ratio, content[bench]))
+    (augmentation,) = content["augmentation"]["results"].values()
+    lines.append(aimed("augmentation: ours", 15, augmentation["ratios"]["ours"], content["augmentation"]))
+    return "\n".join(lines) + "\n"
+
+
+def aimed(name: str, aim: float, ratio: dict[str, float], content: dict[str, Any]) -> str:
+    """One row: a ratio, whether its median reaches the aim, and the processor on which it was measured."""
+    cells = [name, f"{aim:g}", f"{ratio['median']:.2f}", f"{ratio['min']:.2f} to {ratio['max']:.2f}"]
+    cells += ["yes" if ratio["median"] >= aim else "no", content["hardware"]["cpu"]]
+    return f"| {' | '.join(cells)} |"
 
 
 def against(content: dict[str, Any], *, first: str, epoch: bool = False) -> str:
@@ -86,6 +118,63 @@ def memory(content: dict[str, Any]) -> str:
         lines.append(f"| {kind} | {' | '.join(cells)} | {growth[kind]:.2f} |")
     facts = f"- Run: `{content['network']}`, {content['recipe']}"
     return "\n".join([*lines, "", facts, *circumstances(content)]) + "\n"
+
+
+def loading(content: dict[str, Any]) -> dict[str, Any]:
+    """The loader's results by what it loads for."""
+    shown = {"train": "for training", "evaluate": "for evaluation"}
+    return {**content, "results": {shown[what]: result for what, result in content["results"].items()}}
+
+
+def loader_networks(content: dict[str, Any]) -> str:
+    """Networks that wait for their images or have them, and how far the loader is from being their limit."""
+    lines = []
+    for what, found in content["verdict"].items():
+        together = 1 / (1 / found["loader"] + 1 / found["network"])
+        lines.append(
+            f"- {what}: the fastest network in memory ({found['fastest'].replace(f', {what}', '')}) "
+            f"{found['network']:,.0f} images/s; the loader alone {found['loader']:,.0f}, {found['times']:.1f} times as "
+            f"many; both in turn on the same cores would be {together:,.0f}"
+        )
+    return "\n".join([*lines, "", against({**content, "results": content["networks"]}, first="in memory")])
+
+
+def scaling(content: dict[str, Any]) -> str:
+    """How long an image takes when the batch, the image or their number grows."""
+    columns = ["", "at a time", "pixels", "images", "images/s, median", "ms an image, median", "range", "rounds"]
+    lines = [f"| {' | '.join(columns)} |", "|:--" + "|--:" * (len(columns) - 1) + "|"]
+    for grows in ("batch_size", "image_size", "images"):
+        for work, rows in content["results"][grows].items():
+            for index, row in enumerate(rows):
+                each = [1000 * seconds / row["images"] for seconds in row["seconds"]]
+                settings = {key: f"{row[key]:,}" for key in ("batch_size", "image_size", "images")}
+                settings[grows] = f"**{settings[grows]}**"
+                cells = ["" if index else work, *settings.values(), f"{row['images_per_second']:,.0f}"]
+                cells += [f"{1000 * row['seconds_per_image']:.2f}", f"{min(each):.2f} to {max(each):.2f}"]
+                lines.append(f"| {' | '.join([*cells, str(len(each))])} |")
+    facts = f"- Network: `{content['network']}`, {content['precision']}"
+    return "\n".join([*lines, "", facts, *circumstances(content)]) + "\n"
+
+
+def beside_the_peak(content: dict[str, Any]) -> str:
+    """The speeds that `convatlas bench` measured, and what part of the machine's peak they are."""
+    columns = ["network", "", "images/s, median", "range", "GFLOP/s", "of peak", "rounds"]
+    lines = [f"| {' | '.join(columns)} |", "|:--|:--" + "|--:" * (len(columns) - 2) + "|"]
+    for network in content["networks"]:
+        for index, row in enumerate(network["speeds"]):
+            count = network["batch_size"]
+            cells = ["" if index else f"`{network['architecture']}`", f"{row['work']}, {row['precision']}"]
+            cells += [f"{row['images_per_second']:,.0f}"]
+            cells += [f"{count / max(row['seconds']):,.0f} to {count / min(row['seconds']):,.0f}"]
+            cells += [f"{row['gflops_per_second']:,.0f}", f"{100 * row['share_of_peak']:.0f} %", str(row["n"])]
+            lines.append(f"| {' | '.join(cells)} |")
+    found = (f"{each['work']} in {name} {each['gflops_per_second']:,.0f}" for name, each in peaks(content))
+    return "\n".join([*lines, "", f"- Peak, GFLOP/s: {', '.join(found)}", *circumstances(content)]) + "\n"
+
+
+def peaks(content: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Each peak that `convatlas bench` measured, with its precision."""
+    return [(precision, each) for precision, kinds in content["peak"].items() for each in kinds.values()]
 
 
 def forward_backward(content: dict[str, Any]) -> str:

@@ -13,9 +13,18 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from convatlas.data import load_data
-from convatlas.data.augment import crop_rectangles, random_flip, random_padded_crop, random_resized_crop
-from convatlas.data.loader import EvaluationBatches, TrainingBatches, augmented, epoch_seed, steps_per_epoch
+from convatlas.data import load_data, loader
+from convatlas.data.augment import (
+    crop_rectangles,
+    draw_mirrored,
+    draw_places,
+    mirrored_where,
+    padded_crop,
+    read_places,
+    resized_crop,
+)
+from convatlas.data.draws import augmented
+from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.errors import UsageError
 from convatlas.recipes import recipe
@@ -105,6 +114,19 @@ def test_resize_keeps_a_flat_image_and_the_corners() -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- augmentation
+
+
+def random_resized_crop(
+    images: torch.Tensor, *, scale: tuple[float, ...], ratio: tuple[float, ...], generator: torch.Generator
+) -> torch.Tensor:
+    """A random rectangle of every image, resized to the image's size."""
+    count, _, height, width = images.shape
+    rectangles = crop_rectangles(count, height, width, scale=scale, ratio=ratio, generator=generator)
+    return resized_crop(images, *read_places(rectangles.float(), height, width))
+
+
+def random_flip(images: torch.Tensor, *, probability: float, generator: torch.Generator) -> torch.Tensor:
+    return mirrored_where(images, draw_mirrored(len(images), probability=probability, generator=generator))
 
 
 def test_crop_of_the_whole_image_changes_nothing() -> None:
@@ -232,9 +254,8 @@ def test_crop_equals_pillow_to_the_rounding() -> None:
 def test_padded_crop_equals_the_per_image_reference() -> None:
     """Each image is cut by hand out of a black frame of 4 pixels; 81 places, all taken about equally often."""
     images = torch.rand(4050, 2, 6, 7, generator=generator(1)) + 0.1
-    batch = random_padded_crop(images, generator=generator(2))
-    draws = generator(2)
-    tops, lefts = torch.randint(9, (2, 4050), generator=draws).tolist()
+    places = draw_places(4050, generator=generator(2))
+    batch, (tops, lefts) = padded_crop(images, places), places.T.tolist()
     for k in range(0, 4050, 45):
         frame = torch.zeros(2, 14, 15)
         frame[:, 4:10, 4:11] = images[k]
@@ -251,7 +272,7 @@ def test_the_recipe_chooses_the_crop() -> None:
     chosen = {crop: recipe("quick").replaced(crop=crop) for crop in ("none", "pad4")}
     padded = augmented(whole, recipe=chosen["pad4"], generator=generator())
     assert torch.equal(augmented(whole, recipe=chosen["none"], generator=generator()), whole)
-    assert torch.equal(padded, random_padded_crop(whole, generator=generator()))
+    assert torch.equal(padded, padded_crop(whole, draw_places(64, generator=generator())))
     assert padded.min() == 0
 
 
@@ -308,17 +329,29 @@ def batches(*, seed: int = 0, epoch: int = 0, **changes: object) -> TrainingBatc
 
 
 def test_an_epoch_shows_every_image_at_most_once() -> None:
-    loader = batches(crop="none", batch_size=64)
-    images = torch.cat([images for images, _ in loader])
+    taken = batches(crop="none", batch_size=64)
+    images = torch.cat([images for images, _ in taken])
     assert len(images) == 16 * 64
     assert len(images.flatten(1).unique(dim=0)) >= 1020  # a few digits look alike to the pixel
 
 
 def test_without_drop_last_every_image_is_there() -> None:
-    loader = batches(crop="none", batch_size=64, drop_last=False)
-    labels = torch.cat([labels for _, labels in loader])
-    assert len(loader) == 17
+    taken = batches(crop="none", batch_size=64, drop_last=False)
+    labels = torch.cat([labels for _, labels in taken])
+    assert len(taken) == 17
     assert torch.equal(labels.sort().values, DIGITS.train.labels.sort().values)
+
+
+@pytest.mark.parametrize("crop", ["resized", "pad4", "none"])
+def test_each_image_is_changed_as_it_was_drawn(crop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the images of several batches were one: three batches a block, and the last has two, one of them small."""
+    monkeypatch.setattr(loader, "DRAWN_TOGETHER", 3)
+    taken = batches(seed=4, crop=crop, flip=0.5, batch_size=64, drop_last=False)
+    source, expected = generator(epoch_seed(4, 0)), []
+    for block in torch.randperm(len(DIGITS.train), generator=source).split(3 * 64):
+        images = taken.preprocessing.resize(DIGITS.train.images[block])
+        expected.append(taken.preprocessing.normalize(augmented(images, recipe=taken.recipe, generator=source)))
+    assert torch.equal(torch.cat([images for images, _ in taken]), torch.cat(expected))
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:
@@ -343,6 +376,6 @@ def test_a_small_set_is_one_step() -> None:
 
 
 def test_evaluation_batches_hold_all_in_order() -> None:
-    loader = EvaluationBatches(DIGITS.test, batch_size=100)
-    assert len(loader) == 4
-    assert torch.equal(torch.cat([labels for _, labels in loader]), DIGITS.test.labels)
+    taken = EvaluationBatches(DIGITS.test, batch_size=100)
+    assert len(taken) == 4
+    assert torch.equal(torch.cat([labels for _, labels in taken]), DIGITS.test.labels)

@@ -249,7 +249,7 @@ def test_json(quick: None, capsys: pytest.CaptureFixture[str]) -> None:
         flops = network["flops" if each["work"] == "evaluation" else "flops_training"]
         assert each["n"] == len(each["seconds"]) == 3
         assert each["gflops_per_second"] == pytest.approx(flops * each["images_per_second"] / 1e9)
-        best = content["peak"][each["precision"]]["matrix_product"]["gflops_per_second"]
+        best = max(peak["gflops_per_second"] for peak in content["peak"][each["precision"]].values())
         assert each["share_of_peak"] == pytest.approx(each["gflops_per_second"] / best)
 
 
@@ -273,7 +273,7 @@ def test_table_in_80_columns(
     assert ["mine", "8", "4", "1.92", "k", "3.84", "k", "7.68", "k"] in rows
     assert sum(row[:2] == ["evaluation,", "float32"] for row in rows) == 2
     assert sum(row[:2] == ["training,", "bf16"] for row in rows) == 2
-    assert sum(row[-2:] == ["100", "%"] for row in rows if row[:2] == ["matrix", "product,"]) == 2
+    assert sum(row[-2:] == ["100", "%"] for row in rows if row[1:2] in (["product,"], ["convolution,"])) == 2
     assert captured.err.count("measuring") == 2
     assert "note:" not in captured.out
 
@@ -290,6 +290,23 @@ def test_table_of_known_speeds(
     assert ["evaluation,", "float32", "3", "4.00", "1.00", "to", "8.00", "0.0", "1947", "%"] in rows
     assert ["matrix", "product,", "float32", "0.0", "100", "%"] in rows
     assert ["3x3", "convolution,", "float32", "0.0", "56", "%"] in rows  # 2 * 9 * (8 * 8) * (4 * 4) * 16 / 524,288
+
+
+def test_a_convolution_can_be_the_peak(
+    quick: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 294,912 FLOPs in half a second, against a matrix product of 524,288 in a whole one."""
+
+    def turns(works: dict[Any, Any], *, device: str) -> dict[Any, list[float]]:
+        return {key: [0.5 if "convolution" in key[1] else 1.0] * 3 for key in works}
+
+    monkeypatch.setattr(speed, "take_turns", turns)
+    words = ["resnet_uva", "--image-size", "8", "--batch-size", "4", "--precision", "float32"]
+    assert main(["bench", *words]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["matrix", "product,", "float32", "0.0", "89", "%"] in rows
+    assert ["3x3", "convolution,", "float32", "0.0", "100", "%"] in rows
+    assert ["evaluation,", "float32", "3", "4.00", "4.00", "to", "4.00", "0.0", "3461", "%"] in rows
 
 
 def test_without_bf16_it_is_left_out_or_emulated(
@@ -469,15 +486,6 @@ def test_bench_of_the_start(
     with pytest.raises(SystemExit):
         module.main(["--only", "import antigravity"])
     assert "--only 'import antigravity': there are 'import convatlas'" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_bench_in_processes_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    out = tmp_path / "augmentation.json"
-    importlib.import_module("augmentation").main(["--images", "128", "--rounds", "1", "--out", str(out)])
-    (measured,) = json.loads(out.read_text())["results"].values()
-    assert all(speed > 0 for (speed,) in measured["images_per_second"].values())
 
 
 def test_work_without_images_is_a_peak() -> None:

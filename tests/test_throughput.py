@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -101,10 +103,17 @@ def test_a_branch_that_is_the_input_is_left_alone() -> None:
         "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
         "CUDA error: out of memory",
+        "could not create a primitive",
+        "could not execute a primitive",
+        "std::bad_alloc",
     ],
 )
 def test_what_too_little_memory_looks_like(text: str) -> None:
     assert out_of_memory(RuntimeError(text))
+
+
+def test_what_a_library_cannot_do_is_not_too_little_memory() -> None:
+    assert not out_of_memory(RuntimeError("could not create a primitive descriptor for a convolution"))
 
 
 class Greedy(nn.Module):
@@ -131,6 +140,36 @@ def test_too_little_memory_halves_the_working_batch(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(logits, "BATCH_SIZE", 2)
     with pytest.warns(UserWarning, match="going on with 1"), pytest.raises(RuntimeError, match="allocate memory"):
         predict_logits(Greedy(0), images, preprocessing=CIFAR)
+
+
+LITTLE = """
+import resource
+import torch
+from convatlas import create
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.prediction import predict_logits
+
+preprocessing = Preprocessing(64, (0.5,) * 3, (0.25,) * 3)
+torch.manual_seed(0)
+network = create("resnet_uva").eval().to(memory_format=torch.channels_last)
+images = torch.randint(256, (64, 3, 64, 64), dtype=torch.uint8)
+expected = torch.cat([predict_logits(network, part, preprocessing=preprocessing) for part in images.split(4)])
+with open("/proc/self/statm") as file:
+    held = int(file.read().split()[0]) * resource.getpagesize()
+_, most = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (held + 35_000_000, most))
+answers = predict_logits(network, images, preprocessing=preprocessing)
+assert torch.allclose(answers, expected, rtol=1e-4, atol=1e-4)
+assert torch.equal(answers.argmax(1), expected.argmax(1))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of a process's memory is Linux's")
+def test_a_process_with_little_memory_answers_the_same() -> None:
+    """A real network under a real limit: 35 MB more than it holds, where a layer's output of 64 images has 17."""
+    done = subprocess.run([sys.executable, "-c", LITTLE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "too little memory on cpu for 64 images at a time: going on with 32" in done.stderr
 
 
 def test_another_error_is_not_taken_for_too_little_memory() -> None:
@@ -283,7 +322,7 @@ def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
             sums.add(*gradients(network, loss, images, targets, recipe=plan.recipe), len(targets))
             average.update_parameters(network)
     assert sent.waited_for == made.shapes == []
-    assert sent.count >= 3
+    assert sent.count >= 2  # the order at least, and what is drawn
     with pytest.raises(RuntimeError, match="meta"):
         sums.means()
 

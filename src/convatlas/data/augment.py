@@ -1,4 +1,4 @@
-"""Random changes of training images, one draw per image, as arithmetic on the whole batch."""
+"""Random changes of training images, one draw for each image, as arithmetic on the whole batch."""
 
 from __future__ import annotations
 
@@ -8,38 +8,37 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from convatlas.data.transfer import sent
-
 TRIES = 10  # rectangles drawn for an image before the central one is taken
 PADDING = 4  # pixels on each side, He et al. 2016, section 4.2
 
 
-def random_resized_crop(
-    images: Tensor,
-    *,
-    scale: tuple[float, ...],
-    ratio: tuple[float, ...],
-    generator: Generator,
-    mirrored: Tensor | None = None,
-) -> Tensor:
-    """A random rectangle of every image, resized bilinearly to the image's size: float (N, C, H, W) -> the same.
+def resized_crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """A rectangle of every image, resized bilinearly to the image's size: float (N, C, H, W) -> the same.
 
-    The rectangle is torchvision's and the tutorial's: `crop_rectangles`, in whole pixels. Only pixels inside it
-    count. It is never larger than the image, so that antialiasing would change nothing. Pillow rounds to 8 bits after
-    each direction, this does not. Resampling is separable: two batched matrix products. Images that are `mirrored` (N,)
-    are so before they are cut, at no cost: their columns are read from the other end.
+    `rows` (N, H) and `columns` (N, W) are where in the image those of the result are read: `read_places`. The rectangle
+    is never larger than the image, so that antialiasing would change nothing. Pillow rounds to 8 bits after each
+    direction, this does not. Resampling is separable: two batched matrix products.
     """
     count, channels, height, width = images.shape
-    rectangles = crop_rectangles(count, height, width, scale=scale, ratio=ratio, generator=generator)
-    top, left, crop_height, crop_width = sent(rectangles, images.device, images.dtype).unbind(1)  # whole numbers: exact
-    rows = _interpolation(_centres(top, crop_height, height), height)
-    places = _centres(left, crop_width, width)
-    if mirrored is not None:
-        places = torch.where(sent(mirrored, images.device).unsqueeze(1), width - 1 - places, places)
-    columns = _interpolation(places, width)
-    narrowed = images.reshape(count, channels * height, width) @ columns.transpose(1, 2)  # one product for all channels
-    cut = rows.repeat_interleave(channels, 0) @ narrowed.view(count * channels, height, width)
+    across, down = _interpolation(columns, width), _interpolation(rows, height)
+    narrowed = images.reshape(count, channels * height, width) @ across.transpose(1, 2)  # one product for all channels
+    cut = down.repeat_interleave(channels, 0) @ narrowed.view(count * channels, height, width)
     return cut.view_as(images)
+
+
+def read_places(
+    rectangles: Tensor, height: int, width: int, *, mirrored: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Where in images of one size the rows (N, height) and columns (N, width) of their `rectangles` (N, 4) are read.
+
+    Only pixels inside the rectangle count. Images that are `mirrored` (N,) are so before they are cut, at no cost:
+    their columns are read from the other end.
+    """
+    top, left, crop_height, crop_width = rectangles.unbind(1)  # whole numbers: exact in single precision
+    columns = _centres(left, crop_width, width)
+    if mirrored is not None:
+        columns = torch.where(mirrored.unsqueeze(1), width - 1 - columns, columns)
+    return _centres(top, crop_height, height), columns
 
 
 def crop_rectangles(
@@ -72,22 +71,25 @@ def rectangles_in(sizes: Tensor, *, scale: tuple[float, ...], ratio: tuple[float
     return torch.cat([top, left, crop_height, crop_width], 1).floor()
 
 
-def random_padded_crop(images: Tensor, *, generator: Generator) -> Tensor:
-    """A random part, of the image's own size, of every image with 4 black pixels around it: (N, C, H, W) -> the same.
+def padded_crop(images: Tensor, places: Tensor) -> Tensor:
+    """A part, of the image's own size, of every image with 4 black pixels around it: (N, C, H, W) -> the same.
 
-    The pixels are those before normalisation, as torchvision's `RandomCrop(32, padding=4)` has it; He et al. pad
-    after subtracting the mean.
+    `places` (N, 2) are those of its upper left corners: `draw_places`. The pixels are those before normalisation, as
+    torchvision's `RandomCrop(32, padding=4)` has it; He et al. pad after subtracting the mean.
     """
     count, _, height, width = images.shape
-    places = sent(torch.randint(2 * PADDING + 1, (2, count), generator=generator), images.device)
     windows = F.pad(images, (PADDING,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view: (N, C, 9, 9, H, W)
-    return windows[torch.arange(count, device=images.device), :, places[0], places[1]]
+    return windows[torch.arange(count, device=images.device), :, places[:, 0], places[:, 1]]
 
 
-def random_flip(images: Tensor, *, probability: float, generator: Generator) -> Tensor:
-    """Each image mirrored left to right with the given probability: (N, C, H, W) -> the same."""
-    mirrored = draw_mirrored(len(images), probability=probability, generator=generator)
-    return torch.where(sent(mirrored, images.device).view(-1, 1, 1, 1), images.flip(-1), images)
+def draw_places(count: int, *, generator: Generator) -> Tensor:
+    """Row and column (count, 2) of the upper left corner of a random part of each padded image."""
+    return torch.randint(2 * PADDING + 1, (count, 2), generator=generator)
+
+
+def mirrored_where(images: Tensor, mirrored: Tensor) -> Tensor:
+    """Images (N, C, H, W) of which some (N,) are mirrored left to right."""
+    return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def draw_mirrored(count: int, *, probability: float, generator: Generator) -> Tensor:
@@ -123,4 +125,4 @@ def _centres(start: Tensor, length: Tensor, size: int) -> Tensor:
 def _interpolation(centres: Tensor, size: int) -> Tensor:
     """Matrices (N, size, size) that interpolate a line of `size` pixels linearly at `centres` (N, size)."""
     distance = centres.unsqueeze(2) - torch.arange(size, device=centres.device)
-    return distance.abs_().neg_().add_(1).clamp_(min=0)
+    return torch.rsub(distance.abs_(), 1).clamp_(min=0)

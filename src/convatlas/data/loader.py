@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.data.augment import draw_mirrored, random_flip, random_padded_crop, random_resized_crop
+from convatlas.data.draws import changed, draw
 from convatlas.data.mixing import cutmix, cutout, mixup
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.data.rand_augment import rand_augment
 from convatlas.data.spec import Split
 from convatlas.data.transfer import sent
 from convatlas.recipe import Recipe
+
+DRAWN_TOGETHER = 32  # batches: what is drawn for one costs more in calls than in numbers
 
 
 class TrainingBatches:
@@ -39,12 +40,20 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = torch.Generator().manual_seed(self.seed)
-        order = sent(torch.randperm(len(self.split), generator=generator), self.split.labels.device)
+        size, device, side = self.recipe.batch_size, self.split.labels.device, self.preprocessing.image_size
+        order = sent(torch.randperm(len(self.split), generator=generator), device)
         for step in range(len(self)):
-            chosen = order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
-            images = self.preprocessing.resize(self.split.images[chosen])
-            images = self.preprocessing.normalize(augmented(images, recipe=self.recipe, generator=generator))
-            yield self._mixed(images, self.split.labels[chosen], generator=generator)
+            start = step * size
+            if step % DRAWN_TOGETHER == 0:
+                first, count = start, len(order[start : start + DRAWN_TOGETHER * size])
+                draws = draw(count, side, side, recipe=self.recipe, generator=generator, device=device)
+            chosen = order[start : start + size]
+            drawn = draws.part(start - first, start - first + size)
+            images = self.preprocessing.resize(self.split.images.index_select(0, chosen))
+            images = changed(images, drawn, recipe=self.recipe, generator=generator)
+            yield self._mixed(
+                self.preprocessing.normalize(images), self.split.labels.index_select(0, chosen), generator=generator
+            )
 
     def _mixed(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What is done to normalised images: a square at the mean, and two images in one."""
@@ -58,23 +67,6 @@ class TrainingBatches:
         if recipe.mixup and not (both and torch.rand((), generator=generator) < 0.5):
             return mixup(images, targets, alpha=recipe.mixup, generator=generator)
         return cutmix(images, targets, alpha=recipe.cutmix, generator=generator)
-
-
-def augmented(images: Tensor, *, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """The recipe's random changes of a batch of float images (N, C, H, W), before they are normalised."""
-    if recipe.crop == "resized":
-        mirrored = draw_mirrored(len(images), probability=recipe.flip, generator=generator) if recipe.flip else None
-        scale, ratio = recipe.crop_scale, recipe.crop_ratio
-        images = random_resized_crop(images, scale=scale, ratio=ratio, generator=generator, mirrored=mirrored)
-    elif recipe.flip:
-        images = random_flip(images, probability=recipe.flip, generator=generator)
-    if recipe.crop == "pad4":
-        images = random_padded_crop(images, generator=generator)
-    if recipe.rand_augment and recipe.rand_magnitude is not None:
-        images = rand_augment(
-            images, operations=recipe.rand_augment, magnitude=recipe.rand_magnitude, generator=generator
-        )
-    return images
 
 
 class EvaluationBatches:

@@ -11,7 +11,8 @@ import torch
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the parameters' numbers in glibc's malloc.h
 
-_SIGNS = ("allocate memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "CUDA error: out of memory")
+_SIGNS = ("allocate memory", "ALLOC_FAILED", "ALLOCATION_FAILED", "CUDA error: out of memory", "bad_alloc")
+_ONEDNN = ("could not create a primitive", "could not execute a primitive")  # no more: memory for code or scratchpad
 
 
 def keep_freed_memory() -> bool:
@@ -29,7 +30,8 @@ def keep_freed_memory() -> bool:
 
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether there was too little memory, of a GPU, its libraries or the CPU; only the first has an exception."""
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS)
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or text in _ONEDNN or any(sign in text for sign in _SIGNS)
 
 
 def free_memory(system: Path = Path("/")) -> float:

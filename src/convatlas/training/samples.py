@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data.loader import augmented, epoch_seed
+from convatlas.data.draws import augmented
+from convatlas.data.loader import epoch_seed
 from convatlas.training.plan import Plan
 
 COUNT = 12

@@ -1,0 +1,75 @@
+"""What a recipe draws for each training image before it is changed, and the changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from convatlas.data.augment import (
+    crop_rectangles,
+    draw_mirrored,
+    draw_places,
+    mirrored_where,
+    padded_crop,
+    read_places,
+    resized_crop,
+)
+from convatlas.data.rand_augment import rand_augment
+from convatlas.data.transfer import sent
+from convatlas.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Of each of N images, on their device: whether it is mirrored, and which part of it is taken.
+
+    `rows` and `columns` are of a resized crop, which mirrors too; `places` are of a padded one.
+    """
+
+    mirrored: Tensor | None = None  # (N,)
+    rows: Tensor | None = None  # (N, H)
+    columns: Tensor | None = None  # (N, W)
+    places: Tensor | None = None  # (N, 2)
+
+    def part(self, start: int, end: int) -> Draws:
+        """Those of the images from `start` to `end`."""
+        return Draws(*(None if drawn is None else drawn[start:end] for drawn in vars(self).values()))
+
+
+def draw(count: int, height: int, width: int, *, recipe: Recipe, generator: Generator, device: torch.device) -> Draws:
+    """Draws for `count` images of one size. For many at once they cost little more than for a few."""
+    mirrored = None
+    if recipe.flip:
+        mirrored = sent(draw_mirrored(count, probability=recipe.flip, generator=generator), device)
+    if recipe.crop == "resized":
+        scale, ratio = recipe.crop_scale, recipe.crop_ratio
+        rectangles = crop_rectangles(count, height, width, scale=scale, ratio=ratio, generator=generator)
+        rows, columns = read_places(sent(rectangles, device, torch.float32), height, width, mirrored=mirrored)
+        return Draws(rows=rows, columns=columns)
+    if recipe.crop == "pad4":
+        return Draws(mirrored, places=sent(draw_places(count, generator=generator), device))
+    return Draws(mirrored)
+
+
+def changed(images: Tensor, drawn: Draws, *, recipe: Recipe, generator: Generator) -> Tensor:
+    """Float images (N, C, H, W) as their draws and the recipe change them, before they are normalised."""
+    if drawn.rows is not None and drawn.columns is not None:
+        images = resized_crop(images, drawn.rows, drawn.columns)
+    if drawn.mirrored is not None:
+        images = mirrored_where(images, drawn.mirrored)
+    if drawn.places is not None:
+        images = padded_crop(images, drawn.places)
+    if recipe.rand_augment and recipe.rand_magnitude is not None:
+        images = rand_augment(
+            images, operations=recipe.rand_augment, magnitude=recipe.rand_magnitude, generator=generator
+        )
+    return images
+
+
+def augmented(images: Tensor, *, recipe: Recipe, generator: Generator) -> Tensor:
+    """The recipe's random changes of a batch of float images (N, C, H, W), before they are normalised."""
+    count, _, height, width = images.shape
+    drawn = draw(count, height, width, recipe=recipe, generator=generator, device=images.device)
+    return changed(images, drawn, recipe=recipe, generator=generator)
