@@ -146,6 +146,17 @@ def test_unused_images_judge(page: ModuleType) -> None:
     assert line == ("| v1 | 51.00 ± 1.41, 2 | 60.50 ± 0.71 | 51.00 | 51.00 | +20.00 (+16.96 to +23.04) | better |")
 
 
+def test_pairs_of_one_seed(page: ModuleType) -> None:
+    """By hand: differences 0.01, 0.02 and 0.03, so 0.02 +- 4.3027 * 0.01 / 3 ** 0.5."""
+    first, second = rows((0.5,) * 3, (0.5,) * 3)
+    for run, other, top1 in zip(first["runs"], second["runs"], (0.1, 0.5, 0.9), strict=True):
+        run["unused_top1"], other["unused_top1"] = top1, top1 + 0.01 * (1 + run["seed"])
+    second["runs"].reverse()
+    line = page.paired(second, first)
+    assert line.endswith("in points: +2.00 (-0.48 to +4.48), 3 pairs; the lower end is above -0.5")
+    assert page.paired(first, second).endswith("-2.00 (-4.48 to +0.48), 3 pairs; the lower end is not above -0.5")
+
+
 def test_one_run_each_is_not_judged(page: ModuleType) -> None:
     first, second = rows((0.50,), (0.60,))
     assert page.against(second, first, [first, second]) == ["+10.00", "not judged: one run each"]
