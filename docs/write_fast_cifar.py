@@ -60,8 +60,9 @@ what is best there need not be best in a longer one. Rows may differ in several 
 from its AdamW, and Lion was not tried. Only training images are read: the held-out part selects, and the test images
 are never seen. A first row that another table has too is of the same runs, but for the last two tables; these runs are
 older than the folding of batch norms in bf16, by which `validation %` of later runs can differ from `of the last epoch`
-by rounding. A difference stands with its 95 % interval, of Student's t over seeds only, with one deviation assumed for all recipes of the table;
-each interval is at 95 % by itself. `of the last epoch` is the validation accuracy that nothing selects.
+by rounding. A difference stands with its 95 % interval, of Student's t over seeds only, with one deviation assumed for
+all recipes of the table; each interval is at 95 % by itself. `of the last epoch` is the validation accuracy that
+nothing selects.
 
 The last two ask whether bf16 is worse than float32. It was to be shown that it is not by half a point, with the lower
 end of the interval. The first of them, of three seeds, did not show it; after that was known it was done again with
