@@ -164,10 +164,11 @@ def _page(row: Architecture, options: dict[str, Any], counted: Complexity) -> li
         facts.add_row(name, escape(value))
     stages = Table(box=None, pad_edge=False, header_style="bold")
     stages.add_column("stage", no_wrap=True)
-    for heading in ("output", "parameters", "MACs"):
+    for heading in ("output", "parameters", "MACs", "receptive field", "stride"):
         stages.add_column(heading, justify="right", no_wrap=True)
     for stage in counted.stages:
-        stages.add_row(stage.name, _size(stage.shape), f"{stage.params:,}", f"{stage.macs:,}")
+        seen = [_side(pixels) for pixels in (stage.receptive_field, stage.stride)]
+        stages.add_row(stage.name, _size(stage.shape), f"{stage.params:,}", f"{stage.macs:,}", *seen)
     return ["", f"[bold]{row.name}[/bold]", facts, "", stages, ""]
 
 
@@ -191,6 +192,17 @@ def _facts(row: Architecture, options: dict[str, Any], counted: Complexity) -> l
         ("MACs", f"{counted.macs:,} multiply-adds an image ({2 * counted.macs:,} FLOPs)"),
     ]
     return facts
+
+
+def _side(pixels: tuple[int, int] | None) -> str:
+    """Of a square, one side; nothing where there are no rows and columns.
+
+    >>> _side((7, 7)), _side((7, 1)), _side(None)
+    ('7', '7 x 1', '')
+    """
+    if pixels is None:
+        return ""
+    return str(pixels[0]) if pixels[0] == pixels[1] else _size(pixels)
 
 
 def _size(shape: tuple[int, ...]) -> str:

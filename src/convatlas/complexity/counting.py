@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
+from convatlas.complexity.receptive_field import Fields
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryHeads
 
@@ -20,13 +21,19 @@ UNFIT = (RuntimeError, ValueError, IndexError, TypeError)  # what a network may 
 
 @dataclass(frozen=True)
 class Part:
-    """A module in a network: its output shape for one image, its parameters and its multiply-adds."""
+    """A module in a network: its output shape for one image, its parameters and its multiply-adds.
+
+    `receptive_field` are the rows and columns of the image, with padding, on which a value of the output can depend,
+    `stride` how far the fields of neighbours are apart; both None where the output has no rows and columns.
+    """
 
     name: str
     operation: str
     shape: tuple[int, ...]
     params: int
     macs: int
+    receptive_field: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,14 +141,18 @@ def _takes(network: nn.Module, channels: int, size: int, *, images: int = 2) -> 
 
 def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
     """Counts a network on one image (1, C, H, W); both on the meta device. `name` stands in the error."""
-    counter = FlopCounterMode(display=False)
+    counter, fields = FlopCounterMode(display=False), Fields(image)
     children = dict(network.named_children())
     leaves = {path: module for path, module in network.named_modules() if path and not any(module.children())}
     parts: dict[str, Part] = {}
-    hooks = [hook for path, module in {**children, **leaves}.items() for hook in _hooks(path, module, counter, parts)]
+    hooks = [
+        hook
+        for path, module in {**children, **leaves}.items()
+        for hook in _hooks(path, module, counter=counter, fields=fields, parts=parts)
+    ]
     channels, height, width = image.shape[1:]
     try:
-        with counter, torch.no_grad():
+        with fields, counter, torch.no_grad():
             network(image)
     except UNFIT as error:
         reason = str(error).splitlines()[0]
@@ -155,7 +166,9 @@ def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
     )
 
 
-def _hooks(path: str, module: nn.Module, counter: FlopCounterMode, parts: dict[str, Part]) -> tuple[Any, Any]:
+def _hooks(
+    path: str, module: nn.Module, *, counter: FlopCounterMode, fields: Fields, parts: dict[str, Part]
+) -> tuple[Any, Any]:
     """Hooks that add the module to `parts` when it has worked."""
     before = 0
 
@@ -166,7 +179,10 @@ def _hooks(path: str, module: nn.Module, counter: FlopCounterMode, parts: dict[s
     def stop(_module: nn.Module, _inputs: object, output: object) -> None:
         shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
         macs = (counter.get_total_flops() - before) // 2
-        parts[path] = Part(path, type(module).__name__, shape, parameter_count(module), macs)
+        seen = fields.of(output) if isinstance(output, Tensor) and output.ndim == 4 else None
+        field = None if seen is None else (seen[0].size, seen[1].size)
+        stride = None if seen is None else (seen[0].stride, seen[1].stride)
+        parts[path] = Part(path, type(module).__name__, shape, parameter_count(module), macs, field, stride)
 
     return module.register_forward_pre_hook(start), module.register_forward_hook(stop)
 

@@ -1,0 +1,207 @@
+"""The receptive field of every value in a network: which pixels of the image it can depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakTensorKeyDictionary
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Along rows or columns: value i depends on the pixels from `low + i * stride` to `high + i * stride`.
+
+    Pixels outside the image are padding. Araujo, Norris and Sim 2019, https://doi.org/10.23915/distill.00021.
+
+    >>> pixel = Axis(0, 0, 1)
+    >>> pixel.window(7, stride=2, before=3).window(3, stride=2, before=1)
+    Axis(low=-5, high=5, stride=4)
+    """
+
+    low: int
+    high: int
+    stride: int
+
+    @property
+    def size(self) -> int:
+        """Pixels of the field."""
+        return self.high - self.low + 1
+
+    def window(self, size: int, *, stride: int = 1, before: int = 0, dilation: int = 1) -> Axis:
+        """After a window of so many values, moved by `stride`, over values with `before` more in front of them."""
+        low = self.low - before * self.stride
+        return Axis(low, self.high + (dilation * (size - 1) - before) * self.stride, self.stride * stride)
+
+    def whole(self, count: int) -> Axis:
+        """After all of `count` values became one."""
+        return self.window(count, stride=count)
+
+    def union(self, other: Axis) -> Axis:
+        """Where both are added or concatenated."""
+        return Axis(min(self.low, other.low), max(self.high, other.high), max(self.stride, other.stride))
+
+    def seen(self, index: int, pixels: int) -> tuple[int, int]:
+        """The first and the last of the image's `pixels` on which value `index` can depend."""
+        start = index * self.stride
+        return max(0, self.low + start), min(pixels - 1, self.high + start)
+
+
+Field = tuple[Axis, Axis]  # rows, columns
+PIXEL: Field = (Axis(0, 0, 1), Axis(0, 0, 1))
+
+
+class Fields(TorchDispatchMode):
+    """Follows the receptive fields through every operation that is carried out while it is entered.
+
+    Values without rows and columns have the field of all the values that they were made of. What an operation does to
+    the field follows from its window; an operation without one leaves it as it is. Norms count as they work in eval
+    mode, value by value, and a factor of 1 x 1 that is spread over an image (the gate of squeeze-and-excitation, which
+    sees the whole image) not at all.
+    """
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()
+        self._fields = WeakTensorKeyDictionary()
+        self._fields[image] = PIXEL
+
+    def of(self, tensor: Tensor) -> Field | None:
+        """The field of a tensor's values; None where they do not depend on the image."""
+        field: Field | None = self._fields.get(tensor)
+        return field
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        inputs = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        known = [(value, field) for value in inputs if (field := self.of(value)) is not None]
+        result = func(*args, **kwargs)
+        for output in tree_leaves(result):
+            if isinstance(output, Tensor) and known:
+                self._fields[output] = _after(func, args, known, output)
+        return result
+
+
+def _after(func: Any, args: Sequence[Any], known: Sequence[tuple[Tensor, Field]], output: Tensor) -> Field:
+    """The field of an operation's output, from those of the inputs that have one."""
+    rule = RULES.get(func.overloadpacket)
+    if rule is not None:
+        values, field = known[0]
+        return rule(field, values, args, output)
+    spread = [pair for pair in known if not _is_spread(pair[0], output)]
+    return _united(_reshaped(values, field, output) for values, field in spread or known)
+
+
+def _is_spread(values: Tensor, output: Tensor) -> bool:
+    """Whether one value a channel is spread over an image."""
+    return values.ndim == output.ndim >= 4 and _sides(values) == (1, 1) != _sides(output)
+
+
+def _united(fields: Iterator[Field]) -> Field:
+    first, *others = fields
+    for rows, columns in others:
+        first = first[0].union(rows), first[1].union(columns)
+    return first
+
+
+def _reshaped(values: Tensor, field: Field, output: Tensor) -> Field:
+    """Without rows and columns, each value counts as if it depended on all of them."""
+    if _sides(values) == _sides(output):
+        return field
+    rows, columns = _sides(values)
+    after_rows, after_columns = _sides(output)
+    return (
+        field[0] if rows == after_rows else field[0].whole(rows),
+        field[1] if columns == after_columns else field[1].whole(columns),
+    )
+
+
+def _sides(values: Tensor) -> tuple[int, int]:
+    """Rows and columns; one of each where there are none."""
+    return (values.shape[-2], values.shape[-1]) if values.ndim >= 4 else (1, 1)
+
+
+# ---------------------------------------------------------------------------------------------------------------- rules
+
+
+def _both(values: Any) -> tuple[int, int]:
+    """Rows and columns of an argument, which may be one number for both."""
+    if isinstance(values, int):
+        return values, values
+    return (values[-2], values[-1]) if len(values) > 1 else (values[0], values[0])
+
+
+def _windowed(field: Field, sizes: Any, strides: Any, before: Any, dilation: Any = 1) -> Field:
+    pairs = zip(field, _both(sizes), _both(strides), _both(before), _both(dilation), strict=True)
+    rows, columns = (axis.window(s, stride=m, before=b, dilation=d) for axis, s, m, b, d in pairs)
+    return rows, columns
+
+
+def _convolution(field: Field, _values: Tensor, args: Sequence[Any], _output: Tensor) -> Field:
+    _image, weight, _bias, stride, padding, dilation, *_ = args
+    return _windowed(field, weight.shape[-2:], stride, padding, dilation)
+
+
+def _pool(field: Field, _values: Tensor, args: Sequence[Any], _output: Tensor) -> Field:
+    """Kernel, stride (none given: the kernel), padding, and for max pooling dilation."""
+    _image, kernel, stride, padding, dilation = (*args, *(None,) * 5)[:5]
+    dilation = dilation if isinstance(dilation, list | tuple) else 1
+    return _windowed(field, kernel, stride or kernel, padding or 0, dilation)
+
+
+def _average_pool(field: Field, values: Tensor, args: Sequence[Any], output: Tensor) -> Field:
+    """As max pooling, but for what comes after the padding."""
+    return _pool(field, values, args[:4], output)
+
+
+def _adaptive_pool(field: Field, values: Tensor, _args: Sequence[Any], output: Tensor) -> Field:
+    """Windows that cover the image evenly; where they do not divide it, the largest of them."""
+    axes = []
+    for axis, size, count in zip(field, _sides(values), _sides(output), strict=True):
+        stride = size // count
+        axes.append(
+            axis.window(max(-(-size * (i + 1) // count) - size * i // count for i in range(count)), stride=stride)
+        )
+    return axes[0], axes[1]
+
+
+def _mean(field: Field, values: Tensor, _args: Sequence[Any], output: Tensor) -> Field:
+    return _reshaped(values, field, output)
+
+
+def _padded(field: Field, _values: Tensor, args: Sequence[Any], _output: Tensor) -> Field:
+    """The padding is given from the last dimension on: left, right, top, bottom."""
+    left, _right, top, _bottom = (*args[1], 0, 0, 0)[:4]
+    rows, columns = field
+    return rows.window(1, before=top), columns.window(1, before=left)
+
+
+def _slice(field: Field, values: Tensor, args: Sequence[Any], _output: Tensor) -> Field:
+    """A part of the rows or columns begins later, and may leave some out."""
+    _values, dim, start, _end, step = (*args, *(None,) * 5)[:5]
+    place = (dim or 0) % values.ndim - (values.ndim - 2)
+    if values.ndim < 4 or place < 0:
+        return field
+    axes = list(field)
+    first = min(max((start or 0) + (values.shape[-2 + place] if (start or 0) < 0 else 0), 0), values.shape[-2 + place])
+    axes[place] = axes[place].window(1, stride=step or 1, before=-first)
+    return axes[0], axes[1]
+
+
+RULES = {
+    aten.convolution: _convolution,
+    aten.max_pool2d_with_indices: _pool,
+    aten.avg_pool2d: _average_pool,
+    aten.avg_pool3d: _average_pool,
+    aten._adaptive_avg_pool2d: _adaptive_pool,
+    aten.adaptive_max_pool2d: _adaptive_pool,
+    aten.mean: _mean,
+    aten.constant_pad_nd: _padded,
+    aten.slice: _slice,
+}

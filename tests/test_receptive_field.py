@@ -1,0 +1,115 @@
+"""Receptive fields: published ones, by hand, and as gradients have them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from convatlas import create
+from convatlas.architectures import architecture
+from convatlas.complexity import Axis, Fields, complexity
+
+
+def field_of(network: nn.Module, image: Tensor) -> tuple[Axis, Axis]:
+    fields = Fields(image)
+    with torch.no_grad(), fields:
+        output = network(image)
+    found = fields.of(output)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "size", "stride"),
+    [
+        ("alexnet", "stage2", 195, 32),
+        ("vgg16", "stage5", 212, 32),
+        ("resnet50_v1", "stage4", 483, 32),
+        ("resnet101_v1", "stage4", 1027, 32),
+        ("resnet152_v1", "stage4", 1507, 32),
+        ("inception_v3", "stage3", 1311, 32),
+    ],
+)
+def test_published_fields(name: str, stage: str, size: int, stride: int) -> None:
+    """Araujo, Norris and Sim 2019, https://distill.pub/2019/computing-receptive-fields, table of networks."""
+    (part,) = [part for part in complexity(architecture(name)).stages if part.name == stage]
+    assert (part.receptive_field, part.stride) == ((size, size), (stride, stride))
+
+
+def test_fields_by_hand() -> None:
+    """Rows: 3, then 3 at stride 2 (5), then 3 of dilation 2 at twice the distance (13). Columns: a window of 1 x 5."""
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 3, padding=1),
+        nn.MaxPool2d((3, 1), stride=(2, 1), padding=(1, 0)),
+        nn.Conv2d(2, 2, (3, 1), dilation=(2, 1)),
+        nn.ZeroPad2d((1, 0, 2, 0)),
+        nn.AvgPool2d((1, 5), stride=1),
+    )
+    rows, columns = field_of(network, torch.empty(1, 1, 40, 40, device="meta"))
+    assert (rows.size, rows.stride, columns.size, columns.stride) == (13, 2, 7, 1)
+    assert (rows.low, columns.low) == (-2 - 2 * 2, -1 - 1)
+    assert rows.seen(3, 40) == (0, 12)
+
+
+def test_a_gate_of_the_whole_image_does_not_count() -> None:
+    class Gated(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images * images.mean((2, 3), keepdim=True)
+
+    rows, _ = field_of(nn.Sequential(nn.Conv2d(1, 1, 3), Gated()), torch.empty(1, 1, 8, 8, device="meta"))
+    assert (rows.low, rows.high) == (0, 2)
+    rows, columns = field_of(nn.AdaptiveAvgPool2d(1), torch.empty(1, 1, 8, 6, device="meta"))
+    assert (rows.seen(0, 8), columns.seen(0, 6)) == ((0, 7), (0, 5))
+
+
+def test_a_part_of_the_image() -> None:
+    class Part(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images[:, :, 2::2, -3:]
+
+    rows, columns = field_of(Part(), torch.empty(1, 1, 8, 8, device="meta"))
+    assert (rows.seen(1, 8), rows.stride) == ((4, 4), 2)
+    assert columns.seen(0, 8) == (5, 5)
+
+
+def positive(network: nn.Module) -> nn.Module:
+    """A network in which every path counts: positive weights, nothing normalised away, means in the place of maxima."""
+    for key, tensor in network.state_dict().items():
+        if tensor.ndim > 1:
+            tensor.fill_(1 / tensor[0].numel())
+        elif tensor.is_floating_point():
+            tensor.fill_(float(key.endswith(("weight", "running_var"))))
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.MaxPool2d):
+                setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
+    return network
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("resnet_uva", 96),
+        ("preact_resnet_uva", 96),
+        ("googlenet_uva", 96),
+        ("densenet_uva", 224),
+        ("vgg16_bn_cifar", 256),
+    ],
+)
+def test_gradients_reach_exactly_the_field(name: str, size: int) -> None:
+    """The pixels on which a value in the middle depends, first and last, along rows and along columns."""
+    network = create(name).eval()
+    del network.head
+    rows, columns = field_of(network.to("meta"), torch.empty(1, 3, size, size, device="meta"))
+    network = create(name).double().eval()
+    del network.head
+    image = torch.ones(1, 3, size, size, dtype=torch.float64, requires_grad=True)
+    features = positive(network)(image)
+    middle = features.shape[-1] // 2
+    (gradient,) = torch.autograd.grad(features[0, :, middle, middle].sum(), image)
+    reached = gradient[0].abs().sum(0) > 0
+    for axis, dim in ((rows, 1), (columns, 0)):
+        places = reached.any(dim).nonzero().flatten().tolist()
+        assert (places[0], places[-1]) == axis.seen(middle, size)
+        assert places[-1] - places[0] + 1 == axis.size  # all of it lies inside the image
