@@ -58,7 +58,7 @@ Field = tuple[Axis, Axis]  # rows, columns
 PIXEL: Field = (Axis(0, 0, 1), Axis(0, 0, 1))
 
 
-class Fields(TorchDispatchMode):
+class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the receptive fields through every operation that is carried out while it is entered.
 
     Values without rows and columns have the field of all the values that they were made of. What an operation does to
@@ -68,13 +68,13 @@ class Fields(TorchDispatchMode):
     """
 
     def __init__(self, image: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._fields = WeakTensorKeyDictionary()
         self._fields[image] = PIXEL
 
     def of(self, tensor: Tensor) -> Field | None:
         """The field of a tensor's values; None where they do not depend on the image."""
-        field: Field | None = self._fields.get(tensor)
+        field: Field | None = self._fields.get(tensor)  # type: ignore[no-untyped-call]
         return field
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
