@@ -97,13 +97,13 @@ def test_the_learning_rate_is_that_of_the_epoch(tmp_path: Path) -> None:
 
 
 def test_golden_first_epoch(finished: Run) -> None:
-    """A tiny run's first epoch as it came out when this was written: a change of the recipe's arithmetic shows."""
+    """A tiny run's first epoch as it came out when this was written: a change of arithmetic or of draws shows."""
     first = finished.metrics()[0]
     assert first["train_loss"] == pytest.approx(GOLDEN["train_loss"], rel=1e-3)
     assert first["lr"] == pytest.approx(GOLDEN["lr"], rel=1e-6)
 
 
-GOLDEN = {"train_loss": 2.491252, "lr": 0.004972077}
+GOLDEN = {"train_loss": 2.504294, "lr": 0.004972077}
 
 
 def test_selected_is_the_first_best_epoch_of_validation(finished: Run) -> None:
