@@ -166,7 +166,9 @@ def beside_the_peak(content: dict[str, Any]) -> str:
             cells = ["" if index else f"`{network['architecture']}`", f"{row['work']}, {row['precision']}"]
             cells += [f"{row['images_per_second']:,.0f}"]
             cells += [f"{count / max(row['seconds']):,.0f} to {count / min(row['seconds']):,.0f}"]
-            cells += [f"{row['gflops_per_second']:,.0f}", f"{100 * row['share_of_peak']:.0f} %", str(row["n"])]
+            best = max(each["gflops_per_second"] for name, each in peaks(content) if name == row["precision"])
+            share = row["gflops_per_second"] / best
+            cells += [f"{row['gflops_per_second']:,.0f}", f"{100 * share:.0f} %", str(row["n"])]
             lines.append(f"| {' | '.join(cells)} |")
     found = (f"{each['work']} in {name} {each['gflops_per_second']:,.0f}" for name, each in peaks(content))
     return "\n".join([*lines, "", f"- Peak, GFLOP/s: {', '.join(found)}", *circumstances(content)]) + "\n"
