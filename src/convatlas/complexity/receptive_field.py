@@ -171,10 +171,6 @@ def _adaptive_pool(field: Field, values: Tensor, _args: Sequence[Any], output: T
     return axes[0], axes[1]
 
 
-def _mean(field: Field, values: Tensor, _args: Sequence[Any], output: Tensor) -> Field:
-    return _reshaped(values, field, output)
-
-
 def _padded(field: Field, _values: Tensor, args: Sequence[Any], _output: Tensor) -> Field:
     """The padding is given from the last dimension on: left, right, top, bottom."""
     left, _right, top, _bottom = (*args[1], 0, 0, 0)[:4]
@@ -201,7 +197,6 @@ RULES = {
     aten.avg_pool3d: _average_pool,
     aten._adaptive_avg_pool2d: _adaptive_pool,
     aten.adaptive_max_pool2d: _adaptive_pool,
-    aten.mean: _mean,
     aten.constant_pad_nd: _padded,
     aten.slice: _slice,
 }
