@@ -262,7 +262,7 @@ for _layers in (11, 13, 16, 19):
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_order_of_the_layers(name: str) -> None:
-    found = "".join(LETTERS[layer.operation] for layer in counted(name).layers)
+    found = "".join(LETTERS[layer.operation] for layer in counted(name).layers if layer.operation != "TableConvolution")
     assert found == SEQUENCES[name].replace(" ", "")
 
 

@@ -198,6 +198,9 @@ BATCH_NORM = {
     16: (138_365_992, "vgg16_bn-6c64b313.pth", 0.73360),
     19: (143_678_248, "vgg19_bn-c79401a0.pth", 0.74218),
 }
+NOTES = {
+    16: "the lectures' 24M values or 96 MB of activations are not the sum of their rows: that is 15,237,608 or 61 MB",
+}
 MACS = {11: 7_609_090_048, 13: 11_308_466_176, 16: 15_470_264_320, 19: 19_632_062_464}
 # CIFAR form. layers: parameters, MACs, the accuracy that kuangliu's README states.
 CIFAR = {
@@ -224,7 +227,7 @@ def _row(layers: int, *, norm: Literal["none", "batch"]) -> Architecture:
         published=(torchvision_published(top1),),
         weights=(torchvision_weights(file, keys=body | HEAD_KEYS),),
         layouts={"timm": body | TIMM_HEAD_KEYS},
-        note="" if norm == "none" else "batch norm is not in the paper; the biases are kept",
+        note="batch norm is not in the paper; the biases are kept" if norm == "batch" else NOTES.get(layers, ""),
     )
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from convatlas.complexity.counting import (
-    UNFIT,
-    Complexity,
-    Part,
-    check_training,
-    complexity,
-    count,
-    meta_network,
-    network_complexity,
-    outline,
-    parameter_count,
-)
+from convatlas.complexity.counting import UNFIT, count, parameter_count
+from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
+from convatlas.complexity.parts import BYTES, Complexity, Part
 from convatlas.complexity.receptive_field import Axis, Field, Fields
+from convatlas.complexity.wording import detail_of
 
 __all__ = [
+    "BYTES",
     "UNFIT",
     "Axis",
     "Complexity",
@@ -26,6 +19,7 @@ __all__ = [
     "check_training",
     "complexity",
     "count",
+    "detail_of",
     "meta_network",
     "network_complexity",
     "outline",

@@ -1,190 +1,43 @@
-"""What a network costs: parameters, multiply-adds, stages; counted on the meta device, without memory or arithmetic."""
+"""Counts a network while it works on the meta device, without memory or arithmetic."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from convatlas.architecture import Architecture
-from convatlas.architectures import architecture
+from convatlas.complexity.parts import Complexity, Part
 from convatlas.complexity.receptive_field import Fields
+from convatlas.complexity.wording import detail_of
 from convatlas.errors import UsageError
-from convatlas.layers import AuxiliaryHeads
 
 UNFIT = (RuntimeError, ValueError, IndexError, TypeError)  # what a network may raise for an image that does not fit
 
 
-@dataclass(frozen=True)
-class Part:
-    """A module in a network: its output shape for one image, its parameters and its multiply-adds.
-
-    `receptive_field` are the rows and columns of the image, with padding, on which a value of the output can depend,
-    `stride` how far the fields of neighbours are apart; both None where the output has no rows and columns.
-    """
-
-    name: str
-    operation: str
-    shape: tuple[int, ...]
-    params: int
-    macs: int
-    receptive_field: tuple[int, int] | None = None
-    stride: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Complexity:
-    """Parameters and MACs (multiply-adds of convolutions and matrix products) for one image of `shape` (C, H, W).
-
-    `stages` are the network's named children, `layers` the modules without children, both in the order they work.
-    """
-
-    shape: tuple[int, int, int]
-    params: int
-    macs: int
-    stages: tuple[Part, ...]
-    layers: tuple[Part, ...]
-
-
-def complexity(
-    row: Architecture,
-    *,
-    num_classes: int | None = None,
-    in_channels: int | None = None,
-    image_size: int | None = None,
-    **options: Any,
-) -> Complexity:
-    """Counts a network at its declared image size, class count and channels, or at others.
-
-    Raises `UsageError` where the network cannot take the image, and for what `Architecture.build` refuses.
-
-    >>> complexity(architecture("resnet_uva")).params
-    272378
-    """
-    channels = row.in_channels if in_channels is None else in_channels
-    network = meta_network(row, num_classes=num_classes, in_channels=channels, **options)
-    return network_complexity(row, network, in_channels=channels, image_size=image_size or row.image_size)
-
-
-def network_complexity(row: Architecture, network: nn.Module, *, in_channels: int, image_size: int) -> Complexity:
-    """Counts a network of this row that lies on the meta device. Raises `UsageError` with the sizes that it takes."""
-    try:
-        return count(network, _image(in_channels, image_size), name=row.name)
-    except UsageError as error:
-        said = _sizes_said(network, in_channels, size=image_size, own=row.image_size)
-        raise UsageError(f"{error}{said}") from error
-
-
-def check_training(
-    row: Architecture, network: nn.Module, *, in_channels: int, image_size: int, images: int = 2
-) -> None:
-    """Raises `UsageError` where the network cannot be trained on images of this size, though it may answer for them.
-
-    That is where auxiliary heads, which work in training only, take a fixed size, and where a batch norm sees one value
-    a channel: `images` is how many there are at least in a batch. `network` is of this row, on the meta device.
-    """
-    network.train()
-    one, two = (partial(_takes, network, in_channels, image_size, images=count) for count in (1, 2))
-    if images == 1 and two() and not one():
-        raise UsageError(
-            f"{row.name} cannot be trained on one image of {image_size} pixels at a time, which some batch or part of "
-            "one would have: its norms see a single value; change batch_size or accumulate"
-        )
-    if not any(isinstance(module, AuxiliaryHeads) for module in network.modules()):
-        return
-    if not _takes(network, in_channels, image_size):
-        said = _sizes_said(network, in_channels, size=image_size, own=row.image_size)
-        raise UsageError(f"the auxiliary heads of {row.name} cannot take an image of {image_size} pixels{said}")
-
-
-def meta_network(row: Architecture, **arguments: Any) -> nn.Module:
-    """The network in eval mode without memory."""
-    try:
-        with torch.device("meta"):
-            network = row.build(**arguments)
-    except UsageError:  # a builder may compute with tensors, which the meta device cannot
-        with torch.random.fork_rng(devices=[]):
-            network = row.build(**arguments).to("meta")
-    return network.eval()
-
-
-def _image(channels: int, size: int) -> Tensor:
-    return torch.empty(1, channels, size, size, device="meta")
-
-
-def _sizes_said(network: nn.Module, channels: int, *, size: int, own: int) -> str:
-    """Which images the network takes, where it does not take one of `size` pixels but takes one of its `own` size."""
-    if not _takes(network, channels, own):
-        return ""
-    if size > own:
-        return f"; it is made for {own} x {own} pixels"
-    refused, taken = size, own
-    while taken - refused > 1:
-        middle = (refused + taken) // 2
-        refused, taken = (refused, middle) if _takes(network, channels, middle) else (middle, taken)
-    return f"; the smallest that it takes has {taken} x {taken} pixels"
-
-
-def _takes(network: nn.Module, channels: int, size: int, *, images: int = 2) -> bool:
-    """Whether the network gives an answer for images of `size` pixels; in training, a norm may need more than one."""
-    try:
-        with torch.no_grad():
-            network(_image(channels, size).expand(images, -1, -1, -1))
-    except UNFIT:
-        return False
-    return True
-
-
 def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
     """Counts a network on one image (1, C, H, W); both on the meta device. `name` stands in the error."""
-    counter, fields = FlopCounterMode(display=False), Fields(image)
-    children = dict(network.named_children())
-    leaves = {path: module for path, module in network.named_modules() if path and not any(module.children())}
-    parts: dict[str, Part] = {}
-    hooks = [
-        hook
-        for path, module in {**children, **leaves}.items()
-        for hook in _hooks(path, module, counter=counter, fields=fields, parts=parts)
-    ]
-    channels, height, width = image.shape[1:]
+    counter = _Counter(network, image)
+    shape = tuple(image.shape[1:])
     try:
-        with fields, counter, torch.no_grad():
+        with counter.fields, counter.flops, torch.no_grad():
             network(image)
     except UNFIT as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{name} cannot take an image of {channels} x {height} x {width}: {reason}") from error
+        size = " x ".join(map(str, shape))
+        raise UsageError(f"{name} cannot take {_kind(shape)} of {size}: {reason}") from error
     finally:
-        for hook in hooks:
+        for hook in counter.hooks:
             hook.remove()
-    stages, layers = (tuple(part for path, part in parts.items() if path in which) for which in (children, leaves))
-    return Complexity(
-        (channels, height, width), parameter_count(network), counter.get_total_flops() // 2, stages, layers
-    )
+    return Complexity(shape, counter.part())
 
 
-def _hooks(
-    path: str, module: nn.Module, *, counter: FlopCounterMode, fields: Fields, parts: dict[str, Part]
-) -> tuple[Any, Any]:
-    """Hooks that add the module to `parts` when it has worked."""
-    before = 0
-
-    def start(_module: nn.Module, _inputs: object) -> None:
-        nonlocal before
-        before = counter.get_total_flops()
-
-    def stop(_module: nn.Module, _inputs: object, output: object) -> None:
-        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
-        macs = (counter.get_total_flops() - before) // 2
-        seen = fields.of(output) if isinstance(output, Tensor) and output.ndim == 4 else None
-        field = None if seen is None else (seen[0].size, seen[1].size)
-        stride = None if seen is None else (seen[0].stride, seen[1].stride)
-        parts[path] = Part(path, type(module).__name__, shape, parameter_count(module), macs, field, stride)
-
-    return module.register_forward_pre_hook(start), module.register_forward_hook(stop)
+def _kind(shape: tuple[int, ...]) -> str:
+    return "an image" if len(shape) == 3 else "an input"
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -192,13 +45,125 @@ def parameter_count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def outline(name: str) -> str:
-    """The stages of a registered network, one a line: name, output shape of one image, parameters."""
-    stages = complexity(architecture(name)).stages
-    shapes = [" x ".join(str(n) for n in stage.shape) for stage in stages]
-    width = max(len(stage.name) for stage in stages)
-    shape_width = max(len(shape) for shape in shapes)
-    return "\n".join(
-        f"{stage.name:<{width}}  {shape:>{shape_width}}  {stage.params:>10,}"
-        for stage, shape in zip(stages, shapes, strict=True)
+@dataclass
+class _Tally:
+    """What is known so far of a module where it works; `macs` with what is inside it, `activations` without."""
+
+    name: str
+    module: nn.Module
+    macs: int = 0
+    activations: int = 0
+    operations: dict[str, None] = field(default_factory=dict)  # its own that made values, in their order
+    works: bool = False
+    shape: tuple[int, ...] = ()
+    receptive_field: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    inside: dict[str, _Tally] = field(default_factory=dict)
+
+    @property
+    def is_layer(self) -> bool:
+        return bool(self.name) and not any(self.module.children())
+
+
+class _Counter:
+    """Follows the modules of a network with hooks, and the operations between them with `Fields`.
+
+    A module that works several times in a place counts once with the sum; one that works in several places has a tally
+    in each.
+    """
+
+    def __init__(self, network: nn.Module, image: Tensor) -> None:
+        self.flops = FlopCounterMode(display=False)
+        self.fields = Fields(image, made=self._made)
+        self._names = {module: path for path, module in network.named_modules()}
+        self._root = _Tally("", network)
+        self._working = [(self._root, 0)]  # each with the FLOPs at its beginning
+        self._storages = {image.untyped_storage()._cdata: image}  # alive, so that no other takes an address
+        self.hooks = [hook for module in self._names for hook in self._hooked(module)]
+
+    def _hooked(self, module: nn.Module) -> Iterator[Any]:
+        yield module.register_forward_pre_hook(self._start)
+        yield module.register_forward_hook(self._stop)
+
+    def _start(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        _check_channels(self._names[module], module, inputs)
+        around, _ = self._working[-1]
+        name = self._names[module]
+        tally = around.inside.setdefault(name, _Tally(name, module)) if name else self._root
+        self._working.append((tally, self.flops.get_total_flops()))
+
+    def _stop(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
+        tally, before = self._working.pop()
+        tally.macs += (self.flops.get_total_flops() - before) // 2
+        tally.works = True
+        if tally.is_layer:
+            values = sum(self._new(tensor) for tensor in tree_leaves(output))
+            tally.activations += 0 if _is_unchanged(module, inputs, output) else values
+        if isinstance(output, Tensor):
+            tally.shape = tuple(output.shape[1:])
+            seen = self.fields.of(output) if output.ndim == 4 else None
+            if seen is not None:
+                tally.receptive_field = (seen[0].size, seen[1].size)
+                tally.stride = (seen[0].stride, seen[1].stride)
+
+    def _made(self, operation: str, result: Tensor) -> None:
+        """An operation made values of the image: between layers they count at once, inside one only its output."""
+        tally, _ = self._working[-1]
+        if not tally.is_layer and (values := self._new(result)):
+            tally.activations += values
+            tally.operations[operation] = None
+
+    def _new(self, tensor: object) -> int:
+        """The values of a tensor that does not lie where another lay."""
+        if not isinstance(tensor, Tensor) or (place := tensor.untyped_storage()._cdata) in self._storages:
+            return 0
+        self._storages[place] = tensor
+        return tensor.numel()
+
+    def part(self) -> Part:
+        """The whole network as a part."""
+        return _part(self._root, claimed=set())
+
+
+def _check_channels(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+    """Raises `ValueError` for a convolution with a wrong number of input channels; torch's own names none on meta."""
+    if not (isinstance(module, nn.Conv2d) and inputs and isinstance(inputs[0], Tensor) and inputs[0].ndim >= 3):
+        return
+    if (channels := inputs[0].shape[-3]) != module.in_channels:
+        raise ValueError(f"the convolution {name} takes {module.in_channels} channels, not {channels}")
+
+
+def _is_unchanged(module: nn.Module, inputs: tuple[Any, ...], output: object) -> bool:
+    """Whether a pooling to a fixed size got an image of that size: it copies what a faster one would pass on."""
+    pooling = isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
+    return pooling and isinstance(output, Tensor) and inputs[0].shape == output.shape
+
+
+def _part(tally: _Tally, *, claimed: set[nn.Parameter]) -> Part:
+    """A tally and those inside it as a part; parameters that are `claimed` count elsewhere."""
+    own = [(key, value) for key, value in tally.module.named_parameters(recurse=False) if value not in claimed]
+    claimed.update(value for _, value in own)
+    names = dict.fromkeys(inside.module for inside in tally.inside.values())
+    idle = [(key, child) for key, child in tally.module.named_children() if child not in names]
+    inside = [_part(each, claimed=claimed) for each in tally.inside.values()]
+    inside += [_idle(f"{tally.name}.{key}".lstrip("."), child, claimed=claimed) for key, child in idle]
+    inside = [part for part in inside if part.works or part.params]
+    return Part(
+        name=tally.name,
+        operation=type(tally.module).__name__,
+        detail=detail_of(tally.module) or ", ".join(tally.operations),
+        shape=tally.shape,
+        params=sum(value.numel() for _, value in own) + sum(part.params for part in inside),
+        weights=sum(value.numel() for key, value in own if "bias" not in key) + sum(part.weights for part in inside),
+        macs=tally.macs,
+        activations=tally.activations + sum(part.activations for part in inside),
+        receptive_field=tally.receptive_field,
+        stride=tally.stride,
+        works=tally.works,
+        parts=tuple(inside),
     )
+
+
+def _idle(name: str, module: nn.Module, *, claimed: set[nn.Parameter]) -> Part:
+    """A module that did not work where it stands, with the parameters that nothing else has."""
+    return _part(_Tally(name, module), claimed=claimed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,8 +67,10 @@ class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
     sees the whole image) not at all.
     """
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, image: Tensor, *, made: Callable[[str, Tensor], None] | None = None) -> None:
+        """`made` is told the name of every operation on values of the image, and each of its results."""
         super().__init__()  # type: ignore[no-untyped-call]
+        self._made = made
         self._fields = WeakTensorKeyDictionary()
         self._fields[image] = PIXEL
 
@@ -85,6 +87,8 @@ class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for output in tree_leaves(result):
             if isinstance(output, Tensor) and known:
                 self._fields[output] = _after(func, args, known, output)
+                if self._made is not None:
+                    self._made(func.overloadpacket.__name__, output)
         return result
 
 
@@ -123,8 +127,8 @@ def _reshaped(values: Tensor, field: Field, output: Tensor) -> Field:
 
 
 def _sides(values: Tensor) -> tuple[int, int]:
-    """Rows and columns; one of each where there are none."""
-    return (values.shape[-2], values.shape[-1]) if values.ndim >= 4 else (1, 1)
+    """Rows and columns, of one map too; one of each where there are none."""
+    return (values.shape[-2], values.shape[-1]) if values.ndim >= 3 else (1, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------------- rules

@@ -1,0 +1,108 @@
+"""`list`: which architectures and recipes there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convatlas.cli import app
+from convatlas.cli.options import AsJson, console, print_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from convatlas.architecture import Architecture
+
+
+WIDE = 110  # columns of a terminal in which all digits of the counts have room
+
+
+@app.command("list")
+def list_(
+    pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*",
+    recipes: Annotated[bool, typer.Option("--recipes", help="The recipes instead, for --recipe.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the architectures by family and year, or the recipes.
+
+    Example: convatlas list 'resnet*'
+    """
+    if recipes:
+        _list_recipes(pattern, as_json=as_json)
+        return
+    from convatlas.architectures import architecture, by_family, list_architectures
+    from convatlas.errors import unknown
+
+    names = list_architectures(pattern)
+    if not names:
+        raise unknown("architecture", pattern, list_architectures())
+    if as_json:
+        print_json([described(architecture(name)) for name in names])
+    else:
+        screen = console()
+        screen.print(_table(by_family(names), narrow=screen.width < WIDE))
+
+
+def _list_recipes(pattern: str, *, as_json: bool) -> None:
+    """The recipes of these names: what each does, what it gave, where it comes from."""
+    import dataclasses
+
+    from convatlas.architectures import matches
+    from convatlas.errors import unknown
+    from convatlas.recipes import list_recipes, recipe
+
+    names = [name for name in list_recipes() if matches(name, pattern)]
+    if not names:
+        raise unknown("recipe", pattern, list_recipes())
+    rows = [recipe(name) for name in names]
+    if as_json:
+        print_json([dataclasses.asdict(row) for row in rows])
+        return
+    for row in rows:
+        for line in (row.summary(), f"  expected: {row.expected}", f"  source: {row.source}"):
+            console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def described(row: Architecture) -> dict[str, Any]:
+    """An architecture's description as plain data."""
+    return {
+        "architecture": row.name,
+        "family": row.family,
+        "paper": None if row.paper is None else vars(row.paper),
+        "dataset": row.dataset,
+        "image_size": row.image_size,
+        "params": row.params,
+        "macs": row.macs,
+        "published": [vars(result) for result in row.published],
+        "recipe": row.recipe,
+        "note": row.note,
+    }
+
+
+def _table(families: dict[str, list[Architecture]], *, narrow: bool) -> RenderableType:
+    """The architectures, a section a family; counts in short where the screen is narrow."""
+    from rich.table import Table
+
+    from convatlas.report.text import quantity
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("architecture", no_wrap=True)
+    for heading in ("year", "parameters", "MACs", "pixels"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("published accuracy")
+    for family, rows in families.items():
+        table.add_row(f"[bold cyan]{family}[/]", end_section=False)
+        for row in rows:
+            year = str(row.paper.year) if row.paper else "-"
+            short = quantity if narrow else "{:,}".format
+            counts = [short(count) if count is not None else "-" for count in (row.params, row.macs)]
+            table.add_row(f"  {row.name}", year, *counts, str(row.image_size), _results(row))
+    return table
+
+
+def _results(row: Architecture) -> str:
+    """The first published accuracy on each data set, on test images if there is one; `show` has them all."""
+    ordered = sorted(row.published, key=lambda result: result.split != "test")
+    first = {result.dataset: result for result in reversed(ordered)}
+    return ", ".join(f"{100 * result.top1:.2f} % {result.dataset}" for result in reversed(first.values())) or "-"

@@ -1,0 +1,222 @@
+"""How `show` writes a network: its facts and its table of layers, alone or beside another's."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from convatlas.cli.options import console
+from convatlas.complexity import BYTES, Complexity, Part
+from convatlas.report.text import quantity
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from convatlas.cli.show import Shown
+
+WIDE = 140  # columns of a terminal in which all digits of the counts have room
+MOST_NAMED = 4  # convolutions and matrix products of a folded row that are named one by one
+DIFFERENT = "bold yellow"
+
+
+def page(shown: Shown, *, depth: int | None) -> list[RenderableType]:
+    """One architecture: what is known of it, its counts, its layers."""
+    facts = _facts_table()
+    for name, value in (*_known(shown), *_counted(shown)):
+        facts.add_row(name, escape(value))
+    levels = depth or shown.counted.readable_depth
+    layers, said = _layers(shown.counted, levels), _folded_said(shown.counted, levels)
+    return ["", f"[bold]{escape(shown.row.name)}[/bold]", facts, "", layers, said, ""]
+
+
+def calculation(counted: Complexity) -> list[RenderableType]:
+    """Layers that were written by hand, and what they cost."""
+    values = f"{counted.activations:,} values, {memory(BYTES * counted.activations)} in float32"
+    facts = _facts_table()
+    facts.add_row("MACs", f"{counted.macs:,} multiply-adds ({2 * counted.macs:,} FLOPs)")
+    facts.add_row("parameters", f"{counted.params:,}, {counted.weights:,} without biases")
+    facts.add_row("activations", values)
+    return ["", _layers(counted, 1), "", facts, ""]
+
+
+def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[RenderableType]:
+    """Two architectures: their counts and their layers in pairs; what differs is marked."""
+    counts = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", left.row.name, right.row.name, ""):
+        counts.add_column(escape(heading), overflow="fold")
+    for (name, ours), (_, theirs) in zip(_counted(left), _counted(right), strict=True):
+        counts.add_row(f"[dim]{name}[/]", escape(ours), escape(theirs), _mark(ours != theirs))
+    for name, ratio in _ratios(left.counted, right.counted):
+        counts.add_row(f"[dim]{name}[/]", "", f"x {ratio:.3g}")
+    levels = depth or min(left.counted.readable_depth, right.counted.readable_depth)
+    said = "* differs; the second's parameters and the like as multiples of the first's"
+    return ["", counts, "", _pairs(left, right, levels), Text(said, style="dim"), ""]
+
+
+def memory(count: float) -> str:
+    """Bytes in words.
+
+    >>> memory(60_950_432), memory(1_512)
+    ('61.0 MB', '1.51 kB')
+    """
+    return f"{quantity(count)}B" if count >= 1000 else f"{count:.0f} B"
+
+
+def _facts_table() -> Table:
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(style="dim", no_wrap=True)
+    facts.add_column(overflow="fold")
+    return facts
+
+
+def _known(shown: Shown) -> Iterator[tuple[str, str]]:
+    """What is known of an architecture without counting."""
+    row = shown.row
+    if row.paper:
+        yield "source", f"{row.paper.authors} {row.paper.year}, {row.paper.title}"
+        yield "", row.paper.url
+    if row.note:
+        yield "note", row.note
+    for result in row.published:
+        yield "published", f"{100 * result.top1:.2f} % {result.split} on {result.dataset} ({result.source})"
+    if row.recipe:
+        yield "recipe", row.recipe
+    defaults = {**row.options(), **shown.options}
+    if defaults:
+        yield "options", ", ".join(f"{name}={_text(value)}" for name, value in defaults.items())
+
+
+def _counted(shown: Shown) -> Iterator[tuple[str, str]]:
+    """What was counted of an architecture as a whole."""
+    counted = shown.counted
+    yield "image", _size(counted.shape)
+    yield "parameters", f"{counted.params:,}, {counted.weights:,} without biases"
+    yield "MACs", f"{counted.macs:,} multiply-adds an image ({2 * counted.macs:,} FLOPs)"
+    values = f"{counted.activations:,} values an image, {memory(BYTES * counted.activations)} in float32"
+    yield "activations", values
+    needed = shown.memory if isinstance(shown.memory, str) else memory(shown.memory)
+    yield "training step", f"{needed} for {shown.batch_size} images in float32, SGD with momentum"
+
+
+def _layers(counted: Complexity, depth: int) -> Table:
+    """The table of layers, with the image before and the totals after them."""
+    wide = console().width >= WIDE
+    number: Callable[[float], str] = "{:,}".format if wide else quantity
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("operation", no_wrap=wide, overflow="ellipsis" if wide else "fold")
+    headings = ("output", "weights", "parameters", "MACs", "activations", "memory", "receptive field", "stride")
+    narrow = ("output", "weights", "params", "MACs", "memory", "field", "/")
+    for heading in headings if wide else narrow:
+        table.add_column(heading, justify="right", no_wrap=True)
+    kept = math.prod(counted.shape)
+    table.add_row("input", "", _size(counted.shape), *_numbers((0, 0, 0), kept, number, wide=wide), "1", "1")
+    for part in counted.network.rows(depth):
+        counts = (part.weights, part.params, part.macs)
+        seen = [_side(pixels) for pixels in (part.receptive_field, part.stride)]
+        numbers = _numbers(counts, part.activations, number, wide=wide)
+        table.add_row(escape(part.name), operation(part), _size(part.shape), *numbers, *seen)
+    table.add_section()
+    totals = _numbers((counted.weights, counted.params, counted.macs), counted.activations, number, wide=wide)
+    table.add_row("total", "", "", *totals, "", "", style="bold")
+    return table
+
+
+def _numbers(
+    counts: tuple[int, int, int], activations: int, number: Callable[[float], str], *, wide: bool
+) -> list[str]:
+    """The cells of a row's counts; nothing where there is nothing."""
+    shown = [number(count) if count else "" for count in counts]
+    values = [number(activations) if activations else ""] if wide else []
+    return [*shown, *values, memory(BYTES * activations) if activations else ""]
+
+
+def operation(part: Part) -> str:
+    """A row's operation in words: its class and its detail; what is inside where it is folded."""
+    if not part.works:
+        return f"{part.operation} (in training only)"
+    if not part.parts:
+        return f"{part.operation} {part.detail}".strip()
+    inside = list(part.rows())
+    if len(inside) <= 3 and part.own is None:
+        return " + ".join(f"{layer.operation} {layer.detail}".strip() for layer in inside)
+    products = [layer.detail for layer in inside if layer.macs and layer.detail]
+    kinds = f" ({'; '.join(products)})" if len(products) <= MOST_NAMED else f" of {len(products)} products"
+    return f"{part.operation}{kinds if products else ''}"
+
+
+def _folded_said(counted: Complexity, depth: int) -> Text:
+    whole = counted.network.depth
+    if depth >= whole:
+        return Text("every layer is shown", style="dim")
+    return Text(f"folded to level {depth} of {whole}: --depth {depth + 1} unfolds one more", style="dim")
+
+
+def _pairs(left: Shown, right: Shown, depth: int) -> Table:
+    """The layers of both in pairs: the same operation at the same place, else one beside nothing."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    names = ("layer", "operation", "output", "params", "MACs")
+    for heading in (*names, "", *names):
+        justify: Literal["left", "right"] = "right" if heading in ("output", "params", "MACs") else "left"
+        table.add_column(heading, justify=justify, no_wrap=heading != "operation", min_width=1)
+    for ours, theirs in _aligned(*(list(each.counted.network.rows(depth)) for each in (left, right))):
+        cells = [_cells(part) for part in (ours, theirs)]
+        differs = cells[0] != cells[1]
+        table.add_row(*cells[0], _mark(differs), *cells[1], style=DIFFERENT if differs else "")
+    return table
+
+
+def _aligned(left: list[Part], right: list[Part]) -> Iterator[tuple[Part | None, Part | None]]:
+    """Pairs of rows; those that only one has, or that were changed, one beside the other as far as they go."""
+    names, others = ([(part.name, operation(part)) for part in rows] for rows in (left, right))
+    matcher = SequenceMatcher(None, names, others, autojunk=False)
+    for _, first, last, other_first, other_last in matcher.get_opcodes():
+        ours, theirs = left[first:last], right[other_first:other_last]
+        for index in range(max(len(ours), len(theirs))):
+            yield (ours[index] if index < len(ours) else None), (theirs[index] if index < len(theirs) else None)
+
+
+def _cells(part: Part | None) -> list[str]:
+    if part is None:
+        return [""] * 5
+    counts = [quantity(count) if count else "" for count in (part.params, part.macs)]
+    return [escape(part.name), operation(part), _size(part.shape), *counts]
+
+
+def _ratios(left: Complexity, right: Complexity) -> Iterator[tuple[str, float]]:
+    for name in ("params", "macs", "activations"):
+        ours, theirs = getattr(left, name), getattr(right, name)
+        if ours and ours != theirs:
+            yield {"params": "parameters", "macs": "MACs"}.get(name, name), theirs / ours
+
+
+def _mark(differs: bool) -> str:
+    return f"[{DIFFERENT}]*[/]" if differs else ""
+
+
+def _side(pixels: tuple[int, int] | None) -> str:
+    """Of a square, one side; nothing where there are no rows and columns.
+
+    >>> _side((7, 7)), _side((7, 1)), _side(None)
+    ('7', '7 x 1', '')
+    """
+    if pixels is None:
+        return ""
+    return str(pixels[0]) if pixels[0] == pixels[1] else _size(pixels)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _text(value: Any) -> str:
+    """As `-o` takes it: 3,4,6,3 and 1x64,1x128."""
+    if not isinstance(value, tuple):
+        return str(value)
+    return ",".join("x".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value)

@@ -1,0 +1,155 @@
+"""`show`: what a network is, layer by layer, and what layers cost."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from convatlas.cli import app
+from convatlas.cli.listing import described
+from convatlas.cli.options import AsJson, Options, architecture_options, console, print_json
+
+if TYPE_CHECKING:
+    from convatlas.architecture import Architecture
+    from convatlas.complexity import Complexity
+
+BATCH_SIZE = 128  # of a network whose recipe is not known
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """An architecture as it was asked for, and what was counted; `memory` in bytes, or why there is none."""
+
+    row: Architecture
+    options: dict[str, Any]
+    counted: Complexity
+    batch_size: int
+    memory: int | str
+
+
+@app.command()
+def show(
+    architectures: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARCH...]", help="Names, or path/to/file.py:name.")
+    ] = None,
+    option: Options = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", min=1, help="Pixels; default: as published.")
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option("--depth", min=1, help="Levels of modules to unfold; default: what is easily read.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", min=1, help="Images of the training step whose memory is estimated.")
+    ] = None,
+    module: Annotated[
+        list[str] | None, typer.Option("--module", help="A layer of torch.nn to count; again for the next in turn.")
+    ] = None,
+    input_shape: Annotated[
+        str | None, typer.Option("--input", metavar="CxHxW", help="What the first --module is given, as 480x14x14.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show networks layer by layer: shapes, parameters, multiply-adds, activations, receptive fields. Two side by side.
+
+    Example: convatlas show vgg16; convatlas show --module "Conv2d(480, 48, 5, padding=2)" --input 480x14x14
+    """
+    from convatlas.cli import outline
+    from convatlas.errors import UsageError
+
+    if bool(architectures) == bool(module):
+        raise UsageError("show needs names of architectures (see convatlas list), or --module with --input")
+    if module:
+        _calculate(module, input_shape, as_json=as_json)
+        return
+    if input_shape is not None:
+        raise UsageError("--input belongs to --module; the image of an architecture has --image-size")
+    shown = [
+        _shown(name, option, image_size=image_size, batch_size=batch_size, architectures=architectures or [])
+        for name in architectures or []
+    ]
+    if as_json:
+        objects = [_plain(each, depth) for each in shown]
+        print_json(objects[0] if len(objects) == 1 else objects)
+    elif len(shown) == 2:
+        console().print(*outline.side_by_side(shown[0], shown[1], depth=depth), sep="\n")
+    else:
+        for each in shown:
+            console().print(*outline.page(each, depth=depth), sep="\n")
+
+
+def _shown(
+    name: str, option: list[str] | None, *, image_size: int | None, batch_size: int | None, architectures: list[str]
+) -> Shown:
+    from convatlas.architectures import architecture
+    from convatlas.complexity import meta_network, network_complexity
+    from convatlas.recipes import recipe
+
+    row = architecture(name)
+    options = row.parse_options(architecture_options(option))
+    network = meta_network(row, **options)
+    channels, size = options.get("in_channels", row.in_channels), image_size or row.image_size
+    counted = network_complexity(row, network, in_channels=channels, image_size=size)
+    images = batch_size or (recipe(row.recipe).batch_size if row.recipe else BATCH_SIZE)
+    memory = _memory(row, network, shape=counted.shape, batch_size=images)
+    return Shown(row, options, counted, images, memory)
+
+
+def _memory(row: Architecture, network: Any, *, shape: tuple[int, ...], batch_size: int) -> int | str:
+    from convatlas.errors import UsageError
+    from convatlas.training.memory import step_memory
+
+    try:
+        return step_memory(network, in_channels=shape[0], image_size=shape[1], batch_size=batch_size, name=row.name)
+    except UsageError as error:
+        return str(error)
+
+
+def _plain(shown: Shown, depth: int | None) -> dict[str, Any]:
+    """An architecture's description with its counts as plain data."""
+    counted = shown.counted
+    return {
+        **described(shown.row),
+        "options": shown.options,
+        **_counts(counted),
+        "training_step": {"batch_size": shown.batch_size, "bytes": shown.memory}
+        if isinstance(shown.memory, int)
+        else None,
+        "stages": [_layer(stage) for stage in counted.stages],
+        "layers": [_layer(part) for part in counted.network.rows(depth)],
+    }
+
+
+def _counts(counted: Complexity) -> dict[str, Any]:
+    from convatlas.complexity import BYTES
+
+    return {
+        "shape": counted.shape,
+        "params": counted.params,
+        "weights": counted.weights,
+        "macs": counted.macs,
+        "flops": 2 * counted.macs,
+        "activations": counted.activations,
+        "activation_bytes": BYTES * counted.activations,
+    }
+
+
+def _layer(part: Any) -> dict[str, Any]:
+    return {key: value for key, value in vars(part).items() if key != "parts"}
+
+
+def _calculate(layers: list[str], shape: str | None, *, as_json: bool) -> None:
+    """What the layers cost, each and together."""
+    from convatlas.cli import outline
+    from convatlas.complexity.calculator import calculate
+    from convatlas.errors import UsageError
+
+    if shape is None:
+        raise UsageError("--module needs --input, the shape that it is given, as 480x14x14")
+    counted = calculate(layers, shape)
+    if as_json:
+        print_json({**_counts(counted), "layers": [_layer(part) for part in counted.network.rows(1)]})
+    else:
+        console().print(*outline.calculation(counted), sep="\n")

@@ -1,0 +1,105 @@
+"""What was counted of a network: a tree of its modules, and the tables that it unfolds to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+ROWS = 32  # of a table that is read at a glance
+BYTES = 4  # of a value in float32
+
+
+@dataclass(frozen=True)
+class Part:
+    """A module in a network, with all that it contains: what it is, and its counts for one image.
+
+    `operation` is its class, `detail` what else is to be said of it; `shape` is its output's, without the batch.
+    `weights` are the `params` that are no biases. `macs` are multiply-adds of convolutions and matrix products.
+    `activations` are the values that are new in memory after a layer, or after an operation between layers: what is
+    computed in place, and what is only another view of values that were there, adds none. `receptive_field` are the
+    rows and columns of the image, with padding, on which a value of the output can depend, `stride` how far the fields
+    of neighbours are apart; both None where the output has no rows and columns. `parts` are the modules inside in the
+    order in which they work, those that do not work at the end; what several share counts in the first of them.
+    """
+
+    name: str
+    operation: str
+    detail: str
+    shape: tuple[int, ...]
+    params: int
+    weights: int
+    macs: int
+    activations: int
+    receptive_field: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+    works: bool = True  # whether the network used it; auxiliary heads work in training only
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def own(self) -> Part | None:
+        """What the module does itself, beside the modules inside it; None where that is nothing that counts."""
+        names = ("params", "weights", "macs", "activations")
+        counts = {name: getattr(self, name) - sum(getattr(part, name) for part in self.parts) for name in names}
+        return replace(self, parts=(), **counts) if any(counts.values()) else None
+
+    def rows(self, depth: int | None = None) -> Iterator[Part]:
+        """The parts `depth` levels down, or all the way, in their order; their counts add up to those of the whole."""
+        if depth == 0 or not self.parts:
+            yield self
+            return
+        for part in self.parts:
+            yield from part.rows(None if depth is None else depth - 1)
+        if self.own is not None:
+            yield self.own
+
+    @cached_property
+    def depth(self) -> int:
+        """Levels of modules inside."""
+        return 1 + max(part.depth for part in self.parts) if self.parts else 0
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """A network's counts for one image of `shape` (C, H, W); `network` is the whole as a part."""
+
+    shape: tuple[int, ...]
+    network: Part
+
+    @property
+    def params(self) -> int:
+        """Learned values, shared ones once."""
+        return self.network.params
+
+    @property
+    def weights(self) -> int:
+        """Learned values that are no biases."""
+        return self.network.weights
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of convolutions and matrix products; FLOPs are twice as many."""
+        return self.network.macs
+
+    @property
+    def activations(self) -> int:
+        """Values of the image and of all layers."""
+        return math.prod(self.shape) + self.network.activations
+
+    @property
+    def stages(self) -> tuple[Part, ...]:
+        """The network's own children, as far as they work."""
+        return tuple(part for part in self.network.parts if part.works)
+
+    @cached_property
+    def layers(self) -> tuple[Part, ...]:
+        """Everything in its smallest parts."""
+        return tuple(self.network.rows()) if self.network.parts else ()
+
+    @property
+    def readable_depth(self) -> int:
+        """The deepest level of at most 32 rows, but at least that of the stages."""
+        depths = range(2, self.network.depth + 1)
+        fitting = (depth for depth in reversed(depths) if sum(1 for _ in self.network.rows(depth)) <= ROWS)
+        return next(fitting, min(1, self.network.depth))

@@ -1,0 +1,83 @@
+"""How much memory a training step needs: every tensor is counted while it lives, on the meta device."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from convatlas.complexity import UNFIT
+from convatlas.errors import UsageError
+from convatlas.layers import total_loss
+
+
+def step_memory(network: nn.Module, *, in_channels: int, image_size: int, batch_size: int, name: str) -> int:
+    """Bytes at the highest moment of a step in float32 by SGD with momentum, parameters and images included.
+
+    `network` is on the meta device, and nothing is computed; `name` stands in the error. What the kernels need for
+    themselves, and what an allocator keeps for later, comes on top. Raises `UsageError` for images that do not fit.
+
+    >>> with torch.device("meta"):
+    ...     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    >>> step_memory(network, in_channels=1, image_size=2, batch_size=1, name="mine")  # 3 x 32, 16 and what is small
+    136
+    """
+    network.train()
+    live = _Live()
+    try:
+        with live:
+            live.see(tuple(network.state_dict(keep_vars=True).values()))
+            optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+            for parameter in network.parameters():
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+            step(network, optimizer, images=_images(batch_size, in_channels, image_size))
+    except UNFIT as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{name} cannot be trained on images of {image_size} pixels: {reason}") from error
+    finally:
+        network.zero_grad()
+    return live.peak
+
+
+def step(network: nn.Module, optimizer: torch.optim.Optimizer, *, images: Tensor) -> None:
+    """A training step on images (N, C, H, W), of the first class each."""
+    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    optimizer.zero_grad()
+    total_loss(network(images), lambda logits: F.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def _images(count: int, channels: int, size: int) -> Tensor:
+    return torch.empty(count, channels, size, size, device="meta")
+
+
+class _Live(TorchDispatchMode):
+    """Bytes of all tensors that are alive, and the most that there were at a time."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.now = self.peak = 0
+        self._seen: dict[int, Any] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.see(result)
+        return result
+
+    def see(self, values: Any) -> None:
+        """Counts what of the values lies in memory that was not seen before."""
+        for tensor in tree_leaves(values):
+            if isinstance(tensor, Tensor) and (key := tensor.untyped_storage()._cdata) not in self._seen:
+                storage = tensor.untyped_storage()
+                self._seen[key] = weakref.finalize(storage, self._gone, key, storage.nbytes())
+                self.now += storage.nbytes()
+                self.peak = max(self.peak, self.now)
+
+    def _gone(self, key: int, size: int) -> None:
+        del self._seen[key]
+        self.now -= size
