@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convatlas.cli.options import console
-from convatlas.complexity import BYTES, Complexity, Part
+from convatlas.complexity import BYTES, Complexity, Part, operation_of
 from convatlas.report.text import quantity
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from convatlas.cli.show import Shown
 
 WIDE = 140  # columns of a terminal in which all digits of the counts have room
-MOST_NAMED = 4  # convolutions and matrix products of a folded row that are named one by one
 DIFFERENT = "bold yellow"
 
 
@@ -121,7 +120,7 @@ def _layers(counted: Complexity, depth: int) -> Table:
         counts = (part.weights, part.params, part.macs)
         seen = [_side(pixels) for pixels in (part.receptive_field, part.stride)]
         numbers = _numbers(counts, part.activations, number, wide=wide)
-        table.add_row(escape(part.name), operation(part), _size(part.shape), *numbers, *seen)
+        table.add_row(escape(part.name), operation_of(part), _size(part.shape), *numbers, *seen)
     table.add_section()
     totals = _numbers((counted.weights, counted.params, counted.macs), counted.activations, number, wide=wide)
     table.add_row("total", "", "", *totals, "", "", style="bold")
@@ -135,20 +134,6 @@ def _numbers(
     shown = [number(count) if count else "" for count in counts]
     values = [number(activations) if activations else ""] if wide else []
     return [*shown, *values, memory(BYTES * activations) if activations else ""]
-
-
-def operation(part: Part) -> str:
-    """A row's operation in words: its class and its detail; what is inside where it is folded."""
-    if not part.works:
-        return f"{part.operation} (in training only)"
-    if not part.parts:
-        return f"{part.operation} {part.detail}".strip()
-    inside = list(part.rows())
-    if len(inside) <= 3 and part.own is None:
-        return " + ".join(f"{layer.operation} {layer.detail}".strip() for layer in inside)
-    products = [layer.detail for layer in inside if layer.macs and layer.detail]
-    kinds = f" ({'; '.join(products)})" if len(products) <= MOST_NAMED else f" of {len(products)} products"
-    return f"{part.operation}{kinds if products else ''}"
 
 
 def _folded_said(counted: Complexity, depth: int) -> Text:
@@ -174,7 +159,7 @@ def _pairs(left: Shown, right: Shown, depth: int) -> Table:
 
 def _aligned(left: list[Part], right: list[Part]) -> Iterator[tuple[Part | None, Part | None]]:
     """Pairs of rows; those that only one has, or that were changed, one beside the other as far as they go."""
-    names, others = ([(part.name, operation(part)) for part in rows] for rows in (left, right))
+    names, others = ([(part.name, operation_of(part)) for part in rows] for rows in (left, right))
     matcher = SequenceMatcher(None, names, others, autojunk=False)
     for _, first, last, other_first, other_last in matcher.get_opcodes():
         ours, theirs = left[first:last], right[other_first:other_last]
@@ -186,7 +171,7 @@ def _cells(part: Part | None) -> list[str]:
     if part is None:
         return [""] * 5
     counts = [quantity(count) if count else "" for count in (part.params, part.macs)]
-    return [escape(part.name), operation(part), _size(part.shape), *counts]
+    return [escape(part.name), operation_of(part), _size(part.shape), *counts]
 
 
 def _ratios(left: Complexity, right: Complexity) -> Iterator[tuple[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -50,14 +51,31 @@ def show(
     input_shape: Annotated[
         str | None, typer.Option("--input", metavar="CxHxW", help="What the first --module is given, as 480x14x14.")
     ] = None,
+    diagram: Annotated[
+        Path | None, typer.Option("--diagram", metavar="FILE.svg", help="Draw the network instead, blocks as boxes.")
+    ] = None,
+    block: Annotated[
+        str | None, typer.Option("--block", metavar="MODULE", help="Draw this block of it, opened: stage2.0.")
+    ] = None,
+    receptive_field: Annotated[
+        Path | None,
+        typer.Option("--receptive-field", metavar="FILE.png", help="Draw what its stages see of an image instead."),
+    ] = None,
+    image: Annotated[
+        Path | None, typer.Option("--image", metavar="PHOTO", help="For --receptive-field; default: a sample.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show networks layer by layer: shapes, parameters, multiply-adds, activations, receptive fields. Two side by side.
 
-    Example: convatlas show vgg16; convatlas show --module "Conv2d(480, 48, 5, padding=2)" --input 480x14x14
+    Example: convatlas show vgg16; convatlas show resnet50 --diagram resnet50.svg;
+    convatlas show --module "Conv2d(480, 48, 5, padding=2)" --input 480x14x14
     """
     from convatlas.cli import outline
+    from convatlas.cli.drawings import check_flags, draw
     from convatlas.errors import UsageError
+
+    check_flags(architectures or [], diagram=diagram, block=block, receptive_field=receptive_field, image=image)
 
     if bool(architectures) == bool(module):
         raise UsageError("show needs names of architectures (see convatlas list), or --module with --input")
@@ -66,10 +84,18 @@ def show(
         return
     if input_shape is not None:
         raise UsageError("--input belongs to --module; the image of an architecture has --image-size")
-    shown = [
-        _shown(name, option, image_size=image_size, batch_size=batch_size, architectures=architectures or [])
-        for name in architectures or []
-    ]
+    if diagram or receptive_field:
+        draw(
+            (architectures or [""])[0],
+            option,
+            image_size=image_size,
+            diagram=diagram,
+            block=block or "",
+            receptive_field=receptive_field,
+            photo=image,
+        )
+        return
+    shown = [_shown(name, option, image_size=image_size, batch_size=batch_size) for name in architectures or []]
     if as_json:
         objects = [_plain(each, depth) for each in shown]
         print_json(objects[0] if len(objects) == 1 else objects)
@@ -80,9 +106,7 @@ def show(
             console().print(*outline.page(each, depth=depth), sep="\n")
 
 
-def _shown(
-    name: str, option: list[str] | None, *, image_size: int | None, batch_size: int | None, architectures: list[str]
-) -> Shown:
+def _shown(name: str, option: list[str] | None, *, image_size: int | None, batch_size: int | None) -> Shown:
     from convatlas.architectures import architecture
     from convatlas.complexity import meta_network, network_complexity
     from convatlas.recipes import recipe

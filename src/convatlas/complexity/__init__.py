@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convatlas.complexity.counting import UNFIT, count, parameter_count
 from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
-from convatlas.complexity.parts import BYTES, Complexity, Part
+from convatlas.complexity.parts import BYTES, Complexity, Part, operation_of
 from convatlas.complexity.receptive_field import Axis, Field, Fields
 from convatlas.complexity.wording import detail_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "detail_of",
     "meta_network",
     "network_complexity",
+    "operation_of",
     "outline",
     "parameter_count",
 ]

@@ -9,6 +9,7 @@ from functools import cached_property
 
 ROWS = 32  # of a table that is read at a glance
 BYTES = 4  # of a value in float32
+MOST_NAMED = 4  # convolutions and matrix products of a folded row that are named one by one
 
 
 @dataclass(frozen=True)
@@ -103,3 +104,17 @@ class Complexity:
         depths = range(2, self.network.depth + 1)
         fitting = (depth for depth in reversed(depths) if sum(1 for _ in self.network.rows(depth)) <= ROWS)
         return next(fitting, min(1, self.network.depth))
+
+
+def operation_of(part: Part) -> str:
+    """A row's operation in words: its class and its detail; what is inside where it is folded."""
+    if not part.works:
+        return f"{part.operation} (in training only)"
+    if not part.parts:
+        return f"{part.operation} {part.detail}".strip()
+    inside = list(part.rows())
+    if len(inside) <= 3 and part.own is None:
+        return " + ".join(f"{layer.operation} {layer.detail}".strip() for layer in inside)
+    products = [layer.detail for layer in inside if layer.macs and layer.detail]
+    kinds = f" ({'; '.join(products)})" if len(products) <= MOST_NAMED else f" of {len(products)} products"
+    return f"{part.operation}{kinds if products else ''}"

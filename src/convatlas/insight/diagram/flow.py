@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from convatlas.complexity import UNFIT
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, unknown
 
 VIEWS = {"alias", "detach", "view", "_unsafe_view", "slice", "expand", "contiguous", "clone", "squeeze", "unsqueeze"}
 
@@ -65,9 +65,8 @@ class Flow:
         """The module of this path where it works first. Raises `UsageError` where none does."""
         calls = {step.path: step for each in reversed(self.steps) for step in each.call.chain()}
         if path not in calls:
-            near = [name for name in calls if name.startswith(path.split(".")[0] + ".")] or list(calls)
-            blocks = ", ".join(sorted(name for name in near if name)[:8])
-            raise UsageError(f"no module {path!r} is at work in the network; there are {blocks} ...")
+            names = [name for name in calls if name and name.count(".") < 2]
+            raise unknown("module of the network", path, names, hint=f"; as {', '.join(sorted(names)[-3:])}")
         return calls[path]
 
 

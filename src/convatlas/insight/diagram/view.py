@@ -249,6 +249,8 @@ def words(step: Step) -> str:
         kind = "average pool" if "Avg" in name else "max pool"
         return f"global {kind}" if detail == "to 1 x 1" else f"{kind} {detail}"
     label = LAYERS.get(name, name)
+    if name == "StochasticDepth":
+        detail = f"{float(detail):.2g}"
     if name == "LocalResponseNorm":
         detail = detail.split(",")[0]
     if re.match(r"\d+ x \d+", detail) and ("conv" in label or "pool" in label):
@@ -298,7 +300,10 @@ def _summary(call: Call, inside: _Inside) -> Iterator[str]:
     for branch in [branching] if inside.is_sequential(branching) else branching.inside:
         steps = inside.steps(branch)
         joint = " → " if is_chain([step for step in steps if not _in_gate(step)]) else "; "
-        lines += _wrapped([text for text, _ in groupby(map(_product, steps)) if text], joint=joint)
+        parts = [text for text, _ in groupby(map(_product, steps)) if text]
+        if parts and branch.path.endswith("shortcut"):
+            parts[0] = f"shortcut {parts[0]}"
+        lines += _wrapped(parts, joint=joint)
     lines = [line if count == 1 else f"{line}  × {count}" for line, count in _counted(lines)]
     yield from lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "..."]
 

@@ -1,0 +1,86 @@
+"""`show --diagram` and `show --receptive-field`: what is drawn of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from convatlas.cli.options import architecture_options, console
+from convatlas.errors import UsageError
+
+
+def check_flags(
+    architectures: Sequence[str],
+    *,
+    diagram: Path | None,
+    block: str | None,
+    receptive_field: Path | None,
+    image: Path | None,
+) -> None:
+    """Raises `UsageError` for flags that need another, for two networks, and for files of another kind."""
+    wanted = {"--diagram": (diagram, ".svg"), "--receptive-field": (receptive_field, ".png")}
+    for flag, (path, suffix) in wanted.items():
+        if path is None:
+            continue
+        if len(architectures) != 1:
+            raise UsageError(f"{flag} draws one architecture, not {len(architectures)}")
+        if path.suffix.lower() != suffix or path.is_dir():
+            raise UsageError(f"{flag} {path} must be the name of a {suffix} file")
+    if block is not None and diagram is None:
+        raise UsageError("--block belongs to --diagram FILE.svg")
+    if image is not None and receptive_field is None:
+        raise UsageError("--image belongs to --receptive-field FILE.png")
+
+
+def draw(
+    name: str,
+    option: list[str] | None,
+    *,
+    image_size: int | None,
+    diagram: Path | None,
+    block: str,
+    receptive_field: Path | None,
+    photo: Path | None,
+) -> None:
+    """Draws what is wanted and says where it lies."""
+    from convatlas.architectures import architecture
+    from convatlas.run import check_writable
+
+    row = architecture(name)
+    options = row.parse_options(architecture_options(option))
+    for path in (diagram, receptive_field):
+        if path is not None:
+            check_writable(path.parent)
+    if diagram is not None:
+        _diagram(row, options, diagram, image_size=image_size, block=block)
+    if receptive_field is not None:
+        _field(row, options, receptive_field, image_size=image_size, photo=photo)
+
+
+def _diagram(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, block: str) -> None:
+    from convatlas.insight.diagram import diagram
+    from convatlas.run import write_text
+
+    drawn = diagram(row, block=block, image_size=image_size, **options)
+    write_text(path, drawn.svg)
+    first, *others = drawn.blocks or ("",)
+    more = f" (or {', '.join(others)})" if others else ""
+    said = f"; --block {first}{more} draws a block opened" if first else ""
+    console().print(f"diagram {path}{said}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _field(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, photo: Path | None) -> None:
+    from convatlas.data.image_files import check_images
+    from convatlas.insight.field import draw_fields, fields_seen
+
+    if photo is not None:
+        check_images([photo])
+    fields = fields_seen(row, image_size=image_size, **options)
+    draw_fields(fields, path, name=row.name, photo=photo)
+    for field in fields:
+        rows, columns = field.size
+        size = f"{rows}" if rows == columns else f"{rows} x {columns}"
+        effective = f"effective {field.effective_size:.0f}"
+        console().print(f"{field.stage}: {size} pixels, {effective}", markup=False, highlight=False)
+    console().print(f"receptive fields {path}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""Diagrams of networks, drawn from the networks themselves: as a whole, or one of their blocks opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from convatlas.architecture import Architecture
+from convatlas.complexity import Complexity, Part, meta_network, network_complexity
+from convatlas.insight.diagram.flow import Flow, follow
+from convatlas.insight.diagram.sheet import Drawing, sheet
+from convatlas.insight.diagram.svg import svg
+from convatlas.insight.diagram.view import View, blocks_of, view
+from convatlas.report.text import quantity
+
+__all__ = ["Diagram", "Drawing", "Flow", "View", "blocks_of", "diagram", "drawing", "follow", "sheet", "svg", "view"]
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """An SVG, and the paths of the closed blocks in it, one of each kind, which can be opened."""
+
+    svg: str
+    blocks: tuple[str, ...]
+
+
+def diagram(row: Architecture, *, block: str = "", image_size: int | None = None, **options: Any) -> Diagram:
+    """Draws an architecture, or its module `block` (such as stage2.0), opened.
+
+    Raises `UsageError` for a block that there is not and for an image that the network does not take.
+    """
+    channels, size = options.get("in_channels", row.in_channels), image_size or row.image_size
+    network = meta_network(row, **options)
+    counted = network_complexity(row, network, in_channels=channels, image_size=size)
+    flow = follow(network, torch.empty(1, channels, size, size, device="meta"), name=row.name)
+    blocks = tuple(".".join(filter(None, (block, path))) for path in blocks_of(view(flow, block)))
+    return Diagram(svg(drawing(flow, counted, name=row.name, block=block)), blocks)
+
+
+def drawing(flow: Flow, counted: Complexity, *, name: str, block: str = "") -> Drawing:
+    """The drawing of a network that was followed and counted, or of one of its modules."""
+    part = next((part for part in _all(counted.network) if part.name == block), counted.network)
+    title = f"{name}: {block}" if block else name
+    counts = f"{quantity(part.params)} parameters, {quantity(part.macs)} MACs"
+    shape = " x ".join(map(str, counted.shape))
+    return sheet(view(flow, block), title=title, subtitle=f"{counts} for an image of {shape}")
+
+
+def _all(part: Part) -> Iterator[Part]:
+    """The part and all that is inside."""
+    yield part
+    for inside in part.parts:
+        yield from _all(inside)

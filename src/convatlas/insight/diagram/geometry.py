@@ -1,0 +1,178 @@
+"""What a drawing is made of: rectangles, labels, wires; and how pieces of it are put beside and below each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from convatlas.insight.diagram.text import text_width
+from convatlas.insight.diagram.view import Box
+
+LINE_HEIGHT, PAD, LABEL, BODY = 15.0, 8.0, 10.0, 12.0  # pixels; the sizes of small and of usual text
+STUB = 18.0  # below each box a straight piece of wire, beside which its shape stands
+LANE = 16.0  # between wires that pass by
+GAP = 20.0  # between branches
+CIRCLE = 22.0
+BEHIND = 4.0  # how far a box that stands for several shows another behind it
+
+
+@dataclass(frozen=True)
+class Rect:
+    """A rectangle: left, top, width, height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+    def overlaps(self, other: Rect) -> bool:
+        """Whether both have a point inside in common."""
+        across = self.x < other.right and other.x < self.right
+        return across and self.y < other.bottom and other.y < self.bottom
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point lies inside, not on the border."""
+        near = 0.01
+        return self.x + near < x < self.right - near and self.y + near < y < self.bottom - near
+
+    def moved(self, x: float, y: float) -> Rect:
+        """The same somewhere else."""
+        return Rect(self.x + x, self.y + y, self.width, self.height)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A box where it is drawn."""
+
+    box: Box
+    rect: Rect
+
+
+@dataclass(frozen=True)
+class Label:
+    """A line of small text where it is drawn; `x`, `y` are the left end of its base line."""
+
+    text: str
+    x: float
+    y: float
+
+    @property
+    def rect(self) -> Rect:
+        return Rect(self.x, self.y - LABEL + 1, text_width(self.text, LABEL), LABEL + 1)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A line through points, straight where they are above each other and else a curve that leaves and ends upright."""
+
+    points: tuple[tuple[float, float], ...]
+    arrow: bool = False
+
+    def moved(self, x: float, y: float) -> Wire:
+        """The same somewhere else."""
+        return replace(self, points=tuple((a + x, b + y) for a, b in self.points))
+
+    def sampled(self, count: int = 24) -> Iterator[tuple[float, float]]:
+        """Points along the line, the curves as they are drawn."""
+        for (x, y), (to_x, to_y) in zip(self.points, self.points[1:], strict=False):
+            for index in range(count + 1):
+                t = index / count
+                if x == to_x or y == to_y:
+                    yield x + t * (to_x - x), y + t * (to_y - y)
+                    continue
+                middle = (y + to_y) / 2  # a cubic curve with both handles at half height
+                a, b, c, d = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
+                yield (a + b) * x + (c + d) * to_x, a * y + (b + c) * middle + d * to_y
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A tinted ground behind boxes that belong together, and its name."""
+
+    text: str
+    rect: Rect
+
+
+@dataclass
+class Piece:
+    """A part of a drawing, around x = 0 from y = 0 down to `height`; `left` and `right` are how far it reaches.
+
+    What comes from above enters at the points of `entries` at y = 0, and what leaves does so at `exits` at y = height.
+    `inside` tells of each entry whether a box is there, which an arrow points at.
+    """
+
+    left: float
+    right: float
+    height: float
+    entries: list[tuple[float, bool]] = field(default_factory=list)
+    exits: list[float] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    wires: list[Wire] = field(default_factory=list)
+    frames: list[Frame] = field(default_factory=list)
+
+    def take(self, other: Piece, x: float, y: float) -> None:
+        """Draws what another piece has, at this place."""
+        self.nodes += [replace(node, rect=node.rect.moved(x, y)) for node in other.nodes]
+        self.labels += [replace(label, x=label.x + x, y=label.y + y) for label in other.labels]
+        self.wires += [wire.moved(x, y) for wire in other.wires]
+        self.frames += [replace(frame, rect=frame.rect.moved(x, y)) for frame in other.frames]
+
+
+def box_piece(box: Box) -> Piece:
+    """A box with its shape beside the wire that leaves it."""
+    width, height = box_size(box)
+    foot = height + (BEHIND if box.count > 1 else 0)
+    shape = " x ".join(map(str, box.shape))
+    label = Label(shape, 5, foot + 13)
+    drawn = box.kind != "output"
+    right = max(width / 2 + foot - height + (LANE if box.skip else 0), label.rect.right if drawn else 0)
+    left = width / 2
+    piece = Piece(left, right, foot + (STUB if drawn else 0), [(0, True)], [0] if drawn else [])
+    piece.nodes.append(Node(box, Rect(-width / 2, 0, width, height)))
+    if drawn:
+        piece.labels.append(label)
+        piece.wires.append(Wire(((0, height), (0, foot + STUB))))
+    return piece
+
+
+def box_size(box: Box) -> tuple[float, float]:
+    """Width and height of a box: a circle or a pill for operations and ends, else as its lines need."""
+    widest = max(text_width(line, BODY) for line in box.lines)
+    if box.kind == "operation":
+        return (CIRCLE, CIRCLE) if len(box.lines[0]) == 1 else (widest + 2 * PAD, CIRCLE)
+    if box.kind in ("image", "output"):
+        return widest + 2 * PAD + 8, CIRCLE
+    head = text_width(box.path, LABEL) + (text_width(f"× {box.count}", BODY) + PAD if box.count > 1 else 0)
+    above = LINE_HEIGHT - 2 if box.path or box.count > 1 else 0
+    return max(widest, head, 110) + 2 * PAD, above + LINE_HEIGHT * len(box.lines) + PAD + 2
+
+
+def lane_piece() -> Piece:
+    """A wire that passes by."""
+    return Piece(LANE / 2, LANE / 2, 0, [(0, False)], [0])
+
+
+def ports(starts: list[float], middle: float, width: float) -> list[float]:
+    """Where wires that come from `starts`, from left to right, end on the upper side of a box around `middle`.
+
+    One that comes from straight above stays straight.
+    """
+    step = min(14.0, (width - 8) / max(len(starts) - 1, 2))
+    straight = [index for index, start in enumerate(starts) if start == middle]
+    first = straight[0] if straight else (len(starts) - 1) / 2
+    return [middle + (index - first) * step for index in range(len(starts))]
+
+
+def bounds(pieces: Iterable[Piece]) -> float:
+    """The width of pieces side by side."""
+    listed = list(pieces)
+    return sum(piece.left + piece.right for piece in listed) + GAP * (len(listed) - 1)

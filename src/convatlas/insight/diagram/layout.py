@@ -1,0 +1,234 @@
+"""Where each box goes: chains downward, branches side by side, what skips them past them on the right.
+
+Where all paths of a graph lead through a box, the graph is cut there; between two cuts its parts that have nothing to
+do with each other are branches, each of which is laid out in the same way. What cannot be cut nor parted is laid out in
+layers, as in Sugiyama, Tagawa and Toda 1981.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from convatlas.insight.diagram.geometry import (
+    GAP,
+    LANE,
+    Frame,
+    Label,
+    Piece,
+    Rect,
+    Wire,
+    bounds,
+    box_piece,
+    lane_piece,
+    ports,
+)
+from convatlas.insight.diagram.layers import in_layers
+from convatlas.insight.diagram.text import text_width
+from convatlas.insight.diagram.view import Box, View
+
+CURVE = 18.0  # height of the curves where wires part and come together, at least
+ARROW = 8.0
+MANY = 3  # equal branches from which on one is drawn for all
+
+
+def arranged(view: View) -> list[Piece]:
+    """The pieces of a view from top to bottom: its boxes that all paths lead through, and what is between them."""
+    return _chain(view, list(range(len(view.boxes))), entered=[], left=[])
+
+
+def stacked(pieces: Sequence[Piece]) -> Piece:
+    """Pieces below each other, with the wires between them."""
+    whole = Piece(0, 0, 0, entries=list(pieces[0].entries), exits=[])
+    y, before = 0.0, None
+    for piece in pieces:
+        if before is not None:
+            height = gap_height(before, piece)
+            whole.wires += joints(before, piece, y=y, height=height)
+            y += height
+        whole.take(piece, 0, y)
+        whole.left, whole.right = max(whole.left, piece.left), max(whole.right, piece.right)
+        y, before = y + piece.height, piece
+    whole.height, whole.exits = y, list(pieces[-1].exits)
+    return whole
+
+
+def gap_height(before: Piece, after: Piece) -> float:
+    """The room between two pieces: more where wires go far to the side."""
+    far = max((abs(a - b) for a in before.exits for b, _ in after.entries), default=0.0)
+    return ARROW if far == 0 and len(before.exits) == 1 else min(CURVE + 0.14 * far, 64) + ARROW
+
+
+def joints(before: Piece, after: Piece, *, y: float, height: float) -> list[Wire]:
+    """The wires from one piece, which ends at `y`, to the next: from one to all, or from all to the ports of one."""
+    if len(after.entries) == 1 and after.entries[0][1] and len(before.exits) > 1:
+        x = after.entries[0][0]
+        width = after.nodes[0].rect.width if after.nodes else 40.0
+        starts = sorted(before.exits)
+        pairs = [(start, (end, True)) for start, end in zip(starts, ports(starts, x, width), strict=True)]
+    else:
+        pairs = [(start, entry) for start in before.exits for entry in after.entries]
+    return [_joint(start, end, y=y, height=height, arrow=arrow) for start, (end, arrow) in pairs]
+
+
+def _joint(start: float, end: float, *, y: float, height: float, arrow: bool) -> Wire:
+    if start == end:
+        return Wire(((start, y), (end, y + height)), arrow)
+    return Wire(((start, y), (end, y + height - ARROW), (end, y + height)), arrow)
+
+
+def _chain(view: View, boxes: list[int], *, entered: list[int], left: list[int]) -> list[Piece]:
+    """The pieces of a part of the view: `entered` are its boxes that something outside leads to, `left` what leaves it.
+
+    A box stands in `left` once for each thing outside that it leads to.
+    """
+    own = set(boxes)
+    arrows = {(a, b) for a, b in view.arrows if a in own and b in own}
+    cuts = _cuts(boxes, arrows, entered=entered, left=left)
+    if not cuts and len(_parts(boxes, arrows)) == 1:
+        return [in_layers(view, boxes, entered=entered, left=left)]
+    pieces: list[Piece] = []
+    edges = [-1, *cuts, len(boxes)]
+    for start, end in pairwise(edges):
+        between = boxes[start + 1 : end]
+        above, below = (boxes[start] if start >= 0 else None), (boxes[end] if end < len(boxes) else None)
+        by = _passing(arrows, above, below, entered=entered, left=left)
+        if between:
+            pieces.append(_branches(view, between, above, below, entered=entered, left=left, passing=by))
+        if below is not None:
+            pieces.append(box_piece(view.boxes[below]))
+    return pieces
+
+
+def _passing(
+    arrows: set[tuple[int, int]], above: int | None, below: int | None, *, entered: list[int], left: list[int]
+) -> int:
+    """How many wires go from one cut to the next and past what is between them."""
+    if above is None and below is None:
+        return 0
+    if above is None:
+        return entered.count(below) if below is not None else 0
+    return left.count(above) if below is None else int((above, below) in arrows)
+
+
+def _cuts(boxes: list[int], arrows: set[tuple[int, int]], *, entered: list[int], left: list[int]) -> list[int]:
+    """The places in `boxes`, an order that follows the arrows, of those that no arrow leads past."""
+    place = {box: index for index, box in enumerate(boxes)}
+    passed = [0] * (len(boxes) + 1)  # differences: where arrows begin and end to lead past boxes
+    spans = [(place[a], place[b]) for a, b in arrows]
+    spans += [(-1, place[box]) for box in entered] + [(place[box], len(boxes)) for box in left]
+    for start, end in spans:
+        passed[start + 1] += 1
+        passed[end] -= 1
+    cuts, open_now = [], 0
+    for index in range(len(boxes)):
+        open_now += passed[index]
+        if open_now == 0:
+            cuts.append(index)
+    return cuts
+
+
+def _parts(boxes: list[int], arrows: set[tuple[int, int]]) -> list[list[int]]:
+    """The boxes in groups that no arrow joins."""
+    group = {box: box for box in boxes}
+
+    def root(box: int) -> int:
+        while group[box] != box:
+            box = group[box]
+        return box
+
+    for a, b in arrows:
+        if a in group and b in group:
+            group[root(b)] = root(a)
+    found: dict[int, list[int]] = {}
+    for box in boxes:
+        found.setdefault(root(box), []).append(box)
+    return list(found.values())
+
+
+def _branches(
+    view: View,
+    boxes: list[int],
+    above: int | None,
+    below: int | None,
+    *,
+    entered: list[int],
+    left: list[int],
+    passing: int,
+) -> Piece:
+    """What is between two cuts: its parts side by side, and a lane for each wire that passes by."""
+    parts = _parts(boxes, {(a, b) for a, b in view.arrows if a in boxes and b in boxes})
+    pieces = []
+    for part, count in _alike(view, parts):
+        own = set(part)
+        into = [b for a, b in sorted(view.arrows) if a == above and b in own] if above is not None else []
+        into += [box for box in entered if box in own]
+        out = [a for a, b in sorted(view.arrows) if b == below and a in own] if below is not None else []
+        out += [box for box in left if box in own]
+        piece = stacked(_chain(view, part, entered=into, left=out))
+        pieces.append(piece if count == 1 else _framed(piece, f"× {count}"))
+    return side_by_side(pieces, passing)
+
+
+def _alike(view: View, parts: list[list[int]]) -> list[tuple[list[int], int]]:
+    """The parts, and for how many each stands: of three or more with the same boxes only one is drawn."""
+    kinds: dict[tuple[tuple[str, ...], ...], list[list[int]]] = {}
+    for part in parts:
+        key = tuple((*_kind(view.boxes[box]), str(view.boxes[box].shape)) for box in part)
+        kinds.setdefault(key, []).append(part)
+    return [
+        pair
+        for same in kinds.values()
+        for pair in ([(same[0], len(same))] if len(same) >= MANY else [(part, 1) for part in same])
+    ]
+
+
+def _kind(box: Box) -> tuple[str, ...]:
+    return (box.kind, *box.lines)
+
+
+def _framed(piece: Piece, text: str) -> Piece:
+    """A piece on a ground of its own, which says how often it is there."""
+    room = 14.0
+    side = max(piece.left, piece.right) + 8
+    framed = Piece(side, side, piece.height + 2 * room, list(piece.entries), list(piece.exits))
+    framed.take(piece, 0, room)
+    framed.wires += [Wire(((x, 0), (x, room)), arrow) for x, arrow in piece.entries]
+    framed.wires += [Wire(((x, piece.height + room), (x, framed.height))) for x in piece.exits]
+    framed.entries = [(x, False) for x, _ in piece.entries]
+    framed.frames.append(Frame("", Rect(-side, 2, 2 * side, framed.height - 4)))
+    framed.labels.append(Label(text, side - text_width(text, 10) - 4, 13))
+    return framed
+
+
+def side_by_side(pieces: Sequence[Piece], passing: int = 0) -> Piece:
+    """Pieces beside each other, each in the middle of the height, and `passing` wires on the right of them."""
+    height = max(piece.height for piece in pieces)
+    across = bounds(pieces)
+    whole = Piece(0, 0, height)
+    x = -pieces[0].left if len(pieces) == 1 else -across / 2
+    start = x
+    for piece in pieces:
+        x += piece.left
+        _set_between(whole, piece, x, height=height)
+        x += piece.right + GAP
+    x += LANE - GAP
+    for _ in range(passing):
+        _set_between(whole, lane_piece(), x, height=height)
+        x += LANE
+    whole.left, whole.right = -start, x - (LANE / 2 if passing else LANE)
+    return whole
+
+
+def _set_between(whole: Piece, piece: Piece, x: float, *, height: float) -> None:
+    """A piece in the middle of the height, with its wires drawn out to both ends."""
+    top = (height - piece.height) / 2
+    whole.take(piece, x, top)
+    for entry, arrow in piece.entries:
+        whole.entries.append((x + entry, arrow and top == 0))
+        if top:
+            whole.wires.append(Wire(((x + entry, 0), (x + entry, top)), arrow))
+    for end in piece.exits:
+        whole.exits.append(x + end)
+        if top:
+            whole.wires.append(Wire(((x + end, top + piece.height), (x + end, height))))

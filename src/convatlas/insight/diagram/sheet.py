@@ -1,0 +1,123 @@
+"""A drawing on a sheet: the pieces in columns that a page of A4 has room for, with a ground behind each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+
+from convatlas.insight.diagram.geometry import LABEL, Frame, Label, Node, Piece, Rect, Wire
+from convatlas.insight.diagram.layout import arranged, gap_height, joints
+from convatlas.insight.diagram.text import text_width
+from convatlas.insight.diagram.view import View
+
+COLUMN = 1200.0  # pixels: the highest column with which the smallest text is 6 points high on A4
+MARGIN, TITLE = 24.0, 60.0
+BAND, BETWEEN_BANDS = 18.0, 16.0  # a stage's name above its first box; more room between two stages
+LEAST = 78.0  # half the width of a ground, so that its name stands beside the wire
+GUTTER = 44.0  # between columns, for the wire that leads to the next
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """All that is drawn, in pixels from the upper left corner."""
+
+    title: str
+    subtitle: str
+    width: float
+    height: float
+    nodes: tuple[Node, ...]
+    labels: tuple[Label, ...]
+    wires: tuple[Wire, ...]
+    frames: tuple[Frame, ...]
+
+
+def sheet(view: View, *, title: str, subtitle: str) -> Drawing:
+    """A view with a title above it."""
+    columns = [_column(pieces) for pieces in _columns(arranged(view))]
+    whole = Piece(0, 0, 0)
+    x, joints_at = MARGIN, []
+    for column in columns:
+        x += column.left
+        whole.take(column, x, MARGIN + TITLE)
+        joints_at.append((x, column))
+        x += column.right + GUTTER
+    for (start, before), (end, after) in pairwise(joints_at):
+        gutter = start + before.right + GUTTER / 2
+        whole.wires.append(_to_next(start, before, end, after, gutter=gutter))
+    heading = max(text_width(title, 18), text_width(subtitle, LABEL))
+    width = max(x - GUTTER, MARGIN + heading) + MARGIN
+    height = TITLE + 2 * MARGIN + max(column.height for column in columns)
+    shift = max(0.0, (width - (x - GUTTER) - MARGIN) / 2) if len(columns) == 1 else 0.0
+    moved = Piece(0, 0, 0)
+    moved.take(whole, shift, 0)
+    parts = (tuple(moved.nodes), tuple(moved.labels), tuple(moved.wires), tuple(moved.frames))
+    return Drawing(title, subtitle, width, height, *parts)
+
+
+def _to_next(start: float, before: Piece, end: float, after: Piece, *, gutter: float) -> Wire:
+    """The wire from the foot of a column to the head of the next."""
+    foot, head = MARGIN + TITLE + before.height, MARGIN + TITLE
+    x, to_x = start + before.exits[0], end + after.entries[0][0]
+    corners = ((x, foot), (x, foot + 8), (gutter, foot + 8), (gutter, head - 10), (to_x, head - 10))
+    return Wire((*corners, (to_x, head + _above(after))), arrow=True)
+
+
+def _above(column: Piece) -> float:
+    return min(node.rect.y for node in column.nodes)
+
+
+def _stage(piece: Piece) -> str:
+    """The stage that all boxes of a piece belong to."""
+    stages = {node.box.stage for node in piece.nodes}
+    return stages.pop() if len(stages) == 1 else ""
+
+
+def _columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
+    """The pieces in columns of about the same height; only below a single box does a new one begin."""
+    heights = [piece.height + _between(before, piece) for before, piece in zip([None, *pieces], pieces, strict=False)]
+    count = -(-sum(heights) // COLUMN)
+    limit = sum(heights) / count + 40
+    columns: list[list[Piece]] = [[]]
+    filled = 0.0
+    for piece, height in zip(pieces, heights, strict=True):
+        alone = columns[-1] and len(columns[-1][-1].nodes) == len(piece.nodes) == 1
+        if filled + height > limit and alone and piece.nodes[0].box.kind != "output":
+            columns.append([])
+            filled = 0.0
+        columns[-1].append(piece)
+        filled += height
+    return columns
+
+
+def _between(before: Piece | None, piece: Piece) -> float:
+    if before is None:
+        return BAND if _stage(piece) else 0.0
+    changed = _stage(before) != _stage(piece)
+    return gap_height(before, piece) + (BETWEEN_BANDS if changed else 0.0)
+
+
+def _column(pieces: list[Piece]) -> Piece:
+    """Pieces below each other, with a ground behind those of a stage."""
+    whole = Piece(LEAST, LEAST, 0, exits=list(pieces[-1].exits))
+    y, tops, before = 0.0, [], None
+    for piece in pieces:
+        height = _between(before, piece)
+        if before is not None:
+            whole.wires += joints(before, piece, y=y, height=height)
+        y += height
+        tops.append(y)
+        whole.take(piece, 0, y)
+        whole.left, whole.right = max(whole.left, piece.left), max(whole.right, piece.right)
+        y, before = y + piece.height, piece
+    whole.height = y
+    whole.entries = [(x, arrow) for x, arrow in pieces[0].entries]
+    whole.left, whole.right = whole.left + 10, whole.right + 10
+    for stage, group in groupby(range(len(pieces)), key=lambda index: _stage(pieces[index])):
+        if stage:
+            members = list(group)
+            top, last = tops[members[0]] - BAND, members[-1]
+            rect = Rect(-whole.left, top, whole.left + whole.right, tops[last] + pieces[last].height + 2 - top)
+            whole.frames.append(Frame(stage, rect))
+            whole.labels.append(Label(stage, 6 - whole.left, top + 13))
+    return whole
