@@ -1,15 +1,17 @@
-"""Writes docs/architectures.md from the registry, so that no count or accuracy is typed by hand.
+"""Writes docs/architectures.md and the pages and drawings below docs/architectures from the registry and the networks.
 
-python docs/write_architectures.py           rewrite the page
-python docs/write_architectures.py --check   change nothing; exit 1 where the page is stale
+python docs/write_architectures.py           rewrite them
+python docs/write_architectures.py --check   change nothing; exit 1 where one is stale
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
+
+import architecture_pages  # beside this file
 
 from convatlas.architecture import Architecture
 from convatlas.architectures import by_family, list_architectures
@@ -52,14 +54,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = list(sys.argv[1:] if arguments is None else arguments)
     if wanted not in ([], ["--check"]):
         sys.exit(str(__doc__))
-    text = page()
-    if not wanted:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{PAGE.name} is not what the registry says; run python docs/{Path(__file__).name}", file=sys.stderr)
-    return 1
+    wrong = 0
+    for path, text in files():
+        if not wanted:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            wrong += 1
+            print(f"{path.name} is stale; run python docs/{Path(__file__).name}", file=sys.stderr)
+    return min(wrong, 1)
+
+
+def files() -> Iterator[tuple[Path, str]]:
+    """Every file and what it holds."""
+    yield PAGE, page()
+    for family, rows in by_family(list_architectures()).items():
+        for name, text in architecture_pages.files(family, section(family, rows, heading="#")):
+            yield PAGE.parent / "architectures" / name, text
 
 
 def page() -> str:
@@ -71,12 +82,14 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def section(family: str, rows: list[Architecture]) -> str:
+def section(family: str, rows: list[Architecture], *, heading: str = "##") -> str:
     """A family: its idea, its papers, a table of its networks."""
     title, file = TITLES[family]
     papers = {row.paper.url: row.paper for row in rows if row.paper}
     sources = [f"- [{p.authors} {p.year}]({url}). {p.title}" for url, p in papers.items()]
-    lines = [f"## {title}", "", idea(file), "", *sources, ""]
+    lines = [f"{heading} {title}", "", idea(file), "", *sources, ""]
+    if heading == "##":
+        lines += [f"[{architecture_pages.SHOWN[family][0]} layer by layer, and drawn](architectures/{family}.md)", ""]
     lines += ["| network | year | input | parameters | MACs | published | weights |", "|:--|--:|--:|--:|--:|:--|:--|"]
     lines += [line(row) for row in rows]
     notes = [f"- `{row.name}`: {row.note}" for row in rows if row.note]

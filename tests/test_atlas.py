@@ -31,10 +31,13 @@ FAMILIES = by_family(list_architectures())
 
 def script(name: str) -> ModuleType:
     """A script of docs/, which is in no package."""
+    if str(ROOT / "docs") not in sys.path:
+        sys.path.insert(0, str(ROOT / "docs"))
     spec = importlib.util.spec_from_file_location(name, ROOT / f"docs/{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look for it
     spec.loader.exec_module(module)
     return module
 
@@ -48,9 +51,23 @@ def test_a_stale_page_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     stale = tmp_path / "architectures.md"
     stale.write_text(module.page().replace("61,706", "61,707"), encoding="utf-8")
     monkeypatch.setattr(module, "PAGE", stale)
+    monkeypatch.setattr(module.architecture_pages, "files", lambda family, head: [(f"{family}.md", head)])  # for time
     assert module.main(["--check"]) == 1
     assert module.main([]) == 0
     assert module.main(["--check"]) == 0
+    (tmp_path / "architectures" / "vgg.md").write_text("old", encoding="utf-8")
+    assert module.main(["--check"]) == 1
+
+
+def test_the_page_of_costs_is_what_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert script("write_costs").main(["--check"]) == 0, capsys.readouterr().err
+
+
+def test_every_family_has_a_page() -> None:
+    script("write_architectures")
+    shown = script("architecture_pages").SHOWN
+    assert set(shown) == set(FAMILIES)
+    assert all(architecture(name).family == family for family, (name, _) in shown.items())
 
 
 def test_the_picture_of_the_lineage_is_what_the_registry_says(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 
 ROWS = 32  # of a table that is read at a glance
 BYTES = 4  # of a value in float32
@@ -115,6 +116,13 @@ def operation_of(part: Part) -> str:
     inside = list(part.rows())
     if len(inside) <= 3 and part.own is None:
         return " + ".join(f"{layer.operation} {layer.detail}".strip() for layer in inside)
-    products = [layer.detail for layer in inside if layer.macs and layer.detail]
-    kinds = f" ({'; '.join(products)})" if len(products) <= MOST_NAMED else f" of {len(products)} products"
-    return f"{part.operation}{kinds if products else ''}"
+    products = [layer for layer in inside if layer.macs and layer.detail]
+    if not products:
+        return part.operation
+    if len(products) <= MOST_NAMED:
+        return f"{part.operation} ({'; '.join(layer.detail for layer in products)})"
+    blocks = [(name, sum(1 for _ in equal)) for name, equal in groupby(map(operation_of, part.parts))]
+    if len(blocks) <= 2 and len(part.parts) > 2:
+        return "; ".join(name if count == 1 else f"{count} of {name}" for name, count in blocks)
+    only = all("Conv" in layer.operation for layer in products)
+    return f"{part.operation} of {len(products)} {'convolutions' if only else 'layers with weights'}"
