@@ -19,7 +19,7 @@ SHOWN = {  # each family's network, and the blocks that are opened
     "inception": ("inception_v3", ("stage2.0", "stage3.0")),
     "inception_resnet": ("inception_resnet_v2", ("stage1.0",)),
     "resnet": ("resnet50", ("stage2.0", "stage2.1")),
-    "preact_resnet": ("preact_resnet_uva", ("stage2.0", "stage2.1")),
+    "preact_resnet": ("preact_resnet164", ("stage2.0", "stage2.1")),
     "wide_resnet": ("wide_resnet28_10", ("stage2.0",)),
     "resnext": ("resnext50_32x4d", ("stage2.1",)),
     "senet": ("seresnet50", ("stage2.1",)),

@@ -10,7 +10,7 @@ from itertools import groupby
 
 ROWS = 32  # of a table that is read at a glance
 BYTES = 4  # of a value in float32
-MOST_NAMED = 4  # convolutions and matrix products of a folded row that are named one by one
+MOST_NAMED = 5  # convolutions and matrix products of a folded row that are named one by one
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def operation_of(part: Part) -> str:
     if len(products) <= MOST_NAMED:
         return f"{part.operation} ({'; '.join(layer.detail for layer in products)})"
     blocks = [(name, sum(1 for _ in equal)) for name, equal in groupby(map(operation_of, part.parts))]
-    if len(blocks) <= 2 and len(part.parts) > 2:
+    if part.own is None and len(blocks) <= 2 < len(part.parts):
         return "; ".join(name if count == 1 else f"{count} of {name}" for name, count in blocks)
     only = all("Conv" in layer.operation for layer in products)
     return f"{part.operation} of {len(products)} {'convolutions' if only else 'layers with weights'}"
