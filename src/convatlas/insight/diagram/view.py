@@ -358,10 +358,17 @@ def _skips(steps: Sequence[Step]) -> bool:
     """Whether what a block is given goes into a sum or a concatenation beside what the block makes of it."""
     own = set(steps)
     joins = [step for step in steps if step.operation in ("add", "cat", "add_")]
-    return any(
-        any(source not in own for source in step.sources) and any(source in own for source in step.sources)
-        for step in joins
-    ) or (bool(joins) and any(_is_projection(step, own) for step in joins if step.operation != "cat"))
+    sources = [[_whole(source) for source in step.sources] for step in joins]
+    return any(any(s not in own for s in given) and any(s in own for s in given) for given in sources) or (
+        bool(joins) and any(_is_projection(step, own) for step in joins if step.operation != "cat")
+    )
+
+
+def _whole(step: Step | None) -> Step | None:
+    """Of some channels of a value, the step that made the value."""
+    while step is not None and step.operation == "slice":
+        step = step.sources[0]
+    return step
 
 
 def _is_projection(step: Step, own: set[Step]) -> bool:
