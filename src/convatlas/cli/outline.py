@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from convatlas.cli.show import Shown
 
-WIDE = 140  # columns of a terminal in which all digits of the counts have room
+WIDE, MIDDLE = 140, 96  # columns of a terminal in which all digits of the counts have room, and all columns but one
 DIFFERENT = "bold yellow"
 
 
@@ -104,56 +105,83 @@ def _counted(shown: Shown) -> Iterator[tuple[str, str]]:
 
 
 def _layers(counted: Complexity, depth: int) -> Table:
-    """The table of layers, with the image before and the totals after them."""
-    wide = console().width >= WIDE
-    number: Callable[[float], str] = "{:,}".format if wide else quantity
+    """The table of layers, with the image before and the totals after them; narrow terminals have fewer columns."""
+    width = console().width
+    columns = [column for column in _columns(short=width < WIDE) if width >= column.least]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("layer", no_wrap=True)
-    table.add_column("operation", no_wrap=wide, overflow="ellipsis" if wide else "fold")
-    headings = ("output", "weights", "parameters", "MACs", "activations", "memory", "receptive field", "stride")
-    narrow = ("output", "weights", "params", "MACs", "memory", "field", "/")
-    for heading in headings if wide else narrow:
-        table.add_column(heading, justify="right", no_wrap=True)
-    kept = math.prod(counted.shape)
-    table.add_row("input", "", _size(counted.shape), *_numbers((0, 0, 0), kept, number, wide=wide), "1", "1")
-    for part in counted.network.rows(depth):
-        counts = (part.weights, part.params, part.macs)
-        seen = [_side(pixels) for pixels in (part.receptive_field, part.stride)]
-        numbers = _numbers(counts, part.activations, number, wide=wide)
-        table.add_row(escape(part.name), operation_of(part), _size(part.shape), *numbers, *seen)
+    for column in columns:
+        left = column.heading in ("layer", "operation")
+        table.add_column(column.heading, justify="left" if left else "right", no_wrap=column.heading != "operation")
+    network = counted.network
+    image = replace(NOTHING, name="input", shape=counted.shape, activations=math.prod(counted.shape))
+    total = replace(network, name="total", activations=counted.activations, shape=(), receptive_field=None, stride=None)
+    for part in (replace(image, receptive_field=(1, 1), stride=(1, 1)), *network.rows(depth)):
+        table.add_row(*(column.cell(part) for column in columns))
     table.add_section()
-    totals = _numbers((counted.weights, counted.params, counted.macs), counted.activations, number, wide=wide)
-    table.add_row("total", "", "", *totals, "", "", style="bold")
+    table.add_row(*("" if column.heading == "operation" else column.cell(total) for column in columns), style="bold")
     return table
 
 
-def _numbers(
-    counts: tuple[int, int, int], activations: int, number: Callable[[float], str], *, wide: bool
-) -> list[str]:
-    """The cells of a row's counts; nothing where there is nothing."""
-    shown = [number(count) if count else "" for count in counts]
-    values = [number(activations) if activations else ""] if wide else []
-    return [*shown, *values, memory(BYTES * activations) if activations else ""]
+NOTHING = Part("", "", "", (), 0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column of the table of layers, which stands there from so many columns of the terminal on."""
+
+    heading: str
+    cell: Callable[[Part], str | Text]
+    least: int = 0
+
+
+def _columns(*, short: bool) -> list[_Column]:
+    """All columns, with counts in three digits and short headings where that is wanted."""
+    number: Callable[[float], str] = quantity if short else "{:,}".format
+
+    def text(count: int) -> str:
+        return number(count) if count else ""
+
+    def operation(part: Part) -> str | Text:
+        said = operation_of(part)
+        return Text(said, no_wrap=True, overflow="ellipsis") if short else escape(said)
+
+    return [
+        _Column("layer", lambda part: escape(part.name)),
+        _Column("operation", operation),
+        _Column("output", lambda part: _size(part.shape, between="x" if short else " x ")),
+        _Column("weights", lambda part: text(part.weights), least=MIDDLE),
+        _Column("params" if short else "parameters", lambda part: text(part.params)),
+        _Column("MACs", lambda part: text(part.macs)),
+        _Column("activations", lambda part: text(part.activations), least=WIDE),
+        _Column("memory", lambda part: memory(BYTES * part.activations) if part.activations else ""),
+        _Column("field" if short else "receptive field", lambda part: _side(part.receptive_field)),
+        _Column("stride", lambda part: _side(part.stride), least=MIDDLE),
+    ]
 
 
 def _folded_said(counted: Complexity, depth: int) -> Text:
     whole = counted.network.depth
+    said = f"folded to level {depth} of {whole}: --depth {depth + 1} unfolds one more"
     if depth >= whole:
-        return Text("every layer is shown", style="dim")
-    return Text(f"folded to level {depth} of {whole}: --depth {depth + 1} unfolds one more", style="dim")
+        said = "every layer is shown"
+    more = "; more columns in a wider window" if console().width < WIDE else ""
+    return Text(said + more, style="dim")
 
 
 def _pairs(left: Shown, right: Shown, depth: int) -> Table:
     """The layers of both in pairs: the same operation at the same place, else one beside nothing."""
+    width = console().width
+    leasts = {"layer": 0, "operation": WIDE, "output": MIDDLE, "params": 0, "MACs": 0}  # columns of the terminal
+    names = [name for name, least in leasts.items() if width >= least]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    names = ("layer", "operation", "output", "params", "MACs")
     for heading in (*names, "", *names):
         justify: Literal["left", "right"] = "right" if heading in ("output", "params", "MACs") else "left"
         table.add_column(heading, justify=justify, no_wrap=heading != "operation", min_width=1)
     for ours, theirs in _aligned(*(list(each.counted.network.rows(depth)) for each in (left, right))):
         cells = [_cells(part) for part in (ours, theirs)]
         differs = cells[0] != cells[1]
-        table.add_row(*cells[0], _mark(differs), *cells[1], style=DIFFERENT if differs else "")
+        shown = [[cell[name] for name in names] for cell in cells]
+        table.add_row(*shown[0], _mark(differs), *shown[1], style=DIFFERENT if differs else "")
     return table
 
 
@@ -167,11 +195,14 @@ def _aligned(left: list[Part], right: list[Part]) -> Iterator[tuple[Part | None,
             yield (ours[index] if index < len(ours) else None), (theirs[index] if index < len(theirs) else None)
 
 
-def _cells(part: Part | None) -> list[str]:
+def _cells(part: Part | None) -> dict[str, str]:
+    """A row by its columns' headings; empty where there is none."""
     if part is None:
-        return [""] * 5
-    counts = [quantity(count) if count else "" for count in (part.params, part.macs)]
-    return [escape(part.name), operation_of(part), _size(part.shape), *counts]
+        return dict.fromkeys(("layer", "operation", "output", "params", "MACs"), "")
+    params, macs = (quantity(count) if count else "" for count in (part.params, part.macs))
+    shape = _size(part.shape, between="x")
+    said = operation_of(part)
+    return {"layer": escape(part.name), "operation": escape(said), "output": shape, "params": params, "MACs": macs}
 
 
 def _ratios(left: Complexity, right: Complexity) -> Iterator[tuple[str, float]]:
@@ -196,8 +227,8 @@ def _side(pixels: tuple[int, int] | None) -> str:
     return str(pixels[0]) if pixels[0] == pixels[1] else _size(pixels)
 
 
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def _size(shape: tuple[int, ...], between: str = " x ") -> str:
+    return between.join(map(str, shape))
 
 
 def _text(value: Any) -> str:

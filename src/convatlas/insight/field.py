@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from convatlas.architecture import Architecture
 from convatlas.complexity import Axis, Fields, check_training, meta_network, network_complexity
 from convatlas.data.image_files import read_image
+from convatlas.errors import UsageError
 from convatlas.report.style import DPI, INK, SOFT, save
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def fields_seen(row: Architecture, *, image_size: int | None = None, seed: int =
     network_complexity(row, outline, in_channels=channels, image_size=size)
     check_training(row, outline, in_channels=channels, image_size=size, images=NOISE)
     places = _places(outline.eval(), channels, size)
+    if not places:
+        raise UsageError(f"{row.name} has no stage with rows and columns, so that there is no field to draw")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = row.build(**options)
@@ -172,7 +175,7 @@ def _photo(path: Path | None, size: tuple[int, ...]) -> np.ndarray:
 
         image = torch.from_numpy(load_sample_image("china.jpg").copy()).permute(2, 0, 1)
     else:
-        image = read_image(path, channels=3)
+        image = read_image(path, channels=3)[0]
     side = min(image.shape[-2:])
     top, left = (image.shape[-2] - side) // 2, (image.shape[-1] - side) // 2
     square = image[None, :, top : top + side, left : left + side].float() / 255

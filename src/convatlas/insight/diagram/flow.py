@@ -18,7 +18,7 @@ from convatlas.errors import UsageError, unknown
 VIEWS = {"alias", "detach", "view", "_unsafe_view", "slice", "expand", "contiguous", "clone", "squeeze", "unsqueeze"}
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Call:
     """A module at work, once: which, where it stands, and within which other; the network itself is within none."""
 
@@ -38,7 +38,7 @@ class Call:
         yield self
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Step:
     """A layer at work, or an operation between layers, which has a name; `shape` is what it gives, without the batch.
 
@@ -54,11 +54,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Flow:
-    """All steps of a network in their order, the steps whose values it gives, and the shape of its image."""
+    """All steps of a network in their order, and the shape of its image."""
 
     network: Call
     steps: tuple[Step, ...]
-    outputs: tuple[Step | None, ...]
     shape: tuple[int, ...]
 
     def find(self, path: str) -> Call:
@@ -78,14 +77,13 @@ def follow(network: nn.Module, image: Tensor, *, name: str) -> Flow:
     follower = _Follower(network, image)
     try:
         with follower, torch.no_grad():
-            output = network(image)
+            network(image)
     except UNFIT as error:
         raise UsageError(f"{name} cannot take the image: {str(error).splitlines()[0]}") from error
     finally:
         for hook in follower.hooks:
             hook.remove()
-    outputs = tuple(follower.made[value] for value in tree_leaves(output) if value in follower.made)
-    return Flow(follower.root, tuple(follower.steps), outputs, tuple(image.shape[1:]))
+    return Flow(follower.root, tuple(follower.steps), tuple(image.shape[1:]))
 
 
 class _Follower(TorchDispatchMode):

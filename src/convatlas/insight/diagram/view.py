@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import groupby, pairwise
 
 from convatlas.complexity import detail_of
@@ -94,13 +95,22 @@ class View:
     boxes: tuple[Box, ...]
     arrows: frozenset[tuple[int, int]]
 
+    @cached_property
+    def _neighbours(self) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+        before: dict[int, list[int]] = {}
+        after: dict[int, list[int]] = {}
+        for source, target in sorted(self.arrows):
+            before.setdefault(target, []).append(source)
+            after.setdefault(source, []).append(target)
+        return before, after
+
     def before(self, index: int) -> list[int]:
         """What a box is given something by."""
-        return sorted(source for source, target in self.arrows if target == index)
+        return self._neighbours[0].get(index, [])
 
     def after(self, index: int) -> list[int]:
         """What a box gives something to."""
-        return sorted(target for source, target in self.arrows if source == index)
+        return self._neighbours[1].get(index, [])
 
 
 def view(flow: Flow, path: str = "") -> View:
@@ -121,6 +131,7 @@ class _Inside:
 
     def __init__(self, flow: Flow) -> None:
         self._network = flow.network
+        self._known: dict[tuple[str, Call], bool] = {}
         self._steps: dict[Call, list[Step]] = {}
         for step in flow.steps:
             for call in step.call.chain():
@@ -129,12 +140,23 @@ class _Inside:
     def steps(self, call: Call) -> list[Step]:
         return self._steps.get(call, [])
 
+    def _once(self, question: str, call: Call, find: Callable[[Call], bool]) -> bool:
+        """An answer that is found once."""
+        key = question, call
+        if key not in self._known:
+            self._known[key] = find(call)
+        return self._known[key]
+
     def is_small(self, call: Call) -> bool:
         """A chain of few layers, with at most one product: a convolution with its norm and its activation."""
+        return self._once("small", call, self._find_small)
+
+    def _find_small(self, call: Call) -> bool:
         steps = self.steps(call)
+        if not 0 < len(steps) <= SMALL:
+            return False
         layers = all(step.call.is_layer and kind_of(step) != "pool" for step in steps)
-        few = len(steps) <= SMALL and sum(kind_of(step) == "conv" for step in steps) <= 1
-        return is_chain(steps) and layers and few and len(steps) > 0
+        return is_chain(steps) and layers and sum(kind_of(step) == "conv" for step in steps) <= 1
 
     def is_complex(self, call: Call) -> bool:
         return not call.is_layer and not self.is_small(call) and bool(self.steps(call))
@@ -153,12 +175,18 @@ class _Inside:
 
     def is_opened(self, call: Call) -> bool:
         """Whether the network's diagram shows what is inside: of chains of blocks or layers, and of all like this."""
+        return self._once("opened", call, self._find_opened)
+
+    def _find_opened(self, call: Call) -> bool:
         if call is self._network:
             return True
         beside = [call] if call.around is self._network or call.around is None else call.around.inside
         return self._can_open(call) and all(self._can_open(each) for each in beside if self.is_complex(each))
 
     def _can_open(self, call: Call) -> bool:
+        return self._once("can open", call, self._find_can_open)
+
+    def _find_can_open(self, call: Call) -> bool:
         if call.is_layer or self.is_small(call) or not self.is_sequential(call):
             return False
         depth = call.path.count(".")  # a stage's is 0

@@ -1,0 +1,311 @@
+"""Diagrams: what is in them, against networks that are known by hand, and that nothing in them overlaps."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from convatlas.architecture import Architecture
+from convatlas.architectures import architecture, list_architectures
+from convatlas.cli import main
+from convatlas.complexity import Complexity, Part, meta_network
+from convatlas.errors import UsageError
+from convatlas.insight.diagram import Drawing, Flow, View, blocks_of, diagram, drawing, follow, sheet, view
+from convatlas.insight.diagram.geometry import LABEL, Rect
+from convatlas.insight.diagram.text import text_width
+
+POINT = 25.4 / 72  # millimetres
+PAGE = (190.0, 277.0)  # of A4 within margins of 10 mm, either way up
+SMALLEST = 5.9  # points, of the smallest text on paper
+UNCOUNTED = Complexity((3, 1, 1), Part("", "", "", (1,), 0, 0, 0, 0))
+
+
+def flow_of(network: nn.Module, *, channels: int = 3, size: int = 32) -> Flow:
+    return follow(network.to("meta").eval(), torch.empty(1, channels, size, size, device="meta"), name="mine")
+
+
+def flow_named(name: str) -> Flow:
+    row = architecture(name)
+    image = torch.empty(1, row.in_channels, row.image_size, row.image_size, device="meta")
+    return follow(meta_network(row), image, name=name)
+
+
+def faults(drawn: Drawing) -> list[str]:
+    """What lies on something else, outside of the sheet, or is too small to read on paper."""
+    found = []
+    boxes = [(node.box.path or node.box.lines[0], node.rect) for node in drawn.nodes]
+    labels = [(label.text, label.rect) for label in drawn.labels]
+    for (name, rect), (other, beside) in combinations([*boxes, *labels], 2):
+        if rect.overlaps(beside):
+            found.append(f"{name} lies on {other}")
+    for wire in drawn.wires:
+        for x, y in wire.sampled():
+            found += [f"a wire crosses {name}" for name, rect in (*boxes, *labels) if rect.contains(x, y)]
+    sheet_of = Rect(0, 0, drawn.width, drawn.height)
+    for name, rect in (*boxes, *labels):
+        if not (sheet_of.x <= rect.x and rect.right <= sheet_of.right and rect.bottom <= sheet_of.bottom):
+            found.append(f"{name} is not on the sheet")
+    for node in drawn.nodes:
+        found += [f"{line} is wider than its box" for line in node.box.lines if text_width(line, 12) > node.rect.width]
+    scale = max(min(a / drawn.width, b / drawn.height) for a, b in (PAGE, PAGE[::-1]))
+    if LABEL * scale / POINT < SMALLEST:
+        found.append(f"the text is {LABEL * scale / POINT:.1f} points high on A4")
+    return found
+
+
+SEEN: set[tuple[object, ...]] = set()  # boxes and arrows that were checked, since families share their blocks
+
+
+@pytest.mark.parametrize("name", list_architectures())
+def test_nothing_overlaps(name: str) -> None:
+    flow = flow_named(name)
+    whole = view(flow)
+    for block in ["", *blocks_of(whole)]:
+        opened = view(flow, block)
+        key = (*[(box.lines, box.path, box.count, box.shape) for box in opened.boxes], opened.arrows)
+        if key not in SEEN:
+            SEEN.add(key)
+            assert faults(drawing(flow, UNCOUNTED, name=name, block=block)) == [], block
+    shown = [box for box in whole.boxes if box.kind not in ("image", "output")]
+    assert shown
+    assert whole.boxes[-1].kind == "output"
+    assert whole.boxes[-1].shape == (architecture(name).num_classes,)
+
+
+def test_faults_are_found() -> None:
+    drawn = drawing(flow_named("resnet_uva"), UNCOUNTED, name="x", block="stage2.0")
+    first, second = drawn.nodes[1:3]
+    moved = type(second)(second.box, first.rect.moved(5, 5))
+    for change in (
+        {"nodes": (*drawn.nodes[:2], moved, *drawn.nodes[3:])},
+        {"width": drawn.width / 2},
+        {"labels": (*drawn.labels, type(drawn.labels[0])("lies on a box", first.rect.x, first.rect.y + 20))},
+        {"height": 5000.0},
+    ):
+        assert faults(Drawing(**{**vars(drawn), **change}))
+
+
+# ------------------------------------------------------------------------------------------------------------- contents
+
+
+def lines(shown: View) -> list[str]:
+    """The boxes in their order, each in a line."""
+    return [" | ".join(box.lines) + (f" × {box.count}" if box.count > 1 else "") for box in shown.boxes]
+
+
+def named(shown: View) -> set[tuple[str, str]]:
+    """The arrows by the first lines of their boxes."""
+    return {(shown.boxes[a].lines[0], shown.boxes[b].lines[0]) for a, b in shown.arrows}
+
+
+def test_densenet_121_has_6_12_24_and_16_layers() -> None:
+    shown = view(flow_named("densenet121"))
+    dense = [box for box in shown.boxes if box.lines[0] == "dense layer"]
+    assert [box.count for box in dense] == [6, 12, 24, 16]
+    assert [box.shape[0] for box in dense] == [256, 512, 1024, 1024]
+    assert all(box.skip and box.lines[1] == "1 x 1, 128 → 3 x 3, 32" for box in dense)
+
+
+def test_resnet_50_as_in_the_papers_table() -> None:
+    shown = view(flow_named("resnet50"))
+    blocks = [box for box in shown.boxes if box.kind == "block"]
+    assert [box.count for box in blocks] == [1, 2, 1, 3, 1, 5, 1, 2]
+    assert all(box.skip and box.lines[0] == "residual block" for box in blocks)
+    assert [box.path for box in blocks[:2]] == ["stage1.0", "stage1.1 to 2"]
+    assert lines(shown)[1] == "7 x 7 conv, 64, /2 | batch norm | ReLU"
+
+
+def test_an_inception_block() -> None:
+    shown = view(flow_named("googlenet"), "inception3a")
+    assert [len(shown.after(0)), len(shown.before(len(shown.boxes) - 2))] == [4, 4]
+    convs = [box.lines[0] for box in shown.boxes if box.kind == "conv"]
+    assert convs == [f"{k} x {k} conv, {n}" for k, n in ((1, 64), (1, 96), (3, 128), (1, 16), (3, 32), (1, 32))]
+    assert shown.boxes[-1].shape == (256, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("name", "block", "arrow"),
+    [
+        ("resnet_uva", "stage1.1", ("input", "+")),
+        ("preact_resnet_uva", "stage1.1", ("input", "+")),
+        ("densenet_uva", "block1.1", ("input", "concat")),
+        ("efficientnet_b0", "stage2.1", ("3 x 3 depthwise conv, 144", "×")),
+        ("bit_resnet26_cifar", "stage2.0", ("1 x 1 standardised conv, 128, /2", "+")),
+        ("resnet20", "stage2.0", ("ZeroPadShortcut", "+")),
+    ],
+)
+def test_skip_connections(name: str, block: str, arrow: tuple[str, str]) -> None:
+    assert arrow in named(view(flow_named(name), block))
+
+
+class Branching(nn.Module):
+    """Functions in `forward`, a layer that is used twice, and a value that goes into three others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, padding=1)
+        self.twice = nn.Conv2d(8, 8, 1)
+        self.fc = nn.Linear(16 * 16, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = F.relu(self.first(images))
+        once = self.twice(features)
+        again = self.twice(once)
+        joined = torch.cat([once + features, again], 1)
+        means = F.max_pool2d(joined, 8).flatten(1)
+        return self.fc(means)
+
+
+def test_ones_own_network_with_functions_and_a_shared_layer() -> None:
+    flow = flow_of(Branching())
+    shown = view(flow)
+    assert lines(shown) == [
+        "image",
+        "3 x 3 conv, 8",
+        "ReLU",
+        "1 x 1 conv, 8",
+        "1 x 1 conv, 8",
+        "+",
+        "concat",
+        "max pool",
+        "reshape",
+        "linear, 10",
+        "output",
+    ]
+    assert shown.arrows == {
+        (0, 1),
+        (1, 2),
+        (2, 3),
+        (3, 4),
+        (3, 5),
+        (2, 5),
+        (5, 6),
+        (4, 6),
+        (6, 7),
+        (7, 8),
+        (8, 9),
+        (9, 10),
+    }
+    assert faults(sheet(shown, title="mine", subtitle="")) == []
+
+
+def test_a_layer_that_works_in_place_and_one_that_passes_on() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 1), nn.Identity(), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Conv2d(4, 2, 1)
+    )
+    assert lines(view(flow_of(network))) == ["image", "1 x 1 conv, 4 | ReLU | dropout 0.5", "1 x 1 conv, 2", "output"]
+
+
+class Crossed(nn.Module):
+    """Two branches that exchange values: no chain of branches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("a", "b", "c", "d"):
+            self.add_module(name, nn.Conv2d(3, 3, 3, padding=1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        a, b = self.get_submodule("a")(images), self.get_submodule("b")(images)
+        c, d = self.get_submodule("c")(a + b), self.get_submodule("d")(a)
+        return torch.cat([c + d, b, images, d], 1)
+
+
+class Everything(nn.Module):
+    """Each layer is given the sum of all before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(6))
+
+    def forward(self, images: Tensor) -> Tensor:
+        found = [images]
+        for layer in self.layers:
+            found.append(layer(torch.stack(found).sum(0)))
+        return torch.cat(found, 1)
+
+
+@pytest.mark.parametrize("network", [Crossed(), Everything()])
+def test_what_is_no_chain_of_branches_is_drawn_too(network: nn.Module) -> None:
+    shown = view(flow_of(network))
+    drawn = sheet(shown, title="mine", subtitle="")
+    assert [fault for fault in faults(drawn) if "points high" not in fault] == []  # one of them is tall
+    assert sum(wire.arrow for wire in drawn.wires) == len(shown.arrows)
+
+
+def test_networks_of_one_layer_and_of_none() -> None:
+    assert lines(view(flow_of(nn.Conv2d(3, 4, 3)))) == ["image", "conv", "output"]
+    assert lines(view(flow_of(nn.Identity()))) == ["image", "output"]
+    with pytest.raises(UsageError, match="mine cannot take the image"):
+        flow_of(nn.Conv2d(4, 4, 3))
+
+
+# ----------------------------------------------------------------------------------------------------------------- file
+
+
+def test_the_file_is_text_with_shapes() -> None:
+    content = diagram(architecture("resnet_uva")).svg
+    root = ElementTree.fromstring(content)
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    for text in (
+        "resnet_uva",
+        "residual block",
+        "32 x 16 x 16",
+        "× 3",
+        "3 x 3, 16 → 3 x 3, 16",
+        "linear, 10",
+        "stage2",
+    ):
+        assert text in texts
+    assert "prefers-color-scheme:dark" in content
+    assert "http" not in content.replace("http://www.w3.org/2000/svg", "")  # nothing from elsewhere
+
+
+def test_options_and_size_are_drawn() -> None:
+    small = diagram(architecture("resnet_uva"), image_size=64, depths=(1, 2, 4), num_classes=7)
+    assert "64 x 16 x 16" in small.svg
+    assert "linear, 7" in small.svg
+    assert small.blocks == ("stage1", "stage2.0", "stage2.1", "stage3.0", "stage3.1")
+
+
+def test_names_that_are_markup_do_not_break_the_file() -> None:
+    row = Architecture("a<b&c", builder=lambda num_classes=10: nn.Sequential(nn.Conv2d(3, num_classes, 1)))
+    ElementTree.fromstring(diagram(row).svg)
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "resnet.svg"
+    assert main(["show", "resnet_uva", "--diagram", str(path)]) == 0
+    assert "--block stage1.0 (or stage2.0" in capsys.readouterr().out
+    assert ElementTree.fromstring(path.read_text()).tag.endswith("svg")
+    assert main(["show", "resnet_uva", "--diagram", str(path), "--block", "stage2.0"]) == 0
+    assert "resnet_uva: stage2.0" in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["resnet_uva", "--diagram", "d.png"], ".svg"),
+        (["resnet_uva", "lenet5", "--diagram", "d.svg"], "one architecture"),
+        (["resnet_uva", "--diagram", "d.svg", "--block", "stage2.7"], "did you mean stage2"),
+        (["resnet_uva", "--block", "stage2.0"], "--diagram"),
+        (["resnet_uvb", "--diagram", "d.svg"], "did you mean resnet_uva"),
+        (["vgg16", "--diagram", "d.svg", "--image-size", "8"], "smallest that it takes has 32"),
+        (["resnet_uva", "--diagram", "/proc/nowhere/d.svg"], "cannot write"),
+    ],
+)
+def test_bad_words(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert said in err
+    assert not list(tmp_path.iterdir())
