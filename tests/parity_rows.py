@@ -44,7 +44,7 @@ def _pairs(library: Library, *names: str, image_size: int = 64, **arguments: Any
 
 
 VGG = tuple(f"vgg{layers}{norm}" for layers in (11, 13, 16, 19) for norm in ("", "_bn"))
-VGG_COMPUTED = ("vgg11", "vgg11_bn", "vgg16", "vgg19_bn")
+VGG_COMPUTED = ("vgg11", "vgg11_bn")  # the deeper ones, of a gigabyte each, by every name and shape
 WIDE = ("wide_resnet50_2", "resnext50_32x4d", "resnext101_32x8d")
 DENSENET = ("densenet121", "densenet161", "densenet169", "densenet201")
 DPN = ("dpn68", "dpn92", "dpn98", "dpn131")
@@ -121,7 +121,7 @@ def _preact(layers: int, *, channels: tuple[int, ...] = ()) -> Pair:
 GROUPS: dict[str, tuple[Pair, ...]] = {
     "vgg_resnet": (
         *_pairs("torchvision", *VGG_COMPUTED),
-        *_pairs("timm", "vgg11", "vgg11_bn", drop_rate=0.5),
+        *_pairs("timm", "vgg11_bn", drop_rate=0.5),
         *_pairs("torchvision", "resnet18", "resnet34", "resnet50", "resnet152", *WIDE),
         *_pairs("timm", "resnet18", "resnet50", "seresnet50"),
         *_pairs("timm", "senet154", drop_rate=0.2),
@@ -195,7 +195,7 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
 OUTLINES: dict[str, tuple[Pair, ...]] = {
     "vgg_resnet": (
         *_pairs("torchvision", *(name for name in VGG if name not in VGG_COMPUTED), "resnet101"),
-        *_pairs("timm", *VGG[2:], "resnet34", "resnet101", "resnet152", *WIDE),
+        *_pairs("timm", *(name for name in VGG if name != "vgg11_bn"), "resnet34", "resnet101", "resnet152", *WIDE),
     ),
     "others": (*_pairs("torchvision", "densenet169"), *_pairs("timm", *DENSENET[1:])),
     "inception": (_inception_v3("timm", aux_logits=True),),

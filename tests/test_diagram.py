@@ -47,6 +47,7 @@ def faults(drawn: Drawing) -> list[str]:
     for wire in drawn.wires:
         for x, y in wire.sampled():
             found += [f"a wire crosses {name}" for name, rect in (*boxes, *labels) if rect.contains(x, y)]
+    found += loose_ends(drawn)
     sheet_of = Rect(0, 0, drawn.width, drawn.height)
     for name, rect in (*boxes, *labels):
         if not (sheet_of.x <= rect.x and rect.right <= sheet_of.right and rect.bottom <= sheet_of.bottom):
@@ -57,6 +58,27 @@ def faults(drawn: Drawing) -> list[str]:
     if LABEL * scale / POINT < SMALLEST:
         found.append(f"the text is {LABEL * scale / POINT:.1f} points high on A4")
     return found
+
+
+def loose_ends(drawn: Drawing) -> list[str]:
+    """Wires that begin neither below a box nor where another ends, or end neither on a box nor where another begins."""
+
+    def near(first: tuple[float, float], second: tuple[float, float]) -> bool:
+        return abs(first[0] - second[0]) < 0.01 and abs(first[1] - second[1]) < 0.01
+
+    def on(point: tuple[float, float], *, below: bool) -> bool:
+        rects = [node.rect for node in drawn.nodes]
+        return any(
+            rect.x <= point[0] <= rect.right and abs(point[1] - (rect.bottom if below else rect.y)) < 0.01
+            for rect in rects
+        )
+
+    starts, ends = ([wire.points[index] for wire in drawn.wires] for index in (0, -1))
+    begun = [p for p in starts if not on(p, below=True) and not any(near(p, end) for end in ends)]
+    ended = [p for p in ends if not on(p, below=False) and not any(near(p, start) for start in starts)]
+    loose = [f"nothing leads to the wire at {p}" for p in begun] + [f"the wire at {p} leads nowhere" for p in ended]
+    arrows = [wire.points[-1] for wire in drawn.wires if wire.arrow]
+    return loose + [f"the arrow at {p} points at no box" for p in arrows if not on(p, below=False)]
 
 
 SEEN: set[tuple[object, ...]] = set()  # boxes and arrows that were checked, since families share their blocks
@@ -87,6 +109,8 @@ def test_faults_are_found() -> None:
         {"width": drawn.width / 2},
         {"labels": (*drawn.labels, type(drawn.labels[0])("lies on a box", first.rect.x, first.rect.y + 20))},
         {"height": 5000.0},
+        {"wires": drawn.wires[1:]},
+        {"wires": (*drawn.wires[:-1], drawn.wires[-1].moved(0, 3))},
     ):
         assert faults(Drawing(**{**vars(drawn), **change}))
 
@@ -200,6 +224,28 @@ def test_a_layer_that_works_in_place_and_one_that_passes_on() -> None:
         nn.Conv2d(3, 4, 1), nn.Identity(), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Conv2d(4, 2, 1)
     )
     assert lines(view(flow_of(network))) == ["image", "1 x 1 conv, 4 | ReLU | dropout 0.5", "1 x 1 conv, 2", "output"]
+
+
+class Passing(nn.Module):
+    """What is used before and after a layer that changes nothing, and values that only change hands."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.dropout = nn.Dropout(0.5)
+        self.last = nn.Conv2d(8, 2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.conv(images)
+        dropped = self.dropout(features)
+        whole = features[:].view(features.shape).detach()
+        return self.last(torch.cat([whole, dropped], 1))
+
+
+def test_values_that_pass_unchanged() -> None:
+    shown = view(flow_of(Passing()))
+    assert lines(shown) == ["image", "1 x 1 conv, 4", "dropout 0.5", "concat", "1 x 1 conv, 2", "output"]
+    assert shown.arrows == {(0, 1), (1, 2), (1, 3), (2, 3), (3, 4), (4, 5)}
 
 
 class Crossed(nn.Module):
