@@ -307,11 +307,18 @@ def _title(call: Call, inside: _Inside) -> str:
     name = type(branching.module).__name__
     if name == "Concat" and _skips(inside.steps(call)):
         return "dense layer"
-    if any("depthwise" in words(step) for step in inside.steps(call)):
-        return "inverted residual" if _skips(inside.steps(call)) else "inverted bottleneck"
+    if (inverted := _is_inverted(inside.steps(call))) is not None:
+        kind = "inverted" if inverted else "depthwise separable"
+        return f"{kind} residual" if _skips(inside.steps(call)) else f"{kind} {'bottleneck' if inverted else 'block'}"
     if name == "Sequential" and _skips(inside.steps(call)):
         return "residual block"
     return BLOCKS.get(name) or re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+
+
+def _is_inverted(steps: Sequence[Step]) -> bool | None:
+    """Whether a depthwise convolution has more channels than the block gives; None where there is none."""
+    depthwise = [step.shape[0] for step in steps if "depthwise" in words(step)]
+    return max(depthwise) > steps[-1].shape[0] if depthwise else None
 
 
 def _branching(call: Call, inside: _Inside) -> Call:
