@@ -17,11 +17,9 @@ from convatlas.cli import main
 from convatlas.complexity import Complexity, Part, meta_network
 from convatlas.errors import UsageError
 from convatlas.insight.diagram import Drawing, Flow, View, blocks_of, diagram, drawing, follow, sheet, view
-from convatlas.insight.diagram.geometry import LABEL, Rect
+from convatlas.insight.diagram.geometry import Rect
 from convatlas.insight.diagram.text import text_width
 
-POINT = 25.4 / 72  # millimetres
-PAGE = (190.0, 277.0)  # of A4 within margins of 10 mm, either way up
 SMALLEST = 5.9  # points, of the smallest text on paper
 UNCOUNTED = Complexity((3, 1, 1), Part("", "", "", (1,), 0, 0, 0, 0))
 
@@ -54,9 +52,8 @@ def faults(drawn: Drawing) -> list[str]:
             found.append(f"{name} is not on the sheet")
     for node in drawn.nodes:
         found += [f"{line} is wider than its box" for line in node.box.lines if text_width(line, 12) > node.rect.width]
-    scale = max(min(a / drawn.width, b / drawn.height) for a, b in (PAGE, PAGE[::-1]))
-    if LABEL * scale / POINT < SMALLEST:
-        found.append(f"the text is {LABEL * scale / POINT:.1f} points high on A4")
+    if drawn.points < SMALLEST:
+        found.append(f"the text is {drawn.points:.1f} points high on A4")
     return found
 
 
@@ -90,14 +87,14 @@ def test_nothing_overlaps(name: str) -> None:
     whole = view(flow)
     for block in ["", *blocks_of(whole)]:
         opened = view(flow, block)
-        key = (*[(box.lines, box.path, box.count, box.shape) for box in opened.boxes], opened.arrows)
+        key = (*[(box.lines, box.path, box.count, box.shapes) for box in opened.boxes], opened.arrows)
         if key not in SEEN:
             SEEN.add(key)
             assert faults(drawing(flow, UNCOUNTED, name=name, block=block)) == [], block
     shown = [box for box in whole.boxes if box.kind not in ("image", "output")]
     assert shown
     assert whole.boxes[-1].kind == "output"
-    assert whole.boxes[-1].shape == (architecture(name).num_classes,)
+    assert whole.boxes[-1].shapes == ((architecture(name).num_classes,),)
 
 
 def test_faults_are_found() -> None:
@@ -132,7 +129,7 @@ def test_densenet_121_has_6_12_24_and_16_layers() -> None:
     shown = view(flow_named("densenet121"))
     dense = [box for box in shown.boxes if box.lines[0] == "dense layer"]
     assert [box.count for box in dense] == [6, 12, 24, 16]
-    assert [box.shape[0] for box in dense] == [256, 512, 1024, 1024]
+    assert [box.shapes[0][0] for box in dense] == [256, 512, 1024, 1024]
     assert all(box.skip and box.lines[1] == "1 x 1, 128 → 3 x 3, 32" for box in dense)
 
 
@@ -150,7 +147,7 @@ def test_an_inception_block() -> None:
     assert [len(shown.after(0)), len(shown.before(len(shown.boxes) - 2))] == [4, 4]
     convs = [box.lines[0] for box in shown.boxes if box.kind == "conv"]
     assert convs == [f"{k} x {k} conv, {n}" for k, n in ((1, 64), (1, 96), (3, 128), (1, 16), (3, 32), (1, 32))]
-    assert shown.boxes[-1].shape == (256, 28, 28)
+    assert shown.boxes[-1].shapes == ((256, 28, 28),)
 
 
 @pytest.mark.parametrize(
@@ -287,7 +284,7 @@ def test_what_is_no_chain_of_branches_is_drawn_too(network: nn.Module) -> None:
 def test_networks_of_one_layer_and_of_none() -> None:
     assert lines(view(flow_of(nn.Conv2d(3, 4, 3)))) == ["image", "conv", "output"]
     assert lines(view(flow_of(nn.Identity()))) == ["image", "output"]
-    with pytest.raises(UsageError, match="mine cannot take the image"):
+    with pytest.raises(UsageError, match="mine cannot take an image of 3 x 32 x 32: the convolution|Invalid channel"):
         flow_of(nn.Conv2d(4, 4, 3))
 
 

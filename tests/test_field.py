@@ -115,5 +115,5 @@ def test_bad_words(
 
 def test_a_network_without_maps_has_no_field() -> None:
     row = Architecture("flat", builder=lambda num_classes=10: nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes)))
-    with pytest.raises(UsageError, match="flat has no stage with rows and columns"):
+    with pytest.raises(UsageError, match="flat has no stage with rows and columns whose field is known"):
         fields_seen(row)

@@ -99,7 +99,7 @@ def test_what_is_shared_counts_once_and_what_is_between_layers_too() -> None:
     assert (own.params, own.macs, own.activations, own.detail) == (1, 0, 2 * 192, "relu, mul")
     idle = parts["idle", "Linear"]
     assert (idle.works, idle.params, idle.macs) == (False, 42, 0)
-    assert operation_of(idle) == "Linear (in training only)"
+    assert operation_of(idle) == "Linear (not used in eval mode)"
     assert found.params == 84 + 3 + 1 + 42
     assert "idle" not in [stage.name for stage in found.stages]
 
@@ -174,7 +174,7 @@ def test_memory_of_a_step_is_what_torch_allocates(name: str, size: int, images: 
 
 
 def test_memory_of_an_image_that_cannot_be_trained_on() -> None:
-    with pytest.raises(UsageError, match="vgg16 cannot be trained on images of 8 pixels"):
+    with pytest.raises(UsageError, match="vgg16 cannot be trained on 2 images of 8 pixels"):
         step_memory(meta_network(architecture("vgg16")), in_channels=3, image_size=8, batch_size=2, name="vgg16")
 
 

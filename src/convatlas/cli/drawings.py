@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from convatlas.cli.options import architecture_options, console
 from convatlas.errors import UsageError
+
+READABLE = 5.5  # points of text on paper
 
 
 def check_flags(
@@ -33,6 +35,13 @@ def check_flags(
         raise UsageError("--image belongs to --receptive-field FILE.png")
 
 
+def refuse(flags: Mapping[str, object], *, beside: str) -> None:
+    """Raises `UsageError` for a flag that has a value, since it means nothing beside another."""
+    for flag, value in flags.items():
+        if value is not None:
+            raise UsageError(f"{flag} does nothing with {beside}; leave it out")
+
+
 def draw(
     name: str,
     option: list[str] | None,
@@ -45,13 +54,9 @@ def draw(
 ) -> None:
     """Draws what is wanted and says where it lies."""
     from convatlas.architectures import architecture
-    from convatlas.run import check_writable
 
     row = architecture(name)
     options = row.parse_options(architecture_options(option))
-    for path in (diagram, receptive_field):
-        if path is not None:
-            check_writable(path.parent)
     if diagram is not None:
         _diagram(row, options, diagram, image_size=image_size, block=block)
     if receptive_field is not None:
@@ -60,23 +65,29 @@ def draw(
 
 def _diagram(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, block: str) -> None:
     from convatlas.insight.diagram import diagram
-    from convatlas.run import write_text
+    from convatlas.run import check_writable, write_text
 
     drawn = diagram(row, block=block, image_size=image_size, **options)
+    check_writable(path.parent)
     write_text(path, drawn.svg)
     first, *others = drawn.blocks or ("",)
     more = f" (or {', '.join(others)})" if others else ""
     said = f"; --block {first}{more} draws a block opened" if first else ""
     console().print(f"diagram {path}{said}", markup=False, highlight=False, soft_wrap=True)
+    if drawn.points < READABLE:
+        small = f"on A4 its smallest text has {drawn.points:.1f} points; --block draws a part of it"
+        console().print(small, markup=False, highlight=False, soft_wrap=True)
 
 
 def _field(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, photo: Path | None) -> None:
     from convatlas.data.image_files import check_images
     from convatlas.insight.field import draw_fields, fields_seen
+    from convatlas.run import check_writable
 
     if photo is not None:
         check_images([photo])
     fields = fields_seen(row, image_size=image_size, **options)
+    check_writable(path.parent)
     draw_fields(fields, path, name=row.name, photo=photo)
     for field in fields:
         rows, columns = field.size

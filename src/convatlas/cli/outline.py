@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from convatlas.cli.show import Shown
 
 WIDE, MIDDLE = 140, 96  # columns of a terminal in which all digits of the counts have room, and all columns but one
+GATHERS = "receptive fields leave out the means over the whole image of group and layer norms and of gates"
 DIFFERENT = "bold yellow"
 
 
@@ -53,9 +54,9 @@ def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[Render
     for (name, ours), (_, theirs) in zip(_counted(left), _counted(right), strict=True):
         counts.add_row(f"[dim]{name}[/]", escape(ours), escape(theirs), _mark(ours != theirs))
     for name, ratio in _ratios(left.counted, right.counted):
-        counts.add_row(f"[dim]{name}[/]", "", f"x {ratio:.3g}")
+        counts.add_row(f"[dim]{name}[/]", "", f"x {ratio:.4f}")
     levels = depth or min(left.counted.readable_depth, right.counted.readable_depth)
-    said = "* differs; the second's parameters and the like as multiples of the first's"
+    said = "* differs, perhaps in what has no column here; x: the second's as a multiple of the first's"
     return ["", counts, "", _pairs(left, right, levels), Text(said, style="dim"), ""]
 
 
@@ -100,8 +101,11 @@ def _counted(shown: Shown) -> Iterator[tuple[str, str]]:
     yield "MACs", f"{counted.macs:,} multiply-adds an image ({2 * counted.macs:,} FLOPs)"
     values = f"{counted.activations:,} values an image, {memory(BYTES * counted.activations)} in float32"
     yield "activations", values
-    needed = shown.memory if isinstance(shown.memory, str) else memory(shown.memory)
-    yield "training step", f"{needed} for {shown.batch_size} images in float32, SGD with momentum"
+    if isinstance(shown.memory, str):
+        yield "training step", shown.memory
+    else:
+        needed = memory(shown.memory)
+        yield "training step", f"{needed} for {shown.batch_size} images in float32, SGD with momentum"
 
 
 def _layers(counted: Complexity, depth: int) -> Table:
@@ -165,21 +169,22 @@ def _folded_said(counted: Complexity, depth: int) -> Text:
     if depth >= whole:
         said = "every layer is shown"
     more = "; more columns in a wider window" if console().width < WIDE else ""
-    return Text(said + more, style="dim")
+    gathers = f"\n{GATHERS}" if counted.gathers else ""
+    return Text(said + more + gathers, style="dim")
 
 
 def _pairs(left: Shown, right: Shown, depth: int) -> Table:
     """The layers of both in pairs: the same operation at the same place, else one beside nothing."""
     width = console().width
-    leasts = {"layer": 0, "operation": WIDE, "output": MIDDLE, "params": 0, "MACs": 0}  # columns of the terminal
+    leasts = {"layer": 0, "operation": WIDE, "output": MIDDLE, "params": 0, "MACs": 0, "memory": MIDDLE, "field": WIDE}
     names = [name for name, least in leasts.items() if width >= least]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in (*names, "", *names):
-        justify: Literal["left", "right"] = "right" if heading in ("output", "params", "MACs") else "left"
+        justify: Literal["left", "right"] = "left" if heading in ("layer", "operation", "") else "right"
         table.add_column(heading, justify=justify, no_wrap=heading != "operation", min_width=1)
     for ours, theirs in _aligned(*(list(each.counted.network.rows(depth)) for each in (left, right))):
         cells = [_cells(part) for part in (ours, theirs)]
-        differs = cells[0] != cells[1]
+        differs = _compared(ours) != _compared(theirs)
         shown = [[cell[name] for name in names] for cell in cells]
         table.add_row(*shown[0], _mark(differs), *shown[1], style=DIFFERENT if differs else "")
     return table
@@ -195,14 +200,27 @@ def _aligned(left: list[Part], right: list[Part]) -> Iterator[tuple[Part | None,
             yield (ours[index] if index < len(ours) else None), (theirs[index] if index < len(theirs) else None)
 
 
+def _compared(part: Part | None) -> tuple[object, ...]:
+    """What is compared of two rows: all but what is inside them."""
+    if part is None:
+        return ()
+    counts = (part.params, part.weights, part.macs, part.activations)
+    return part.name, operation_of(part), part.shape, counts, part.receptive_field, part.stride
+
+
 def _cells(part: Part | None) -> dict[str, str]:
     """A row by its columns' headings; empty where there is none."""
     if part is None:
-        return dict.fromkeys(("layer", "operation", "output", "params", "MACs"), "")
-    params, macs = (quantity(count) if count else "" for count in (part.params, part.macs))
-    shape = _size(part.shape, between="x")
-    said = operation_of(part)
-    return {"layer": escape(part.name), "operation": escape(said), "output": shape, "params": params, "MACs": macs}
+        return dict.fromkeys(("layer", "operation", "output", "params", "MACs", "memory", "field"), "")
+    return {
+        "layer": escape(part.name),
+        "operation": escape(operation_of(part)),
+        "output": _size(part.shape, between="x"),
+        "params": quantity(part.params) if part.params else "",
+        "MACs": quantity(part.macs) if part.macs else "",
+        "memory": memory(BYTES * part.activations) if part.activations else "",
+        "field": _side(part.receptive_field),
+    }
 
 
 def _ratios(left: Complexity, right: Complexity) -> Iterator[tuple[str, float]]:

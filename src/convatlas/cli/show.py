@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from convatlas.complexity import Complexity
 
 BATCH_SIZE = 128  # of a network whose recipe is not known
+LARGEST = 100_000  # pixels a side, and images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,13 +38,14 @@ def show(
     ] = None,
     option: Options = None,
     image_size: Annotated[
-        int | None, typer.Option("--image-size", min=1, help="Pixels; default: as published.")
+        int | None, typer.Option("--image-size", min=1, max=LARGEST, help="Pixels; default: as published.")
     ] = None,
     depth: Annotated[
         int | None, typer.Option("--depth", min=1, help="Levels of modules to unfold; default: what is easily read.")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Images of the training step whose memory is estimated.")
+        int | None,
+        typer.Option("--batch-size", min=1, max=LARGEST, help="Images of the training step whose memory is estimated."),
     ] = None,
     module: Annotated[
         list[str] | None, typer.Option("--module", help="A layer of torch.nn to count; again for the next in turn.")
@@ -72,10 +74,15 @@ def show(
     convatlas show --module "Conv2d(480, 48, 5, padding=2)" --input 480x14x14
     """
     from convatlas.cli import outline
-    from convatlas.cli.drawings import check_flags, draw
+    from convatlas.cli.drawings import check_flags, draw, refuse
     from convatlas.errors import UsageError
 
     check_flags(architectures or [], diagram=diagram, block=block, receptive_field=receptive_field, image=image)
+    table_only = {"--depth": depth, "--batch-size": batch_size, "--json": as_json or None}
+    if diagram or receptive_field:
+        refuse(table_only, beside="--diagram and --receptive-field")
+    if module:
+        refuse({"--image-size": image_size, "-o": option, **table_only, "--json": None}, beside="--module")
 
     if bool(architectures) == bool(module):
         raise UsageError("show needs names of architectures (see convatlas list), or --module with --input")
@@ -138,9 +145,11 @@ def _plain(shown: Shown, depth: int | None) -> dict[str, Any]:
         **described(shown.row),
         "options": shown.options,
         **_counts(counted),
-        "training_step": {"batch_size": shown.batch_size, "bytes": shown.memory}
-        if isinstance(shown.memory, int)
-        else None,
+        "training_step": {
+            "batch_size": shown.batch_size,
+            "bytes": shown.memory if isinstance(shown.memory, int) else None,
+            "refused": shown.memory if isinstance(shown.memory, str) else None,
+        },
         "stages": [_layer(stage) for stage in counted.stages],
         "layers": [_layer(part) for part in counted.network.rows(depth)],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convatlas.complexity.counting import UNFIT, count, parameter_count
+from convatlas.complexity.counting import UNFIT, count, is_layer, parameter_count, refused
 from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
 from convatlas.complexity.parts import BYTES, Complexity, Part, operation_of
 from convatlas.complexity.receptive_field import Axis, Field, Fields
@@ -20,9 +20,11 @@ __all__ = [
     "complexity",
     "count",
     "detail_of",
+    "is_layer",
     "meta_network",
     "network_complexity",
     "operation_of",
     "outline",
     "parameter_count",
+    "refused",
 ]

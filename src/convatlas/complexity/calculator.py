@@ -6,6 +6,7 @@ import ast
 import inspect
 import math
 import reprlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +19,12 @@ from convatlas.errors import UsageError, unknown
 
 EXAMPLE = "Conv2d(480, 48, 5, padding=2)"
 MOST_VALUES = 10**12
-HOLDERS = (nn.Module, nn.Sequential, nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict, nn.Container)
+MOST = 1_000_000  # channels and the like
+NOT_LAYERS = ("container", "loss", "module", "rnn", "transformer", "sparse", "adaptive")  # files of torch.nn.modules
 LAYERS: dict[str, type[nn.Module]] = {
     name: kind
     for name, kind in vars(nn).items()
-    if inspect.isclass(kind) and issubclass(kind, nn.Module) and kind not in HOLDERS and not name.endswith("Loss")
+    if inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__.split(".")[-1] not in NOT_LAYERS
 }
 
 
@@ -48,8 +50,16 @@ def read_layer(text: str) -> nn.Module:
     name, arguments, keywords = _call(text)
     if name not in LAYERS:
         raise unknown("layer of torch.nn", name, LAYERS, hint=f"; for example {EXAMPLE}")
+    for value in (*arguments, *keywords.values()):
+        if any(
+            isinstance(each, int) and abs(each) > MOST for each in (value if isinstance(value, tuple) else (value,))
+        ):
+            raise UsageError(f"{_cut(text)} has a number above {MOST:,}")
+    if wrong := {"device", "dtype"} & keywords.keys():
+        raise UsageError(f"{_cut(text)} must not have {wrong.pop()}: layers are only counted, in float32")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             return LAYERS[name](*arguments, **keywords)
     except Exception as error:  # each layer has its own
         reason = str(error).splitlines()[0].replace(f"{name}.__init__()", name)

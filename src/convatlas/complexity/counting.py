@@ -16,7 +16,16 @@ from convatlas.complexity.receptive_field import Fields
 from convatlas.complexity.wording import detail_of
 from convatlas.errors import UsageError
 
-UNFIT = (RuntimeError, ValueError, IndexError, TypeError)  # what a network may raise for an image that does not fit
+UNFIT = (  # what a network may raise for an image that does not fit
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AssertionError,
+    ArithmeticError,
+    AttributeError,
+)
+HOLDERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
@@ -24,20 +33,31 @@ def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
     counter = _Counter(network, image)
     shape = tuple(image.shape[1:])
     try:
-        with counter.fields, counter.flops, torch.no_grad():
+        with torch.device("meta"), counter.fields, counter.flops, torch.no_grad():
             network(image)
     except UNFIT as error:
-        reason = str(error).splitlines()[0]
-        size = " x ".join(map(str, shape))
-        raise UsageError(f"{name} cannot take {_kind(shape)} of {size}: {reason}") from error
+        raise UsageError(refused(name, shape, error)) from error
     finally:
         for hook in counter.hooks:
             hook.remove()
-    return Complexity(shape, counter.part())
+    return Complexity(shape, counter.part(), gathers=counter.fields.gathers)
 
 
-def _kind(shape: tuple[int, ...]) -> str:
-    return "an image" if len(shape) == 3 else "an input"
+def refused(name: str, shape: tuple[int, ...], error: Exception) -> str:
+    """Why a network does not take an image, or an input of another shape, in a line."""
+    reason = (str(error).splitlines() or [""])[0]
+    if not isinstance(error, RuntimeError | ValueError | TypeError):
+        reason = f"{type(error).__name__}: {reason}"
+    if "meta" in reason:  # tensors without values
+        return f"{name} cannot be counted without values: {reason}"
+    kind = "an image" if len(shape) == 3 else "an input"
+    return f"{name} cannot take {kind} of {' x '.join(map(str, shape))}: {reason}"
+
+
+def is_layer(module: nn.Module) -> bool:
+    """Whether a module counts as one, whatever it holds: one without children, or one of torch's own, as attention."""
+    own = type(module).__module__.startswith("torch.nn.modules") and not isinstance(module, HOLDERS)
+    return own or not any(module.children())
 
 
 def parameter_count(module: nn.Module) -> int:
@@ -62,7 +82,7 @@ class _Tally:
 
     @property
     def is_layer(self) -> bool:
-        return bool(self.name) and not any(self.module.children())
+        return bool(self.name) and is_layer(self.module)
 
 
 class _Counter:
@@ -96,7 +116,7 @@ class _Counter:
         tally, before = self._working.pop()
         tally.macs += (self.flops.get_total_flops() - before) // 2
         tally.works = True
-        if tally.is_layer:
+        if tally.is_layer and not any(each.is_layer for each, _ in self._working):
             values = sum(self._new(tensor) for tensor in tree_leaves(output))
             tally.activations += 0 if _is_unchanged(module, inputs, output) else values
         if isinstance(output, Tensor):
@@ -109,7 +129,7 @@ class _Counter:
     def _made(self, operation: str, result: Tensor) -> None:
         """An operation made values of the image: between layers they count at once, inside one only its output."""
         tally, _ = self._working[-1]
-        if not tally.is_layer and (values := self._new(result)):
+        if not any(each.is_layer for each, _ in self._working) and (values := self._new(result)):
             tally.activations += values
             tally.operations[operation] = None
 
@@ -141,11 +161,12 @@ def _is_unchanged(module: nn.Module, inputs: tuple[Any, ...], output: object) ->
 
 def _part(tally: _Tally, *, claimed: set[nn.Parameter]) -> Part:
     """A tally and those inside it as a part; parameters that are `claimed` count elsewhere."""
-    own = [(key, value) for key, value in tally.module.named_parameters(recurse=False) if value not in claimed]
+    closed = tally.is_layer
+    own = [(key, value) for key, value in tally.module.named_parameters(recurse=closed) if value not in claimed]
     claimed.update(value for _, value in own)
     names = dict.fromkeys(inside.module for inside in tally.inside.values())
-    idle = [(key, child) for key, child in tally.module.named_children() if child not in names]
-    inside = [_part(each, claimed=claimed) for each in tally.inside.values()]
+    idle = [(key, child) for key, child in tally.module.named_children() if child not in names and not closed]
+    inside = [_part(each, claimed=claimed) for each in tally.inside.values() if not closed]
     inside += [_idle(f"{tally.name}.{key}".lstrip("."), child, claimed=claimed) for key, child in idle]
     inside = [part for part in inside if part.works or part.params]
     return Part(

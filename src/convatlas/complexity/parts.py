@@ -64,10 +64,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Complexity:
-    """A network's counts for one image of `shape` (C, H, W); `network` is the whole as a part."""
+    """A network's counts for one image of `shape` (C, H, W); `network` is the whole as a part.
+
+    `gathers` says that norms or gates see the whole image, which the receptive fields leave out.
+    """
 
     shape: tuple[int, ...]
     network: Part
+    gathers: bool = False
 
     @property
     def params(self) -> int:
@@ -110,7 +114,7 @@ class Complexity:
 def operation_of(part: Part) -> str:
     """A row's operation in words: its class and its detail; what is inside where it is folded."""
     if not part.works:
-        return f"{part.operation} (in training only)"
+        return f"{part.operation} (not used in eval mode)"
     if not part.parts:
         return f"{part.operation} {part.detail}".strip()
     inside = list(part.rows())

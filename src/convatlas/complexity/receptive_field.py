@@ -62,44 +62,53 @@ class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the receptive fields through every operation that is carried out while it is entered.
 
     Values without rows and columns have the field of all the values that they were made of. What an operation does to
-    the field follows from its window; an operation without one leaves it as it is. Norms count as they work in eval
-    mode, value by value, and a factor of 1 x 1 that is spread over an image (the gate of squeeze-and-excitation, which
-    sees the whole image) not at all.
+    the field follows from its window; an operation without one leaves it as it is. After one that changes rows and
+    columns in another way (transposed convolutions, resizing, permuting) the field is not known. What gathers the whole
+    image does not count: the means of group and layer norms, and a factor of 1 x 1 that is spread over an image, the
+    gate of squeeze-and-excitation; `gathers` says that there was one. Batch norms work value by value in eval mode.
     """
 
     def __init__(self, image: Tensor, *, made: Callable[[str, Tensor], None] | None = None) -> None:
         """`made` is told the name of every operation on values of the image, and each of its results."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._made = made
+        self.gathers = False
         self._fields = WeakTensorKeyDictionary()
         self._fields[image] = PIXEL
 
     def of(self, tensor: Tensor) -> Field | None:
-        """The field of a tensor's values; None where they do not depend on the image."""
+        """The field of a tensor's values; None where they do not depend on the image, or it is not known."""
         field: Field | None = self._fields.get(tensor)  # type: ignore[no-untyped-call]
         return field
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         inputs = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
-        known = [(value, field) for value in inputs if (field := self.of(value)) is not None]
+        known = [(value, self.of(value)) for value in inputs if value in self._fields]
         result = func(*args, **kwargs)
         for output in tree_leaves(result):
             if isinstance(output, Tensor) and known:
+                self.gathers |= func.overloadpacket in GATHERING or any(_is_spread(value, output) for value, _ in known)
                 self._fields[output] = _after(func, args, known, output)
                 if self._made is not None:
                     self._made(func.overloadpacket.__name__, output)
         return result
 
 
-def _after(func: Any, args: Sequence[Any], known: Sequence[tuple[Tensor, Field]], output: Tensor) -> Field:
-    """The field of an operation's output, from those of the inputs that have one."""
+def _after(
+    func: Any, args: Sequence[Any], known: Sequence[tuple[Tensor, Field | None]], output: Tensor
+) -> Field | None:
+    """The field of an operation's output, from those of the inputs that depend on the image."""
+    spread = [pair for pair in known if not _is_spread(pair[0], output)] or known
+    fields = [field for _, field in spread if field is not None]
+    if len(fields) < len(spread):
+        return None
     rule = RULES.get(func.overloadpacket)
     if rule is not None:
-        values, field = known[0]
-        return rule(field, values, args, output)
-    spread = [pair for pair in known if not _is_spread(pair[0], output)]
-    return _united(_reshaped(values, field, output) for values, field in spread or known)
+        return rule(fields[0], known[0][0], args, output)
+    reshaped = [_reshaped(values, field, output) for (values, _), field in zip(spread, fields, strict=True)]
+    found = [field for field in reshaped if field is not None]
+    return _united(iter(found)) if len(found) == len(reshaped) else None
 
 
 def _is_spread(values: Tensor, output: Tensor) -> bool:
@@ -114,16 +123,15 @@ def _united(fields: Iterator[Field]) -> Field:
     return first
 
 
-def _reshaped(values: Tensor, field: Field, output: Tensor) -> Field:
-    """Without rows and columns, each value counts as if it depended on all of them."""
-    if _sides(values) == _sides(output):
-        return field
-    rows, columns = _sides(values)
-    after_rows, after_columns = _sides(output)
-    return (
-        field[0] if rows == after_rows else field[0].whole(rows),
-        field[1] if columns == after_columns else field[1].whole(columns),
+def _reshaped(values: Tensor, field: Field, output: Tensor) -> Field | None:
+    """Of all rows or columns in one, the field of all; unknown where there are others than before."""
+    sides, after = _sides(values), _sides(output)
+    if any(now not in (1, before) for before, now in zip(sides, after, strict=True)):
+        return None
+    rows, columns = (
+        axis if before == now else axis.whole(before) for axis, before, now in zip(field, sides, after, strict=True)
     )
+    return rows, columns
 
 
 def _sides(values: Tensor) -> tuple[int, int]:
@@ -147,8 +155,10 @@ def _windowed(field: Field, sizes: Any, strides: Any, before: Any, dilation: Any
     return rows, columns
 
 
-def _convolution(field: Field, _values: Tensor, args: Sequence[Any], _output: Tensor) -> Field:
-    _image, weight, _bias, stride, padding, dilation, *_ = args
+def _convolution(field: Field, _values: Tensor, args: Sequence[Any], _output: Tensor) -> Field | None:
+    _image, weight, _bias, stride, padding, dilation, transposed, *_ = args
+    if transposed or weight.ndim != 4:
+        return None
     return _windowed(field, weight.shape[-2:], stride, padding, dilation)
 
 
@@ -194,6 +204,12 @@ def _slice(field: Field, values: Tensor, args: Sequence[Any], _output: Tensor) -
     return axes[0], axes[1]
 
 
+def _permuted(field: Field, values: Tensor, _args: Sequence[Any], output: Tensor) -> Field | None:
+    """Known where rows and columns are neither: there only their number would tell where they went."""
+    return field if _sides(values) == _sides(output) == (1, 1) else None
+
+
+GATHERING = {aten.native_group_norm, aten.native_layer_norm}
 RULES = {
     aten.convolution: _convolution,
     aten.max_pool2d_with_indices: _pool,
@@ -203,4 +219,6 @@ RULES = {
     aten.adaptive_max_pool2d: _adaptive_pool,
     aten.constant_pad_nd: _padded,
     aten.slice: _slice,
+    aten.permute: _permuted,
+    aten.transpose: _permuted,
 }

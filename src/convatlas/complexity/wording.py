@@ -8,23 +8,7 @@ from typing import Any
 
 from torch import nn
 
-LONGEST = 40  # characters of a detail in a layer's own words
-NAMES = {
-    "BatchNorm1d": "batch norm",
-    "BatchNorm2d": "batch norm",
-    "GroupNorm": "group norm",
-    "LayerNorm": "layer norm",
-    "LocalResponseNorm": "response norm",
-    "ReLU": "ReLU",
-    "ReLU6": "ReLU6",
-    "SiLU": "SiLU",
-    "GELU": "GELU",
-    "StandardizedConv2d": "standardised conv",
-    "Conv2d": "conv",
-    "Linear": "linear",
-    "MaxPool2d": "max pool",
-    "AvgPool2d": "average pool",
-}
+LONGEST = 60  # characters of a detail in a layer's own words
 
 
 def detail_of(module: nn.Module) -> str:
@@ -67,14 +51,11 @@ def _windowed(conv: nn.Conv2d | nn.ConvTranspose2d) -> Iterable[str]:
 
 
 def _sides(size: Any) -> str:
-    rows, columns = size if isinstance(size, tuple | list) else (size, size)
-    return f"{rows} x {columns}"
+    return " x ".join(map(str, size)) if isinstance(size, tuple | list) else f"{size} x {size}"
 
 
 def _short(size: Any) -> str:
-    """One number where both sides are equal."""
-    return str(size[0]) if isinstance(size, tuple | list) and len(set(size)) == 1 else _sides_or_number(size)
-
-
-def _sides_or_number(size: Any) -> str:
-    return _sides(size) if isinstance(size, tuple | list) else str(size)
+    """One number where all sides are equal."""
+    if isinstance(size, tuple | list):
+        return str(size[0]) if len(set(size)) == 1 else _sides(size)
+    return str(size)

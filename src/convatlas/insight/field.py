@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.architecture import Architecture
-from convatlas.complexity import Axis, Fields, check_training, meta_network, network_complexity
+from convatlas.complexity import UNFIT, Axis, Fields, check_training, meta_network, network_complexity
 from convatlas.data.image_files import read_image
 from convatlas.errors import UsageError
 from convatlas.report.style import DPI, INK, SOFT, save
@@ -66,17 +66,23 @@ def fields_seen(row: Architecture, *, image_size: int | None = None, seed: int =
     """
     channels, size = options.get("in_channels", row.in_channels), image_size or row.image_size
     outline = meta_network(row, **options)
-    network_complexity(row, outline, in_channels=channels, image_size=size)
+    counted = network_complexity(row, outline, in_channels=channels, image_size=size)
     check_training(row, outline, in_channels=channels, image_size=size, images=NOISE)
-    places = _places(outline.eval(), channels, size)
+    stages = [part.name for part in counted.network.parts if part.works and len(part.shape) == 3]
+    places = _places(outline.eval(), channels, size, stages)
     if not places:
-        raise UsageError(f"{row.name} has no stage with rows and columns, so that there is no field to draw")
+        raise UsageError(
+            f"{row.name} has no stage with rows and columns whose field is known, so that there is no field to draw"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = row.build(**options)
         images = torch.randn(NOISE, channels, size, size)
         _calibrate(network, images)
-    gradients = _gradients(network, images, list(places))
+    try:
+        gradients = _gradients(network, images, list(places))
+    except UNFIT as error:
+        raise UsageError(f"no gradient reaches the image through {row.name}: {error}") from error
     return [
         SeenField(stage, _span(rows, height), _span(columns, width), gradients[stage])
         for stage, (rows, columns, height, width) in places.items()
@@ -89,8 +95,8 @@ def _span(axis: Axis, count: int) -> tuple[int, int]:
     return axis.low + start, axis.high + start
 
 
-def _places(network: nn.Module, channels: int, size: int) -> dict[str, tuple[Axis, Axis, int, int]]:
-    """For each stage with several rows and columns, their fields and how many there are."""
+def _places(network: nn.Module, channels: int, size: int, stages: list[str]) -> dict[str, tuple[Axis, Axis, int, int]]:
+    """For each stage with several rows and columns whose field is known, the field and how many there are."""
     image = torch.empty(1, channels, size, size, device="meta")
     fields = Fields(image)
     places: dict[str, tuple[Axis, Axis, int, int]] = {}
@@ -101,17 +107,17 @@ def _places(network: nn.Module, channels: int, size: int) -> dict[str, tuple[Axi
             if seen is not None:
                 places[stage] = (*seen, output.shape[-2], output.shape[-1])
 
-    with _watched(network, note), fields, torch.no_grad():
+    with _watched(network, stages, note), fields, torch.no_grad():
         network(image)
     return places
 
 
 @contextmanager
-def _watched(network: nn.Module, note: Any) -> Iterator[None]:
+def _watched(network: nn.Module, stages: list[str], note: Any) -> Iterator[None]:
     """`note` is told each of the network's stages and what it gives."""
     hooks = [
-        module.register_forward_hook(lambda _module, _inputs, output, stage=stage: note(stage, output))
-        for stage, module in network.named_children()
+        network.get_submodule(stage).register_forward_hook(lambda _m, _inputs, output, stage=stage: note(stage, output))
+        for stage in stages
     ]
     try:
         yield
@@ -137,12 +143,12 @@ def _gradients(network: nn.Module, images: Tensor, stages: list[str]) -> dict[st
     outputs: dict[str, Tensor] = {}
 
     def note(stage: str, output: object) -> None:
-        if stage in stages and isinstance(output, Tensor):
+        if isinstance(output, Tensor):
             outputs[stage] = output.clone()  # what follows may work in place
 
     images = images.requires_grad_()
-    with _watched(network, note):
-        network(images)
+    with _watched(network, stages, note):
+        network(images.clone())  # so that a network may change its input in place
     found = {}
     for stage, output in outputs.items():
         middle = output[..., output.shape[-2] // 2, output.shape[-1] // 2].mean(1).sum()

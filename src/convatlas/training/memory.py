@@ -30,7 +30,7 @@ def step_memory(network: nn.Module, *, in_channels: int, image_size: int, batch_
     network.train()
     live = _Live()
     try:
-        with live:
+        with torch.device("meta"), live:
             live.see(tuple(network.state_dict(keep_vars=True).values()))
             optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
             for parameter in network.parameters():
@@ -38,7 +38,8 @@ def step_memory(network: nn.Module, *, in_channels: int, image_size: int, batch_
             step(network, optimizer, images=_images(batch_size, in_channels, image_size))
     except UNFIT as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"{name} cannot be trained on images of {image_size} pixels: {reason}") from error
+        images = f"{batch_size} images of {image_size} pixels"
+        raise UsageError(f"{name} cannot be trained on {images}: {reason}") from error
     finally:
         network.zero_grad()
     return live.peak

@@ -10,10 +10,11 @@ import torch
 
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, Part, meta_network, network_complexity
+from convatlas.insight.diagram.boxes import View, blocks_of
 from convatlas.insight.diagram.flow import Flow, follow
 from convatlas.insight.diagram.sheet import Drawing, sheet
 from convatlas.insight.diagram.svg import svg
-from convatlas.insight.diagram.view import View, blocks_of, view
+from convatlas.insight.diagram.view import view
 from convatlas.report.text import quantity
 
 __all__ = ["Diagram", "Drawing", "Flow", "View", "blocks_of", "diagram", "drawing", "follow", "sheet", "svg", "view"]
@@ -21,10 +22,11 @@ __all__ = ["Diagram", "Drawing", "Flow", "View", "blocks_of", "diagram", "drawin
 
 @dataclass(frozen=True)
 class Diagram:
-    """An SVG, and the paths of the closed blocks in it, one of each kind, which can be opened."""
+    """An SVG, the paths of its closed blocks, one of each kind, which can be opened, and its text's size on A4."""
 
     svg: str
     blocks: tuple[str, ...]
+    points: float
 
 
 def diagram(row: Architecture, *, block: str = "", image_size: int | None = None, **options: Any) -> Diagram:
@@ -37,7 +39,8 @@ def diagram(row: Architecture, *, block: str = "", image_size: int | None = None
     counted = network_complexity(row, network, in_channels=channels, image_size=size)
     flow = follow(network, torch.empty(1, channels, size, size, device="meta"), name=row.name)
     blocks = tuple(".".join(filter(None, (block, path))) for path in blocks_of(view(flow, block)))
-    return Diagram(svg(drawing(flow, counted, name=row.name, block=block)), blocks)
+    drawn = drawing(flow, counted, name=row.name, block=block)
+    return Diagram(svg(drawn), blocks, drawn.points)
 
 
 def drawing(flow: Flow, counted: Complexity, *, name: str, block: str = "") -> Drawing:

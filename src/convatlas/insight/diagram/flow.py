@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from convatlas.complexity import UNFIT
+from convatlas.complexity import UNFIT, is_layer, refused
 from convatlas.errors import UsageError, unknown
 
 VIEWS = {"alias", "detach", "view", "_unsafe_view", "slice", "expand", "contiguous", "clone", "squeeze", "unsqueeze"}
@@ -20,16 +20,21 @@ VIEWS = {"alias", "detach", "view", "_unsafe_view", "slice", "expand", "contiguo
 
 @dataclass(eq=False, repr=False)
 class Call:
-    """A module at work, once: which, where it stands, and within which other; the network itself is within none."""
+    """A module at work, once: which, where it stands, and within which other; the network itself is within none.
+
+    `outputs` are the values that it returns, in their order.
+    """
 
     path: str
     module: nn.Module
     around: Call | None
     inside: list[Call] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
 
     @property
     def is_layer(self) -> bool:
-        return self.around is not None and not any(self.module.children())
+        """Whether it is a step of its own, whatever happens inside."""
+        return self.around is not None and is_layer(self.module)
 
     def chain(self) -> Iterator[Call]:
         """The modules around this one from the network on, and this one."""
@@ -39,30 +44,45 @@ class Call:
 
 
 @dataclass(eq=False, repr=False)
-class Step:
-    """A layer at work, or an operation between layers, which has a name; `shape` is what it gives, without the batch.
+class Value:
+    """A tensor in the flow: the step that made it, None for the image, and its shape without the batch."""
 
-    `sources` are the steps that made what it is given; None is the image.
-    """
+    step: Step | None
+    shape: tuple[int, ...]
+
+
+@dataclass(eq=False, repr=False)
+class Step:
+    """A layer at work, or an operation between layers, which has a name; `sources` are what it is given."""
 
     call: Call
     operation: str
     arguments: tuple[Any, ...]
-    shape: tuple[int, ...]
-    sources: list[Step | None]
+    sources: list[Value]
+    values: list[Value] = field(default_factory=list)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the first value that it gives."""
+        return self.values[0].shape if self.values else ()
+
+    @property
+    def makers(self) -> list[Step | None]:
+        """The steps that made what it is given; None is the image."""
+        return [source.step for source in self.sources]
 
 
 @dataclass(frozen=True)
 class Flow:
-    """All steps of a network in their order, and the shape of its image."""
+    """All steps of a network in their order, and the image."""
 
     network: Call
     steps: tuple[Step, ...]
-    shape: tuple[int, ...]
+    image: Value
 
     def find(self, path: str) -> Call:
         """The module of this path where it works first. Raises `UsageError` where none does."""
-        calls = {step.path: step for each in reversed(self.steps) for step in each.call.chain()}
+        calls = {call.path: call for step in reversed(self.steps) for call in step.call.chain()}
         if path not in calls:
             names = [name for name in calls if name and name.count(".") < 2]
             raise unknown("module of the network", path, names, hint=f"; as {', '.join(sorted(names)[-3:])}")
@@ -76,14 +96,20 @@ def follow(network: nn.Module, image: Tensor, *, name: str) -> Flow:
     """
     follower = _Follower(network, image)
     try:
-        with follower, torch.no_grad():
-            network(image)
+        with torch.device("meta"), follower, torch.no_grad():
+            output = network(image)
     except UNFIT as error:
-        raise UsageError(f"{name} cannot take the image: {str(error).splitlines()[0]}") from error
+        raise UsageError(refused(name, tuple(image.shape[1:]), error)) from error
     finally:
         for hook in follower.hooks:
             hook.remove()
-    return Flow(follower.root, tuple(follower.steps), tuple(image.shape[1:]))
+    follower.root.outputs = follower.known(output)
+    return Flow(follower.root, tuple(follower.steps), follower.image)
+
+
+def _shape(tensor: Tensor) -> tuple[int, ...]:
+    """Without the batch of one; whole where the batch was folded into something else."""
+    return tuple(tensor.shape[1:] if tensor.ndim and tensor.shape[0] == 1 else tensor.shape)
 
 
 class _Follower(TorchDispatchMode):
@@ -92,56 +118,65 @@ class _Follower(TorchDispatchMode):
     def __init__(self, network: nn.Module, image: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.root = Call("", network, None)
+        self.image = Value(None, _shape(image))
         self.steps: list[Step] = []
-        self.made: Any = WeakTensorKeyDictionary()  # the step that made a tensor; None: the image
-        self.made[image] = None
+        self._made: Any = WeakTensorKeyDictionary()  # what each tensor is in the flow
+        self._made[image] = self.image
         self._working = [self.root]
-        self._given: list[list[Step | None]] = []
+        self._given: list[list[Value]] = []
         self._paths = {module: path for path, module in network.named_modules() if path}
         self.hooks: list[Any] = []
         for module in self._paths:
             self.hooks.append(module.register_forward_pre_hook(self._start, with_kwargs=True))
             self.hooks.append(module.register_forward_hook(self._stop, with_kwargs=True))
 
+    def known(self, values: Any) -> list[Value]:
+        """Those of the values that depend on the image."""
+        return [self._made[x] for x in tree_leaves(values) if isinstance(x, Tensor) and x in self._made]
+
     def _start(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         call = Call(self._paths[module], module, self._working[-1])
         self._working[-1].inside.append(call)
         self._working.append(call)
-        self._given.append(self._sources(tree_leaves((args, kwargs))))
+        self._given.append(self.known((args, kwargs)))
 
     def _stop(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         """A layer is a step; its output gets a tensor of its own, so that what it passes on unchanged counts as its."""
         call, given = self._working.pop(), self._given.pop()
-        if not call.is_layer or isinstance(module, nn.Identity) or not given:
-            return output
-        tensors = [value for value in tree_leaves(output) if isinstance(value, Tensor)]
-        step = Step(call, "", (), tuple(tensors[0].shape[1:]) if tensors else (), given)
-        self.steps.append(step)
-        in_place = getattr(module, "inplace", False)
-        output = tree_map(lambda value: value.detach() if isinstance(value, Tensor) and not in_place else value, output)
-        for value in tree_leaves(output):
-            if isinstance(value, Tensor):
-                self.made[value] = step
+        layer = call.is_layer and not any(each.is_layer for each in call.chain() if each is not call)
+        if layer and not isinstance(module, nn.Identity) and given:
+            step = Step(call, "", (), given)
+            self.steps.append(step)
+            in_place = bool(getattr(module, "inplace", False))
+            output = tree_map(lambda x: x.detach() if isinstance(x, Tensor) and not in_place else x, output)
+            self._note(step, output, in_place=in_place)
+        call.outputs = self.known(output)
         return output
+
+    def _note(self, step: Step, results: Any, *, in_place: bool) -> None:
+        """The results are the step's values; in place, so is what else lies in their memory."""
+        for tensor in tree_leaves(results):
+            if not isinstance(tensor, Tensor):
+                continue
+            value = self._made[tensor] = Value(step, _shape(tensor))
+            step.values.append(value)
+            place = tensor.untyped_storage()._cdata
+            others = [x for x in self._made if x is not tensor and x.untyped_storage()._cdata == place]
+            for other in others if in_place else ():
+                self._made[other] = Value(step, _shape(other))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        sources = self._sources(tree_leaves((args, kwargs)))
-        shapes = [value.shape for value in tree_leaves(args) if isinstance(value, Tensor) and value in self.made]
+        sources = self.known((args, kwargs))
         result = func(*args, **kwargs)
         results = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
-        if not sources or not results or self._working[-1].is_layer:
+        if not sources or not results or any(call.is_layer for call in self._working):
             return result
         name = func.overloadpacket.__name__
-        if name in VIEWS and results[0].shape == shapes[0]:
-            made = sources[0]
-        else:
-            made = Step(self._working[-1], name, tuple(args[1:]), tuple(results[0].shape[1:]), sources)
-            self.steps.append(made)
-        for value in results:
-            self.made[value] = made
+        if name in VIEWS and _shape(results[0]) == sources[0].shape:
+            self._made[results[0]] = sources[0]
+            return result
+        step = Step(self._working[-1], name, tuple(args[1:]), sources)
+        self.steps.append(step)
+        self._note(step, results, in_place=func._schema.is_mutable)
         return result
-
-    def _sources(self, values: list[Any]) -> list[Step | None]:
-        """The steps that made those of the values that depend on the image."""
-        return [self.made[value] for value in values if isinstance(value, Tensor) and value in self.made]

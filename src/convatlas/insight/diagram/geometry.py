@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from convatlas.insight.diagram.boxes import Box
 from convatlas.insight.diagram.text import text_width
-from convatlas.insight.diagram.view import Box
 
 LINE_HEIGHT, PAD, LABEL, BODY = 15.0, 8.0, 10.0, 12.0  # pixels; the sizes of small and of usual text
 STUB = 18.0  # below each box a straight piece of wire, beside which its shape stands
 LANE = 16.0  # between wires that pass by
 GAP = 20.0  # between branches
 CIRCLE = 22.0
+LEAST_WIDTH = 110.0  # of what is written in a box
+PORTS = 14.0  # between wires that end on the same box, at most
 BEHIND = 4.0  # how far a box that stands for several shows another behind it
 
 
@@ -127,18 +129,16 @@ class Piece:
         self.frames += [replace(frame, rect=frame.rect.moved(x, y)) for frame in other.frames]
 
 
-def box_piece(box: Box) -> Piece:
-    """A box with its shape beside the wire that leaves it."""
+def box_piece(box: Box, *, leads: bool) -> Piece:
+    """A box with its shape beside the wire that leaves it, where it leads somewhere."""
     width, height = box_size(box)
     foot = height + (BEHIND if box.count > 1 else 0)
-    shape = " x ".join(map(str, box.shape))
-    label = Label(shape, 5, foot + 13)
-    drawn = box.kind != "output"
-    right = max(width / 2 + foot - height + (LANE if box.skip else 0), label.rect.right if drawn else 0)
+    label = Label(box.said, 5, foot + 13)
+    right = max(width / 2 + foot - height + (LANE if box.skip else 0), label.rect.right if leads else 0)
     left = width / 2
-    piece = Piece(left, right, foot + (STUB if drawn else 0), [(0, True)], [0] if drawn else [])
+    piece = Piece(left, right, foot + (STUB if leads else 0), [(0, True)], [0] if leads else [])
     piece.nodes.append(Node(box, Rect(-width / 2, 0, width, height)))
-    if drawn:
+    if leads:
         piece.labels.append(label)
         piece.wires.append(Wire(((0, height), (0, foot + STUB))))
     return piece
@@ -153,7 +153,12 @@ def box_size(box: Box) -> tuple[float, float]:
         return widest + 2 * PAD + 8, CIRCLE
     head = text_width(box.path, LABEL) + (text_width(f"× {box.count}", BODY) + PAD if box.count > 1 else 0)
     above = LINE_HEIGHT - 2 if box.path or box.count > 1 else 0
-    return max(widest, head, 110) + 2 * PAD, above + LINE_HEIGHT * len(box.lines) + PAD + 2
+    return max(widest, head, LEAST_WIDTH) + 2 * PAD, above + LINE_HEIGHT * len(box.lines) + PAD + 2
+
+
+def junction() -> Piece:
+    """A point that a wire comes to, from which others may part."""
+    return Piece(0, 0, 0, [(0, False)], [0])
 
 
 def lane_piece() -> Piece:
@@ -166,7 +171,7 @@ def ports(starts: list[float], middle: float, width: float) -> list[float]:
 
     One that comes from straight above stays straight.
     """
-    step = min(14.0, (width - 8) / max(len(starts) - 1, 2))
+    step = min(PORTS, (width - 8) / max(len(starts) - 1, 2))
     straight = [index for index, start in enumerate(starts) if start == middle]
     first = straight[0] if straight else (len(starts) - 1) / 2
     return [middle + (index - first) * step for index in range(len(starts))]

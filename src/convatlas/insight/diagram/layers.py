@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from convatlas.insight.diagram.boxes import View
 from convatlas.insight.diagram.geometry import GAP, Piece, Wire, box_piece, lane_piece, ports
-from convatlas.insight.diagram.view import View
 
 BETWEEN = 40.0  # room for curves from layer to layer
 ARROW = 8.0
@@ -52,25 +52,30 @@ def _layers(view: View, boxes: list[int], *, entered: list[int], left: list[int]
             level[box] = min(level[b] for b in after[box]) - 1
     depth = max(level.values())
     layers: Layers = [[] for _ in range(depth + 2)]
-    places = {box: _Place(box_piece(view.boxes[box]), box) for box in boxes}
+    places = {box: _Place(box_piece(view.boxes[box], leads=bool(view.after(box))), box) for box in boxes}
     for box in boxes:
         layers[level[box]].append(places[box])
     links: Links = []
 
+    lanes: dict[tuple[object, int], _Place] = {}  # one for all wires from the same place
+
     def lead(start: _Place, first: int, end: _Place | None, last: int) -> None:
         """A wire through the layers from `first` to `last`, where `end` stands, or which it only reaches."""
+        origin = start
         for index in range(first, last):
-            passing = _Place(lane_piece(), None)
-            layers[index].append(passing)
-            links.append((start, passing))
-            start = passing
+            if (origin, index) not in lanes:
+                lanes[origin, index] = _Place(lane_piece(), None)
+                layers[index].append(lanes[origin, index])
+                links.append((start, lanes[origin, index]))
+            start = lanes[origin, index]
         if end is not None:
             links.append((start, end))
 
-    for box in entered:
+    if entered:
         top = _Place(lane_piece(), None)
         layers[0].append(top)
-        lead(top, 1, places[box], level[box])
+        for box in entered:
+            lead(top, 1, places[box], level[box])
     for box in boxes:
         for target in after[box]:
             lead(places[box], level[box] + 1, places[target], level[target])

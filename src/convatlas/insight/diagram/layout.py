@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from convatlas.insight.diagram.boxes import View
 from convatlas.insight.diagram.geometry import (
     GAP,
     LANE,
@@ -25,10 +26,11 @@ from convatlas.insight.diagram.geometry import (
 )
 from convatlas.insight.diagram.layers import in_layers
 from convatlas.insight.diagram.text import text_width
-from convatlas.insight.diagram.view import Box, View
 
 CURVE = 18.0  # height of the curves where wires part and come together, at least
 ARROW = 8.0
+FRAME = 20.0  # of a ground around a piece, above and below it
+SPREAD, HIGHEST = 0.14, 64.0  # of a curve's width is its height, and no more than so much
 MANY = 3  # equal branches from which on one is drawn for all
 
 
@@ -56,7 +58,7 @@ def stacked(pieces: Sequence[Piece]) -> Piece:
 def gap_height(before: Piece, after: Piece) -> float:
     """The room between two pieces: more where wires go far to the side."""
     far = max((abs(a - b) for a in before.exits for b, _ in after.entries), default=0.0)
-    return ARROW if far == 0 and len(before.exits) == 1 else min(CURVE + 0.14 * far, 64) + ARROW
+    return ARROW if far == 0 and len(before.exits) == 1 else min(CURVE + SPREAD * far, HIGHEST) + ARROW
 
 
 def joints(before: Piece, after: Piece, *, y: float, height: float) -> list[Wire]:
@@ -96,7 +98,8 @@ def _chain(view: View, boxes: list[int], *, entered: list[int], left: list[int])
         if between:
             pieces.append(_branches(view, between, above, below, entered=entered, left=left, passing=by))
         if below is not None:
-            pieces.append(box_piece(view.boxes[below]))
+            leads = bool(view.after(below))
+            pieces.append(box_piece(view.boxes[below], leads=leads))
     return pieces
 
 
@@ -158,24 +161,32 @@ def _branches(
 ) -> Piece:
     """What is between two cuts: its parts side by side, and a lane for each wire that passes by."""
     parts = _parts(boxes, {(a, b) for a, b in view.arrows if a in boxes and b in boxes})
+    ends = {
+        box: (
+            entered.count(box) + ((above, box) in view.arrows),
+            left.count(box) + ((box, below) in view.arrows),
+        )
+        for box in boxes
+    }
     pieces = []
-    for part, count in _alike(view, parts):
-        own = set(part)
-        into = [b for a, b in sorted(view.arrows) if a == above and b in own] if above is not None else []
-        into += [box for box in entered if box in own]
-        out = [a for a, b in sorted(view.arrows) if b == below and a in own] if below is not None else []
-        out += [box for box in left if box in own]
+    for part, count in _alike(view, parts, ends):
+        into, out = ([box for box in part for _ in range(ends[box][side])] for side in (0, 1))
         piece = stacked(_chain(view, part, entered=into, left=out))
         pieces.append(piece if count == 1 else _framed(piece, f"× {count}"))
     return side_by_side(pieces, passing)
 
 
-def _alike(view: View, parts: list[list[int]]) -> list[tuple[list[int], int]]:
-    """The parts, and for how many each stands: of three or more with the same boxes only one is drawn."""
-    kinds: dict[tuple[tuple[str, ...], ...], list[list[int]]] = {}
+def _alike(view: View, parts: list[list[int]], ends: dict[int, tuple[int, int]]) -> list[tuple[list[int], int]]:
+    """The parts, and for how many each stands: of three or more that are alike only one is drawn.
+
+    `ends` are for each box the wires from above and to below.
+    """
+    kinds: dict[object, list[list[int]]] = {}
     for part in parts:
-        key = tuple((*_kind(view.boxes[box]), str(view.boxes[box].shape)) for box in part)
-        kinds.setdefault(key, []).append(part)
+        place = {box: index for index, box in enumerate(part)}
+        wires = tuple(sorted((place[a], place[b]) for a, b in view.arrows if a in place and b in place))
+        boxes = tuple((view.boxes[box].signature, view.boxes[box].lines, ends[box]) for box in part)
+        kinds.setdefault((boxes, wires), []).append(part)
     return [
         pair
         for same in kinds.values()
@@ -183,14 +194,10 @@ def _alike(view: View, parts: list[list[int]]) -> list[tuple[list[int], int]]:
     ]
 
 
-def _kind(box: Box) -> tuple[str, ...]:
-    return (box.kind, *box.lines)
-
-
 def _framed(piece: Piece, text: str) -> Piece:
     """A piece on a ground of its own, which says how often it is there."""
-    room = 14.0
     side = max(piece.left, piece.right) + 8
+    room = FRAME
     framed = Piece(side, side, piece.height + 2 * room, list(piece.entries), list(piece.exits))
     framed.take(piece, 0, room)
     framed.wires += [Wire(((x, 0), (x, room)), arrow) for x, arrow in piece.entries]

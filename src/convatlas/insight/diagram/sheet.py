@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from convatlas.insight.diagram.geometry import LABEL, Frame, Label, Node, Piece, Rect, Wire
+from convatlas.insight.diagram.boxes import View
+from convatlas.insight.diagram.geometry import LABEL, Frame, Label, Node, Piece, Rect, Wire, junction
 from convatlas.insight.diagram.layout import arranged, gap_height, joints
 from convatlas.insight.diagram.text import text_width
-from convatlas.insight.diagram.view import View
 
 COLUMN = 1200.0  # pixels: the highest column with which the smallest text is 6 points high on A4
 MARGIN, TITLE = 24.0, 60.0
@@ -30,6 +30,12 @@ class Drawing:
     labels: tuple[Label, ...]
     wires: tuple[Wire, ...]
     frames: tuple[Frame, ...]
+
+    @property
+    def points(self) -> float:
+        """The size of the smallest text, in points, where the sheet is printed on A4 with margins of 10 mm."""
+        scale = max(min(190 / self.width, 277 / self.height), min(277 / self.width, 190 / self.height))
+        return LABEL * scale * 72 / 25.4
 
 
 def sheet(view: View, *, title: str, subtitle: str) -> Drawing:
@@ -60,11 +66,8 @@ def _to_next(start: float, before: Piece, end: float, after: Piece, *, gutter: f
     foot, head = MARGIN + TITLE + before.height, MARGIN + TITLE
     x, to_x = start + before.exits[0], end + after.entries[0][0]
     corners = ((x, foot), (x, foot + 8), (gutter, foot + 8), (gutter, head - 10), (to_x, head - 10))
-    return Wire((*corners, (to_x, head + _above(after))), arrow=True)
-
-
-def _above(column: Piece) -> float:
-    return min(node.rect.y for node in column.nodes)
+    arrow = after.entries[0][1]
+    return Wire((*corners, (to_x, head + (min(node.rect.y for node in after.nodes) if arrow else 0))), arrow)
 
 
 def _stage(piece: Piece) -> str:
@@ -81,13 +84,17 @@ def _columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
     columns: list[list[Piece]] = [[]]
     filled = 0.0
     for piece, height in zip(pieces, heights, strict=True):
-        alone = columns[-1] and len(columns[-1][-1].nodes) == len(piece.nodes) == 1
-        if filled + height > limit and alone and piece.nodes[0].box.kind != "output":
-            columns.append([])
+        whole = columns[-1] and len(columns[-1][-1].exits) == 1 and columns[-1][-1].nodes
+        if filled + height > limit and whole and not _is_end(piece):
+            columns.append([] if len(piece.entries) == 1 and piece.entries[0][1] else [junction()])
             filled = 0.0
         columns[-1].append(piece)
         filled += height
     return columns
+
+
+def _is_end(piece: Piece) -> bool:
+    return any(node.box.kind == "output" for node in piece.nodes)
 
 
 def _between(before: Piece | None, piece: Piece) -> float:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
-from html import escape
 from itertools import pairwise
 
 from convatlas.insight.diagram.geometry import BEHIND, BODY, LABEL, LINE_HEIGHT, PAD, Label, Node, Wire
@@ -79,6 +79,11 @@ def _rules(colours: Colours) -> Iterator[str]:
     for name, pair in colours.items():
         if isinstance(pair, tuple):
             yield f".{name}{{fill:{pair[0]};stroke:{pair[1]}}}"
+
+
+def escape(text: str) -> str:
+    """Text for XML, without the characters that XML cannot hold."""
+    return html.escape("".join(c if c.isprintable() else "?" for c in text))
 
 
 def _n(value: float) -> str:

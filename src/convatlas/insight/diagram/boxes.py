@@ -1,0 +1,122 @@
+"""The boxes and arrows of a diagram, and which of them are drawn as one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+SHARED = 4  # lines of a box that several layers share
+
+
+@dataclass(frozen=True)
+class Box:
+    """What is drawn as one: its module's path, its lines, what kind of thing it is; `shapes` are of what it gives.
+
+    `kind` is image, output, conv, pool, layer, operation or block. `skip` says that a value passes by inside a closed
+    block, `count` for how many equal boxes in a row it stands. `stage` is the part of the whole that it belongs to, and
+    boxes of one `signature` hold the same layers, joined in the same way.
+    """
+
+    path: str
+    lines: tuple[str, ...]
+    kind: str
+    shapes: tuple[tuple[int, ...], ...]
+    stage: str = ""
+    skip: bool = False
+    count: int = 1
+    signature: tuple[object, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """The shapes as a label."""
+        return " and ".join(" x ".join(map(str, shape)) for shape in self.shapes)
+
+    def is_like(self, other: Box) -> bool:
+        """Whether both hold the same."""
+        same = (self.kind, self.signature, self.stage) == (other.kind, other.signature, other.stage)
+        return same and self.kind in ("conv", "pool", "layer", "block")
+
+
+@dataclass(frozen=True)
+class View:
+    """Boxes in an order in which each stands after those that it is given something by, and arrows by their indices."""
+
+    boxes: tuple[Box, ...]
+    arrows: frozenset[tuple[int, int]]
+
+    @cached_property
+    def _neighbours(self) -> tuple[dict[int, list[int]], dict[int, list[int]]]:
+        before: dict[int, list[int]] = {}
+        after: dict[int, list[int]] = {}
+        for source, target in sorted(self.arrows):
+            before.setdefault(target, []).append(source)
+            after.setdefault(source, []).append(target)
+        return before, after
+
+    def before(self, index: int) -> list[int]:
+        """What a box is given something by."""
+        return self._neighbours[0].get(index, [])
+
+    def after(self, index: int) -> list[int]:
+        """What a box gives something to."""
+        return self._neighbours[1].get(index, [])
+
+
+def folded(whole: View) -> View:
+    """Layers share a box with what they follow, and equal boxes in a row are one that says how many it stands for."""
+    return _merged(_merged(whole, _shares, _joined), Box.is_like, _repeated)
+
+
+def blocks_of(whole: View, limit: int = 12) -> list[str]:
+    """The paths of the closed blocks, one of each kind: what can be opened."""
+    seen: dict[tuple[object, ...], str] = {}
+    for box in whole.boxes:
+        if box.kind == "block":
+            seen.setdefault(box.signature, box.path.split(" to ")[0])
+    return list(seen.values())[:limit]
+
+
+def _shares(first: Box, second: Box) -> bool:
+    """Whether the second only works on each value of what the first, a layer beside it, has made."""
+    beside = first.path.rpartition(".")[0] == second.path.rpartition(".")[0]
+    small = len(second.lines) == 1 and second.kind == "layer"
+    return beside and small and first.kind in ("conv", "pool", "layer") and len(first.lines) < SHARED
+
+
+def _joined(first: Box, second: Box) -> Box:
+    signature = first.signature + second.signature
+    return replace(first, lines=first.lines + second.lines, shapes=second.shapes, signature=signature)
+
+
+def _repeated(first: Box, second: Box) -> Box:
+    start = first.path.split(" to ")[0]
+    parts = second.path.split(".")
+    common = next((i for i, (a, b) in enumerate(zip(start.split("."), parts, strict=False)) if a != b), 0)
+    path = f"{start} to {'.'.join(parts[common:])}"
+    return replace(first, path=path, shapes=second.shapes, count=first.count + second.count)
+
+
+@dataclass
+class _Run:
+    box: Box
+    members: list[int] = field(default_factory=list)
+
+
+def _merged(whole: View, alike: Callable[[Box, Box], bool], joined: Callable[[Box, Box], Box]) -> View:
+    """The view with each pair that only one arrow leaves and enters made one box, where they are alike."""
+    runs: list[_Run] = []
+    place: dict[int, int] = {}
+    for index, box in enumerate(whole.boxes):
+        before = whole.before(index)
+        if len(before) == 1 and whole.after(before[0]) == [index]:
+            run = runs[place[before[0]]]
+            if run.members[-1] == before[0] and alike(run.box, box):
+                run.box = joined(run.box, box)
+                run.members.append(index)
+                place[index] = place[before[0]]
+                continue
+        place[index] = len(runs)
+        runs.append(_Run(box, [index]))
+    arrows: Iterable[tuple[int, int]] = {(place[source], place[target]) for source, target in whole.arrows}
+    return View(tuple(run.box for run in runs), frozenset((a, b) for a, b in arrows if a != b))

@@ -1,0 +1,152 @@
+"""What works inside each module, which modules a diagram opens, and what passes by inside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from convatlas.insight.diagram.flow import Call, Flow, Step, Value
+from convatlas.insight.diagram.wording import in_gate, is_gate, kind_of
+
+SMALL = 4  # layers of a chain that share a box
+
+
+class Inside:
+    """The steps inside each module of a flow, and which modules stay closed."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._network = flow.network
+        self._known: dict[tuple[str, Call], bool] = {}
+        self._steps: dict[Call, list[Step]] = {}
+        self._users: dict[Step, list[Step | None]] = {}  # None: it is returned by the network
+        for step in flow.steps:
+            for call in step.call.chain():
+                self._steps.setdefault(call, []).append(step)
+            self._use(step.sources, step)
+        self._use(flow.network.outputs, None)
+
+    def _use(self, values: Sequence[Value], user: Step | None) -> None:
+        for value in values:
+            if value.step is not None:
+                self._users.setdefault(value.step, []).append(user)
+
+    def steps(self, call: Call) -> list[Step]:
+        """In the order in which they work."""
+        return self._steps.get(call, [])
+
+    def _once(self, question: str, call: Call, find: Callable[[Call], bool]) -> bool:
+        """An answer that is found once."""
+        key = question, call
+        if key not in self._known:
+            self._known[key] = find(call)
+        return self._known[key]
+
+    def is_small(self, call: Call) -> bool:
+        """A chain of few layers, with at most one product: a convolution with its norm and its activation."""
+        return self._once("small", call, self._find_small)
+
+    def _find_small(self, call: Call) -> bool:
+        steps = self.steps(call)
+        if not 0 < len(steps) <= SMALL:
+            return False
+        layers = all(step.call.is_layer and kind_of(step) != "pool" for step in steps)
+        within = all(user in steps for step in steps[:-1] for user in self._users.get(step, []))
+        return is_chain(steps) and layers and within and sum(kind_of(step) == "conv" for step in steps) <= 1
+
+    def is_complex(self, call: Call) -> bool:
+        """More than a layer or a small chain."""
+        return not call.is_layer and not self.is_small(call) and bool(self.steps(call))
+
+    def is_sequential(self, call: Call) -> bool:
+        """Whether each module inside is given what the one before it made, and nothing happens between them."""
+        working = [each for each in call.inside if self.steps(each)]
+        if not working or any(step.call is call and not call.is_layer for step in self.steps(call)):
+            return False
+        return all(self._follows(before, after) for before, after in pairwise(working))
+
+    def _follows(self, before: Call, after: Call) -> bool:
+        own = set(self.steps(after))
+        outside = {maker for step in own for maker in step.makers if maker not in own}
+        return outside == {self.steps(before)[-1]}
+
+    def is_opened(self, call: Call) -> bool:
+        """Whether the network's diagram shows what is inside: of chains of blocks or layers, and of all like this."""
+        return self._once("opened", call, self._find_opened)
+
+    def _find_opened(self, call: Call) -> bool:
+        if call is self._network:
+            return True
+        beside = [call] if call.around is self._network or call.around is None else call.around.inside
+        return self._can_open(call) and all(self._can_open(each) for each in beside if self.is_complex(each))
+
+    def _can_open(self, call: Call) -> bool:
+        return self._once("can open", call, self._find_can_open)
+
+    def _find_can_open(self, call: Call) -> bool:
+        if call.is_layer or self.is_small(call) or not self.is_sequential(call):
+            return False
+        depth = call.path.count(".")  # a stage's is 0
+        working = [each for each in call.inside if self.steps(each)]
+        blocks = [each for each in working if self.is_complex(each)]
+        if len(blocks) > 1:
+            return True
+        if len(working) == 1:
+            return self._can_open(working[0])
+        if not blocks:
+            return depth < 2
+        others = [step for each in working if each not in blocks for step in self.steps(each)]
+        return depth == 0 and any(kind_of(step) == "conv" for step in others)
+
+    def branching(self, call: Call) -> Call:
+        """The module in which the data flow parts: this one, or the only block inside it."""
+        blocks = [each for each in call.inside if self.is_complex(each) and not is_gate(each)]
+        own = [step for step in self.steps(call) if step.call is call]
+        return self.branching(blocks[0]) if len(blocks) == 1 and not own else call
+
+
+def is_chain(steps: Sequence[Step]) -> bool:
+    """Whether each step is given what the one before it made, perhaps through a gate, and nothing else."""
+    return all(
+        len(after.makers) == 1 and (after.makers[0] is before or in_gate(after.makers[0]))
+        for before, after in pairwise(steps)
+    )
+
+
+def skips(steps: Sequence[Step]) -> bool:
+    """Whether what a block is given passes by what the block makes of it, and is added to it or joined with it.
+
+    By itself, or to a sum with fewer convolutions on its way than the other part: that is a shortcut with a projection.
+    """
+    own = set(steps)
+    for step in steps:
+        if step.operation in ("add", "add_") and len(step.makers) > 1:
+            behind = [_products_behind(maker, own) for maker in step.makers]
+            if min(behind) < max(behind):
+                return True
+        if step.operation == "cat":
+            given = [_whole(maker) in own for maker in step.makers]
+            if any(given) and not all(given):
+                return True
+    return False
+
+
+def grows(steps: Sequence[Step]) -> bool:
+    """Whether a block joins what it is given with what it makes of it, as dense layers do: each has more channels."""
+    own = set(steps)
+    joins = [[_whole(maker) in own for maker in step.makers] for step in steps if step.operation == "cat"]
+    return any(any(given) and not all(given) for given in joins)
+
+
+def _whole(step: Step | None) -> Step | None:
+    """Of some channels of a value, the step that made the value."""
+    while step is not None and step.operation == "slice":
+        step = step.makers[0]
+    return step
+
+
+def _products_behind(step: Step | None, own: set[Step]) -> int:
+    """Convolutions on the shortest way from what the block is given to what this step makes."""
+    if step is None or step not in own:
+        return 0
+    here = int(kind_of(step) == "conv")
+    return here + min((_products_behind(maker, own) for maker in step.makers), default=0)
