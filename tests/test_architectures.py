@@ -63,6 +63,8 @@ def test_published_counts(name: str, params: int, macs: int) -> None:
     assert (counted.params, counted.macs) == (params, macs)
     assert sum(stage.params for stage in counted.stages) == params
     assert sum(layer.macs for layer in counted.layers) == macs
+    for each in ("params", "weights", "macs", "activations"):
+        assert sum(getattr(layer, each) for layer in counted.layers) == getattr(counted.network, each)
 
 
 @pytest.mark.parametrize(

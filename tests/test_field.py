@@ -113,6 +113,32 @@ def test_bad_words(
     assert not list(tmp_path.iterdir())
 
 
+class Listed(nn.Module):
+    """Layers in a list, a change of the input in place, and a part through which no gradient goes."""
+
+    def __init__(self, num_classes: int = 10, *, blocked: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Conv2d(3, 3, 3, padding=1) for _ in range(2))
+        self.fc = nn.Linear(3, num_classes)
+        self.blocked = blocked
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        images -= 0.5
+        features = images.detach() if self.blocked else images
+        for layer in self.layers:
+            features = layer(features)
+        classes: torch.Tensor = self.fc(features.mean((2, 3)))
+        return classes
+
+
+def test_layers_in_a_list_have_fields() -> None:
+    fields = fields_seen(Architecture("listed", builder=Listed))
+    assert [(field.stage, field.size) for field in fields] == [("layers.0", (3, 3)), ("layers.1", (5, 5))]
+    blocked = Architecture("blocked", builder=lambda num_classes=10: Listed(num_classes, blocked=True))
+    with pytest.raises(UsageError, match="no gradient reaches the image through blocked"):
+        fields_seen(blocked)
+
+
 def test_a_network_without_maps_has_no_field() -> None:
     row = Architecture("flat", builder=lambda num_classes=10: nn.Sequential(nn.Flatten(), nn.Linear(3072, num_classes)))
     with pytest.raises(UsageError, match="flat has no stage with rows and columns whose field is known"):

@@ -56,7 +56,7 @@ def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[Render
     for name, ratio in _ratios(left.counted, right.counted):
         counts.add_row(f"[dim]{name}[/]", "", f"x {ratio:.4f}")
     levels = depth or min(left.counted.readable_depth, right.counted.readable_depth)
-    said = "* differs, perhaps in what has no column here; x: the second's as a multiple of the first's"
+    said = "* differs, perhaps in what has no column here (not in the field); x: the second's in the first's"
     return ["", counts, "", _pairs(left, right, levels), Text(said, style="dim"), ""]
 
 
@@ -201,11 +201,11 @@ def _aligned(left: list[Part], right: list[Part]) -> Iterator[tuple[Part | None,
 
 
 def _compared(part: Part | None) -> tuple[object, ...]:
-    """What is compared of two rows: all but what is inside them."""
+    """What is compared of two rows: all but the receptive field, which follows from the rows before."""
     if part is None:
         return ()
     counts = (part.params, part.weights, part.macs, part.activations)
-    return part.name, operation_of(part), part.shape, counts, part.receptive_field, part.stride
+    return part.name, operation_of(part), part.shape, counts
 
 
 def _cells(part: Part | None) -> dict[str, str]:

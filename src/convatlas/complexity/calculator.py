@@ -50,11 +50,8 @@ def read_layer(text: str) -> nn.Module:
     name, arguments, keywords = _call(text)
     if name not in LAYERS:
         raise unknown("layer of torch.nn", name, LAYERS, hint=f"; for example {EXAMPLE}")
-    for value in (*arguments, *keywords.values()):
-        if any(
-            isinstance(each, int) and abs(each) > MOST for each in (value if isinstance(value, tuple) else (value,))
-        ):
-            raise UsageError(f"{_cut(text)} has a number above {MOST:,}")
+    if any(abs(number) > MOST for value in (*arguments, *keywords.values()) for number in _numbers(value)):
+        raise UsageError(f"{_cut(text)} has a number above {MOST:,}")
     if wrong := {"device", "dtype"} & keywords.keys():
         raise UsageError(f"{_cut(text)} must not have {wrong.pop()}: layers are only counted, in float32")
     try:
@@ -101,6 +98,10 @@ def _call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
     if not name.isidentifier() or None in keywords:  # None: **keywords
         raise problem
     return name, arguments, {str(key): value for key, value in keywords.items()}
+
+
+def _numbers(value: Any) -> list[int]:
+    return [each for each in (value if isinstance(value, tuple | list) else (value,)) if isinstance(each, int)]
 
 
 def _cut(text: str) -> str:
