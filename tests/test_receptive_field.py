@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from convatlas import create
 from convatlas.architectures import architecture
+from convatlas.architectures.bit.blocks import StandardizedConv2d
 from convatlas.complexity import Axis, Fields, complexity
+from convatlas.layers import SqueezeExcite
 
 
 def field_of(network: nn.Module, image: Tensor) -> tuple[Axis, Axis]:
@@ -63,6 +65,17 @@ def test_a_gate_of_the_whole_image_does_not_count() -> None:
     assert (rows.seen(0, 8), columns.seen(0, 6)) == ((0, 7), (0, 5))
 
 
+def test_a_field_is_unknown_after_other_changes_of_rows_and_columns() -> None:
+    for layer in (nn.ConvTranspose2d(1, 1, 2, stride=2), nn.Upsample(scale_factor=2), nn.Upsample(size=5)):
+        image = torch.empty(1, 1, 8, 8, device="meta")
+        fields = Fields(image)
+        with torch.no_grad(), fields:
+            output = nn.Sequential(nn.Conv2d(1, 1, 3), layer, nn.Conv2d(1, 1, 3)).to("meta")(image)
+            turned = image.permute(0, 2, 3, 1)
+        assert fields.of(output) is None
+        assert fields.of(turned) is None
+
+
 def test_a_part_of_the_image() -> None:
     class Part(nn.Module):
         def forward(self, images: Tensor) -> Tensor:
@@ -74,7 +87,10 @@ def test_a_part_of_the_image() -> None:
 
 
 def positive(network: nn.Module) -> nn.Module:
-    """A network in which every path counts: positive weights, nothing normalised away, means in the place of maxima."""
+    """A network in which every path counts: positive weights, nothing normalised away, means in the place of maxima.
+
+    What gathers the whole image, which fields leave out, is taken away: group norms and gates.
+    """
     for key, tensor in network.state_dict().items():
         if tensor.ndim > 1:
             tensor.fill_(1 / tensor[0].numel())
@@ -82,6 +98,10 @@ def positive(network: nn.Module) -> nn.Module:
             tensor.fill_(float(key.endswith(("weight", "running_var"))))
     for module in list(network.modules()):
         for name, child in module.named_children():
+            if isinstance(child, StandardizedConv2d):
+                child.__class__ = nn.Conv2d  # standardised, equal weights are zeros
+            if isinstance(child, nn.GroupNorm | SqueezeExcite):
+                setattr(module, name, nn.Identity())
             if isinstance(child, nn.MaxPool2d):
                 setattr(module, name, nn.AvgPool2d(child.kernel_size, child.stride, child.padding))
     return network
@@ -95,6 +115,11 @@ def positive(network: nn.Module) -> nn.Module:
         ("googlenet_uva", 96),
         ("densenet_uva", 224),
         ("vgg16_bn_cifar", 256),
+        ("mobilenet_v2_cifar", 192),
+        ("inception_v3_cifar_stem", 224),
+        ("dpn26_cifar", 96),
+        ("bit_resnet26_cifar", 96),
+        ("seresnet50_cifar_stem", 160),
     ],
 )
 def test_gradients_reach_exactly_the_field(name: str, size: int) -> None:

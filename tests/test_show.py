@@ -283,7 +283,6 @@ def test_layers_as_text(capsys: pytest.CaptureFixture[str]) -> None:
         (["--module", "Conv2d", "--input", "3x8x8"], "literal arguments"),
         (["--module", "Conv2d(3, 4, 3, stride=0)", "--input", "3x8x8"], "Conv2d(3, 4, 3, stride=0)"),
         (["--module", "AdaptiveAvgPool2d(0)", "--input", "3x8x8"], "AdaptiveAvgPool2d(0)"),
-        (["--module", "Conv2d(3, 8, (3, 3, 3))", "--input", "3x8x8"], "Conv2d(3, 8, (3, 3, 3))"),
         (["--module", "PixelShuffle(0)", "--input", "4x8x8"], "PixelShuffle(0)"),
         (["--module", "Linear(9, 9, device='cpu')", "--input", "9"], "must not have device"),
         (["--module", "Linear(2000000, 9)", "--input", "9"], "a number above 1,000,000"),

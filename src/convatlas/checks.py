@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.architecture import Architecture
-from convatlas.complexity import complexity
+from convatlas.complexity import Complexity, complexity
 from convatlas.layers import logits_of, total_loss
 
 
@@ -33,8 +33,11 @@ def check_architecture(row: Architecture) -> None:
     _check_weights(row, network)
 
 
-def check_counts(row: Architecture) -> None:
-    """Raises `ContractError` unless parameters, MACs and the output's shape are as declared; on the meta device."""
+def check_counts(row: Architecture) -> Complexity:
+    """What was counted on the meta device.
+
+    Raises `ContractError` unless parameters, MACs and the output's shape are as declared.
+    """
     counted = complexity(row)
     for name in ("params", "macs"):
         declared, actual = getattr(row, name), getattr(counted, name)
@@ -42,6 +45,7 @@ def check_counts(row: Architecture) -> None:
     if counted.stages:
         shape = counted.stages[-1].shape
         _require(shape == (row.num_classes,), row, f"ends in an output of shape {shape}, not ({row.num_classes},)")
+    return counted
 
 
 def _seeded(row: Architecture, *, seed: int) -> nn.Module:
