@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas import create
+from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures
 from convatlas.cli import main
 from convatlas.complexity import Complexity, Part, complexity, count, meta_network, operation_of
@@ -397,3 +398,15 @@ def test_layers_are_those_of_torch() -> None:
 def test_parts_without_depth_are_the_layers() -> None:
     part = Part("a", "Conv2d", "", (1,), 1, 1, 1, 1)
     assert (list(part.rows()), part.depth, part.own) == ([part], 0, part)
+
+
+def test_a_network_on_the_meta_device_has_no_initial_values_but_all_else() -> None:
+    row = architecture("lenet5_original")
+    assert all(tensor.is_meta for tensor in meta_network(row).state_dict().values())
+
+    def builder(num_classes: int = 10) -> nn.Module:
+        rate = torch.full((1,), 0.5, device="cpu").mul_(0.5).item()  # computed with values, which must stay right
+        return nn.Sequential(nn.Conv2d(3, 4, 1), nn.Dropout(rate), nn.Flatten(), nn.Linear(4096, num_classes))
+
+    network = meta_network(Architecture("x", builder=builder))
+    assert [module.p for module in network.modules() if isinstance(module, nn.Dropout)] == [0.25]

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
@@ -14,6 +15,8 @@ from convatlas.complexity.counting import UNFIT, count
 from convatlas.complexity.parts import Complexity
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryHeads
+
+INITIAL = {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_, Tensor.copy_, Tensor.mul_, Tensor.clamp_}
 
 
 def complexity(
@@ -70,12 +73,24 @@ def check_training(
 def meta_network(row: Architecture, **arguments: Any) -> nn.Module:
     """The network in eval mode without memory."""
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Uninitialised():
             network = row.build(**arguments)
     except UsageError:  # a builder may compute with tensors, which the meta device cannot
         with torch.random.fork_rng(devices=[]):
             network = row.build(**arguments).to("meta")
     return network.eval()
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Leaves initial values out, which nothing has on the meta device, and which take most of the time there."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in INITIAL or getattr(func, "__module__", "") == "torch.nn.init":
+            tensor = args[0] if args else kwargs.get("tensor")
+            if isinstance(tensor, Tensor) and tensor.is_meta:
+                return tensor
+        return func(*args, **kwargs)
 
 
 def _image(channels: int, size: int) -> Tensor:
