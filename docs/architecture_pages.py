@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 
 from convatlas.architectures import architecture
-from convatlas.complexity import BYTES, Complexity, meta_network, network_complexity, operation_of
+from convatlas.complexity import BYTES, GATHERS, Complexity, meta_network, network_complexity, operation_of
 from convatlas.insight.diagram import drawing, follow, svg
 
 SHOWN = {  # each family's network, and the blocks that are opened
@@ -62,7 +62,9 @@ def table(counted: Complexity) -> Iterator[str]:
     yield f"| total | | | {' | '.join(totals)} | | |"
     memory = f"{BYTES * counted.activations / 1e6:,.1f} MB"
     yield ""
-    yield f"Weights are parameters without biases; activations are values an image, {memory} of float32 in all."
+    gathers = f" The {GATHERS}." if counted.gathers else ""
+    values = f"activations are values an image, {memory} of float32 in all"
+    yield f"Weights are parameters without biases; {values}.{gathers}"
 
 
 def _values(shape: tuple[int, ...]) -> int:

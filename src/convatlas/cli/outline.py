@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convatlas.cli.options import console
-from convatlas.complexity import BYTES, Complexity, Part, operation_of
+from convatlas.complexity import BYTES, GATHERS, Complexity, Part, operation_of
 from convatlas.report.text import quantity
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from convatlas.cli.show import Shown
 
 WIDE, MIDDLE = 140, 96  # columns of a terminal in which all digits of the counts have room, and all columns but one
-GATHERS = "receptive fields leave out the means over the whole image of group and layer norms and of gates"
 DIFFERENT = "bold yellow"
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from convatlas.complexity.counting import UNFIT, count, is_layer, parameter_count, refused
 from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
-from convatlas.complexity.parts import BYTES, Complexity, Part, operation_of
+from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, operation_of
 from convatlas.complexity.receptive_field import Axis, Field, Fields
 from convatlas.complexity.wording import detail_of
 
 __all__ = [
     "BYTES",
+    "GATHERS",
     "UNFIT",
     "Axis",
     "Complexity",
