@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,27 +13,32 @@ from convatlas.errors import UsageError
 READABLE = 5.5  # points of text on paper
 
 
-def check_flags(
-    architectures: Sequence[str],
-    *,
-    diagram: Path | None,
-    block: str | None,
-    receptive_field: Path | None,
-    image: Path | None,
-) -> None:
-    """Raises `UsageError` for flags that need another, for two networks, and for files of another kind."""
-    wanted = {"--diagram": (diagram, ".svg"), "--receptive-field": (receptive_field, ".png")}
-    for flag, (path, suffix) in wanted.items():
-        if path is None:
-            continue
-        if len(architectures) != 1:
-            raise UsageError(f"{flag} draws one architecture, not {len(architectures)}")
-        if path.suffix.lower() != suffix or path.is_dir():
-            raise UsageError(f"{flag} {path} must be the name of a {suffix} file")
-    if block is not None and diagram is None:
-        raise UsageError("--block belongs to --diagram FILE.svg")
-    if image is not None and receptive_field is None:
-        raise UsageError("--image belongs to --receptive-field FILE.png")
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be drawn: a diagram of the network or of one of its blocks, or the fields on a photograph."""
+
+    diagram: Path | None
+    block: str | None
+    receptive_field: Path | None
+    photo: Path | None
+
+    def check(self, architectures: Sequence[str]) -> None:
+        """Raises `UsageError` for flags that need another, for two networks, and for files of another kind."""
+        files = {"--diagram": (self.diagram, ".svg"), "--receptive-field": (self.receptive_field, ".png")}
+        for flag, (path, suffix) in files.items():
+            if path is None:
+                continue
+            if len(architectures) != 1:
+                raise UsageError(f"{flag} draws one architecture, not {len(architectures)}")
+            if path.suffix.lower() != suffix or path.is_dir():
+                raise UsageError(f"{flag} {path} must be the name of a {suffix} file")
+        if self.block is not None and self.diagram is None:
+            raise UsageError("--block belongs to --diagram FILE.svg")
+        if self.photo is not None and self.receptive_field is None:
+            raise UsageError("--image belongs to --receptive-field FILE.png")
+
+    def __bool__(self) -> bool:
+        return self.diagram is not None or self.receptive_field is not None
 
 
 def refuse(flags: Mapping[str, object], *, beside: str) -> None:
@@ -42,25 +48,16 @@ def refuse(flags: Mapping[str, object], *, beside: str) -> None:
             raise UsageError(f"{flag} does nothing with {beside}; leave it out")
 
 
-def draw(
-    name: str,
-    option: list[str] | None,
-    *,
-    image_size: int | None,
-    diagram: Path | None,
-    block: str,
-    receptive_field: Path | None,
-    photo: Path | None,
-) -> None:
+def draw(name: str, option: list[str] | None, wanted: Wanted, *, image_size: int | None) -> None:
     """Draws what is wanted and says where it lies."""
     from convatlas.architectures import architecture
 
     row = architecture(name)
     options = row.parse_options(architecture_options(option))
-    if diagram is not None:
-        _diagram(row, options, diagram, image_size=image_size, block=block)
-    if receptive_field is not None:
-        _field(row, options, receptive_field, image_size=image_size, photo=photo)
+    if wanted.diagram is not None:
+        _diagram(row, options, wanted.diagram, image_size=image_size, block=wanted.block or "")
+    if wanted.receptive_field is not None:
+        _field(row, options, wanted.receptive_field, image_size=image_size, photo=wanted.photo)
 
 
 def _diagram(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, block: str) -> None:

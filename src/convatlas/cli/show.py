@@ -74,16 +74,16 @@ def show(
     convatlas show --module "Conv2d(480, 48, 5, padding=2)" --input 480x14x14
     """
     from convatlas.cli import outline
-    from convatlas.cli.drawings import check_flags, draw, refuse
+    from convatlas.cli.drawings import Wanted, draw, refuse
     from convatlas.errors import UsageError
 
-    check_flags(architectures or [], diagram=diagram, block=block, receptive_field=receptive_field, image=image)
+    wanted = Wanted(diagram, block, receptive_field, image)
+    wanted.check(architectures or [])
     table_only = {"--depth": depth, "--batch-size": batch_size, "--json": as_json or None}
-    if diagram or receptive_field:
+    if wanted:
         refuse(table_only, beside="--diagram and --receptive-field")
     if module:
         refuse({"--image-size": image_size, "-o": option, **table_only, "--json": None}, beside="--module")
-
     if bool(architectures) == bool(module):
         raise UsageError("show needs names of architectures (see convatlas list), or --module with --input")
     if module:
@@ -91,16 +91,8 @@ def show(
         return
     if input_shape is not None:
         raise UsageError("--input belongs to --module; the image of an architecture has --image-size")
-    if diagram or receptive_field:
-        draw(
-            (architectures or [""])[0],
-            option,
-            image_size=image_size,
-            diagram=diagram,
-            block=block or "",
-            receptive_field=receptive_field,
-            photo=image,
-        )
+    if wanted:
+        draw((architectures or [""])[0], option, wanted, image_size=image_size)
         return
     shown = [_shown(name, option, image_size=image_size, batch_size=batch_size) for name in architectures or []]
     if as_json:

@@ -8,6 +8,8 @@ layers, as in Sugiyama, Tagawa and Toda 1981.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from convatlas.insight.diagram.boxes import View
@@ -36,7 +38,7 @@ MANY = 3  # equal branches from which on one is drawn for all
 
 def arranged(view: View) -> list[Piece]:
     """The pieces of a view from top to bottom: its boxes that all paths lead through, and what is between them."""
-    return _chain(view, list(range(len(view.boxes))), entered=[], left=[])
+    return _chain(_Section(view, list(range(len(view.boxes))), [], []))
 
 
 def stacked(pieces: Sequence[Piece]) -> Piece:
@@ -79,47 +81,57 @@ def _joint(start: float, end: float, *, y: float, height: float, arrow: bool) ->
     return Wire(((start, y), (end, y + height - ARROW), (end, y + height)), arrow)
 
 
-def _chain(view: View, boxes: list[int], *, entered: list[int], left: list[int]) -> list[Piece]:
-    """The pieces of a part of the view: `entered` are its boxes that something outside leads to, `left` what leaves it.
+@dataclass(frozen=True)
+class _Section:
+    """Some boxes of a view: `entered` are those that something outside leads to, `left` those that lead outside.
 
-    A box stands in `left` once for each thing outside that it leads to.
+    A box stands in them once for each such wire.
     """
-    own = set(boxes)
-    arrows = {(a, b) for a, b in view.arrows if a in own and b in own}
-    cuts = _cuts(boxes, arrows, entered=entered, left=left)
-    if not cuts and len(_parts(boxes, arrows)) == 1:
-        return [in_layers(view, boxes, entered=entered, left=left)]
+
+    view: View
+    boxes: list[int]
+    entered: list[int]
+    left: list[int]
+
+    @cached_property
+    def arrows(self) -> set[tuple[int, int]]:
+        """The arrows from box to box within the section."""
+        own = set(self.boxes)
+        return {(a, b) for a, b in self.view.arrows if a in own and b in own}
+
+
+def _chain(section: _Section) -> list[Piece]:
+    """The pieces of a section: the boxes at which it is cut, and what is between them."""
+    cuts = _cuts(section)
+    if not cuts and len(_parts(section.boxes, section.arrows)) == 1:
+        return [in_layers(section.view, section.boxes, entered=section.entered, left=section.left)]
     pieces: list[Piece] = []
-    edges = [-1, *cuts, len(boxes)]
-    for start, end in pairwise(edges):
-        between = boxes[start + 1 : end]
-        above, below = (boxes[start] if start >= 0 else None), (boxes[end] if end < len(boxes) else None)
-        by = _passing(arrows, above, below, entered=entered, left=left)
+    for start, end in pairwise([-1, *cuts, len(section.boxes)]):
+        between = section.boxes[start + 1 : end]
+        above = section.boxes[start] if start >= 0 else None
+        below = section.boxes[end] if end < len(section.boxes) else None
         if between:
-            pieces.append(_branches(view, between, above, below, entered=entered, left=left, passing=by))
+            pieces.append(_branches(section, between, above, below))
         if below is not None:
-            leads = bool(view.after(below))
-            pieces.append(box_piece(view.boxes[below], leads=leads))
+            pieces.append(box_piece(section.view.boxes[below], leads=bool(section.view.after(below))))
     return pieces
 
 
-def _passing(
-    arrows: set[tuple[int, int]], above: int | None, below: int | None, *, entered: list[int], left: list[int]
-) -> int:
+def _passing(section: _Section, above: int | None, below: int | None) -> int:
     """How many wires go from one cut to the next and past what is between them."""
-    if above is None and below is None:
-        return 0
     if above is None:
-        return entered.count(below) if below is not None else 0
-    return left.count(above) if below is None else int((above, below) in arrows)
+        return section.entered.count(below) if below is not None else 0
+    return section.left.count(above) if below is None else int((above, below) in section.arrows)
 
 
-def _cuts(boxes: list[int], arrows: set[tuple[int, int]], *, entered: list[int], left: list[int]) -> list[int]:
-    """The places in `boxes`, an order that follows the arrows, of those that no arrow leads past."""
+def _cuts(section: _Section) -> list[int]:
+    """The places in the section, an order that follows the arrows, of the boxes that no arrow leads past."""
+    boxes = section.boxes
     place = {box: index for index, box in enumerate(boxes)}
     passed = [0] * (len(boxes) + 1)  # differences: where arrows begin and end to lead past boxes
-    spans = [(place[a], place[b]) for a, b in arrows]
-    spans += [(-1, place[box]) for box in entered] + [(place[box], len(boxes)) for box in left]
+    spans = [(place[a], place[b]) for a, b in section.arrows]
+    spans += [(-1, place[box]) for box in section.entered]
+    spans += [(place[box], len(boxes)) for box in section.left]
     for start, end in spans:
         passed[start + 1] += 1
         passed[end] -= 1
@@ -149,31 +161,22 @@ def _parts(boxes: list[int], arrows: set[tuple[int, int]]) -> list[list[int]]:
     return list(found.values())
 
 
-def _branches(
-    view: View,
-    boxes: list[int],
-    above: int | None,
-    below: int | None,
-    *,
-    entered: list[int],
-    left: list[int],
-    passing: int,
-) -> Piece:
+def _branches(section: _Section, between: list[int], above: int | None, below: int | None) -> Piece:
     """What is between two cuts: its parts side by side, and a lane for each wire that passes by."""
-    parts = _parts(boxes, {(a, b) for a, b in view.arrows if a in boxes and b in boxes})
+    view = section.view
     ends = {
         box: (
-            entered.count(box) + ((above, box) in view.arrows),
-            left.count(box) + ((box, below) in view.arrows),
+            section.entered.count(box) + ((above, box) in view.arrows),
+            section.left.count(box) + ((box, below) in view.arrows),
         )
-        for box in boxes
+        for box in between
     }
     pieces = []
-    for part, count in _alike(view, parts, ends):
+    for part, count in _alike(view, _parts(between, section.arrows), ends):
         into, out = ([box for box in part for _ in range(ends[box][side])] for side in (0, 1))
-        piece = stacked(_chain(view, part, entered=into, left=out))
+        piece = stacked(_chain(_Section(view, part, into, out)))
         pieces.append(piece if count == 1 else _framed(piece, f"× {count}"))
-    return side_by_side(pieces, passing)
+    return side_by_side(pieces, _passing(section, above, below))
 
 
 def _alike(view: View, parts: list[list[int]], ends: dict[int, tuple[int, int]]) -> list[tuple[list[int], int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from convatlas.insight.diagram.boxes import Box, View, folded
@@ -61,35 +62,33 @@ def _joined(flow: Flow, root: Call, inside: Inside, owners: dict[Step, Owner]) -
             leaving.setdefault(place(value), {})[value.shape] = None
     for owner, steps in members.items():
         shapes = tuple(leaving.get(places[owner], {steps[-1].shape: None}))
-        boxes.append(_box(owner, steps, root, inside, shapes=shapes, stages=root is flow.network))
+        path = owner.path if isinstance(owner, Call) else owner.call.path
+        boxes.append(_within(_box(owner, steps, inside, shapes), path, root))
     arrows = {(place(value), target) for value, target in links if place(value) != target}
     if any(target == len(boxes) for _, target in arrows):
         boxes.append(Box("", ("output",), "output", tuple(dict.fromkeys(value.shape for value in root.outputs))))
     return View(tuple(boxes), frozenset(arrows))
 
 
-def _box(
-    owner: Owner,
-    steps: Sequence[Step],
-    root: Call,
-    inside: Inside,
-    *,
-    shapes: tuple[tuple[int, ...], ...],
-    stages: bool,
-) -> Box:
-    path = owner.path if isinstance(owner, Call) else steps[0].call.path
-    relative = path.removeprefix(root.path).lstrip(".")
-    stage = relative.split(".")[0] if stages and "." in relative else ""
+def _box(owner: Owner, steps: Sequence[Step], inside: Inside, shapes: tuple[tuple[int, ...], ...]) -> Box:
+    """A box by the whole path of its module."""
     signature = _signature(steps)
     if isinstance(owner, Step):
         kind = kind_of(owner)
-        shown = "" if kind == "operation" else relative
-        return Box(shown, (words(owner),), kind, shapes, stage=stage, signature=signature)
+        path = "" if kind == "operation" else owner.call.path
+        return Box(path, (words(owner),), kind, shapes, signature=signature)
     if owner.is_layer or inside.is_small(owner):
         kind = next((kind for kind in ("conv", "pool") if any(kind_of(step) == kind for step in steps)), "layer")
-        return Box(relative, tuple(map(words, steps)), kind, shapes, stage=stage, signature=signature)
+        return Box(owner.path, tuple(map(words, steps)), kind, shapes, signature=signature)
     lines = (_title(owner, inside), *_summary(owner, inside))
-    return Box(relative, lines, "block", shapes, stage=stage, skip=skips(steps), signature=signature)
+    return Box(owner.path, lines, "block", shapes, skip=skips(steps), signature=signature)
+
+
+def _within(box: Box, path: str, root: Call) -> Box:
+    """The box with its path from `root` on, and in the network as a whole its stage: the first part of the path."""
+    relative = path.removeprefix(root.path).lstrip(".")
+    stage = relative.split(".")[0] if root.around is None and "." in relative else ""
+    return replace(box, path=relative if box.path else "", stage=stage)
 
 
 def _signature(steps: Sequence[Step]) -> tuple[object, ...]:
