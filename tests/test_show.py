@@ -18,9 +18,9 @@ from convatlas.architectures import architecture, list_architectures
 from convatlas.cli import main
 from convatlas.complexity import Complexity, Part, complexity, count, meta_network, operation_of
 from convatlas.complexity.calculator import LAYERS, calculate, read_layer, read_shape
+from convatlas.complexity.memory import step, step_memory
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryHeads
-from convatlas.training.memory import step, step_memory
 
 COUNTS = ("params", "weights", "macs", "activations")
 

@@ -121,8 +121,8 @@ def _shown(name: str, option: list[str] | None, *, image_size: int | None, batch
 
 
 def _memory(row: Architecture, network: Any, *, shape: tuple[int, ...], batch_size: int) -> int | str:
+    from convatlas.complexity.memory import step_memory
     from convatlas.errors import UsageError
-    from convatlas.training.memory import step_memory
 
     try:
         return step_memory(network, in_channels=shape[0], image_size=shape[1], batch_size=batch_size, name=row.name)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from convatlas.complexity import UNFIT
+from convatlas.complexity.counting import UNFIT
 from convatlas.errors import UsageError
 from convatlas.layers import total_loss
 
