@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas import create
@@ -63,6 +66,65 @@ def test_a_gate_of_the_whole_image_does_not_count() -> None:
     assert (rows.low, rows.high) == (0, 2)
     rows, columns = field_of(nn.AdaptiveAvgPool2d(1), torch.empty(1, 1, 8, 6, device="meta"))
     assert (rows.seen(0, 8), columns.seen(0, 6)) == ((0, 7), (0, 5))
+
+
+def window(size: int = 3, **options: int) -> Callable[[Tensor], Tensor]:
+    """A convolution of equal weights."""
+    return lambda x: F.conv2d(x, torch.ones(1, 1, size, size, dtype=x.dtype, device=x.device), **options)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: window()(F.pad(x, (2, 2, 2, 2), mode="reflect")),
+        lambda x: window()(F.pad(x, (2, 1, 0, 1), mode="replicate")),
+        lambda x: window()(F.pad(x, (-2, 1, 3, -1))),
+        lambda x: window(stride=2)(F.pad(x, (0, 1, 0, 1))),
+        lambda x: window(padding=1)(F.avg_pool2d(x, 3, 2, ceil_mode=True)),
+        lambda x: torch.cat([window(stride=2, padding=1)(x), F.avg_pool2d(x, 2)], 1).sum(1, keepdim=True),
+        lambda x: window(dilation=3, padding=3)(window(stride=2)(x)),
+        lambda x: window()(x[:, :, ::2, 1::2]),
+        lambda x: window()(x.narrow(2, 4, 20)),
+        lambda x: x * window(padding=1)(x),
+        lambda x: F.adaptive_avg_pool2d(window(padding=1)(x), 8),
+        lambda x: F.lp_pool2d(x, 1, 3, 2),
+        lambda x: window()(torch.stack([x, x], 1).sum(1)),
+    ],
+)
+def test_gradients_of_functions_reach_exactly_the_field(function: Callable[[Tensor], Tensor]) -> None:
+    image = torch.empty(1, 1, 32, 32, device="meta")
+    fields = Fields(image)
+    with torch.no_grad(), fields:
+        found = fields.of(function(image))
+    assert found is not None
+    pixels = torch.ones(1, 1, 32, 32, dtype=torch.float64, requires_grad=True)
+    output = function(pixels)
+    middle = [size // 2 for size in output.shape[-2:]]
+    (gradient,) = torch.autograd.grad(output[0, :, middle[0], middle[1]].sum(), pixels)
+    for axis, place, dim in zip(found, middle, (1, 0), strict=True):
+        reached = (gradient[0, 0] != 0).any(dim).nonzero().flatten().tolist()
+        assert (reached[0], reached[-1]) == axis.seen(place, 32)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.flip(-1),
+        lambda x: x.roll(5, -1),
+        lambda x: torch.rot90(x, 1, (2, 3)),
+        lambda x: x.cumsum(-1),
+        lambda x: x.softmax(-1),
+        lambda x: x.transpose(-1, -2),
+        lambda x: x[:, :, torch.arange(31, -1, -1)],
+        lambda x: x @ torch.ones(32, 32, device=x.device),
+        lambda x: F.pixel_unshuffle(x, 2).sum(1, keepdim=True),
+    ],
+)
+def test_a_field_is_unknown_where_values_changed_places(function: Callable[[Tensor], Tensor]) -> None:
+    image = torch.empty(1, 1, 32, 32, device="meta")
+    fields = Fields(image)
+    with torch.device("meta"), torch.no_grad(), fields:
+        assert fields.of(window(padding=1)(function(image))) is None
 
 
 def test_a_field_is_unknown_after_other_changes_of_rows_and_columns() -> None:

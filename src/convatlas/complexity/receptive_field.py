@@ -209,6 +209,21 @@ def _permuted(field: Field, values: Tensor, _args: Sequence[Any], output: Tensor
     return field if _sides(values) == _sides(output) == (1, 1) else None
 
 
+def _moved(_field: Field, _values: Tensor, _args: Sequence[Any], _output: Tensor) -> None:
+    """Not known after values have changed places among each other."""
+
+
+MOVING = (
+    aten.flip,
+    aten.roll,
+    aten.rot90,
+    aten.index,
+    aten.index_select,
+    aten.gather,
+    aten.cumsum,
+    aten.sort,
+    aten._softmax,
+)
 GATHERING = {aten.native_group_norm, aten.native_layer_norm}
 RULES = {
     aten.convolution: _convolution,
@@ -219,6 +234,9 @@ RULES = {
     aten.adaptive_max_pool2d: _adaptive_pool,
     aten.constant_pad_nd: _padded,
     aten.slice: _slice,
+    aten.reflection_pad2d: _padded,
+    aten.replication_pad2d: _padded,
     aten.permute: _permuted,
     aten.transpose: _permuted,
+    **dict.fromkeys(MOVING, _moved),
 }
