@@ -341,6 +341,35 @@ def test_writing_in_place_through_a_view_is_followed() -> None:
     assert ("a", "c") not in found
 
 
+def test_writing_into_a_new_tensor_is_followed() -> None:
+    def written(net: Any, images: Tensor) -> Tensor:
+        joined = torch.zeros(1, 6, 32, 32)
+        joined[:, :3] = net.a(images)
+        joined[:, 3:] = net.b(images)
+        return net.c(joined)
+
+    shown = view(flow_of(Custom(written, a=conv(), b=conv(), c=conv(3, 6))))
+    names = [box.path or box.lines[0] for box in shown.boxes]
+    copies = [index for index, name in enumerate(names) if name == "copy"]
+    assert len(copies) == 2
+    assert names.index("a") in shown.before(copies[0])
+    assert names.index("b") in shown.before(copies[1])
+    assert shown.before(names.index("c")) == [copies[1]]
+    assert ("c", "output") in {(names[a], names[b]) for a, b in shown.arrows}
+
+
+def test_writing_to_other_channels_leaves_these_alone() -> None:
+    def parted(net: Any, images: Tensor) -> Tensor:
+        features = net.a(images)
+        first, second = features[:, :3], features[:, 3:]
+        first.relu_()
+        return net.b(first) + net.c(second)
+
+    found = arrows_of(parted, a=conv(6), b=conv(), c=conv())
+    assert {("ReLU", "b"), ("channels 3 to end", "c")} <= found
+    assert ("ReLU", "c") not in found
+
+
 def test_a_value_that_leaves_a_chain_is_seen() -> None:
     def skipped(net: Any, images: Tensor) -> Tensor:
         features = net.a(images)

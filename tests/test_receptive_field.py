@@ -68,6 +68,13 @@ def test_a_gate_of_the_whole_image_does_not_count() -> None:
     assert (rows.seen(0, 8), columns.seen(0, 6)) == ((0, 7), (0, 5))
 
 
+def written(x: Tensor) -> Tensor:
+    """A sum of rows that is written in place."""
+    copied = x.clone()
+    copied[:, :, 2:].add_(x[:, :, :-2])
+    return copied
+
+
 def window(size: int = 3, **options: int) -> Callable[[Tensor], Tensor]:
     """A convolution of equal weights."""
     return lambda x: F.conv2d(x, torch.ones(1, 1, size, size, dtype=x.dtype, device=x.device), **options)
@@ -89,6 +96,7 @@ def window(size: int = 3, **options: int) -> Callable[[Tensor], Tensor]:
         lambda x: F.adaptive_avg_pool2d(window(padding=1)(x), 8),
         lambda x: F.lp_pool2d(x, 1, 3, 2),
         lambda x: window()(torch.stack([x, x], 1).sum(1)),
+        lambda x: window()(x.squeeze(0)[:, 2:, 3:].unsqueeze(0)),
     ],
 )
 def test_gradients_of_functions_reach_exactly_the_field(function: Callable[[Tensor], Tensor]) -> None:
@@ -118,6 +126,12 @@ def test_gradients_of_functions_reach_exactly_the_field(function: Callable[[Tens
         lambda x: x[:, :, torch.arange(31, -1, -1)],
         lambda x: x @ torch.ones(32, 32, device=x.device),
         lambda x: F.pixel_unshuffle(x, 2).sum(1, keepdim=True),
+        lambda x: x @ x,
+        lambda x: x + x.flip(2),
+        lambda x: F.avg_pool2d(x, 2) + x[:, :, :16, :16],  # neighbours are differently far apart
+        lambda x: F.adaptive_avg_pool2d(x, 40),
+        lambda x: F.grid_sample(x, torch.zeros(1, 8, 8, 2), align_corners=False),
+        written,
     ],
 )
 def test_a_field_is_unknown_where_values_changed_places(function: Callable[[Tensor], Tensor]) -> None:
@@ -125,6 +139,23 @@ def test_a_field_is_unknown_where_values_changed_places(function: Callable[[Tens
     fields = Fields(image)
     with torch.device("meta"), torch.no_grad(), fields:
         assert fields.of(window(padding=1)(function(image))) is None
+
+
+@pytest.mark.parametrize(
+    ("layer", "gathers"),
+    [
+        (nn.GroupNorm(1, 2), True),
+        (nn.InstanceNorm2d(2), True),
+        (nn.BatchNorm2d(2, track_running_stats=False), True),
+        (nn.BatchNorm2d(2), False),
+    ],
+)
+def test_norms_that_take_means_from_the_image_are_noticed(layer: nn.Module, gathers: bool) -> None:
+    image = torch.empty(1, 2, 8, 8, device="meta")
+    fields = Fields(image)
+    with torch.no_grad(), fields:
+        layer.to("meta").eval()(image)
+    assert fields.gathers == gathers
 
 
 def test_a_field_is_unknown_after_other_changes_of_rows_and_columns() -> None:

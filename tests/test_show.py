@@ -219,8 +219,10 @@ def test_json_has_layers_of_that_depth_and_the_step(capsys: pytest.CaptureFixtur
     assert names[:4] == ["stem.conv", "stem.norm", "stem.act", "stage1.0"]
     assert content["training_step"]["batch_size"] == 16
     assert content["training_step"]["bytes"] > 8 * content["activation_bytes"]
-    for each in COUNTS[:3]:
-        assert sum(layer[each] for layer in content["layers"]) == content[each]
+    for each in COUNTS:
+        image = content["input_activations"] if each == "activations" else 0
+        assert sum(layer[each] for layer in content["layers"]) + image == content[each]
+    assert content["fields_leave_out_means"] is False
     assert {"operation", "detail", "receptive_field", "stride", "shape"} <= content["layers"][0].keys()
 
 
@@ -285,6 +287,7 @@ def test_layers_as_text(capsys: pytest.CaptureFixture[str]) -> None:
         (["--module", "Conv2d(3, 4, 3, stride=0)", "--input", "3x8x8"], "Conv2d(3, 4, 3, stride=0)"),
         (["--module", "AdaptiveAvgPool2d(0)", "--input", "3x8x8"], "AdaptiveAvgPool2d(0)"),
         (["--module", "PixelShuffle(0)", "--input", "4x8x8"], "PixelShuffle(0)"),
+        (["--module", "Conv2d(3, 4, 0)", "--input", "3x8x8"], "a kernel without values"),
         (["--module", "Linear(9, 9, device='cpu')", "--input", "9"], "must not have device"),
         (["--module", "Linear(2000000, 9)", "--input", "9"], "a number above 1,000,000"),
         (["--module", "LSTM(3, 4)", "--input", "5x3"], "unknown layer"),
@@ -387,6 +390,56 @@ def test_torchs_own_layers_count_as_one() -> None:
     rows_of = {part.name: part for part in found.layers}
     assert rows_of["attention"].params == found.params == 4 * 8 * 8 + 4 * 8
     assert not [name for name in rows_of if name.startswith("attention.")]
+
+
+class Odd(nn.Module):
+    """Parameters in a list, and a part that fails where the network goes on without it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scales = nn.ParameterList([nn.Parameter(torch.ones(3, 1, 1)) for _ in range(2)])
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.fails = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Linear(5, 5))
+
+    def forward(self, images: Tensor) -> Tensor:
+        try:
+            images = self.fails(images)
+        except RuntimeError:
+            images = self.conv(images)
+        for scale in self.scales:
+            images = images * scale
+        return images
+
+
+def test_parameters_in_a_list_and_a_part_that_fails() -> None:
+    found = counted(Odd())
+    parts = {(part.name, part.operation): part for part in found.layers}
+    assert parts["", "Odd"].params == 6
+    assert not any(part.operation == "ParameterList" for part in found.layers)
+    assert parts["conv", "Conv2d"].macs == 9 * 64
+    assert min(part.macs for part in found.layers) >= 0
+    assert sum(part.macs for part in found.layers) == found.macs
+
+
+def test_a_network_that_cannot_be_built_is_refused() -> None:
+    def builder(num_classes: int = 10) -> nn.Module:
+        network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(4096, num_classes))
+        with torch.no_grad():
+            network[0].weight.copy_(torch.zeros(7, 7))
+        return network
+
+    with pytest.raises(UsageError, match="cannot be built"):
+        meta_network(Architecture("wrong", builder=builder))
+
+
+def test_frozen_values_have_no_momentum() -> None:
+    def needed(frozen: bool) -> int:
+        with torch.device("meta"):
+            network = nn.Sequential(nn.Flatten(), nn.Linear(192, 1000), nn.Linear(1000, 10))
+        network[1].requires_grad_(not frozen)
+        return step_memory(network, in_channels=3, image_size=8, batch_size=1, name="x")
+
+    assert needed(frozen=False) - needed(frozen=True) > 1.5 * 4 * 193_000  # gradients and momentum
 
 
 def test_layers_are_those_of_torch() -> None:

@@ -32,7 +32,7 @@ def page(shown: Shown, *, depth: int | None) -> list[RenderableType]:
         facts.add_row(name, escape(value))
     levels = depth or shown.counted.readable_depth
     layers, said = _layers(shown.counted, levels), _folded_said(shown.counted, levels)
-    return ["", f"[bold]{escape(shown.row.name)}[/bold]", facts, "", layers, said, ""]
+    return ["", f"[bold]{escape(shown.row.name)}[/bold]", facts, "", layers, said, _gathers_said(shown.counted)]
 
 
 def calculation(counted: Complexity) -> list[RenderableType]:
@@ -42,7 +42,7 @@ def calculation(counted: Complexity) -> list[RenderableType]:
     facts.add_row("MACs", f"{counted.macs:,} multiply-adds ({2 * counted.macs:,} FLOPs)")
     facts.add_row("parameters", f"{counted.params:,}, {counted.weights:,} without biases")
     facts.add_row("activations", values)
-    return ["", _layers(counted, 1), "", facts, ""]
+    return ["", _layers(counted, 1), _gathers_said(counted), facts, ""]
 
 
 def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[RenderableType]:
@@ -56,7 +56,8 @@ def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[Render
         counts.add_row(f"[dim]{name}[/]", "", f"x {ratio:.4f}")
     levels = depth or min(left.counted.readable_depth, right.counted.readable_depth)
     said = "* differs, perhaps in what has no column here (not in the field); x: the second's in the first's"
-    return ["", counts, "", _pairs(left, right, levels), Text(said, style="dim"), ""]
+    gathers = next((each.counted for each in (left, right) if each.counted.gathers), left.counted)
+    return ["", counts, "", _pairs(left, right, levels), Text(said, style="dim"), _gathers_said(gathers)]
 
 
 def memory(count: float) -> str:
@@ -168,8 +169,11 @@ def _folded_said(counted: Complexity, depth: int) -> Text:
     if depth >= whole:
         said = "every layer is shown"
     more = "; more columns in a wider window" if console().width < WIDE else ""
-    gathers = f"\n{GATHERS}" if counted.gathers else ""
-    return Text(said + more + gathers, style="dim")
+    return Text(said + more, style="dim")
+
+
+def _gathers_said(counted: Complexity) -> Text:
+    return Text(GATHERS if counted.gathers else "", style="dim")
 
 
 def _pairs(left: Shown, right: Shown, depth: int) -> Table:

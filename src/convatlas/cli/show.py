@@ -158,11 +158,14 @@ def _counts(counted: Complexity) -> dict[str, Any]:
         "flops": 2 * counted.macs,
         "activations": counted.activations,
         "activation_bytes": BYTES * counted.activations,
+        "input_activations": counted.activations - counted.network.activations,
+        "fields_leave_out_means": counted.gathers,
     }
 
 
 def _layer(part: Any) -> dict[str, Any]:
-    return {key: value for key, value in vars(part).items() if key != "parts"}
+    names = [field.name for field in dataclasses.fields(part) if field.name != "parts"]
+    return {name: getattr(part, name) for name in names}
 
 
 def _calculate(layers: list[str], shape: str | None, *, as_json: bool) -> None:

@@ -57,10 +57,13 @@ def read_layer(text: str) -> nn.Module:
     try:
         with torch.device("meta"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return LAYERS[name](*arguments, **keywords)
+            layer = LAYERS[name](*arguments, **keywords)
     except Exception as error:  # each layer has its own
         reason = str(error).splitlines()[0].replace(f"{name}.__init__()", name)
         raise UsageError(f"{_cut(text)} is not a layer: {reason}; for example {EXAMPLE}") from error
+    if any(size < 1 for size in _numbers(getattr(layer, "kernel_size", 1))):
+        raise UsageError(f"{_cut(text)} has a kernel without values")
+    return layer
 
 
 def read_shape(text: str) -> tuple[int, ...]:

@@ -98,12 +98,14 @@ class _Counter:
         self._names = {module: path for path, module in network.named_modules()}
         self._root = _Tally("", network)
         self._working = [(self._root, 0)]  # each with the FLOPs at its beginning
-        self._storages = {image.untyped_storage()._cdata: image}  # alive, so that no other takes an address
+        self._storages = {
+            image.untyped_storage()._cdata: image.untyped_storage()
+        }  # alive, so that no other takes an address
         self.hooks = [hook for module in self._names for hook in self._hooked(module)]
 
     def _hooked(self, module: nn.Module) -> Iterator[Any]:
         yield module.register_forward_pre_hook(self._start)
-        yield module.register_forward_hook(self._stop)
+        yield module.register_forward_hook(self._stop, always_call=True)
 
     def _start(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         _check_channels(self._names[module], module, inputs)
@@ -115,6 +117,8 @@ class _Counter:
     def _stop(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
         tally, before = self._working.pop()
         tally.macs += (self.flops.get_total_flops() - before) // 2
+        if output is None:  # it gave nothing, or failed in a network that goes on
+            return
         tally.works = True
         if tally.is_layer and not any(each.is_layer for each, _ in self._working):
             values = sum(self._new(tensor) for tensor in tree_leaves(output))
@@ -137,7 +141,7 @@ class _Counter:
         """The values of a tensor that does not lie where another lay."""
         if not isinstance(tensor, Tensor) or (place := tensor.untyped_storage()._cdata) in self._storages:
             return 0
-        self._storages[place] = tensor
+        self._storages[place] = tensor.untyped_storage()
         return tensor.numel()
 
     def part(self) -> Part:
@@ -163,9 +167,11 @@ def _part(tally: _Tally, *, claimed: set[nn.Parameter]) -> Part:
     """A tally and those inside it as a part; parameters that are `claimed` count elsewhere."""
     closed = tally.is_layer
     own = [(key, value) for key, value in tally.module.named_parameters(recurse=closed) if value not in claimed]
+    lists = [child for child in tally.module.children() if isinstance(child, nn.ParameterList | nn.ParameterDict)]
+    own += [(key, value) for each in lists for key, value in each.named_parameters() if value not in claimed]
     claimed.update(value for _, value in own)
     names = dict.fromkeys(inside.module for inside in tally.inside.values())
-    idle = [(key, child) for key, child in tally.module.named_children() if child not in names and not closed]
+    idle = [(k, child) for k, child in tally.module.named_children() if child not in (*names, *lists) and not closed]
     inside = [_part(each, claimed=claimed) for each in tally.inside.values() if not closed]
     inside += [_idle(f"{tally.name}.{key}".lstrip("."), child, claimed=claimed) for key, child in idle]
     inside = [part for part in inside if part.works or part.params]

@@ -33,7 +33,7 @@ def step_memory(network: nn.Module, *, in_channels: int, image_size: int, batch_
         with torch.device("meta"), live:
             live.see(tuple(network.state_dict(keep_vars=True).values()))
             optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-            for parameter in network.parameters():
+            for parameter in filter(lambda parameter: parameter.requires_grad, network.parameters()):
                 optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
             step(network, optimizer, images=_images(batch_size, in_channels, image_size))
     except UNFIT as error:

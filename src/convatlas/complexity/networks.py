@@ -16,7 +16,7 @@ from convatlas.complexity.parts import Complexity
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryHeads
 
-INITIAL = {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_, Tensor.copy_, Tensor.mul_, Tensor.clamp_}
+INITIAL = {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_}
 
 
 def complexity(

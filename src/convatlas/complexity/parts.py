@@ -10,7 +10,7 @@ from itertools import groupby
 
 ROWS = 32  # of a table that is read at a glance
 BYTES = 4  # of a value in float32
-GATHERS = "receptive fields leave out the means over the whole image of group and layer norms and of gates"
+GATHERS = "receptive fields leave out the means over the whole image of norms and gates"
 MOST_NAMED = 5  # convolutions and matrix products of a folded row that are named one by one
 
 

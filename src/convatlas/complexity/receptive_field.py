@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,10 +62,10 @@ class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Follows the receptive fields through every operation that is carried out while it is entered.
 
     Values without rows and columns have the field of all the values that they were made of. What an operation does to
-    the field follows from its window; an operation without one leaves it as it is. After one that changes rows and
-    columns in another way (transposed convolutions, resizing, permuting) the field is not known. What gathers the whole
-    image does not count: the means of group and layer norms, and a factor of 1 x 1 that is spread over an image, the
-    gate of squeeze-and-excitation; `gathers` says that there was one. Batch norms work value by value in eval mode.
+    the field follows from its window, and those of `LOCAL` leave it as it is; after any other, as transposed
+    convolutions, resizing and permuting, it is not known. What gathers the whole image does not count: the means of
+    group, layer and instance norms, and a factor of 1 x 1 that is spread over an image, the gate of
+    squeeze-and-excitation; `gathers` says that there was one. Batch norms work value by value in eval mode.
     """
 
     def __init__(self, image: Tensor, *, made: Callable[[str, Tensor], None] | None = None) -> None:
@@ -74,6 +74,7 @@ class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._made = made
         self.gathers = False
         self._fields = WeakTensorKeyDictionary()
+        self._others = WeakTensorKeyDictionary()  # tensors that do not depend on the image
         self._fields[image] = PIXEL
 
     def of(self, tensor: Tensor) -> Field | None:
@@ -86,13 +87,40 @@ class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
         inputs = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
         known = [(value, self.of(value)) for value in inputs if value in self._fields]
         result = func(*args, **kwargs)
+        made = known and _name(func) not in CONSTANT
         for output in tree_leaves(result):
-            if isinstance(output, Tensor) and known:
-                self.gathers |= func.overloadpacket in GATHERING or any(_is_spread(value, output) for value, _ in known)
-                self._fields[output] = _after(func, args, known, output)
-                if self._made is not None:
-                    self._made(func.overloadpacket.__name__, output)
+            if not isinstance(output, Tensor):
+                continue
+            if not made:
+                self._others[output] = None
+                continue
+            self.gathers |= _gathers(func, args) or any(_is_spread(value, output) for value, _ in known)
+            self._fields[output] = _after(func, args, known, output)
+            if func._schema.is_mutable:
+                self._written(output)
+            if self._made is not None:
+                self._made(func.overloadpacket.__name__, output)
         return result
+
+    def _written(self, output: Tensor) -> None:
+        """What else lies in the memory that was written to has the same field, or if it is no equal view, none."""
+        place = output.untyped_storage()._cdata
+        for tensor in (*self._fields, *self._others):
+            if tensor is not output and tensor.untyped_storage()._cdata == place:
+                equal = tensor.shape == output.shape and tensor.storage_offset() == output.storage_offset()
+                self._fields[tensor] = self._fields[output] if equal else None
+
+
+def _name(func: Any) -> str:
+    """An operation's name, the same where it works in place."""
+    name: str = func.overloadpacket.__name__
+    return name if name.startswith("__") else name.rstrip("_")
+
+
+def _gathers(func: Any, args: Sequence[Any]) -> bool:
+    """Whether a norm takes its mean from the image: a batch norm does in training, and as an instance norm."""
+    name = _name(func)
+    return name in ("native_group_norm", "native_layer_norm") or ("batch_norm" in name and any(a is True for a in args))
 
 
 def _after(
@@ -106,9 +134,12 @@ def _after(
     rule = RULES.get(func.overloadpacket)
     if rule is not None:
         return rule(fields[0], known[0][0], args, output)
+    vectors = all(_sides(values) == (1, 1) for values in (output, *(values for values, _ in spread)))
+    if _name(func) not in LOCAL and not vectors:
+        return None
     reshaped = [_reshaped(values, field, output) for (values, _), field in zip(spread, fields, strict=True)]
     found = [field for field in reshaped if field is not None]
-    return _united(iter(found)) if len(found) == len(reshaped) else None
+    return _united(found, output) if len(found) == len(reshaped) else None
 
 
 def _is_spread(values: Tensor, output: Tensor) -> bool:
@@ -116,10 +147,14 @@ def _is_spread(values: Tensor, output: Tensor) -> bool:
     return values.ndim == output.ndim >= 4 and _sides(values) == (1, 1) != _sides(output)
 
 
-def _united(fields: Iterator[Field]) -> Field:
+def _united(fields: Sequence[Field], output: Tensor) -> Field | None:
+    """The field of all together; where neighbours are differently far apart it is not one for all of several values."""
     first, *others = fields
-    for rows, columns in others:
-        first = first[0].union(rows), first[1].union(columns)
+    for other in others:
+        for ours, theirs, count in zip(first, other, _sides(output), strict=True):
+            if ours.stride != theirs.stride and count > 1:
+                return None
+        first = first[0].union(other[0]), first[1].union(other[1])
     return first
 
 
@@ -174,8 +209,10 @@ def _average_pool(field: Field, values: Tensor, args: Sequence[Any], output: Ten
     return _pool(field, values, args[:4], output)
 
 
-def _adaptive_pool(field: Field, values: Tensor, _args: Sequence[Any], output: Tensor) -> Field:
+def _adaptive_pool(field: Field, values: Tensor, _args: Sequence[Any], output: Tensor) -> Field | None:
     """Windows that cover the image evenly; where they do not divide it, the largest of them."""
+    if any(size < count for size, count in zip(_sides(values), _sides(output), strict=True)):
+        return None
     axes = []
     for axis, size, count in zip(field, _sides(values), _sides(output), strict=True):
         stride = size // count
@@ -196,7 +233,7 @@ def _slice(field: Field, values: Tensor, args: Sequence[Any], _output: Tensor) -
     """A part of the rows or columns begins later, and may leave some out."""
     _values, dim, start, _end, step = (*args, *(None,) * 5)[:5]
     place = (dim or 0) % values.ndim - (values.ndim - 2)
-    if values.ndim < 4 or place < 0:
+    if values.ndim < 3 or place < 0:
         return field
     axes = list(field)
     first = min(max((start or 0) + (values.shape[-2 + place] if (start or 0) < 0 else 0), 0), values.shape[-2 + place])
@@ -209,22 +246,17 @@ def _permuted(field: Field, values: Tensor, _args: Sequence[Any], output: Tensor
     return field if _sides(values) == _sides(output) == (1, 1) else None
 
 
-def _moved(_field: Field, _values: Tensor, _args: Sequence[Any], _output: Tensor) -> None:
-    """Not known after values have changed places among each other."""
-
-
-MOVING = (
-    aten.flip,
-    aten.roll,
-    aten.rot90,
-    aten.index,
-    aten.index_select,
-    aten.gather,
-    aten.cumsum,
-    aten.sort,
-    aten._softmax,
-)
-GATHERING = {aten.native_group_norm, aten.native_layer_norm}
+CONSTANT = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}
+LOCAL_NAMES = """
+abs add addcdiv addcmul alias amax amin bernoulli cat celu clamp clamp_max clamp_min clone contiguous copy cos detach
+div elu eq erf exp expand fill ge gelu gt hardshrink hardsigmoid hardswish hardtanh le leaky_relu lerp lift_fresh
+linalg_vector_norm log log1p logical_not logit lt masked_fill max maximum mean min minimum mish mul native_dropout
+native_group_norm native_layer_norm ne neg pow prelu _prelu_kernel reciprocal relu relu6 rsqrt rsub select sigmoid sign
+silu sin softplus softshrink split split_with_sizes sqrt square squeeze stack sub sum tanh threshold _to_copy unbind
+unsqueeze _unsafe_view var var_mean view where cudnn_batch_norm native_batch_norm _native_batch_norm_legit
+_native_batch_norm_legit_no_training
+"""
+LOCAL = frozenset(LOCAL_NAMES.split())  # on each value by itself, on channels, or on rows and columns as a whole
 RULES = {
     aten.convolution: _convolution,
     aten.max_pool2d_with_indices: _pool,
@@ -238,5 +270,4 @@ RULES = {
     aten.replication_pad2d: _padded,
     aten.permute: _permuted,
     aten.transpose: _permuted,
-    **dict.fromkeys(MOVING, _moved),
 }

@@ -112,6 +112,14 @@ def _shape(tensor: Tensor) -> tuple[int, ...]:
     return tuple(tensor.shape[1:] if tensor.ndim and tensor.shape[0] == 1 else tensor.shape)
 
 
+def _ends(tensor: Tensor) -> tuple[int, int]:
+    """The first and the last place of a tensor's values in its memory."""
+    first = int(tensor.storage_offset())
+    return first, first + sum(
+        int(size - 1) * int(step) for size, step in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+
+
 class _Follower(TorchDispatchMode):
     """Hooks see the layers, the mode sees the operations between them."""
 
@@ -122,13 +130,14 @@ class _Follower(TorchDispatchMode):
         self.steps: list[Step] = []
         self._made: Any = WeakTensorKeyDictionary()  # what each tensor is in the flow
         self._made[image] = self.image
+        self._others: Any = WeakTensorKeyDictionary()  # tensors that do not depend on the image
         self._working = [self.root]
         self._given: list[list[Value]] = []
         self._paths = {module: path for path, module in network.named_modules() if path}
         self.hooks: list[Any] = []
         for module in self._paths:
             self.hooks.append(module.register_forward_pre_hook(self._start, with_kwargs=True))
-            self.hooks.append(module.register_forward_hook(self._stop, with_kwargs=True))
+            self.hooks.append(module.register_forward_hook(self._stop, with_kwargs=True, always_call=True))
 
     def known(self, values: Any) -> list[Value]:
         """Those of the values that depend on the image."""
@@ -154,22 +163,35 @@ class _Follower(TorchDispatchMode):
         return output
 
     def _note(self, step: Step, results: Any, *, in_place: bool) -> None:
-        """The results are the step's values; in place, so is what else lies in their memory."""
+        """The results are the step's values; in place, so is what else lies in the memory that was written to.
+
+        Of that, what reaches beyond it keeps old values too, and the step is given them.
+        """
         for tensor in tree_leaves(results):
             if not isinstance(tensor, Tensor):
                 continue
+            for other in self._overlapping(tensor) if in_place else ():
+                old = self._made.get(other)
+                if old is not None and other.numel() > tensor.numel() and old not in step.sources:
+                    step.sources.append(old)
+                self._made[other] = Value(step, _shape(other))
             value = self._made[tensor] = Value(step, _shape(tensor))
             step.values.append(value)
-            place = tensor.untyped_storage()._cdata
-            others = [x for x in self._made if x is not tensor and x.untyped_storage()._cdata == place]
-            for other in others if in_place else ():
-                self._made[other] = Value(step, _shape(other))
+
+    def _overlapping(self, tensor: Tensor) -> list[Tensor]:
+        """Other tensors, alive, in whose memory some of this one's values lie, as far as their ends tell."""
+        place = tensor.untyped_storage()._cdata
+        same = [x for x in (*self._made, *self._others) if x.untyped_storage()._cdata == place and x is not tensor]
+        first, last = _ends(tensor)
+        return [x for x in same if _ends(x)[0] <= last and first <= _ends(x)[1]]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         sources = self.known((args, kwargs))
         result = func(*args, **kwargs)
         results = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
+        if not sources:
+            self._others.update(dict.fromkeys(results))
         if not sources or not results or any(call.is_layer for call in self._working):
             return result
         name = func.overloadpacket.__name__

@@ -13,6 +13,7 @@ STUB = 18.0  # below each box a straight piece of wire, beside which its shape s
 LANE = 16.0  # between wires that pass by
 GAP = 20.0  # between branches
 CIRCLE = 22.0
+ARROW = 8.0  # of a wire's end, which is straight
 LEAST_WIDTH = 110.0  # of what is written in a box
 PORTS = 14.0  # between wires that end on the same box, at most
 BEHIND = 4.0  # how far a box that stands for several shows another behind it

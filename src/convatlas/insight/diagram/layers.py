@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convatlas.insight.diagram.boxes import View
-from convatlas.insight.diagram.geometry import GAP, Piece, Wire, box_piece, lane_piece, ports
+from convatlas.insight.diagram.geometry import ARROW, GAP, Piece, Wire, box_piece, lane_piece, ports
 
 BETWEEN = 40.0  # room for curves from layer to layer
-ARROW = 8.0
 SWEEPS = 8
 
 

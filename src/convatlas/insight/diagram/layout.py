@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from convatlas.insight.diagram.boxes import View
 from convatlas.insight.diagram.geometry import (
+    ARROW,
     GAP,
     LANE,
     Frame,
@@ -30,7 +31,6 @@ from convatlas.insight.diagram.layers import in_layers
 from convatlas.insight.diagram.text import text_width
 
 CURVE = 18.0  # height of the curves where wires part and come together, at least
-ARROW = 8.0
 FRAME = 20.0  # of a ground around a piece, above and below it
 SPREAD, HIGHEST = 0.14, 64.0  # of a curve's width is its height, and no more than so much
 MANY = 3  # equal branches from which on one is drawn for all
