@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 
 from convatlas.architectures import architecture
-from convatlas.complexity import BYTES, GATHERS, Complexity, meta_network, network_complexity, operation_of
+from convatlas.complexity import (
+    BYTES,
+    GATHERS,
+    Complexity,
+    meta_network,
+    network_complexity,
+    operation_of,
+    side_of,
+    size_of,
+)
 from convatlas.insight.diagram import drawing, follow, svg
 
 SHOWN = {  # each family's network, and the blocks that are opened
@@ -53,11 +63,11 @@ def table(counted: Complexity) -> Iterator[str]:
     """The layers as Markdown."""
     yield "| layer | operation | output | weights | parameters | MACs | activations | receptive field | stride |"
     yield "|:--|:--|--:|--:|--:|--:|--:|--:|--:|"
-    yield f"| input | | {_size(counted.shape)} | | | | {_values(counted.shape):,} | 1 | 1 |"
+    yield f"| input | | {size_of(counted.shape)} | | | | {math.prod(counted.shape):,} | 1 | 1 |"
     for part in counted.network.rows(counted.readable_depth):
         counts = [f"{n:,}" if n else "" for n in (part.weights, part.params, part.macs, part.activations)]
-        seen = [_side(pixels) for pixels in (part.receptive_field, part.stride)]
-        yield f"| {' | '.join((part.name, operation_of(part), _size(part.shape), *counts, *seen))} |"
+        seen = [side_of(pixels) for pixels in (part.receptive_field, part.stride)]
+        yield f"| {' | '.join((part.name, operation_of(part), size_of(part.shape), *counts, *seen))} |"
     totals = [f"{n:,}" for n in (counted.weights, counted.params, counted.macs, counted.activations)]
     yield f"| total | | | {' | '.join(totals)} | | |"
     memory = f"{BYTES * counted.activations / 1e6:,.1f} MB"
@@ -65,18 +75,3 @@ def table(counted: Complexity) -> Iterator[str]:
     gathers = f" The {GATHERS}." if counted.gathers else ""
     values = f"activations are values an image, {memory} of float32 in all"
     yield f"Weights are parameters without biases; {values}.{gathers}"
-
-
-def _values(shape: tuple[int, ...]) -> int:
-    channels, height, width = shape
-    return channels * height * width
-
-
-def _size(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
-
-
-def _side(pixels: tuple[int, int] | None) -> str:
-    if pixels is None:
-        return ""
-    return str(pixels[0]) if pixels[0] == pixels[1] else _size(pixels)

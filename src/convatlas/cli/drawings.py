@@ -77,6 +77,7 @@ def _diagram(row: Any, options: dict[str, Any], path: Path, *, image_size: int |
 
 
 def _field(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, photo: Path | None) -> None:
+    from convatlas.complexity import side_of
     from convatlas.data.image_files import check_images
     from convatlas.insight.field import draw_fields, fields_seen
     from convatlas.run import check_writable
@@ -87,8 +88,6 @@ def _field(row: Any, options: dict[str, Any], path: Path, *, image_size: int | N
     check_writable(path.parent)
     draw_fields(fields, path, name=row.name, photo=photo)
     for field in fields:
-        rows, columns = field.size
-        size = f"{rows}" if rows == columns else f"{rows} x {columns}"
         effective = f"effective {field.effective_size:.0f}"
-        console().print(f"{field.stage}: {size} pixels, {effective}", markup=False, highlight=False)
+        console().print(f"{field.stage}: {side_of(field.size)} pixels, {effective}", markup=False, highlight=False)
     console().print(f"receptive fields {path}", markup=False, highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convatlas.cli.options import console
-from convatlas.complexity import BYTES, GATHERS, Complexity, Part, operation_of
+from convatlas.complexity import BYTES, GATHERS, Complexity, Part, operation_of, side_of, size_of
 from convatlas.report.text import quantity
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _known(shown: Shown) -> Iterator[tuple[str, str]]:
 def _counted(shown: Shown) -> Iterator[tuple[str, str]]:
     """What was counted of an architecture as a whole."""
     counted = shown.counted
-    yield "image", _size(counted.shape)
+    yield "image", size_of(counted.shape)
     yield "parameters", f"{counted.params:,}, {counted.weights:,} without biases"
     yield "MACs", f"{counted.macs:,} multiply-adds an image ({2 * counted.macs:,} FLOPs)"
     values = f"{counted.activations:,} values an image, {memory(BYTES * counted.activations)} in float32"
@@ -152,14 +152,14 @@ def _columns(*, short: bool) -> list[_Column]:
     return [
         _Column("layer", lambda part: escape(part.name)),
         _Column("operation", operation),
-        _Column("output", lambda part: _size(part.shape, between="x" if short else " x ")),
+        _Column("output", lambda part: size_of(part.shape, between="x" if short else " x ")),
         _Column("weights", lambda part: text(part.weights), least=MIDDLE),
         _Column("params" if short else "parameters", lambda part: text(part.params)),
         _Column("MACs", lambda part: text(part.macs)),
         _Column("activations", lambda part: text(part.activations), least=WIDE),
         _Column("memory", lambda part: memory(BYTES * part.activations) if part.activations else ""),
-        _Column("field" if short else "receptive field", lambda part: _side(part.receptive_field)),
-        _Column("stride", lambda part: _side(part.stride), least=MIDDLE),
+        _Column("field" if short else "receptive field", lambda part: side_of(part.receptive_field)),
+        _Column("stride", lambda part: side_of(part.stride), least=MIDDLE),
     ]
 
 
@@ -218,11 +218,11 @@ def _cells(part: Part | None) -> dict[str, str]:
     return {
         "layer": escape(part.name),
         "operation": escape(operation_of(part)),
-        "output": _size(part.shape, between="x"),
+        "output": size_of(part.shape, between="x"),
         "params": quantity(part.params) if part.params else "",
         "MACs": quantity(part.macs) if part.macs else "",
         "memory": memory(BYTES * part.activations) if part.activations else "",
-        "field": _side(part.receptive_field),
+        "field": side_of(part.receptive_field),
     }
 
 
@@ -235,21 +235,6 @@ def _ratios(left: Complexity, right: Complexity) -> Iterator[tuple[str, float]]:
 
 def _mark(differs: bool) -> str:
     return f"[{DIFFERENT}]*[/]" if differs else ""
-
-
-def _side(pixels: tuple[int, int] | None) -> str:
-    """Of a square, one side; nothing where there are no rows and columns.
-
-    >>> _side((7, 7)), _side((7, 1)), _side(None)
-    ('7', '7 x 1', '')
-    """
-    if pixels is None:
-        return ""
-    return str(pixels[0]) if pixels[0] == pixels[1] else _size(pixels)
-
-
-def _size(shape: tuple[int, ...], between: str = " x ") -> str:
-    return between.join(map(str, shape))
 
 
 def _text(value: Any) -> str:

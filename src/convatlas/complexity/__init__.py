@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convatlas.complexity.counting import UNFIT, count, is_layer, parameter_count, refused
 from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
-from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, operation_of
+from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, operation_of, side_of, size_of
 from convatlas.complexity.receptive_field import Axis, Field, Fields
 from convatlas.complexity.wording import detail_of
 
@@ -28,4 +28,6 @@ __all__ = [
     "outline",
     "parameter_count",
     "refused",
+    "side_of",
+    "size_of",
 ]

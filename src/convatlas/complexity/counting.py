@@ -98,9 +98,8 @@ class _Counter:
         self._names = {module: path for path, module in network.named_modules()}
         self._root = _Tally("", network)
         self._working = [(self._root, 0)]  # each with the FLOPs at its beginning
-        self._storages = {
-            image.untyped_storage()._cdata: image.untyped_storage()
-        }  # alive, so that no other takes an address
+        storage = image.untyped_storage()
+        self._storages = {storage._cdata: storage}  # alive, so that no other takes an address
         self.hooks = [hook for module in self._names for hook in self._hooked(module)]
 
     def _hooked(self, module: nn.Module) -> Iterator[Any]:

@@ -112,6 +112,26 @@ class Complexity:
         return next(fitting, min(1, self.network.depth))
 
 
+def size_of(shape: tuple[int, ...], between: str = " x ") -> str:
+    """A shape in words.
+
+    >>> size_of((3, 32, 32)), size_of((3, 32, 32), "x")
+    ('3 x 32 x 32', '3x32x32')
+    """
+    return between.join(map(str, shape))
+
+
+def side_of(pixels: tuple[int, int] | None) -> str:
+    """Of a square, one side; nothing where there are no rows and columns.
+
+    >>> side_of((7, 7)), side_of((7, 1)), side_of(None)
+    ('7', '7 x 1', '')
+    """
+    if pixels is None:
+        return ""
+    return str(pixels[0]) if pixels[0] == pixels[1] else size_of(pixels)
+
+
 def operation_of(part: Part) -> str:
     """A row's operation in words: its class and its detail; what is inside where it is folded."""
     if not part.works:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from convatlas.architecture import Architecture
-from convatlas.complexity import UNFIT, Axis, Fields, check_training, meta_network, network_complexity
+from convatlas.complexity import UNFIT, Axis, Fields, check_training, meta_network, network_complexity, side_of, size_of
 from convatlas.data.image_files import read_image
 from convatlas.errors import UsageError
 from convatlas.report.style import DPI, INK, SOFT, save
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NOISE = 8  # images over which the gradients are averaged
-SHARE = (
-    1 - 0.9545
-)  # of the largest gradient: what a Gaussian has left at two standard deviations; Luo et al., section 3
+# Of the largest gradient: what a Gaussian has left at two standard deviations; Luo et al., section 3.
+SHARE = 1 - 0.9545
 PANELS = 5
 FRAME = "#E69F00"
 
@@ -167,7 +166,7 @@ def draw_fields(fields: list[SeenField], path: Path, *, name: str, photo: Path |
     figure = Figure(figsize=(3.1 * max(len(chosen), 2), 4.35), dpi=DPI, layout="constrained")
     for axes, field in zip(np.atleast_1d(figure.subplots(1, len(chosen))), chosen, strict=True):
         _draw(axes, field, picture)
-    size = " x ".join(map(str, chosen[0].gradient.shape))
+    size = size_of(chosen[0].gradient.shape)
     figure.suptitle(f"{name}: what the middle of each stage sees of {size} pixels", color=INK, fontsize=12)
     note = "frame: theoretical field; light: what counts, by the gradient of untrained weights (Luo et al. 2016)"
     figure.supxlabel(note, color=SOFT, fontsize=9)
@@ -213,9 +212,7 @@ def _draw(axes: Axes, field: SeenField, picture: np.ndarray) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     rows, columns = field.size
-    size = str(rows) if rows == columns else f"{rows} x {columns}"
     beyond = ", beyond the image" if rows > height or columns > width else ""
     axes.set_title(field.stage, color=INK, fontsize=11)
-    axes.set_xlabel(
-        f"theoretical {size} pixels{beyond}\neffective {field.effective_size:.0f} pixels", color=SOFT, fontsize=9
-    )
+    theory = f"theoretical {side_of(field.size)} pixels{beyond}"
+    axes.set_xlabel(f"{theory}\neffective {field.effective_size:.0f} pixels", color=SOFT, fontsize=9)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from convatlas.architecture import Architecture
-from convatlas.complexity import Complexity, Part, meta_network, network_complexity
+from convatlas.complexity import Complexity, Part, meta_network, network_complexity, size_of
 from convatlas.insight.diagram.boxes import View, blocks_of
 from convatlas.insight.diagram.flow import Flow, follow
 from convatlas.insight.diagram.sheet import Drawing, sheet
@@ -48,8 +48,7 @@ def drawing(flow: Flow, counted: Complexity, *, name: str, block: str = "") -> D
     part = next((part for part in _all(counted.network) if part.name == block), counted.network)
     title = f"{name}: {block}" if block else name
     counts = f"{quantity(part.params)} parameters, {quantity(part.macs)} MACs"
-    shape = " x ".join(map(str, counted.shape))
-    return sheet(view(flow, block), title=title, subtitle=f"{counts} for an image of {shape}")
+    return sheet(view(flow, block), title=title, subtitle=f"{counts} for an image of {size_of(counted.shape)}")
 
 
 def _all(part: Part) -> Iterator[Part]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from convatlas.complexity import size_of
+
 SHARED = 4  # lines of a box that several layers share
 
 
@@ -30,7 +32,7 @@ class Box:
     @property
     def said(self) -> str:
         """The shapes as a label."""
-        return " and ".join(" x ".join(map(str, shape)) for shape in self.shapes)
+        return " and ".join(map(size_of, self.shapes))
 
     def is_like(self, other: Box) -> bool:
         """Whether both hold the same."""

@@ -41,19 +41,18 @@ def arranged(view: View) -> list[Piece]:
     return _chain(_Section(view, list(range(len(view.boxes))), [], []))
 
 
-def stacked(pieces: Sequence[Piece]) -> Piece:
-    """Pieces below each other, with the wires between them."""
-    whole = Piece(0, 0, 0, entries=list(pieces[0].entries), exits=[])
-    y, before = 0.0, None
-    for piece in pieces:
+def stacked(pieces: Sequence[Piece], gaps: Sequence[float] | None = None) -> Piece:
+    """Pieces below each other, with the wires between them; `gaps` is the room above each."""
+    gaps = gaps or [0.0, *(gap_height(before, piece) for before, piece in pairwise(pieces))]
+    whole = Piece(0, 0, 0, entries=list(pieces[0].entries), exits=list(pieces[-1].exits))
+    before = None
+    for piece, gap in zip(pieces, gaps, strict=True):
         if before is not None:
-            height = gap_height(before, piece)
-            whole.wires += joints(before, piece, y=y, height=height)
-            y += height
-        whole.take(piece, 0, y)
+            whole.wires += joints(before, piece, y=whole.height, height=gap)
+        whole.take(piece, 0, whole.height + gap)
         whole.left, whole.right = max(whole.left, piece.left), max(whole.right, piece.right)
-        y, before = y + piece.height, piece
-    whole.height, whole.exits = y, list(pieces[-1].exits)
+        whole.height += gap + piece.height
+        before = piece
     return whole
 
 

@@ -118,16 +118,9 @@ def skips(steps: Sequence[Step]) -> bool:
     By itself, or to a sum with fewer convolutions on its way than the other part: that is a shortcut with a projection.
     """
     own = set(steps)
-    for step in steps:
-        if step.operation in ("add", "add_") and len(step.makers) > 1:
-            behind = [_products_behind(maker, own) for maker in step.makers]
-            if min(behind) < max(behind):
-                return True
-        if step.operation == "cat":
-            given = [_whole(maker) in own for maker in step.makers]
-            if any(given) and not all(given):
-                return True
-    return False
+    sums = [step for step in steps if step.operation in ("add", "add_") and len(step.makers) > 1]
+    behind = [[_products_behind(maker, own) for maker in step.makers] for step in sums]
+    return grows(steps) or any(min(products) < max(products) for products in behind)
 
 
 def grows(steps: Sequence[Step]) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import accumulate, groupby, pairwise
 
 from convatlas.insight.diagram.boxes import View
 from convatlas.insight.diagram.geometry import LABEL, Frame, Label, Node, Piece, Rect, Wire, junction
-from convatlas.insight.diagram.layout import arranged, gap_height, joints
+from convatlas.insight.diagram.layout import arranged, gap_height, stacked
 from convatlas.insight.diagram.text import text_width
 
 COLUMN = 1200.0  # pixels: the highest column with which the smallest text is 6 points high on A4
@@ -77,7 +77,7 @@ def _stage(piece: Piece) -> str:
 
 
 def _columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """The pieces in columns of about the same height; only below a single box does a new one begin."""
+    """The pieces in columns of about the same height; a new one begins only where a single wire leads on."""
     heights = [piece.height + _between(before, piece) for before, piece in zip([None, *pieces], pieces, strict=False)]
     count = -(-sum(heights) // COLUMN)
     limit = sum(heights) / count + 40
@@ -106,25 +106,16 @@ def _between(before: Piece | None, piece: Piece) -> float:
 
 def _column(pieces: list[Piece]) -> Piece:
     """Pieces below each other, with a ground behind those of a stage."""
-    whole = Piece(LEAST, LEAST, 0, exits=list(pieces[-1].exits))
-    y, tops, before = 0.0, [], None
-    for piece in pieces:
-        height = _between(before, piece)
-        if before is not None:
-            whole.wires += joints(before, piece, y=y, height=height)
-        y += height
-        tops.append(y)
-        whole.take(piece, 0, y)
-        whole.left, whole.right = max(whole.left, piece.left), max(whole.right, piece.right)
-        y, before = y + piece.height, piece
-    whole.height = y
-    whole.entries = [(x, arrow) for x, arrow in pieces[0].entries]
-    whole.left, whole.right = whole.left + 10, whole.right + 10
+    gaps = [_between(before, piece) for before, piece in zip([None, *pieces], pieces, strict=False)]
+    whole = stacked(pieces, gaps)
+    feet = list(accumulate(gap + piece.height for gap, piece in zip(gaps, pieces, strict=True)))
+    tops = [foot - piece.height for foot, piece in zip(feet, pieces, strict=True)]
+    whole.left, whole.right = (max(side, LEAST) + 10 for side in (whole.left, whole.right))
     for stage, group in groupby(range(len(pieces)), key=lambda index: _stage(pieces[index])):
         if stage:
             members = list(group)
             top, last = tops[members[0]] - BAND, members[-1]
-            rect = Rect(-whole.left, top, whole.left + whole.right, tops[last] + pieces[last].height + 2 - top)
+            rect = Rect(-whole.left, top, whole.left + whole.right, feet[last] + 2 - top)
             whole.frames.append(Frame(stage, rect))
             whole.labels.append(Label(stage, 6 - whole.left, top + 13))
     return whole
