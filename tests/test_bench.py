@@ -303,3 +303,14 @@ def test_the_loader_beside_the_fastest_network(tables: ModuleType) -> None:
         "both in turn on the same cores would be 75"
     )
     assert row == "| net, evaluate, bf16 | in memory | 100 | 100 to 100 |  |  | 1 |"
+
+
+def test_the_memory_of_a_step_is_estimated_as_a_process_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    module = importlib.import_module("step_memory")
+    monkeypatch.setitem(module.NETWORKS, "resnet_uva", (32, 64))
+    module.main(["--networks", "resnet_uva", "--out", str(tmp_path / "m.json")])
+    row = json.loads((tmp_path / "m.json").read_text())["networks"]["resnet_uva"]
+    assert row["images"] == 64
+    assert row["ratio"] == pytest.approx(row["estimated"] / row["grown"])
+    assert 0.7 < row["ratio"] < 1.15

@@ -1,0 +1,89 @@
+"""The memory of a training step as `convatlas show` estimates it, and how much a process grows that takes three of them.
+
+In megabytes (a million bytes), float32, SGD with momentum, on the CPU; each network in a process of its own, whose
+allocator gives freed memory back at once. What the estimate leaves out is what the kernels need for themselves.
+
+python bench/step_memory.py        writes results/bench/step_memory.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from memory import held_memory, peak_memory
+
+from convatlas import create
+from convatlas.architectures import architecture
+from convatlas.complexity import meta_network
+from convatlas.complexity.memory import step, step_memory
+from convatlas.run import write_json
+from convatlas.training.record import circumstances
+
+NETWORKS = {  # pixels and images
+    "resnet_uva": (32, 128),
+    "densenet_uva": (32, 128),
+    "resnet50": (224, 16),
+    "vgg11": (224, 8),
+    "mobilenet_v2": (224, 16),
+}
+STEPS = 3
+RETURNING = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}  # glibc's
+
+
+def growth(name: str, *, size: int, images: int) -> float:
+    """Megabytes by which this process grows at most, from before there is a network on."""
+    take_steps("lenet_cifar", size=32, images=2)  # loads the kernels
+    before = held_memory()
+    take_steps(name, size=size, images=images)
+    return peak_memory() - before
+
+
+def take_steps(name: str, *, size: int, images: int) -> None:
+    network = create(name).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    batch = torch.randn(images, 3, size, size)
+    for _ in range(STEPS):
+        step(network, optimizer, images=batch)
+
+
+def measured(name: str, *, size: int, images: int) -> float:
+    """The growth, in a new process."""
+    code = f"from step_memory import growth; print(growth({name!r}, size={size}, images={images}))"
+    environment = {**os.environ, **RETURNING}
+    folder = Path(__file__).parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr)
+    return float(done.stdout)
+
+
+def estimated(name: str, *, size: int, images: int) -> float:
+    network = meta_network(architecture(name))
+    return step_memory(network, in_channels=3, image_size=size, batch_size=images, name=name) / 1e6
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=NETWORKS)
+    parser.add_argument("--out", type=Path, default=Path("results/bench/step_memory.json"))
+    wanted = parser.parse_args(words)
+    rows = {}
+    for name in wanted.networks:
+        size, images = NETWORKS[name]
+        sizes = {
+            "estimated": estimated(name, size=size, images=images),
+            "grown": measured(name, size=size, images=images),
+        }
+        rows[name] = {"image_size": size, "images": images, **sizes, "ratio": sizes["estimated"] / sizes["grown"]}
+        print(f"{name}: estimated {sizes['estimated']:,.0f} MB, grown {sizes['grown']:,.0f} MB", flush=True)
+    write_json(wanted.out, {"networks": rows, "steps": STEPS, "environment": RETURNING, **circumstances()})
+
+
+if __name__ == "__main__":
+    main()
