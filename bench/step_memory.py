@@ -1,4 +1,4 @@
-"""The memory of a training step as `convatlas show` estimates it, and how much a process grows that takes three of them.
+"""The memory of a training step as `convatlas show` estimates it, and how much a process grows that takes some.
 
 In megabytes (a million bytes), float32, SGD with momentum, on the CPU; each network in a process of its own, whose
 allocator gives freed memory back at once. What the estimate leaves out is what the kernels need for themselves.
@@ -76,12 +76,9 @@ def main(words: Sequence[str] | None = None) -> None:
     rows = {}
     for name in wanted.networks:
         size, images = NETWORKS[name]
-        sizes = {
-            "estimated": estimated(name, size=size, images=images),
-            "grown": measured(name, size=size, images=images),
-        }
-        rows[name] = {"image_size": size, "images": images, **sizes, "ratio": sizes["estimated"] / sizes["grown"]}
-        print(f"{name}: estimated {sizes['estimated']:,.0f} MB, grown {sizes['grown']:,.0f} MB", flush=True)
+        told, grown = (find(name, size=size, images=images) for find in (estimated, measured))
+        rows[name] = {"image_size": size, "images": images, "estimated": told, "grown": grown, "ratio": told / grown}
+        print(f"{name}: estimated {told:,.0f} MB, grown {grown:,.0f} MB", flush=True)
     write_json(wanted.out, {"networks": rows, "steps": STEPS, "environment": RETURNING, **circumstances()})
 
 

@@ -310,7 +310,7 @@ def test_the_memory_of_a_step_is_estimated_as_a_process_grows(tmp_path: Path, mo
     module = importlib.import_module("step_memory")
     monkeypatch.setitem(module.NETWORKS, "resnet_uva", (32, 64))
     module.main(["--networks", "resnet_uva", "--out", str(tmp_path / "m.json")])
-    row = json.loads((tmp_path / "m.json").read_text())["networks"]["resnet_uva"]
+    row = read_json(tmp_path / "m.json")["networks"]["resnet_uva"]
     assert row["images"] == 64
     assert row["ratio"] == pytest.approx(row["estimated"] / row["grown"])
     assert 0.7 < row["ratio"] < 1.15
