@@ -1,7 +1,7 @@
 """The memory of a training step as `convatlas show` estimates it, and how much a process grows that takes some.
 
 In megabytes (a million bytes), float32, SGD with momentum, on the CPU; each network in a process of its own, whose
-allocator gives freed memory back at once. What the estimate leaves out is what the kernels need for themselves.
+allocator gives freed memory back at once (Linux). What the estimate leaves out is what the kernels need for themselves.
 
 python bench/step_memory.py        writes results/bench/step_memory.json
 """
@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from memory import held_memory, peak_memory
+from memory import held_memory
 
 from convatlas import create
 from convatlas.architectures import architecture
@@ -41,7 +41,13 @@ def growth(name: str, *, size: int, images: int) -> float:
     take_steps("lenet_cifar", size=32, images=2)  # loads the kernels
     before = held_memory()
     take_steps(name, size=size, images=images)
-    return peak_memory() - before
+    return highest_memory() - before
+
+
+def highest_memory() -> float:
+    """The most that this process has held; `ru_maxrss` would begin with what the process that started it held."""
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 def take_steps(name: str, *, size: int, images: int) -> None:
