@@ -21,10 +21,10 @@ from turns import Way, Work, ratios, take_turns
 from convatlas.data.loader import TrainingBatches
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.spec import Split
-from convatlas.prediction.memory import keep_freed_memory
-from convatlas.recipes import recipe
-from convatlas.run import write_json
-from convatlas.training.record import circumstances
+from convatlas.device import keep_freed_memory
+from convatlas.files import write_json
+from convatlas.recipe import recipe
+from convatlas.run import circumstances
 
 RECIPE = recipe("uva_sgd")
 SIZE = 32

@@ -17,11 +17,11 @@ from turns import Way, Work, ratios, take_turns
 
 from convatlas import create
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.device import keep_freed_memory
+from convatlas.files import write_json
 from convatlas.prediction import answering, predict_logits
-from convatlas.prediction.memory import keep_freed_memory
 from convatlas.recipe import Precision
-from convatlas.run import write_json
-from convatlas.training.record import circumstances
+from convatlas.run import circumstances
 
 NETWORKS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
 MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)

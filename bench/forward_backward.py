@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 NETWORKS = ("resnet50", "densenet121", "vgg16")
 WARM_UP = 2  # pairs that do not count
-KEEP_MEMORY = {  # glibc's names for what convatlas.prediction.memory sets
+KEEP_MEMORY = {  # glibc's names for what convatlas.device sets
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
@@ -55,7 +55,7 @@ def main() -> None:
         )
         wanted.measure.write_text(json.dumps(content), encoding="utf-8")
         return
-    from convatlas.training.record import circumstances
+    from convatlas.run import circumstances
 
     target = ROOT / "results/bench" / ("memory_efficient.json" if wanted.memory_efficient else "forward_backward.json")
     target.write_text(json.dumps({**circumstances(), "results": measured()}, indent=1) + "\n", encoding="utf-8")

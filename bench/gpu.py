@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 from convatlas.api import compare
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
-from convatlas.run import read_json, write_json
+from convatlas.files import read_json, write_json
+from convatlas.run import circumstances
 from convatlas.training import Plan, choose_recipe, make_plan
 from convatlas.training.classifier import Classifier, DataModule
-from convatlas.training.record import circumstances
 
 RECIPES = {
     "resnet_uva": "uva_sgd",

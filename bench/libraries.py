@@ -22,10 +22,10 @@ from turns import Way, Work, ratios, take_turns
 
 from convatlas import create
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.prediction import answering, autocast, network_input, predict_logits
-from convatlas.prediction.memory import keep_freed_memory
+from convatlas.device import autocast, keep_freed_memory, network_input
+from convatlas.files import write_json
+from convatlas.prediction import answering, predict_logits
 from convatlas.recipe import Precision
-from convatlas.run import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -135,7 +135,7 @@ def main(words: Sequence[str] | None = None) -> None:
             measured[f"{name}, {what}"] = {"images_per_second": speeds, "ratios": faster}
             shown = ", ".join(f"{way} {ratio['median']:.2f}" for way, ratio in faster.items())
             print(f"{name}, {what}: {shown} times {library}", flush=True)
-    from convatlas.training.record import circumstances  # Lightning does not get on with torchvision's Python files
+    from convatlas.run import circumstances  # Lightning does not get on with torchvision's Python files
 
     command = f"python bench/libraries.py --networks {' '.join(wanted.networks)} --images {wanted.images} "
     command += f"--rounds {wanted.rounds}"

@@ -35,12 +35,11 @@ from convatlas import create
 from convatlas.architectures import architecture, list_architectures
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.streaming import Batch, ImageFiles, StreamedEvaluation, StreamedTraining
-from convatlas.prediction import answering, autocast, network_input
-from convatlas.prediction.memory import keep_freed_memory
-from convatlas.recipe import Precision
-from convatlas.recipes import recipe
-from convatlas.run import write_json
-from convatlas.training.record import circumstances
+from convatlas.device import autocast, keep_freed_memory, network_input
+from convatlas.files import write_json
+from convatlas.prediction import answering
+from convatlas.recipe import Precision, recipe
+from convatlas.run import circumstances
 
 What = Literal["train", "evaluate"]
 

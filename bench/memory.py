@@ -20,10 +20,10 @@ import numpy as np
 
 from convatlas.architectures import architecture
 from convatlas.data import load_data
+from convatlas.files import write_json
 from convatlas.progress import Job, Silent
-from convatlas.run import write_json
+from convatlas.run import circumstances
 from convatlas.training import choose_recipe, make_plan, train_plan
-from convatlas.training.record import circumstances
 
 
 class Watching(Silent):

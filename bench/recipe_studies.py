@@ -21,9 +21,9 @@ from typing import Any
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
 from convatlas.data.spec import Split
-from convatlas.recipe import with_settings
-from convatlas.recipes import recipe
-from convatlas.run import Run, read_json, write_json
+from convatlas.files import read_json, write_json
+from convatlas.recipe import recipe, with_settings
+from convatlas.run import Run
 from convatlas.training import Plan, make_plan, train_plan
 
 RESULTS = Path("results/fast_cifar")

@@ -24,13 +24,13 @@ from convatlas import create
 from convatlas.data.loader import TrainingBatches
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.spec import Split
-from convatlas.prediction import BATCH_SIZE, answering, network_input
-from convatlas.prediction.memory import keep_freed_memory
-from convatlas.recipes import recipe
-from convatlas.run import write_json
+from convatlas.device import BATCH_SIZE, keep_freed_memory, network_input
+from convatlas.files import write_json
+from convatlas.prediction import answering
+from convatlas.recipe import recipe
+from convatlas.run import circumstances
 from convatlas.training.loss import TrainingLoss
 from convatlas.training.optimizers import make_optimizer
-from convatlas.training.record import circumstances
 from convatlas.training.steps import gradients
 
 # The low rate keeps the network what it is: a loss that is no number any more would be another measurement.

@@ -20,8 +20,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from convatlas.run import write_json
-from convatlas.training.record import circumstances
+from convatlas.files import write_json
+from convatlas.run import circumstances
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS = "from convatlas.cli import entry; entry()"  # what the `convatlas` command runs

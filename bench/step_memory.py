@@ -22,8 +22,8 @@ from convatlas import create
 from convatlas.architectures import architecture
 from convatlas.complexity import meta_network
 from convatlas.complexity.memory import step, step_memory
-from convatlas.run import write_json
-from convatlas.training.record import circumstances
+from convatlas.files import write_json
+from convatlas.run import circumstances
 
 NETWORKS = {  # pixels and images
     "resnet_uva": (32, 128),

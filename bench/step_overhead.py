@@ -20,13 +20,12 @@ from turns import Way, Work, take_turns
 from convatlas.architectures import architecture
 from convatlas.data import load_data
 from convatlas.data.loader import TrainingBatches, steps_per_epoch
-from convatlas.prediction.memory import keep_freed_memory
-from convatlas.recipe import rate_factor
-from convatlas.recipes import recipe
-from convatlas.run import write_json
+from convatlas.device import keep_freed_memory
+from convatlas.files import write_json
+from convatlas.recipe import rate_factor, recipe
+from convatlas.run import circumstances
 from convatlas.training import Plan, make_plan, train_plan
 from convatlas.training.optimizers import make_optimizer
-from convatlas.training.record import circumstances
 
 EPOCHS = 20
 NETWORK = (

@@ -30,12 +30,12 @@ from turns import Way, Work, ratios, take_turns
 from convatlas.architectures import architecture
 from convatlas.data import load_data
 from convatlas.data.spec import Split
-from convatlas.prediction.memory import keep_freed_memory
+from convatlas.device import keep_freed_memory
+from convatlas.files import write_json
 from convatlas.recipe import Recipe
-from convatlas.run import write_json
+from convatlas.run import circumstances
 from convatlas.training import Plan, choose_recipe, make_plan
 from convatlas.training.classifier import Classifier, DataModule
-from convatlas.training.record import circumstances
 
 NETWORKS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
 WARM_UP = 8  # steps that do not count, before those that do

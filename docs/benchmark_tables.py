@@ -6,8 +6,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from convatlas.files import read_json
 from convatlas.report.protocol import values
-from convatlas.run import read_json
 
 TUTORIALS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
 AIMS = {  # times as fast as the tutorial's way at least: by the bench, our way, and the network in the order above

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
+from convatlas.drawing import DPI, GRID, INK, LEGEND, SOFT, SPINE, plain
 from convatlas.report.labels import Point, place_labels
-from convatlas.report.style import DPI, GRID, INK, LEGEND, SOFT, SPINE, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,11 +20,11 @@ import benchmark_tables
 from benchmark_tables import short
 
 from convatlas.errors import UsageError
+from convatlas.files import read_json, write_json, write_text
 from convatlas.report.figures import draw_accuracy_vs_macs
 from convatlas.report.protocol import values
 from convatlas.report.tables import HEADERS, cells, csv_table
-from convatlas.report.text import percent
-from convatlas.run import read_json, write_json, write_text
+from convatlas.words import percent
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("network", "test %", "95 % interval", "validation %", "n", "parameters", "MACs", "train s")

@@ -22,9 +22,9 @@ from benchmark_tables import short
 
 from convatlas.errors import UsageError
 from convatlas.evaluation import t_quantile
-from convatlas.recipes import recipe
+from convatlas.files import read_json, write_text
+from convatlas.recipe import recipe
 from convatlas.report.protocol import values
-from convatlas.run import read_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results/fast_cifar"

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.architectures import architecture, list_architectures
-from convatlas.recipes import recipe
-from convatlas.run import read_json, read_run, write_json
+from convatlas.files import read_json, write_json
+from convatlas.recipe import recipe
+from convatlas.run import read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results/textbook"

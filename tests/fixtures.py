@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from convatlas.run import Run, write_bytes, write_metrics
+from convatlas.files import write_bytes
+from convatlas.run import Run, write_metrics
 
 CLASSES = [str(digit) for digit in range(10)]
 IMAGES = 360  # in validation and in test

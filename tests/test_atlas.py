@@ -21,8 +21,8 @@ from convatlas.checks import check_architecture
 from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.device import network_input
 from convatlas.layers import initialize_kaiming, logits_of, total_loss
-from convatlas.prediction import network_input
 
 ROOT = Path(__file__).parent.parent
 DATA = os.environ.get("CONVATLAS_TEST_DATA")

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from convatlas.data import decoding, load_data
-from convatlas.run import read_json
+from convatlas.files import read_json
 from data_files import cifar10
 
 ROOT = Path(__file__).resolve().parent.parent

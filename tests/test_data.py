@@ -27,7 +27,7 @@ from convatlas.data.draws import augmented
 from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.errors import UsageError
-from convatlas.recipes import recipe
+from convatlas.recipe import recipe
 
 DIGITS = load_data("digits")
 SPLITS = (DIGITS.train, DIGITS.validation, DIGITS.test)

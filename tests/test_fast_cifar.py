@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from convatlas.data import load_data
-from convatlas.recipes import recipe
-from convatlas.run import read_json
+from convatlas.files import read_json
+from convatlas.recipe import recipe
 from convatlas.values import plain
 from data_files import cifar10
 

@@ -12,8 +12,8 @@ import torch
 
 from convatlas.cli import main
 from convatlas.errors import UsageError
-from convatlas.training import find_batch_size, find_lr, finders
-from convatlas.training.finders import RateSearch, steepest
+from convatlas.measure import find_batch_size, find_lr, finders
+from convatlas.measure.finders import RateSearch, steepest
 from test_training import tiny_plan
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")

@@ -12,12 +12,15 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "convatlas"
 LAYERS = (  # from the ground up; a module imports only from layers below its own, or from its own folder
     {"errors"},
-    {"values"},
-    {"layers", "architecture", "recipe"},
-    {"architectures", "data", "recipes"},
+    {"values", "words"},
+    {"files"},
+    {"layers", "architecture", "recipe", "drawing"},
+    {"device"},
+    {"architectures", "data"},
     {"weights", "complexity", "evaluation", "run", "progress"},
     {"prediction", "report", "checks"},
     {"training", "insight"},
+    {"measure"},
     {"study"},
     {"api"},
     {"cli"},

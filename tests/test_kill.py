@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from convatlas.errors import UsageError
-from convatlas.run import TEMPORARY, held, is_run, read_run, write_bytes
+from convatlas.files import TEMPORARY, held, write_bytes
+from convatlas.run import is_run, read_run
 from convatlas.training import train_plan
 from test_training import StopAt, assert_same, tiny_plan
 

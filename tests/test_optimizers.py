@@ -10,8 +10,7 @@ import torch
 from torch import nn
 
 import convatlas
-from convatlas.recipe import Recipe
-from convatlas.recipes import recipe
+from convatlas.recipe import Recipe, recipe
 from convatlas.training.optimizers import Muon, RMSProp, make_optimizer, orthogonal, parameter_groups
 
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from convatlas.errors import UsageError
-from convatlas.recipe import Recipe, rate_factor, read_recipe, with_settings, write_recipe
-from convatlas.recipes import RECIPES, recipe
+from convatlas.recipe import RECIPES, Recipe, rate_factor, read_recipe, recipe, with_settings, write_recipe
 from convatlas.training.optimizers import make_optimizer
 
 

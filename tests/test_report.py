@@ -14,9 +14,10 @@ from PIL import Image
 from rich.console import Console
 
 from convatlas.errors import UsageError
+from convatlas.files import write_json
 from convatlas.report import figures, page, tables, write_report
 from convatlas.report.labels import Point, place_labels, side_by_side
-from convatlas.run import Run, find_runs, write_json
+from convatlas.run import Run, find_runs
 from fixtures import (
     CLASSES,
     IMAGES,

@@ -18,12 +18,12 @@ from torch import nn
 from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.complexity import meta_network
+from convatlas.device import free_memory
 from convatlas.errors import UsageError
-from convatlas.prediction.memory import free_memory
-from convatlas.training import peak, speed, workload
-from convatlas.training.cost import TrainingCost, training_cost
-from convatlas.training.speed import Speed, measure, peaks, take_turns
-from convatlas.training.workload import Workload, make_workload
+from convatlas.measure import peak, speed, workload
+from convatlas.measure.cost import TrainingCost, training_cost
+from convatlas.measure.speed import Speed, measure, peaks, take_turns
+from convatlas.measure.workload import Workload, make_workload
 
 ROOT = Path(__file__).resolve().parent.parent
 OPTIONS = {"depths": (1, 1, 1), "widths": (8, 8, 16)}
@@ -452,7 +452,7 @@ def test_bench_of_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 def _choose(*, settings: dict[str, Any], **changes: Any) -> Any:
-    from convatlas.recipes import recipe
+    from convatlas.recipe import recipe
 
     return recipe("quick").replaced(**settings, **changes)
 

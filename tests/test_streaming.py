@@ -24,8 +24,7 @@ from convatlas.data.loader import epoch_seed
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.streaming import ImageFiles, StreamedEvaluation, StreamedTraining, centre, cut_out
 from convatlas.errors import UsageError
-from convatlas.recipe import Recipe
-from convatlas.recipes import recipe
+from convatlas.recipe import Recipe, recipe
 
 PREPROCESSING = Preprocessing(32, (0.5,) * 3, (0.25,) * 3, shorter_side=40)
 RESIZED = {"crop": "resized", "crop_scale": (0.2, 1.0), "crop_ratio": (0.75, 1.33)}

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from convatlas.errors import UsageError
+from convatlas.files import held
 from convatlas.progress import Silent
-from convatlas.recipe import write_recipe
-from convatlas.recipes import recipe
+from convatlas.recipe import recipe, write_recipe
 from convatlas.report import write_report
-from convatlas.run import find_runs, held, read_run
+from convatlas.run import find_runs, read_run
 from convatlas.study import Protocol, compare, plan_study
 from convatlas.training import TrainingError
 

@@ -19,10 +19,10 @@ from convatlas import create, evaluate
 from convatlas.cli import main
 from convatlas.data.loader import TrainingBatches
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.device import described, out_of_memory
 from convatlas.errors import UsageError
 from convatlas.layers import Concat, folded
-from convatlas.prediction import described, logits, open_predictor, predict_logits
-from convatlas.prediction.memory import out_of_memory
+from convatlas.prediction import logits, open_predictor, predict_logits
 from convatlas.run import Run
 from convatlas.training import TrainingError, classifier, train_plan
 from convatlas.training.averaging import MovingAverage

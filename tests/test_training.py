@@ -15,7 +15,7 @@ from convatlas.data import load_data
 from convatlas.errors import UsageError
 from convatlas.prediction import evaluate_run, load_network, predict_logits, preprocessing_of
 from convatlas.progress import Job, Silent
-from convatlas.recipes import recipe
+from convatlas.recipe import recipe
 from convatlas.run import METRICS, Run, read_run
 from convatlas.training import Plan, TrainingError, make_plan, train_plan
 

@@ -18,8 +18,7 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryLogits
 from convatlas.prediction import load_network, predict_logits, preprocessing_of
-from convatlas.recipe import Recipe
-from convatlas.recipes import recipe
+from convatlas.recipe import Recipe, recipe
 from convatlas.run import Run
 from convatlas.training import make_plan, train_plan
 from convatlas.training.averaging import MovingAverage

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from convatlas.architectures import list_architectures, register
     from convatlas.checks import check_architecture
     from convatlas.data import class_names
-    from convatlas.recipe import Recipe
-    from convatlas.recipes import list_recipes
+    from convatlas.recipe import Recipe, list_recipes
 
 # Looked up at first use, so that `import convatlas` costs next to nothing and no verb pays for another's imports.
 _HOMES = {
@@ -33,7 +32,7 @@ _HOMES = {
     "create": "convatlas.api",
     "evaluate": "convatlas.api",
     "list_architectures": "convatlas.architectures",
-    "list_recipes": "convatlas.recipes",
+    "list_recipes": "convatlas.recipe",
     "load": "convatlas.api",
     "preprocessing": "convatlas.api",
     "register": "convatlas.architectures",

@@ -12,13 +12,13 @@ from rich.console import Console
 
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
+from convatlas.device import described, resolve_device
 from convatlas.errors import UsageError, unknown
-from convatlas.prediction import described, resolve_device
+from convatlas.files import held, is_free, is_full_disk, read_json, write_json
 from convatlas.progress import Job, Progress, choose
 from convatlas.report import Report, write_report
-from convatlas.run import differences, held, is_free, is_full_disk, is_run, read_json, read_run, write_json
+from convatlas.run import command, differences, is_run, read_run
 from convatlas.training import Plan, TrainingError, choose_recipe, make_plan, train_plan
-from convatlas.training.record import command
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def convatlas(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0 done, 1 the work failed, 2 usage, 130 interrupted."""
     from convatlas.cli import answers, bench, data, listing, runs, show, studies  # noqa: F401  (they add their verbs)
-    from convatlas.run import is_full_disk
+    from convatlas.files import is_full_disk
 
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in words

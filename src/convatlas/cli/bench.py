@@ -14,9 +14,9 @@ from convatlas.values import parse
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from convatlas.measure.speed import Speed
+    from convatlas.measure.workload import Workload
     from convatlas.recipe import Precision
-    from convatlas.training.speed import Speed
-    from convatlas.training.workload import Workload
 
     Measured = Sequence[tuple[Workload, Sequence[Speed]]]
     Peaks = Mapping[tuple[Precision, str], Speed]
@@ -47,10 +47,10 @@ def bench(
     Example: convatlas bench resnet_uva densenet_uva
     """
     from convatlas.architectures import architecture
-    from convatlas.prediction import resolve_device
+    from convatlas.device import resolve_device
+    from convatlas.measure.speed import choose_precisions
+    from convatlas.measure.workload import make_workload
     from convatlas.recipe import Precision
-    from convatlas.training.speed import choose_precisions
-    from convatlas.training.workload import make_workload
 
     place = resolve_device(device)
     wanted = None if precision is None else parse(precision, Precision, name="precision")
@@ -75,7 +75,7 @@ def bench(
 
 def _measured(workloads: Sequence[Workload], precisions: Sequence[Precision]) -> Measured:
     """Each network in turn, and which one it is on standard error."""
-    from convatlas.training.speed import measure
+    from convatlas.measure.speed import measure
 
     measured = []
     try:
@@ -92,7 +92,7 @@ def _busy() -> tuple[str, ...]:
     """A note where the machine had work already, of others or of a bench before this one."""
     import os
 
-    from convatlas.training.record import hardware
+    from convatlas.run import hardware
 
     cores = hardware()["cores"]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
@@ -105,7 +105,7 @@ def _costs(workloads: Sequence[Workload]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from convatlas.report.text import quantity
+    from convatlas.words import quantity
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("an image", overflow="fold")
@@ -154,7 +154,7 @@ def _rate(value: float) -> str:
 
 
 def _peaks(measured: Measured) -> Peaks:
-    from convatlas.training.speed import peaks
+    from convatlas.measure.speed import peaks
 
     return peaks(speed for _, speeds in measured for speed in speeds)
 
@@ -166,8 +166,8 @@ def _peak(best: Peaks, precision: Precision) -> float:
 
 def _beside(measured: Measured, notes: Sequence[str]) -> list[str]:
     """What a reader needs to judge the numbers."""
-    from convatlas.prediction import BATCH_SIZE, described
-    from convatlas.training.record import hardware
+    from convatlas.device import BATCH_SIZE, described
+    from convatlas.run import hardware
 
     workload, speeds = measured[0]
     machine, best = hardware(), _peaks(measured)
@@ -189,7 +189,7 @@ def _beside(measured: Measured, notes: Sequence[str]) -> list[str]:
 
 def _plain(measured: Measured, notes: Sequence[str]) -> dict[str, Any]:
     """All that was measured as plain data, with its circumstances."""
-    from convatlas.training.record import circumstances
+    from convatlas.run import circumstances
 
     best = _peaks(measured)
     peak: dict[str, Any] = {}

@@ -38,11 +38,10 @@ def show(
     Example: convatlas data show cifar10 --recipe uva_sgd --out cifar10.png
     """
     from convatlas.data import load_data, spec
+    from convatlas.files import check_writable
     from convatlas.insight.dataset import draw_data, view
-    from convatlas.recipe import with_settings
-    from convatlas.recipes import FALLBACK_RECIPE
-    from convatlas.recipes import recipe as find_recipe
-    from convatlas.run import check_writable
+    from convatlas.recipe import FALLBACK_RECIPE, with_settings
+    from convatlas.recipe import recipe as find_recipe
     from convatlas.values import assignments
 
     chosen = find_recipe(recipe or spec(data).default_recipe or FALLBACK_RECIPE)

@@ -61,8 +61,8 @@ def draw(name: str, option: list[str] | None, wanted: Wanted, *, image_size: int
 
 
 def _diagram(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, block: str) -> None:
+    from convatlas.files import check_writable, write_text
     from convatlas.insight.diagram import diagram
-    from convatlas.run import check_writable, write_text
 
     drawn = diagram(row, block=block, image_size=image_size, **options)
     check_writable(path.parent)
@@ -79,8 +79,8 @@ def _diagram(row: Any, options: dict[str, Any], path: Path, *, image_size: int |
 def _field(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, photo: Path | None) -> None:
     from convatlas.complexity import side_of
     from convatlas.data.image_files import check_images
+    from convatlas.files import check_writable
     from convatlas.insight.field import draw_fields, fields_seen
-    from convatlas.run import check_writable
 
     if photo is not None:
         check_images([photo])

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from convatlas.cli import INTERRUPTED, options
-from convatlas.report.text import finite
-from convatlas.run import check_writable
+from convatlas.files import check_writable
+from convatlas.words import finite
 
 if TYPE_CHECKING:
+    from convatlas.measure.finders import BatchTrial
     from convatlas.training import Plan
-    from convatlas.training.finders import BatchTrial
 
 
 def search(plan: Plan, folder: Path, *, device: str, wanted: Sequence[str], as_json: bool) -> None:
@@ -40,8 +40,8 @@ def search(plan: Plan, folder: Path, *, device: str, wanted: Sequence[str], as_j
 
 
 def _rate(plan: Plan, path: Path, *, device: str) -> dict[str, Any]:
+    from convatlas.measure import find_lr
     from convatlas.report.finders import draw_rate_search
-    from convatlas.training import find_lr
 
     found = find_lr(plan, device=device)
     draw_rate_search(found.rates, found.losses, path, suggestion=found.suggestion)
@@ -49,8 +49,8 @@ def _rate(plan: Plan, path: Path, *, device: str) -> dict[str, Any]:
 
 
 def _batch_size(plan: Plan, path: Path, *, device: str) -> dict[str, Any]:
+    from convatlas.measure import find_batch_size
     from convatlas.report.finders import draw_batch_search
-    from convatlas.training import find_batch_size
 
     found = find_batch_size(plan, device=device, report=_said)
     sizes, speeds = zip(*((trial.batch_size, trial.images_per_second) for trial in found.trials), strict=True)

@@ -50,7 +50,7 @@ def _list_recipes(pattern: str, *, as_json: bool) -> None:
 
     from convatlas.architectures import matches
     from convatlas.errors import unknown
-    from convatlas.recipes import list_recipes, recipe
+    from convatlas.recipe import list_recipes, recipe
 
     names = [name for name in list_recipes() if matches(name, pattern)]
     if not names:
@@ -84,7 +84,7 @@ def _table(families: dict[str, list[Architecture]], *, narrow: bool) -> Renderab
     """The architectures, a section a family; counts in short where the screen is narrow."""
     from rich.table import Table
 
-    from convatlas.report.text import quantity
+    from convatlas.words import quantity
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("architecture", no_wrap=True)

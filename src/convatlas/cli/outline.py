@@ -14,7 +14,7 @@ from rich.text import Text
 
 from convatlas.cli.options import console
 from convatlas.complexity import BYTES, GATHERS, Complexity, Part, operation_of, side_of, size_of
-from convatlas.report.text import quantity
+from convatlas.words import quantity
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -52,7 +52,7 @@ def train(
 
     from convatlas.architectures import architecture as find
     from convatlas.data import load_data
-    from convatlas.prediction import described, resolve_device
+    from convatlas.device import described, resolve_device
     from convatlas.progress import Job, choose
     from convatlas.training import choose_recipe, make_plan, open_folder, train_plan
 

@@ -108,7 +108,7 @@ def show(
 def _shown(name: str, option: list[str] | None, *, image_size: int | None, batch_size: int | None) -> Shown:
     from convatlas.architectures import architecture
     from convatlas.complexity import meta_network, network_complexity
-    from convatlas.recipes import recipe
+    from convatlas.recipe import recipe
 
     row = architecture(name)
     options = row.parse_options(architecture_options(option))

@@ -17,7 +17,7 @@ from convatlas.data.augment import (
     resized_crop,
 )
 from convatlas.data.rand_augment import rand_augment
-from convatlas.data.transfer import sent
+from convatlas.device import sent
 from convatlas.recipe import Recipe
 
 

@@ -12,7 +12,7 @@ from convatlas.data.draws import changed, draw
 from convatlas.data.mixing import cutmix, cutout, mixup
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.spec import Split
-from convatlas.data.transfer import sent
+from convatlas.device import sent
 from convatlas.recipe import Recipe
 
 DRAWN_TOGETHER = 32  # batches: what is drawn for one costs more in calls than in numbers
@@ -94,7 +94,7 @@ def steps_per_epoch(count: int, recipe: Recipe) -> int:
 def smallest_part(count: int, recipe: Recipe) -> int:
     """The fewest images that pass through the network together in an epoch over `count` images.
 
-    >>> from convatlas.recipes import recipe
+    >>> from convatlas.recipe import recipe
     >>> smallest_part(1000, recipe("quick").replaced(accumulate=4)), smallest_part(1001, recipe("he_cifar"))
     (8, 105)
     """

@@ -8,7 +8,7 @@ import random
 import torch
 from torch import Generator, Tensor
 
-from convatlas.data.transfer import sent
+from convatlas.device import sent
 from convatlas.errors import UsageError
 
 

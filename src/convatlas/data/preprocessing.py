@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convatlas.architecture import Interpolation
-from convatlas.data.transfer import per_channel
+from convatlas.device import per_channel
 
 
 @dataclass(frozen=True)

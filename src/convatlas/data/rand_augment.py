@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from convatlas.data.transfer import sent
+from convatlas.device import sent
 from convatlas.errors import UsageError
 
 HIGHEST = 30  # of the magnitudes that the paper tries

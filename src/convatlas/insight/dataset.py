@@ -16,8 +16,8 @@ from convatlas.data.draws import augmented
 from convatlas.data.fitting import fit_recipe, make_preprocessing
 from convatlas.data.loader import TrainingBatches, epoch_seed
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.drawing import DPI, INK, SOFT, save
 from convatlas.recipe import Recipe
-from convatlas.report.style import DPI, INK, SOFT, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

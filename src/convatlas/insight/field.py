@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from convatlas.architecture import Architecture
 from convatlas.complexity import UNFIT, Axis, Fields, check_training, meta_network, network_complexity, side_of, size_of
 from convatlas.data.image_files import read_image
+from convatlas.drawing import DPI, INK, SOFT, save
 from convatlas.errors import UsageError
-from convatlas.report.style import DPI, INK, SOFT, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

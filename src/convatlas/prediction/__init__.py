@@ -4,16 +4,7 @@ from __future__ import annotations
 
 from convatlas.prediction.evaluate import check_split, choose_data, evaluate_run, evaluate_split
 from convatlas.prediction.images import Answer, answer, check_images, read_image
-from convatlas.prediction.logits import (
-    BATCH_SIZE,
-    answering,
-    autocast,
-    described,
-    has_bf16,
-    network_input,
-    predict_logits,
-    resolve_device,
-)
+from convatlas.prediction.logits import answering, predict_logits
 from convatlas.prediction.predictor import (
     Normalisation,
     Predictor,
@@ -26,28 +17,22 @@ from convatlas.prediction.predictor import (
 )
 
 __all__ = [
-    "BATCH_SIZE",
     "Answer",
     "Normalisation",
     "Predictor",
     "answer",
     "answering",
     "architecture_of",
-    "autocast",
     "check_images",
     "check_split",
     "choose_data",
-    "described",
     "evaluate_run",
     "evaluate_split",
-    "has_bf16",
     "load_network",
-    "network_input",
     "open_predictor",
     "open_published",
     "predict_logits",
     "preprocessing_of",
     "read_image",
-    "resolve_device",
     "run_and_checkpoint",
 ]

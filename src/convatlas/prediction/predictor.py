@@ -17,9 +17,9 @@ from convatlas.architecture import Architecture, Weights
 from convatlas.architectures import architecture, list_architectures
 from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.device import described, keep_freed_memory, resolve_device
 from convatlas.errors import UsageError, unknown
-from convatlas.prediction.logits import answering, described, predict_logits, resolve_device
-from convatlas.prediction.memory import keep_freed_memory
+from convatlas.prediction.logits import answering, predict_logits
 from convatlas.recipe import Precision
 from convatlas.run import Run, is_run, read_run
 from convatlas.weights import (

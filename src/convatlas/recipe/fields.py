@@ -101,7 +101,7 @@ class Recipe:
     def summary(self) -> str:
         """The recipe in one line, as it is printed before training.
 
-        >>> from convatlas.recipes import recipe
+        >>> from convatlas.recipe import recipe
         >>> recipe("uva_sgd").summary()
         'uva_sgd: 180 epochs of batches of 128, sgd at 0.1, multi_step at 100, 150, float32'
         """
@@ -134,7 +134,7 @@ class Recipe:
 
         Other `epochs` scale the milestones, `decay_epochs` and `warmup_epochs`.
 
-        >>> from convatlas.recipes import recipe
+        >>> from convatlas.recipe import recipe
         >>> short = recipe("uva_sgd").replaced(epochs=18)
         >>> short.name, short.milestones
         ('uva_sgd[epochs=18]', (10, 15))
@@ -185,7 +185,7 @@ def _listed(value: Any) -> str:
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     """`recipe` with fields set from values, or from text as `--set NAME=VALUE` gives them.
 
-    >>> from convatlas.recipes import recipe
+    >>> from convatlas.recipe import recipe
     >>> with_settings(recipe("quick"), {"lr": "0.02"}).lr
     0.02
     """

@@ -44,7 +44,7 @@ def read_recipe(path: Path) -> Recipe:
 def write_recipe(recipe: Recipe) -> str:
     """The recipe as YAML, the fields that have their default left out.
 
-    >>> from convatlas.recipes import recipe
+    >>> from convatlas.recipe import recipe
     >>> "epochs: 180" in write_recipe(recipe("uva_sgd")).splitlines()
     True
     """

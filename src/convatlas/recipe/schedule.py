@@ -17,7 +17,7 @@ def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
     Milestones and `decay_epochs` count from the start of training, warm-up included, as the papers' iterations do;
     cosine falls over what the warm-up leaves. `plateau` is 1 here after its warm-up: it depends on what is measured.
 
-    >>> from convatlas.recipes import recipe
+    >>> from convatlas.recipe import recipe
     >>> rate_factor(recipe("uva_sgd"), 100 * 351, steps_per_epoch=351)
     0.1
     """

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.errors import UsageError
+from convatlas.files import check_writable, read_json, write_json, write_text
 from convatlas.report import figures, page, published, tables
 from convatlas.report.protocol import in_words, protocol
 from convatlas.report.published import published_beside
-from convatlas.report.text import label, percent
-from convatlas.run import Run, check_writable, find_runs, is_run, read_json, read_run, write_json, write_text
+from convatlas.run import Run, find_runs, is_run, read_run
+from convatlas.words import label, percent
 
 __all__ = ["Report", "write_report"]
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convatlas.drawing import COLOURS, DPI, INK, LEGEND, SOFT, plain, save, styles
 from convatlas.report import tables
 from convatlas.report.labels import Point, place_labels, side_by_side
-from convatlas.report.style import COLOURS, DPI, INK, LEGEND, SOFT, plain, save, styles
-from convatlas.report.text import stacked
+from convatlas.words import stacked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convatlas.report.style import COLOURS, DPI, INK, SOFT, plain, save
+from convatlas.drawing import COLOURS, DPI, INK, SOFT, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from convatlas.report import published, tables, text
+from convatlas import words
+from convatlas.report import published, tables
 from convatlas.report.protocol import in_words
 from convatlas.run import Run
 
@@ -28,7 +29,7 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run])
     rows = content["rows"]
     template = files("convatlas.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=text.percent, seconds=text.seconds)
+    environment.filters.update(percent=words.percent, seconds=words.seconds)
     best = [(name, runs[best_run(row)["path"]]) for name, row in zip(tables.row_names(rows), rows, strict=True)]
     return environment.from_string(template).render(
         content,

@@ -7,8 +7,8 @@ from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.report.tables import recipe_labels
-from convatlas.report.text import canonical, finite
 from convatlas.run import Run
+from convatlas.words import canonical, finite
 
 INTERVALS = (
     "mean ± sample standard deviation over the seeds; the 95 % interval is that of Student's t over the seeds, cut at "

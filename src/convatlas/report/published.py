@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convatlas.report.tables import Row, row_names
-from convatlas.report.text import percent
 from convatlas.run import Run
+from convatlas.words import percent
 
 HEADERS = ("network", "ours, test %", "n", "published, test %", "measured on", "source")
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from convatlas.errors import UsageError
 from convatlas.evaluation import Difference, correct, paired_bootstrap, summarize
-from convatlas.report.text import canonical, finite, label, percent, plain, quantity, seconds, stacked
 from convatlas.run import Run
+from convatlas.words import canonical, finite, label, percent, plain, quantity, seconds, stacked
 
 if TYPE_CHECKING:
     from rich.table import Table

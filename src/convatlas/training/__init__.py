@@ -15,7 +15,6 @@ except Exception as error:
     ) from error
 
 from convatlas.training.classifier import TrainingError
-from convatlas.training.finders import find_batch_size, find_lr
 from convatlas.training.plan import Plan, choose_recipe, make_plan
 from convatlas.training.published import published_run
 from convatlas.training.train import open_folder, train_plan
@@ -24,8 +23,6 @@ __all__ = [
     "Plan",
     "TrainingError",
     "choose_recipe",
-    "find_batch_size",
-    "find_lr",
     "make_plan",
     "open_folder",
     "published_run",

@@ -13,8 +13,9 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
+from convatlas.files import write_bytes
 from convatlas.progress import Job, Progress
-from convatlas.run import write_bytes, write_metrics
+from convatlas.run import write_metrics
 from convatlas.training.classifier import Classifier, TrainingError
 
 

@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
+from convatlas.device import BATCH_SIZE, autocast, network_input, out_of_memory
 from convatlas.layers import AuxiliaryLogits
-from convatlas.prediction import BATCH_SIZE, autocast, network_input
-from convatlas.prediction.memory import out_of_memory
 from convatlas.recipe import rate_factor
 from convatlas.training.averaging import MovingAverage, Plateau
 from convatlas.training.loss import TrainingLoss

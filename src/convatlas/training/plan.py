@@ -19,9 +19,8 @@ from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.loader import smallest_part
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.recipe import NETWORK_FIELDS, WORDS, Recipe, with_settings
-from convatlas.recipes import FALLBACK_RECIPE, recipe
-from convatlas.report.text import label
+from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, WORDS, Recipe, recipe, with_settings
+from convatlas.words import label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"
 

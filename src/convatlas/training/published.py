@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from convatlas import values
@@ -16,9 +15,9 @@ from convatlas.complexity import complexity
 from convatlas.data import DataSet
 from convatlas.errors import UsageError
 from convatlas.evaluation import Evaluation
+from convatlas.files import check_writable, held, is_free, write_arrays, write_bytes
 from convatlas.prediction import Predictor, evaluate_split
-from convatlas.run import Run, check_writable, differences, held, is_free, is_run, read_run, write_bytes
-from convatlas.training.record import circumstances
+from convatlas.run import Run, circumstances, differences, is_run, read_run
 from convatlas.weights import METADATA, file_sha256
 
 RECIPE = "published"
@@ -43,7 +42,7 @@ def published_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple
     unknown = dict.fromkeys(("best_epoch", "val_top1", "val_loss", "train_seconds", "images_per_second"))
     results = {**unknown, "test_top1": result.top1, "test_loss": result.loss}
     with held(folder):
-        write_bytes(folder / "predictions.npz", _npz(arrays))
+        write_arrays(folder / "predictions.npz", arrays)
         write_bytes(folder / "checkpoints" / "best.ckpt", _checkpoint(predictor, record))
         return Run(folder, {**record, "status": "finished", "results": results}).write(), result
 
@@ -112,10 +111,4 @@ def _checkpoint(predictor: Predictor, record: dict[str, Any]) -> bytes:
     state = {f"network.{key}": tensor.cpu().contiguous() for key, tensor in predictor.network.state_dict().items()}
     said = {name: record[name] for name in ("architecture", "preprocessing", "data", "recipe")}
     torch.save({"state_dict": state, METADATA: said}, buffer)
-    return buffer.getvalue()
-
-
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()

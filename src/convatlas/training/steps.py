@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from convatlas.device import autocast, network_input
 from convatlas.layers import logits_of
-from convatlas.prediction import autocast, network_input
 from convatlas.recipe import Recipe
 from convatlas.training.loss import TrainingLoss, classes_of
 

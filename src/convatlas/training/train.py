@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import signal
 import traceback
@@ -21,19 +20,19 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
 from convatlas.data.loader import steps_per_epoch
+from convatlas.device import keep_freed_memory, resolve_device
 from convatlas.errors import UsageError
 from convatlas.evaluation import evaluate_logits
-from convatlas.prediction import answering, predict_logits, resolve_device
-from convatlas.prediction.memory import keep_freed_memory
+from convatlas.files import check_writable, held, is_free, is_full_disk, write_arrays
+from convatlas.prediction import answering, predict_logits
 from convatlas.progress import Job, Progress, Silent
 from convatlas.recipe import defaults
 from convatlas.report import run_title
 from convatlas.report.figures import draw_run_curves
-from convatlas.run import Run, check_writable, differences, held, is_free, is_full_disk, is_run, read_run, write_bytes
+from convatlas.run import Run, circumstances, differences, is_run, read_run
 from convatlas.training.callbacks import History, MovedIntoPlace, checkpoints
 from convatlas.training.classifier import Classifier, DataModule
 from convatlas.training.plan import Plan
-from convatlas.training.record import circumstances
 from convatlas.training.samples import samples
 from convatlas.weights import load_strictly, network_state, read_checkpoint
 
@@ -157,8 +156,8 @@ def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str
     network = module.network.to(session.device)
     load_strictly(network, network_state(best, prefix="ema_network.module." if plan.recipe.ema else "network."))
     predictions = _predictions(session, answering(network, precision=plan.recipe.precision))
-    write_bytes(folder / "predictions.npz", _npz(predictions))
-    write_bytes(folder / "samples.npz", _npz(samples(plan, predictions["test_logits"])))
+    write_arrays(folder / "predictions.npz", predictions)
+    write_arrays(folder / "samples.npz", samples(plan, predictions["test_logits"]))
     results = _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)
     _log_test(folder, results, step=int(best.get("step", best["global_step"])))
     return results, history.rows
@@ -254,12 +253,6 @@ def _log_test(folder: Path, results: dict[str, Any], *, step: int) -> None:
 
 def _logger(folder: Path) -> TensorBoardLogger:
     return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False, log_graph=True)
-
-
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from convatlas.insight.diagram.flow import Flow, follow
 from convatlas.insight.diagram.sheet import Drawing, sheet
 from convatlas.insight.diagram.svg import svg
 from convatlas.insight.diagram.view import view
-from convatlas.report.text import quantity
+from convatlas.words import quantity
 
 __all__ = ["Diagram", "Drawing", "Flow", "View", "blocks_of", "diagram", "drawing", "follow", "sheet", "svg", "view"]
 

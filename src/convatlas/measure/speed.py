@@ -11,15 +11,15 @@ from functools import partial
 import torch
 
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.device import has_bf16, keep_freed_memory, out_of_memory
 from convatlas.errors import UsageError
-from convatlas.prediction import answering, has_bf16, predict_logits
-from convatlas.prediction.memory import keep_freed_memory, out_of_memory
+from convatlas.measure.peak import Work, peak_works
+from convatlas.measure.workload import Workload
+from convatlas.prediction import answering, predict_logits
 from convatlas.recipe import Precision
 from convatlas.training.loss import TrainingLoss
 from convatlas.training.optimizers import make_optimizer
-from convatlas.training.peak import Work, peak_works
 from convatlas.training.steps import gradients
-from convatlas.training.workload import Workload
 
 ROUNDS = 11  # at most
 FEWEST = 3  # rounds, however long they take

@@ -12,8 +12,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 
 def circumstances() -> dict[str, Any]:
     """Versions, git commit, hardware and command of this process, for `run.json`."""
@@ -48,6 +46,8 @@ def _git(*arguments: str) -> str | None:
 @cache
 def hardware() -> dict[str, Any]:
     """Processor, cores that this process may use, threads, and the GPU if there is one."""
+    import torch
+
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "cpu": _processor(),

@@ -10,12 +10,11 @@ import torch
 
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
+from convatlas.device import free_memory
 from convatlas.errors import UsageError
-from convatlas.prediction.memory import free_memory
-from convatlas.recipe import Recipe
-from convatlas.recipes import recipe
-from convatlas.report.text import label
-from convatlas.training.cost import TrainingCost, training_cost
+from convatlas.measure.cost import TrainingCost, training_cost
+from convatlas.recipe import Recipe, recipe
+from convatlas.words import label
 
 # One optimizer for every network. The rate is so low that the network stays what it is in all the steps: a loss that is
 # no number any more would be another measurement.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convatlas.recipe import Recipe
+from convatlas.recipe.fields import Recipe
 
 _UVA_SOURCE = (
     "University of Amsterdam deep learning tutorial 5 (Lippe 2020), "

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convatlas.run import write_bytes
+from convatlas.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

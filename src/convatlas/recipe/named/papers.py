@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convatlas.recipe import Recipe
+from convatlas.recipe.fields import Recipe
 
 # 45,000 training images are 352 batches of 128: 64,000, 32,000 and 48,000 iterations are 181.8, 90.9 and 136.4 epochs.
 _HE_SOURCE = (

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from convatlas.data.loader import TrainingBatches, epoch_seed
+from convatlas.device import free_memory, keep_freed_memory, out_of_memory
 from convatlas.errors import UsageError
-from convatlas.prediction.memory import free_memory, keep_freed_memory, out_of_memory
 from convatlas.recipe import Recipe
 from convatlas.training.loss import TrainingLoss
 from convatlas.training.optimizers import make_optimizer

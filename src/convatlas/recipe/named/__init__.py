@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from convatlas.errors import unknown
-from convatlas.recipe import Recipe, read_recipe
-from convatlas.recipes import own, papers, teaching
+from convatlas.recipe.fields import Recipe
+from convatlas.recipe.named import own, papers, teaching
+from convatlas.recipe.reading import read_recipe
 
 FALLBACK_RECIPE = "uva_adam"  # for a network that nobody published, on data without a recipe of its own
 RECIPES = (*own.RECIPES, *teaching.RECIPES, *papers.RECIPES)

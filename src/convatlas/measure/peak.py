@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from convatlas.prediction import network_input
+from convatlas.device import network_input
 from convatlas.recipe import Precision
 
 MATRIX_PRODUCT, CONVOLUTION = "matrix product", "3x3 convolution"

@@ -1,0 +1,59 @@
+"""Where a network computes, and in which arithmetic."""
+
+from __future__ import annotations
+
+import contextlib
+from contextlib import AbstractContextManager
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from convatlas.errors import UsageError, unknown
+from convatlas.recipe import Precision
+
+Device = Literal["auto", "cpu", "cuda"]
+
+BATCH_SIZE = 64  # images that are answered at a time: small enough for the caches of a CPU
+
+
+def resolve_device(device: str) -> str:
+    """`cpu` or `cuda`; `auto` is cuda where there is one. Raises `UsageError` for cuda where there is none."""
+    if device not in get_args(Device):
+        raise unknown("device", device, get_args(Device))
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda: PyTorch finds no CUDA device here; use auto or cpu")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def described(device: str | torch.device, precision: Precision) -> str:
+    """The arithmetic in a line: what every number that a network gives on this device is computed in.
+
+    >>> described("cpu", "float32")
+    'float32 on cpu'
+    """
+    kind = torch.device(device).type
+    if precision == "float32":
+        return f"float32 on {kind}"
+    emulated = "" if has_bf16(kind) else f"; this {kind} has no bf16 arithmetic and emulates it, slower than float32"
+    return f"bf16 on {kind}, batch norms folded into convolutions for answers{emulated}"
+
+
+def has_bf16(kind: str) -> bool:
+    """Whether the CPU or the GPU computes in bf16 itself."""
+    if kind == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """bfloat16 arithmetic where `precision` asks for it."""
+    if precision == "bf16":
+        return torch.autocast(device.type, torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def network_input(images: Tensor) -> Tensor:
+    """The batch in the memory layout in which convolutions are fastest (channels last)."""
+    return images.contiguous(memory_format=torch.channels_last)
