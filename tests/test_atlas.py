@@ -158,14 +158,6 @@ def test_the_registry_costs_next_to_nothing_beside_torch(tmp_path: Path) -> None
     assert seconds_of(listing, before="import torch", cache=tmp_path) < 0.1
 
 
-FILES = sorted((ROOT / "src/convatlas/architectures").rglob("*.py"))
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_no_family_file_is_over_300_lines(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
-
-
 # ------------------------------------------------------------------------- a small network of each family, and learning
 
 # Thinned where the smallest row is large: name, options. The images have 32 pixels.

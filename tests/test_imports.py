@@ -59,13 +59,50 @@ def test_imports_go_downward(path: Path) -> None:
         assert RANK[parts[1]] < RANK[own], f"{path.name} of {own} imports {name}"
 
 
-def test_families_do_not_import_each_other() -> None:
-    folder = SOURCE / "architectures"
-    for path in folder.glob("*.py"):
-        if path.name == "__init__.py":
-            continue
-        inner = {n for n in imports(path) if n.startswith("convatlas.architectures")}
-        assert all(n.startswith("convatlas.architectures.sources") for n in inner), f"{path.name} imports {inner}"
+ARCHITECTURES = SOURCE / "architectures"
+SHARED = "sources"  # the one module below `architectures` that all families may use
+MODULES = [path for path in FILES if path.is_relative_to(ARCHITECTURES) and path != ARCHITECTURES / "__init__.py"]
+
+
+def foreign(path: Path, *, family: str) -> set[str]:
+    """Returns the names that a module of a family imports from other families, or from the registry itself."""
+    inner = {name for name in imports(path) if f"{name}.".startswith("convatlas.architectures.")}
+    return {name for name in inner if not {family, SHARED} & set(name.split(".")[2:3])}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ARCHITECTURES)))
+def test_families_do_not_import_each_other(path: Path) -> None:
+    family = path.relative_to(ARCHITECTURES).parts[0].removesuffix(".py")
+    assert foreign(path, family=family) == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("from convatlas.architectures.resnet.blocks import residual_stages", True),
+        ("from convatlas.architectures.resnet import blocks", True),
+        ("from convatlas.architectures import resnet", True),
+        ("import convatlas.architectures.resnet.blocks as blocks", True),
+        ("from convatlas.architectures import architecture", True),
+        ("from convatlas import architectures", True),
+        ("from convatlas.architectures.vgg_of_others import vgg", True),
+        ("from convatlas.architectures.vgg.blocks import stage", False),
+        ("from convatlas.architectures.sources import TEXTBOOK", False),
+        ("from convatlas.architecture import Architecture", False),
+    ],
+)
+def test_an_import_between_families_is_noticed(tmp_path: Path, line: str, found: bool) -> None:
+    """A planted import, wherever it stands in the file."""
+    path = tmp_path / "blocks.py"
+    for planted in (line, f"def stage():\n    {line}"):
+        path.write_text(f"import torch\n\n{planted}\n")
+        assert bool(foreign(path, family="vgg")) == found
+
+
+def test_modules_in_the_folders_of_families_are_checked() -> None:
+    folders = {path.parent.name for path in MODULES}
+    assert {"resnet", "densenet", "inception"} <= folders
+    assert len(MODULES) > 50
 
 
 def test_only_training_imports_lightning() -> None:

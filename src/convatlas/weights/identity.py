@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +16,19 @@ from convatlas.architectures import architecture, list_architectures
 from convatlas.errors import UsageError
 from convatlas.layers.auxiliary import AUXILIARY
 from convatlas.weights.checkpoint import Checkpoint
-from convatlas.weights.keys import differences, load_strictly, shown, translate_keys, translate_what_matches
+from convatlas.weights.keys import (
+    differences,
+    in_our_shapes,
+    load_strictly,
+    shown,
+    translate_keys,
+    translate_what_matches,
+    with_counters,
+)
 from convatlas.weights.record import check_record
 from convatlas.weights.tutorial import architecture_and_options
 
 ALIKE = 0.5  # the part of all keys that two networks share, from which on one is named as the nearest of the other
-COUNTER = "num_batches_tracked"
 Layout = tuple[Weights | None, KeyTables | None]  # names of tensors: published weights with their table, or ours
 OWN_LAYOUT: tuple[Layout, ...] = ((None, None),)
 
@@ -189,7 +195,7 @@ def _identified(
         if options:
             raise
         return None
-    return dataclasses.replace(identified, state=_with_counters(_in_our_shapes(state, outline), outline))
+    return dataclasses.replace(identified, state=with_counters(in_our_shapes(state, outline), outline))
 
 
 def _outline(checkpoint: Checkpoint, identified: Identified) -> dict[str, Tensor]:
@@ -219,28 +225,6 @@ def _counts(
         head.shape[0] if head is not None and head.ndim in (2, 4) else row.num_classes,
         stem.shape[1] if stem is not None and stem.ndim == 4 else row.in_channels,
     )
-
-
-def _in_our_shapes(state: dict[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A convolution over its whole input is a linear layer, and a linear layer a 1x1 convolution: the same numbers."""
-    return {
-        key: tensor.reshape(outline[key].shape)
-        if key in outline and _same_layer(tensor.shape, outline[key].shape)
-        else tensor
-        for key, tensor in state.items()
-    }
-
-
-def _same_layer(theirs: torch.Size, ours: torch.Size) -> bool:
-    dense, conv = sorted((theirs, ours), key=len)
-    return len(dense) == 2 and len(conv) == 4 and dense[0] == conv[0] and dense[1] == math.prod(conv[1:])
-
-
-def _with_counters(state: dict[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """PyTorch before 0.4.1 did not count the batches of a norm; the count matters to none that has a momentum."""
-    if any(key.endswith(COUNTER) for key in state):
-        return state
-    return state | {key: torch.tensor(0) for key in outline if key.endswith(COUNTER)}
 
 
 def _the_one(checkpoint: Checkpoint, fits: list[Identified]) -> Identified:

@@ -1,14 +1,18 @@
-"""Names of tensors: theirs to ours by a table, and the strict load that allows no difference."""
+"""Names and shapes of tensors: theirs to ours by a table, and the strict load that allows no difference."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from convatlas.architecture import KeyTable, KeyTables
 from convatlas.errors import UsageError
+
+COUNTER = "num_batches_tracked"
 
 
 def translate_keys(state: Mapping[str, Tensor], table: KeyTables) -> dict[str, Tensor]:
@@ -91,6 +95,28 @@ def _fill(template: str, numbers: tuple[str, ...]) -> str:
     """`stage{}.{-1}` with ("2", "3") is `stage2.2`."""
     remaining = iter(numbers)
     return re.sub(r"\{([+-]\d+)?\}", lambda hole: str(int(next(remaining)) + int(hole[1] or 0)), template)
+
+
+def in_our_shapes(state: Mapping[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A convolution over its whole input is a linear layer, and a linear layer a 1x1 convolution: the same numbers."""
+    return {
+        key: tensor.reshape(outline[key].shape)
+        if key in outline and _same_layer(tensor.shape, outline[key].shape)
+        else tensor
+        for key, tensor in state.items()
+    }
+
+
+def _same_layer(theirs: torch.Size, ours: torch.Size) -> bool:
+    dense, conv = sorted((theirs, ours), key=len)
+    return len(dense) == 2 and len(conv) == 4 and dense[0] == conv[0] and dense[1] == math.prod(conv[1:])
+
+
+def with_counters(state: dict[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """PyTorch before 0.4.1 did not count the batches of a norm; the count matters to none that has a momentum."""
+    if any(key.endswith(COUNTER) for key in state):
+        return state
+    return state | {key: torch.tensor(0) for key in outline if key.endswith(COUNTER)}
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -40,15 +40,8 @@ Links = list[tuple[_Place, _Place]]
 
 def _layers(view: View, boxes: list[int], *, entered: list[int], left: list[int]) -> tuple[Layers, Links]:
     """The places of each layer, the first and the last for wires from above and to below, and which are joined."""
-    own = set(boxes)
-    before = {box: [a for a in view.before(box) if a in own] for box in boxes}
-    after = {box: [b for b in view.after(box) if b in own] for box in boxes}
-    level: dict[int, int] = {}
-    for box in boxes:
-        level[box] = 1 + max((level[a] for a in before[box]), default=0)
-    for box in reversed(boxes):  # as far down as they can, where nothing inside holds them up
-        if not before[box] and after[box]:
-            level[box] = min(level[b] for b in after[box]) - 1
+    after = {box: [b for b in view.after(box) if b in boxes] for box in boxes}
+    level = _levels(view, boxes, after=after)
     depth = max(level.values())
     layers: Layers = [[] for _ in range(depth + 2)]
     places = {box: _Place(box_piece(view.boxes[box], leads=bool(view.after(box))), box) for box in boxes}
@@ -81,6 +74,18 @@ def _layers(view: View, boxes: list[int], *, entered: list[int], left: list[int]
     for box in left:
         lead(places[box], level[box] + 1, None, depth + 2)
     return layers, links
+
+
+def _levels(view: View, boxes: list[int], *, after: dict[int, list[int]]) -> dict[int, int]:
+    """The layer of each box: below all that lead to it, and else as far down as it can stand."""
+    before = {box: [a for a in view.before(box) if a in after] for box in boxes}
+    level: dict[int, int] = {}
+    for box in boxes:
+        level[box] = 1 + max((level[a] for a in before[box]), default=0)
+    for box in reversed(boxes):
+        if not before[box] and after[box]:
+            level[box] = min(level[b] for b in after[box]) - 1
+    return level
 
 
 def _neighbours(links: Links, *, above: bool) -> dict[_Place, list[_Place]]:
