@@ -18,9 +18,9 @@ from torch.utils.data import DataLoader
 from train_throughput import TutorialData
 from turns import Way, Work, ratios, take_turns
 
-from convatlas.data.loader import TrainingBatches
+from convatlas.data.batches.loader import TrainingBatches
+from convatlas.data.dataset import Split
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.data.spec import Split
 from convatlas.device import keep_freed_memory
 from convatlas.files import write_json
 from convatlas.recipe import recipe

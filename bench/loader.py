@@ -30,11 +30,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 from turns import Way, Work, ratios, take_turns
 
-import convatlas.data.decoding
+import convatlas.data.images.decoding
 from convatlas import create
 from convatlas.architectures import architecture, list_architectures
+from convatlas.data.images.streaming import Batch, ImageFiles, StreamedEvaluation, StreamedTraining
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.data.streaming import Batch, ImageFiles, StreamedEvaluation, StreamedTraining
 from convatlas.device import autocast, keep_freed_memory, network_input
 from convatlas.files import write_json
 from convatlas.prediction import answering
@@ -109,7 +109,7 @@ def image_folder(paths: list[Path], what: What) -> Work:
 def ours(paths: list[Path], what: What, decoder: str) -> Work:
     """Our loader."""
     if decoder == "pillow":
-        convatlas.data.decoding.simplejpeg = None
+        convatlas.data.images.decoding.simplejpeg = None
     return normalising(streamed(paths, what))
 
 
@@ -173,7 +173,7 @@ def loading(paths: list[Path], *, rounds: int) -> dict[str, Any]:
 
 
 def decoders() -> list[str]:
-    return ["pillow"] if convatlas.data.decoding.simplejpeg is None else ["simplejpeg", "pillow"]
+    return ["pillow"] if convatlas.data.images.decoding.simplejpeg is None else ["simplejpeg", "pillow"]
 
 
 # ------------------------------------------------------------------------------------------------------------- networks
@@ -334,7 +334,7 @@ def main(words: Sequence[str] | None = None) -> None:
         "networks": networks,
         "verdict": verdict(loaded, networks),
         "notes": [f"{len(paths)} {described}, {size / 1000:.0f} kB on average, in the system's file cache"],
-        "decoder": convatlas.data.decoding.decoder(),
+        "decoder": convatlas.data.images.decoding.decoder(),
         "batch_size": BATCH,
         "workers": CORES,
         "command": f"python bench/loader.py --images {wanted.images} --rounds {wanted.rounds} --networks "

@@ -20,7 +20,7 @@ from typing import Any
 
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
-from convatlas.data.spec import Split
+from convatlas.data.dataset import Split
 from convatlas.files import read_json, write_json
 from convatlas.recipe import recipe, with_settings
 from convatlas.run import Run

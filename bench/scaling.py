@@ -21,9 +21,9 @@ import torch
 from turns import Way, Work, take_turns
 
 from convatlas import create
-from convatlas.data.loader import TrainingBatches
+from convatlas.data.batches.loader import TrainingBatches
+from convatlas.data.dataset import Split
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.data.spec import Split
 from convatlas.device import BATCH_SIZE, keep_freed_memory, network_input
 from convatlas.files import write_json
 from convatlas.prediction import answering

@@ -29,7 +29,7 @@ from turns import Way, Work, ratios, take_turns
 
 from convatlas.architectures import architecture
 from convatlas.data import load_data
-from convatlas.data.spec import Split
+from convatlas.data.dataset import Split
 from convatlas.device import keep_freed_memory
 from convatlas.files import write_json
 from convatlas.recipe import Recipe

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from convatlas.data import decoding, load_data
+from convatlas.data import load_data
+from convatlas.data.images import decoding
 from convatlas.files import read_json
 from data_files import cifar10
 

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from convatlas.data import load_data, loader
-from convatlas.data.augment import (
+from convatlas.data import load_data
+from convatlas.data.batches import loader
+from convatlas.data.batches.augment import (
     crop_rectangles,
     draw_mirrored,
     draw_places,
@@ -23,8 +24,8 @@ from convatlas.data.augment import (
     read_places,
     resized_crop,
 )
-from convatlas.data.draws import augmented
-from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
+from convatlas.data.batches.draws import augmented
+from convatlas.data.batches.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.errors import UsageError
 from convatlas.recipe import recipe

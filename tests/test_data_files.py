@@ -19,7 +19,7 @@ from torch.utils.data import random_split
 import data_files as made
 from convatlas.data import DataSet, Split, list_data, load_data, spec
 from convatlas.data.check import duplicates
-from convatlas.data.collection import data_folder, hold_out
+from convatlas.data.sources.collection import data_folder, hold_out
 from convatlas.errors import UsageError
 
 
@@ -30,7 +30,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise UsageError("it would be downloaded")
 
-    monkeypatch.setattr("convatlas.data.collection.fetch", refuse)
+    monkeypatch.setattr("convatlas.data.sources.collection.fetch", refuse)
     monkeypatch.delenv("CONVATLAS_DATA", raising=False)
 
 
@@ -390,11 +390,11 @@ def test_more_or_too_few_records_are_refused(tmp_path: Path) -> None:
 
 def test_the_stand_ins_run_nothing(tmp_path: Path) -> None:
     """What the seven permitted names can be made to build are our own stand-ins, however they are called."""
-    from convatlas.data.pickles import read_pickle
+    from convatlas.data.sources.layouts.pickles import read_pickle
 
     path = tmp_path / "file"
     path.write_bytes(pickle.dumps({"data": made.pixels(1, 3)}, protocol=2))
-    assert type(read_pickle(path)["data"]).__module__ == "convatlas.data.pickles"
+    assert type(read_pickle(path)["data"]).__module__ == "convatlas.data.sources.layouts.pickles"
     path.write_bytes(b"\x80\x02}(U\x01dcnumpy\nndarray\n(K\x05tRu.")  # ndarray called with a shape
     with pytest.raises(UsageError, match="no whole pickle"):
         read_pickle(path)

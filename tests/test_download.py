@@ -16,10 +16,10 @@ import pytest
 import data_files as made
 from convatlas.cli import main
 from convatlas.data import load_data
-from convatlas.data.cifar import CIFAR10, CIFAR10_FILES, CIFAR100_FILES
-from convatlas.data.collection import Collection
 from convatlas.data.download import Published
-from convatlas.data.mnist import FASHION_MNIST_FILES, MNIST_FILES
+from convatlas.data.sources.cifar import CIFAR10, CIFAR10_FILES, CIFAR100_FILES
+from convatlas.data.sources.collection import Collection
+from convatlas.data.sources.mnist import FASHION_MNIST_FILES, MNIST_FILES
 from convatlas.errors import UsageError
 
 DOWN = "http://127.0.0.1:9/"  # the port where nobody answers

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-import convatlas.data.decoding as decoding
-from convatlas.data.augment import crop_rectangles, rectangles_in
-from convatlas.data.decoding import read_encoded
-from convatlas.data.image_files import read_image
-from convatlas.data.loader import epoch_seed
+import convatlas.data.images.decoding as decoding
+from convatlas.data.batches.augment import crop_rectangles, rectangles_in
+from convatlas.data.batches.loader import epoch_seed
+from convatlas.data.images.decoding import read_encoded
+from convatlas.data.images.image_files import read_image
+from convatlas.data.images.streaming import ImageFiles, StreamedEvaluation, StreamedTraining, centre, cut_out
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.data.streaming import ImageFiles, StreamedEvaluation, StreamedTraining, centre, cut_out
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe, recipe
 
@@ -361,7 +361,7 @@ def test_ctrl_c_leaves_no_thread(files: ImageFiles, monkeypatch: pytest.MonkeyPa
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convatlas.data.streaming._filled", interrupted)
+    monkeypatch.setattr("convatlas.data.images.streaming._filled", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(iter(training(files)))
     assert not threads()

@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from convatlas import create, evaluate
 from convatlas.cli import main
-from convatlas.data.loader import TrainingBatches
+from convatlas.data.batches.loader import TrainingBatches
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import described, out_of_memory
 from convatlas.errors import UsageError

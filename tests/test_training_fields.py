@@ -13,7 +13,7 @@ from torch import nn
 
 from convatlas.architectures import architecture
 from convatlas.data import load_data
-from convatlas.data.loader import TrainingBatches, epoch_seed
+from convatlas.data.batches.loader import TrainingBatches, epoch_seed
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryLogits

@@ -78,7 +78,7 @@ def _diagram(row: Any, options: dict[str, Any], path: Path, *, image_size: int |
 
 def _field(row: Any, options: dict[str, Any], path: Path, *, image_size: int | None, photo: Path | None) -> None:
     from convatlas.complexity import side_of
-    from convatlas.data.image_files import check_images
+    from convatlas.data.images.image_files import check_images
     from convatlas.files import check_writable
     from convatlas.insight.field import draw_fields, fields_seen
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from convatlas.data.cifar import CIFAR10, CIFAR100
-from convatlas.data.digits import DIGITS
-from convatlas.data.imagenet import imagenet_classes
-from convatlas.data.mnist import FASHION_MNIST, MNIST
-from convatlas.data.spec import DataSet, Spec, Split, Splits
+from convatlas.data.dataset import DataSet, Spec, Split, Splits
+from convatlas.data.sources.cifar import CIFAR10, CIFAR100
+from convatlas.data.sources.digits import DIGITS
+from convatlas.data.sources.imagenet import imagenet_classes
+from convatlas.data.sources.mnist import FASHION_MNIST, MNIST
 from convatlas.errors import unknown
 
 __all__ = ["DataSet", "Spec", "Split", "Splits", "class_names", "list_data", "load_data", "spec"]

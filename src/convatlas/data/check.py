@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import combinations
 from typing import Any
 
-from convatlas.data.spec import DataSet, Split
+from convatlas.data.dataset import DataSet, Split
 
 
 def summary(data: DataSet) -> dict[str, Any]:

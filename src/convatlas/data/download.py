@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from convatlas.data.parts import reason_of
+from convatlas.data.sources.layouts.parts import reason_of
 from convatlas.errors import UsageError
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from convatlas.data.dataset import DataSet
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
-from convatlas.data.spec import DataSet
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from convatlas.data import DataSet
-from convatlas.data.draws import augmented
+from convatlas.data.batches.draws import augmented
+from convatlas.data.batches.loader import TrainingBatches, epoch_seed
 from convatlas.data.fitting import fit_recipe, make_preprocessing
-from convatlas.data.loader import TrainingBatches, epoch_seed
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.drawing import DPI, INK, SOFT, save
 from convatlas.recipe import Recipe

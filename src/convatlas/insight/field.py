@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from convatlas.architecture import Architecture
 from convatlas.complexity import UNFIT, Axis, Fields, check_training, meta_network, network_complexity, side_of, size_of
-from convatlas.data.image_files import read_image
+from convatlas.data.images.image_files import read_image
 from convatlas.drawing import DPI, INK, SOFT, save
 from convatlas.errors import UsageError
 

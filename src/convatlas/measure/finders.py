@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from convatlas.data.loader import TrainingBatches, epoch_seed
+from convatlas.data.batches.loader import TrainingBatches, epoch_seed
 from convatlas.device import free_memory, keep_freed_memory, out_of_memory
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from convatlas.data.image_files import check_images, read_image
+from convatlas.data.images.image_files import check_images, read_image
 from convatlas.errors import UsageError
 from convatlas.prediction.predictor import Predictor
 

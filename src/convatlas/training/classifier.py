@@ -13,7 +13,7 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from convatlas.data.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
+from convatlas.data.batches.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
 from convatlas.device import BATCH_SIZE, autocast, network_input, out_of_memory
 from convatlas.layers import AuxiliaryLogits
 from convatlas.recipe import rate_factor

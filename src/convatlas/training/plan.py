@@ -15,8 +15,8 @@ from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
 from convatlas.data import DataSet, spec
+from convatlas.data.batches.loader import smallest_part
 from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
-from convatlas.data.loader import smallest_part
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, WORDS, Recipe, recipe, with_settings

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data.draws import augmented
-from convatlas.data.loader import epoch_seed
+from convatlas.data.batches.draws import augmented
+from convatlas.data.batches.loader import epoch_seed
 from convatlas.training.plan import Plan
 
 COUNT = 12

@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
-from convatlas.data.loader import steps_per_epoch
+from convatlas.data.batches.loader import steps_per_epoch
 from convatlas.device import keep_freed_memory, resolve_device
 from convatlas.errors import UsageError
 from convatlas.evaluation import evaluate_logits

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convatlas.data.spec import SPLIT_SEED, Spec, Splits, take
+from convatlas.data.dataset import SPLIT_SEED, Spec, Splits, take
 
 
 def read_digits(_folder: Path | None = None) -> Splits:

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.data.draws import changed, draw
-from convatlas.data.mixing import cutmix, cutout, mixup
+from convatlas.data.batches.draws import changed, draw
+from convatlas.data.batches.mixing import cutmix, cutout, mixup
+from convatlas.data.dataset import Split
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.data.spec import Split
 from convatlas.device import sent
 from convatlas.recipe import Recipe
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from convatlas.data.collection import Collection
+from convatlas.data.dataset import Spec
 from convatlas.data.download import Published
-from convatlas.data.idx import IdxFiles
-from convatlas.data.parquet import ParquetFiles
-from convatlas.data.parts import Form
-from convatlas.data.spec import Spec
+from convatlas.data.sources.collection import Collection
+from convatlas.data.sources.layouts.idx import IdxFiles
+from convatlas.data.sources.layouts.parquet import ParquetFiles
+from convatlas.data.sources.layouts.parts import Form
 
 _FORM = Form(channels=1, image_size=28, classes=10, train_count=60_000, test_count=10_000)
 _MNIST_HOMES = ("MNIST/raw", "MNIST", "mnist", "mnist/raw")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from convatlas.data.formats import RASTER_FORMATS
+from convatlas.data.images.formats import RASTER_FORMATS
 from convatlas.errors import UsageError
 
 MODES = {1: "L", 3: "RGB"}  # a network's channels to Pillow's name

@@ -12,4 +12,5 @@ def imagenet_classes() -> tuple[str, ...]:
 
     The names are those that torchvision gives with its weights.
     """
-    return tuple(files("convatlas.data").joinpath("imagenet_classes.txt").read_text(encoding="utf-8").splitlines())
+    text = files("convatlas.data.sources").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())

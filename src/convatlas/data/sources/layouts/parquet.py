@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from convatlas.data.parts import Form, IncompleteError, Part, checked, joined, reason_of, unreadable, whole_numbers
+from convatlas.data.sources.layouts.parts import (
+    Form,
+    IncompleteError,
+    Part,
+    checked,
+    joined,
+    reason_of,
+    unreadable,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     import pyarrow.parquet

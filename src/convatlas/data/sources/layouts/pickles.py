@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from convatlas.data.parts import Form, IncompleteError, Part, checked, joined, reason_of, unreadable, whole_numbers
+from convatlas.data.sources.layouts.parts import (
+    Form,
+    IncompleteError,
+    Part,
+    checked,
+    joined,
+    reason_of,
+    unreadable,
+    whole_numbers,
+)
 
 
 @dataclass(frozen=True)

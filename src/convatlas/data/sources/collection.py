@@ -11,9 +11,9 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from convatlas.data.dataset import SPLIT_SEED, Split, Splits
 from convatlas.data.download import Published, addresses, fetch
-from convatlas.data.parts import Form, IncompleteError, Part
-from convatlas.data.spec import SPLIT_SEED, Split, Splits
+from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part
 from convatlas.errors import UsageError
 
 VARIABLE = "CONVATLAS_DATA"

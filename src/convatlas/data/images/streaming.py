@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.data.augment import rectangles_in
-from convatlas.data.decoding import Encoded, read_encoded
-from convatlas.data.loader import steps_per_epoch
+from convatlas.data.batches.augment import rectangles_in
+from convatlas.data.batches.loader import steps_per_epoch
+from convatlas.data.images.decoding import Encoded, read_encoded
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe

@@ -12,7 +12,7 @@ from typing import IO, cast
 
 import numpy as np
 
-from convatlas.data.parts import Form, IncompleteError, Part, checked, reason_of, unreadable
+from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part, checked, reason_of, unreadable
 
 NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin
 
-from convatlas.data.formats import RASTER_FORMATS
-from convatlas.data.image_files import check_images, damage_named, plain
+from convatlas.data.images.formats import RASTER_FORMATS
+from convatlas.data.images.image_files import check_images, damage_named, plain
 from convatlas.errors import UsageError
 
 try:

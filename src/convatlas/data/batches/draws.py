@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from convatlas.data.augment import (
+from convatlas.data.batches.augment import (
     crop_rectangles,
     draw_mirrored,
     draw_places,
@@ -16,7 +16,7 @@ from convatlas.data.augment import (
     read_places,
     resized_crop,
 )
-from convatlas.data.rand_augment import rand_augment
+from convatlas.data.batches.rand_augment import rand_augment
 from convatlas.device import sent
 from convatlas.recipe import Recipe
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from convatlas.data.collection import Collection
+from convatlas.data.dataset import Spec
 from convatlas.data.download import Published
-from convatlas.data.parquet import ParquetFiles
-from convatlas.data.parts import Form
-from convatlas.data.pickles import Batches
-from convatlas.data.spec import Spec
+from convatlas.data.sources.collection import Collection
+from convatlas.data.sources.layouts.parquet import ParquetFiles
+from convatlas.data.sources.layouts.parts import Form
+from convatlas.data.sources.layouts.pickles import Batches
 
 _SOURCE = "Krizhevsky 2009, Learning multiple layers of features from tiny images, https://www.cs.toronto.edu/~kriz/"
 
