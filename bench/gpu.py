@@ -23,8 +23,8 @@ from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
 from convatlas.files import read_json, write_json
 from convatlas.run import circumstances
-from convatlas.training import Plan, choose_recipe, make_plan
-from convatlas.training.classifier import Classifier, DataModule
+from convatlas.training import Plan, build_learner, choose_recipe, make_plan
+from convatlas.training.engine.adapter import DataModule, LearnerModule
 
 RECIPES = {
     "resnet_uva": "uva_sgd",
@@ -69,10 +69,11 @@ def tutorial_rate(plan: Plan, wanted: argparse.Namespace) -> float:
 def our_rate(plan: Plan, wanted: argparse.Namespace) -> float:
     """Images per second of the steps of `convatlas train`, after the first ones."""
     clock, here = clock_of(plan), plan.on(wanted.device)
-    module = Classifier(here)
+    learner = build_learner(here, device=wanted.device)
+    module = LearnerModule(here, learner)
     module.stepped = clock.tick
     trainer = train_throughput.trainer(device=wanted.device, epochs=RATE_EPOCHS)
-    trainer.fit(module, datamodule=DataModule(here))
+    trainer.fit(module, datamodule=DataModule(here, learner))
     return plan.recipe.batch_size * clock.steps / clock.seconds()
 
 

@@ -73,7 +73,7 @@ def training(setting: Setting) -> Work:
 
     def work() -> None:
         for images, labels in batches:
-            gradients(network, loss, images, labels, recipe=chosen)
+            gradients(network, loss, (images, labels), recipe=chosen)
             optimizer.step()
 
     return work

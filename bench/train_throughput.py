@@ -34,8 +34,8 @@ from convatlas.device import keep_freed_memory
 from convatlas.files import write_json
 from convatlas.recipe import Recipe
 from convatlas.run import circumstances
-from convatlas.training import Plan, choose_recipe, make_plan
-from convatlas.training.classifier import Classifier, DataModule
+from convatlas.training import Plan, build_learner, choose_recipe, make_plan
+from convatlas.training.engine.adapter import DataModule, LearnerModule
 
 NETWORKS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
 WARM_UP = 8  # steps that do not count, before those that do
@@ -166,9 +166,10 @@ def ours(network: str, folder: Path | None, steps: int, precision: str) -> Work:
     keep_freed_memory()
 
     def work() -> float:
-        clock, module = Clock(steps), Classifier(plan)
+        clock, learner = Clock(steps), build_learner(plan, device="cpu")
+        module = LearnerModule(plan, learner)
         module.stepped = clock.tick
-        trainer().fit(module, datamodule=DataModule(plan))
+        trainer().fit(module, datamodule=DataModule(plan, learner))
         return clock.seconds()
 
     return work

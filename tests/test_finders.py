@@ -61,7 +61,7 @@ def test_a_search_is_interrupted_and_does_not_resume(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convatlas.training.find_lr", interrupted)
+    monkeypatch.setattr("convatlas.measure.find_lr", interrupted)
     assert main(words) == 130
     assert capsys.readouterr().err == "stopped; nothing was trained or changed\n"
 

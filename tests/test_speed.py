@@ -229,7 +229,7 @@ def test_too_little_memory_in_the_middle(monkeypatch: pytest.MonkeyPatch, quick:
     def no_room(*_: object, **__: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
 
-    monkeypatch.setattr(speed, "gradients", no_room)
+    monkeypatch.setattr("convatlas.training.classification.gradients", no_room)
     with pytest.raises(UsageError, match=r"too little memory on cpu for 4 images of resnet_uva.*--batch-size"):
         measure(small_workload(), precisions=("float32",))
 

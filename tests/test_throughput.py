@@ -24,9 +24,11 @@ from convatlas.errors import UsageError
 from convatlas.layers import Concat, folded
 from convatlas.prediction import logits, open_predictor, predict_logits
 from convatlas.run import Run
-from convatlas.training import TrainingError, classifier, train_plan
+from convatlas.training import TrainingError, train_plan
 from convatlas.training.averaging import MovingAverage
 from convatlas.training.loss import TrainingLoss
+from convatlas.training.objective import Means, Measured
+from convatlas.training.parallel import ALONE
 from convatlas.training.steps import gradients
 from test_training import DIGITS, StopAt, assert_same, tiny_plan
 
@@ -232,13 +234,13 @@ def test_steps_taken_together_are_the_same_steps(
 ) -> None:
     """Seven steps an epoch, by three and by one at a call; the former also stopped in the middle and resumed."""
     plan = tiny_plan(batch_size=160, **changes)
-    monkeypatch.setattr(classifier, "STEPS_PER_CALL", 3)
+    monkeypatch.setattr("convatlas.training.engine.adapter.STEPS_PER_CALL", 3)
     by_three = train_plan(plan, folder=tmp_path / "three")
     stopped = tmp_path / "stopped"
     with pytest.raises(KeyboardInterrupt):
         train_plan(plan, folder=stopped, progress=StopAt(12))
     assert_same(by_three, train_plan(plan, folder=stopped, resume=True))
-    monkeypatch.setattr(classifier, "STEPS_PER_CALL", 1)
+    monkeypatch.setattr("convatlas.training.engine.adapter.STEPS_PER_CALL", 1)
     assert_same(by_three, train_plan(plan, folder=tmp_path / "one"))
 
 
@@ -246,7 +248,7 @@ def test_too_little_memory_for_a_step_says_what_to_do(tmp_path: Path, monkeypatc
     def no_room(*_: object, **__: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.")
 
-    monkeypatch.setattr(classifier, "gradients", no_room)
+    monkeypatch.setattr("convatlas.training.classification.gradients", no_room)
     message = "too little memory on cpu for a step of 256 images.*--set accumulate=2.*--batch-size"
     with pytest.raises(TrainingError, match=message):
         train_plan(tiny_plan(), folder=tmp_path / "run")
@@ -257,7 +259,7 @@ def test_clipping_bounds_the_gradients() -> None:
     network = plan.build()
     loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10)
     images = plan.preprocessing(DIGITS.train.images[:64])
-    gradients(network, loss, images, DIGITS.train.labels[:64], recipe=plan.recipe)
+    gradients(network, loss, (images, DIGITS.train.labels[:64]), recipe=plan.recipe)
     norm = torch.stack([parameter.grad.norm() for parameter in network.parameters()]).norm()  # type: ignore[union-attr]
     assert float(norm) == pytest.approx(0.01, rel=1e-3)
 
@@ -311,20 +313,21 @@ def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
     plan = tiny_plan(batch_size=64, **changes)
     network, split = plan.build().to("meta"), DIGITS.train.to("meta")
     loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10).to("meta")
-    sums = classifier.Sums(torch.device("meta"))
+    means = Means(("loss", "top1"), torch.device("meta"))
     batches = TrainingBatches(split, recipe=plan.recipe, preprocessing=plan.preprocessing, num_classes=10, seed=0)
     average = MovingAverage(network, decay=0.9)
     average.update_parameters(network)  # which asks for the counter, once
     average.to("meta")
     next(iter(batches))  # the mean and the deviation are made once
     with Sent() as sent, Made() as made:
-        for images, targets in islice(batches, 3):
-            sums.add(*gradients(network, loss, images, targets, recipe=plan.recipe), len(targets))
+        for batch in islice(batches, 3):
+            value, hits = gradients(network, loss, batch, recipe=plan.recipe)
+            means.add(Measured(len(batch[1]), means={"loss": value}, counts={"top1": hits}))
             average.update_parameters(network)
     assert sent.waited_for == made.shapes == []
     assert sent.count >= 2  # the order at least, and what is drawn
     with pytest.raises(RuntimeError, match="meta"):
-        sums.means()
+        means.values(ALONE)
 
 
 def test_a_run_whose_checkpoint_does_not_count_the_steps_is_resumed(finished: Run, tmp_path: Path) -> None:

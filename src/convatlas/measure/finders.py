@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import resource
@@ -9,18 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from convatlas.data.batches.loader import TrainingBatches, epoch_seed
 from convatlas.device import free_memory, keep_freed_memory, out_of_memory
 from convatlas.errors import UsageError
-from convatlas.recipe import Recipe
-from convatlas.training.loss import TrainingLoss
-from convatlas.training.optimizers import make_optimizer
+from convatlas.training.learner import build_learner
+from convatlas.training.objective import Measured, TooLittleMemoryError
 from convatlas.training.plan import Plan
-from convatlas.training.steps import gradients
 
 STEPS = 100  # learning rates that are tried
 LOWEST, HIGHEST = 1e-6, 10.0
@@ -74,10 +73,11 @@ def find_lr(plan: Plan, *, device: str) -> RateSearch:
     losses: list[float] = []
     mean, lowest = 0.0, math.inf
     with torch.random.fork_rng():
-        trial = _Trial(plan, plan.recipe)
-        for step, (images, targets) in zip(range(STEPS), trial.batches(), strict=False):
+        trial = _Trial(plan, device=device)
+        for step, batch in zip(range(STEPS), trial.batches(), strict=False):
             rates.append(LOWEST * (HIGHEST / LOWEST) ** (step / STEPS))
-            mean = SMOOTHING * mean + (1 - SMOOTHING) * trial.step(images, targets, lr=rates[-1])
+            loss = trial.step(batch, rate=rates[-1]).means["loss"].item()
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * loss
             losses.append(mean / (1 - SMOOTHING ** (step + 1)))
             lowest = min(lowest, losses[-1])
             if not losses[-1] <= DIVERGED * lowest:  # not a number neither
@@ -86,34 +86,22 @@ def find_lr(plan: Plan, *, device: str) -> RateSearch:
 
 
 class _Trial:
-    """A fresh network of the plan under a recipe, to take some steps with and to be thrown away."""
+    """A fresh learner of a plan, to take some steps with and to be thrown away."""
 
-    def __init__(self, plan: Plan, recipe: Recipe) -> None:
-        torch.manual_seed(epoch_seed(plan.seed, 0))
-        self.plan, self.recipe = plan, recipe
-        self.network = plan.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network.to(plan.data.train.images.device).train()
-        self.optimizer = make_optimizer(self.network, recipe)
-        self.loss = TrainingLoss(recipe, labels=plan.data.train.labels, num_classes=plan.num_classes)
+    def __init__(self, plan: Plan, *, device: str) -> None:
+        self.plan = plan
+        self.learner = build_learner(plan, device=device)
 
-    def batches(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches of one epoch after the other, without end."""
+    def batches(self) -> Iterator[Any]:
+        """Yields batches of one epoch after the other, without end."""
         for epoch in itertools.count():
-            yield from TrainingBatches(
-                self.plan.data.train,
-                recipe=self.recipe,
-                preprocessing=self.plan.preprocessing,
-                num_classes=self.plan.num_classes,
-                seed=epoch_seed(self.plan.seed, epoch),
-            )
+            yield from self.learner.objective.batches(self.plan, epoch)
 
-    def step(self, images: torch.Tensor, targets: torch.Tensor, *, lr: float) -> float:
-        """The loss of the batch, before an optimizer step at this rate; waits for the device."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        loss, _ = gradients(self.network, self.loss, images, targets, recipe=self.recipe)
-        self.optimizer.step()
-        return loss.item()
+    def step(self, batch: Any, *, rate: float) -> Measured:
+        """Takes one step and waits for the device."""
+        measured = self.learner.step(batch, rate=rate)
+        measured.means["loss"].item()
+        return measured
 
 
 def steepest(rates: list[float], losses: list[float], *, skipped: int = 10) -> float | None:
@@ -150,7 +138,7 @@ def find_batch_size(plan: Plan, *, device: str, report: Callable[[BatchTrial], N
             try:
                 trials.append(_trial(plan.on(device), batch_size))
             except RuntimeError as error:
-                if not out_of_memory(error):
+                if not (isinstance(error, TooLittleMemoryError) or out_of_memory(error)):
                     raise
                 end = f"batches of {batch_size} do not fit into the memory of {device}"
                 break
@@ -173,15 +161,17 @@ def _sizes(images: int) -> Iterator[int]:
 
 
 def _trial(plan: Plan, batch_size: int) -> BatchTrial:
-    """Median speed of a few steps at this batch size, on a fresh network."""
-    trial = _Trial(plan, plan.recipe.replaced(batch_size=batch_size, accumulate=1))
+    """Measures the median speed of a few steps at this batch size, on a fresh network."""
+    changed = plan.recipe.replaced(batch_size=batch_size, accumulate=1)
+    device = plan.data.train.labels.device
+    trial = _Trial(dataclasses.replace(plan, recipe=changed), device=str(device))
     seconds = []
-    for _step, (images, targets) in zip(range(TIMED + 1), trial.batches(), strict=False):
+    for _step, batch in zip(range(TIMED + 1), trial.batches(), strict=False):
         begun = time.perf_counter()
-        trial.step(images, targets, lr=plan.recipe.lr)
+        measured = trial.step(batch, rate=plan.recipe.lr)
         seconds.append(time.perf_counter() - begun)
-    speed = len(targets) / float(np.median(seconds[1:]))
-    return BatchTrial(batch_size, speed, _peak_memory(plan.data.train.images.device))
+    speed = measured.count / float(np.median(seconds[1:]))
+    return BatchTrial(batch_size, speed, _peak_memory(device))
 
 
 def _peak_memory(device: torch.device) -> int:

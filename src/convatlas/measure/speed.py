@@ -17,9 +17,9 @@ from convatlas.measure.peak import Work, peak_works
 from convatlas.measure.workload import Workload
 from convatlas.prediction import answering, predict_logits
 from convatlas.recipe import Precision
-from convatlas.training.loss import TrainingLoss
-from convatlas.training.optimizers import make_optimizer
-from convatlas.training.steps import gradients
+from convatlas.training.classification import Classification
+from convatlas.training.learner import Learner
+from convatlas.training.objective import TooLittleMemoryError
 
 ROUNDS = 11  # at most
 FEWEST = 3  # rounds, however long they take
@@ -82,7 +82,7 @@ def measure(workload: Workload, *, precisions: Sequence[Precision]) -> list[Spee
             works = {(name, work): made for name in precisions for work, made in subject.works(name).items()}
             seconds = take_turns({key: work.run for key, work in works.items()}, device=workload.device)
     except RuntimeError as error:
-        if not out_of_memory(error):
+        if not (isinstance(error, TooLittleMemoryError) or out_of_memory(error)):
             raise
         raise UsageError(
             f"too little memory on {workload.device} for {workload.batch_size} images of {workload.label} at a time; "
@@ -97,18 +97,16 @@ class _Subject:
     def __init__(self, workload: Workload) -> None:
         self.workload = workload
         count, (channels, size, _), device = workload.batch_size, workload.cost.shape, workload.device
-        self.network = workload.architecture.build(**workload.options).to(device).train()
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = make_optimizer(self.network, workload.recipe)
+        self.network = workload.architecture.build(**workload.options)
         self.preprocessing = Preprocessing(size, (0.5,) * channels, (0.25,) * channels)
         self.images = torch.randint(256, (count, channels, size, size), dtype=torch.uint8).to(device)
         self.labels = torch.randint(workload.num_classes, (count,)).to(device)
         self.inputs = self.preprocessing(self.images)
-        self.loss = TrainingLoss(workload.recipe, labels=self.labels, num_classes=workload.num_classes)
 
     def works(self, precision: Precision) -> dict[str, Work]:
         """All that is measured in one precision; both work on the same network."""
         count = self.workload.batch_size
+        train = partial(self._learner(precision).step, (self.inputs, self.labels))
         answers = answering(self.network, precision=precision)
         evaluation = partial(
             predict_logits, answers, self.images, preprocessing=self.preprocessing, precision=precision
@@ -116,13 +114,20 @@ class _Subject:
         return {
             **peak_works(self.workload.device, precision),
             EVALUATION: Work(evaluation, count * 2 * self.workload.cost.macs, count),
-            TRAINING: Work(partial(self._step, precision), count * self.workload.training.flops, count),
+            TRAINING: Work(train, count * self.workload.training.flops, count),
         }
 
-    def _step(self, precision: Precision) -> None:
-        chosen = self.workload.recipe.replaced(precision=precision)
-        gradients(self.network, self.loss, self.inputs, self.labels, recipe=chosen)
-        self.optimizer.step()
+    def _learner(self, precision: Precision) -> Learner:
+        """A learner of the network in one precision, as `train` sets it up."""
+        recipe = self.workload.recipe.replaced(precision=precision)
+        objective = Classification(
+            self.network,
+            recipe=recipe,
+            labels=self.labels,
+            num_classes=self.workload.num_classes,
+            device=self.workload.device,
+        )
+        return Learner(objective, recipe=recipe, steps_per_epoch=1)
 
 
 def take_turns(works: Mapping[Key, Callable[[], object]], *, device: str) -> dict[Key, list[float]]:

@@ -31,7 +31,7 @@ def predict_logits(
             while done < len(images) or not parts:
                 try:
                     part = images[done : done + size].to(device)
-                    parts.append(network(network_input(preprocessing(part))).float().cpu())
+                    parts.append(network(network_input(preprocessing(part))).float())
                     done += size
                 except RuntimeError as error:
                     if size == 1 or not out_of_memory(error):
@@ -39,7 +39,7 @@ def predict_logits(
                     size = _halved(size, device)
     finally:
         network.train(was_training)
-    return torch.cat(parts)
+    return torch.cat(parts).cpu()  # once: each copy to the CPU would wait for the device
 
 
 def _halved(size: int, device: torch.device) -> int:

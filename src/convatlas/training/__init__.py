@@ -1,27 +1,19 @@
-"""Training: a plan becomes a run on disk. Only this folder imports Lightning."""
+"""Training: a plan becomes a run on disk. A learner in plain torch trains; Lightning, in `engine`, drives it."""
 
 from __future__ import annotations
 
-import importlib.util
-
-try:
-    import lightning.pytorch  # noqa: F401
-except Exception as error:
-    if importlib.util.find_spec("torchvision") is None:
-        raise
-    raise ImportError(
-        f"PyTorch Lightning cannot be imported ({error}); a torchvision that does not fit this torch is the usual "
-        "reason, and ConvAtlas needs none: pip uninstall torchvision"
-    ) from error
-
-from convatlas.training.classifier import TrainingError
+from convatlas.training.learner import Learner, build_learner
+from convatlas.training.objective import Objective, TrainingError
 from convatlas.training.plan import Plan, choose_recipe, make_plan
 from convatlas.training.published import published_run
 from convatlas.training.train import open_folder, train_plan
 
 __all__ = [
+    "Learner",
+    "Objective",
     "Plan",
     "TrainingError",
+    "build_learner",
     "choose_recipe",
     "make_plan",
     "open_folder",

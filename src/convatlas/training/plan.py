@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, WORDS, Recipe, recipe, with_settings
+from convatlas.training.classification import classification
+from convatlas.training.objective import Objective
 from convatlas.words import label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"
@@ -30,6 +32,7 @@ class Plan:
     """A network, a recipe that fits the data, and a seed. `notes` say what was made to fit and what the data lacks.
 
     `options` are the network's options that were chosen for it; the recipe may set others (`network_options`).
+    `objective` makes the goal of the training, its networks on a device.
     """
 
     architecture: Architecture
@@ -42,6 +45,7 @@ class Plan:
     cost: Complexity
     seed: int
     notes: tuple[str, ...]
+    objective: Callable[[Plan, str], Objective] = classification
 
     @property
     def label(self) -> str:

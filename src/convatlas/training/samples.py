@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 
 from convatlas.data.batches.draws import augmented
 from convatlas.data.batches.loader import epoch_seed
-from convatlas.training.plan import Plan
+
+if TYPE_CHECKING:
+    from convatlas.training.plan import Plan
 
 COUNT = 12
 

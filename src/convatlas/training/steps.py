@@ -1,4 +1,4 @@
-"""What one optimizer step does with a batch: loss, gradients, clipping."""
+"""The gradients of one batch: loss, backward pass, exchange between processes, clipping."""
 
 from __future__ import annotations
 
@@ -9,27 +9,38 @@ from convatlas.device import autocast, network_input
 from convatlas.layers import logits_of
 from convatlas.recipe import Recipe
 from convatlas.training.loss import TrainingLoss, classes_of
+from convatlas.training.parallel import ALONE, Group
 
 
 def gradients(
-    network: nn.Module, training_loss: TrainingLoss, images: Tensor, targets: Tensor, *, recipe: Recipe
+    network: nn.Module,
+    training_loss: TrainingLoss,
+    batch: tuple[Tensor, Tensor],
+    *,
+    recipe: Recipe,
+    group: Group = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """Sets the network's gradients to those of the batch's mean loss, clipped: (loss, right answers), on the device.
 
-    A batch goes through the network in as many parts as the recipe says. The loss that is returned is that of the main
-    head alone. Nothing waits for the device.
+    The batch (images, targets) goes through the network in as many parts as the recipe says; with a group of several
+    processes each computes its own share, and loss and right answers are those of the share. The loss that is returned
+    is that of the main head alone. Nothing waits for the device.
     """
     network.zero_grad()
+    count = len(batch[1])
+    images, targets = (group.part(tensor) for tensor in batch)
     parts = min(recipe.accumulate, len(targets))
     if parts == 1:
-        loss, hits = _backward(network, training_loss, images, targets, recipe=recipe, share=1.0)
+        share = len(targets) / count
+        loss, hits = _backward(network, training_loss, images, targets, recipe=recipe, share=share)
     else:
         pieces = zip(images.tensor_split(parts), targets.tensor_split(parts), strict=True)
         each = [
-            _backward(network, training_loss, part, wanted, recipe=recipe, share=len(wanted) / len(targets))
+            _backward(network, training_loss, part, wanted, recipe=recipe, share=len(wanted) / count)
             for part, wanted in pieces
         ]
         loss, hits = (torch.stack(column).sum() for column in zip(*each, strict=True))
+    group.add_gradients(network.parameters())
     if recipe.clip_norm is not None:
         nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
     return loss, hits
@@ -38,7 +49,7 @@ def gradients(
 def _backward(
     network: nn.Module, training_loss: TrainingLoss, images: Tensor, targets: Tensor, *, recipe: Recipe, share: float
 ) -> tuple[Tensor, Tensor]:
-    """Adds a part's gradients; its share of the loss of the batch, and its right answers."""
+    """Adds the gradients of a part of the batch; returns its share of the batch's loss, and its right answers."""
     with autocast(images.device, recipe.precision):
         output = network(network_input(images))
         loss = training_loss(output, targets)

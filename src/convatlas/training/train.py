@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import signal
 import traceback
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
-from torch.utils.tensorboard.summary import hparams
 
-from convatlas.data.batches.loader import steps_per_epoch
 from convatlas.device import keep_freed_memory, resolve_device
 from convatlas.errors import UsageError
-from convatlas.evaluation import evaluate_logits
 from convatlas.files import check_writable, held, is_free, is_full_disk, write_arrays
-from convatlas.prediction import answering, predict_logits
 from convatlas.progress import Job, Progress, Silent
 from convatlas.recipe import defaults
 from convatlas.report import run_title
 from convatlas.report.figures import draw_run_curves
 from convatlas.run import Run, circumstances, differences, is_run, read_run
-from convatlas.training.callbacks import History, MovedIntoPlace, checkpoints
-from convatlas.training.classifier import Classifier, DataModule
+from convatlas.training.learner import build_learner
+from convatlas.training.objective import evaluated_network, evaluated_prefix
 from convatlas.training.plan import Plan
-from convatlas.training.samples import samples
 from convatlas.weights import load_strictly, network_state, read_checkpoint
 
 
@@ -92,6 +80,8 @@ def _train(session: Session, existing: Run | None) -> Run:
     }
     run = Run(folder, record).write()
     try:
+        from convatlas.training.engine import quiet_libraries
+
         with torch.random.fork_rng(), quiet_libraries():
             results, rows = _train_and_evaluate(session)
         run = Run(folder, {**run.record, "status": "finished", "results": results})
@@ -148,125 +138,23 @@ def _identity_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
 
 
 def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str, float]]]:
-    """Fits the network, loads the best epoch and evaluates it once: the results for `run.json`, the rows of epochs."""
+    """Trains, loads the best epoch and evaluates it once: the results for `run.json`, the rows of epochs."""
+    from convatlas.training.engine import fit, log_results
+
     folder, plan = session.folder, session.plan
-    module = Classifier(plan)
-    history = _fit(session, module)
+    learner = build_learner(plan, device=session.device)
+    rows = fit(session, learner)
     best = read_checkpoint(folder / "checkpoints" / "best.ckpt")
-    network = module.network.to(session.device)
-    load_strictly(network, network_state(best, prefix="ema_network.module." if plan.recipe.ema else "network."))
-    predictions = _predictions(session, answering(network, precision=plan.recipe.precision))
-    write_arrays(folder / "predictions.npz", predictions)
-    write_arrays(folder / "samples.npz", samples(plan, predictions["test_logits"]))
-    results = _results(plan, history, predictions, best_epoch=int(best["epoch"]) + 1)
-    _log_test(folder, results, step=int(best.get("step", best["global_step"])))
-    return results, history.rows
-
-
-def _fit(session: Session, module: Classifier) -> History:
-    """Runs Lightning's loop to the last epoch, from the last checkpoint if there is one."""
-    plan, folder = session.plan, session.folder
-    history = History(folder / "metrics.csv", job=session.job, progress=session.progress)
-    logger = _logger(folder)
-    trainer = L.Trainer(
-        accelerator="gpu" if session.device == "cuda" else "cpu",
-        devices=1,
-        max_epochs=plan.recipe.epochs,
-        logger=logger,
-        plugins=[MovedIntoPlace()],
-        callbacks=[history, *checkpoints(folder / "checkpoints")],
-        reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1_000_000,  # scalars are logged by epoch
-        default_root_dir=folder,
-    )
-    last = folder / "checkpoints" / "last.ckpt"
-    resumed = last if last.is_file() else None
-    first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
-    steps = plan.recipe.epochs * steps_per_epoch(len(plan.data.train), plan.recipe)
-    session.progress.started(session.job, steps=steps, first_epoch=first_epoch)
-    if not resumed:
-        _describe_run(logger, plan)
-    _run_to_end(trainer, module, DataModule(plan), resumed)
-    return history
-
-
-def _run_to_end(trainer: L.Trainer, module: Classifier, data: DataModule, checkpoint: Path | None) -> None:
-    """`trainer.fit`, but Ctrl-C stays a KeyboardInterrupt: Lightning makes it an exit and disables the next one."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as stop:
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from stop
-
-
-def _predictions(session: Session, network: torch.nn.Module) -> dict[str, np.ndarray]:
-    """Logits, labels and places in the source of the validation and test images."""
-    plan = session.plan
-    arrays = {}
-    for name, split in (("val", plan.data.validation), ("test", plan.data.test)):
-        logits = predict_logits(
-            network, split.images, preprocessing=plan.preprocessing, precision=plan.recipe.precision
-        )
-        arrays[f"{name}_logits"] = logits.numpy()
-        arrays[f"{name}_labels"] = split.labels.cpu().numpy()
-        arrays[f"{name}_index"] = split.index.cpu().numpy()
-    return arrays
-
-
-def _results(plan: Plan, history: History, predictions: dict[str, np.ndarray], *, best_epoch: int) -> dict[str, Any]:
-    """What `run.json` says of the best epoch; accuracies are fractions."""
-    names = plan.data.spec.class_names
-    val = evaluate_logits(predictions["val_logits"], predictions["val_labels"], names)
-    test = evaluate_logits(predictions["test_logits"], predictions["test_labels"], names)
-    rows = history.rows
-    return {
-        "best_epoch": best_epoch,
-        "val_top1": val.top1,
-        "val_loss": val.loss,
-        "test_top1": test.top1,
-        "test_loss": test.loss,
+    objective = learner.objective
+    load_strictly(evaluated_network(objective), network_state(best, prefix=evaluated_prefix(objective)))
+    outcome = objective.outcome(plan)
+    write_arrays(folder / "predictions.npz", outcome.predictions)
+    write_arrays(folder / "samples.npz", outcome.samples)
+    results = {
+        "best_epoch": int(best["epoch"]) + 1,
+        **outcome.results,
         "train_seconds": sum(row["seconds"] for row in rows),
         "images_per_second": float(np.median([row["images_per_second"] for row in rows])),
     }
-
-
-def _describe_run(logger: TensorBoardLogger, plan: Plan) -> None:
-    """The run's row in TensorBoard's table of hyperparameters; its accuracies are the scalars of these names."""
-    recipe = {name: value for name, value in plan.identity()["recipe"].items() if name not in ("source", "expected")}
-    described = {"architecture": plan.label, "data": plan.data.spec.name, "seed": plan.seed, **recipe}
-    scalars = {name: value if isinstance(value, str | int | float) else str(value) for name, value in described.items()}
-    columns = dict.fromkeys(("top1/val", "loss/val", "top1/test"), 0.0)
-    for summary in hparams(scalars, columns):  # type: ignore[no-untyped-call]
-        logger.experiment._get_file_writer().add_summary(summary)  # the zeros are types, not values
-
-
-def _log_test(folder: Path, results: dict[str, Any], *, step: int) -> None:
-    """The test accuracy and loss of the best epoch as TensorBoard scalars."""
-    logger = _logger(folder)
-    logger.log_metrics({"top1/test": results["test_top1"], "loss/test": results["test_loss"]}, step)
-    logger.finalize("success")
-
-
-def _logger(folder: Path) -> TensorBoardLogger:
-    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False, log_graph=True)
-
-
-@contextlib.contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """Without Lightning's greetings and its advice on worker processes, of which small images need none."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", message=".*torch.jit.*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    log_results(folder, results, step=int(best.get("step", best["global_step"])))
+    return results, rows

@@ -1,4 +1,4 @@
-"""What happens beside the arithmetic: the table of epochs, the best and the last checkpoint, news for the display."""
+"""Lightning's callbacks: the table of epochs, the best and the last checkpoint, news for the display."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from convatlas.files import write_bytes
 from convatlas.progress import Job, Progress
 from convatlas.run import write_metrics
-from convatlas.training.classifier import Classifier, TrainingError
+from convatlas.training.engine.adapter import LearnerModule
+from convatlas.training.objective import Score, TrainingError
 
 
 class MovedIntoPlace(TorchCheckpointIO):
-    """Checkpoints written beside their place and then moved. Lightning writes them in the system's folder for temporary
-    files, and moving from there to another disk is a copy, which a kill can cut short."""
+    """Writes checkpoints beside their place and then moves them.
+
+    Lightning writes them in the system's folder for temporary files. A move from there to another disk is a copy, which
+    a kill can cut short.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         buffer = io.BytesIO()
@@ -42,20 +46,20 @@ class History(Callback):
         self._images = 0
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, Classifier)
+        assert isinstance(module, LearnerModule)
         self._started = time.perf_counter()
         self._images = 0
 
         def stepped(images: int) -> None:
             self._images += images
             self._train_seconds = time.perf_counter() - self._started
-            self.progress.stepped(self.job, step=module.step)
+            self.progress.stepped(self.job, step=module.learner.steps)
 
         module.stepped = stepped
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        assert isinstance(module, Classifier)
-        train, val = module.means("train"), module.means("val")
+        assert isinstance(module, LearnerModule)
+        train, val = module.learner.means(), module.measured
         if not math.isfinite(train["loss"]):
             raise TrainingError(
                 f"the training loss is {train['loss']} in epoch {trainer.current_epoch + 1}: "
@@ -65,7 +69,7 @@ class History(Callback):
             "epoch": trainer.current_epoch + 1,
             **{f"train_{name}": value for name, value in train.items()},
             **{f"val_{name}": value for name, value in val.items()},
-            "lr": module.lr,
+            "lr": module.learner.rate,
             "seconds": time.perf_counter() - self._started,
             "images_per_second": self._images / self._train_seconds,
         }
@@ -95,16 +99,16 @@ class Checkpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "best_k_models": models})
 
 
-def checkpoints(folder: Path) -> list[ModelCheckpoint]:
-    """`best.ckpt`, the first epoch of the best validation accuracy, then `last.ckpt`, every epoch.
+def checkpoints(folder: Path, score: Score) -> list[ModelCheckpoint]:
+    """`best.ckpt`, the first epoch of the best score, then `last.ckpt`, every epoch.
 
     The last comes second, so that it knows the best.
     """
     best = Checkpoint(
         folder,
         filename="best",
-        monitor="top1/val",
-        mode="max",
+        monitor=f"{score.measure}/val",
+        mode=score.direction,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )

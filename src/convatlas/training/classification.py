@@ -1,0 +1,116 @@
+"""The first objective: one network learns the class of an image, by cross entropy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from convatlas.data import Split
+from convatlas.data.batches.loader import TrainingBatches, epoch_seed
+from convatlas.evaluation import evaluate_logits
+from convatlas.prediction import answering, predict_logits
+from convatlas.recipe import Recipe
+from convatlas.training.averaging import MovingAverage
+from convatlas.training.loss import TrainingLoss
+from convatlas.training.objective import Measured, Outcome, Part, Score, evaluated_network
+from convatlas.training.optimizers import make_optimizer
+from convatlas.training.parallel import Group
+from convatlas.training.samples import samples
+from convatlas.training.steps import gradients
+
+if TYPE_CHECKING:
+    from convatlas.training.plan import Plan
+
+NETWORK, AVERAGE = "network", "ema_network"  # the names in checkpoints
+
+
+class Classification:
+    """Cross entropy of one network, which is evaluated itself or, with `ema` in the recipe, by its moving average.
+
+    `network` is put on `device`, its weights channels last in memory. `labels` (N,) are those of the training images.
+    """
+
+    measures: Mapping[Part, tuple[str, ...]] = {"train": ("loss", "top1"), "val": ("loss", "top1")}
+    score = Score("top1")
+
+    def __init__(
+        self, network: nn.Module, *, recipe: Recipe, labels: Tensor, num_classes: int, device: torch.device | str
+    ) -> None:
+        self.recipe = recipe
+        self.network = network.to(memory_format=torch.channels_last).to(device).train()  # type: ignore[call-overload]
+        self.modules: dict[str, nn.Module] = {NETWORK: self.network}
+        self.average = MovingAverage(self.network, decay=recipe.ema) if recipe.ema else None
+        if self.average is not None:
+            self.modules[AVERAGE] = self.average
+        self.evaluated = AVERAGE if self.average is not None else NETWORK
+        self.optimizer = make_optimizer(self.network, recipe)
+        self.optimizers = {NETWORK: self.optimizer}
+        self.loss = TrainingLoss(recipe, labels=labels, num_classes=num_classes).to(device)
+
+    def batches(self, plan: Plan, epoch: int) -> TrainingBatches:
+        """The shuffled, augmented batches (images, targets) of one epoch."""
+        return TrainingBatches(
+            plan.data.train,
+            recipe=plan.recipe,
+            preprocessing=plan.preprocessing,
+            num_classes=plan.num_classes,
+            seed=epoch_seed(plan.seed, epoch),
+        )
+
+    def step(self, batch: tuple[Tensor, Tensor], *, update: Callable[[Optimizer], None], group: Group) -> Measured:
+        """Takes one optimizer step on images (N, C, H, W), normalised, and their targets."""
+        loss, hits = gradients(self.network, self.loss, batch, recipe=self.recipe, group=group)
+        update(self.optimizer)
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        count = len(group.part(batch[1]))
+        if count != len(batch[1]):
+            loss = loss * (len(batch[1]) / count)  # of the images of this process
+        return Measured(count, means={"loss": loss}, counts={"top1": hits})
+
+    def validate(self, plan: Plan) -> dict[str, float]:
+        """Loss and accuracy on the validation images, by the arithmetic of the final evaluation."""
+        logits = self._logits(plan, plan.data.validation)
+        labels = plan.data.validation.labels.cpu().numpy()
+        if not np.isfinite(logits).all():  # the network diverges: the loss says so
+            return {"loss": float("nan"), "top1": float((logits.argmax(1) == labels).mean())}
+        found = evaluate_logits(logits, labels, plan.data.spec.class_names)
+        return {"loss": found.loss, "top1": found.top1}
+
+    def outcome(self, plan: Plan) -> Outcome:
+        """Logits, labels and places of the validation and test images; accuracies (fractions), losses, thumbnails."""
+        arrays: dict[str, np.ndarray] = {}
+        results: dict[str, Any] = {}
+        for name, split in (("val", plan.data.validation), ("test", plan.data.test)):
+            logits, labels = self._logits(plan, split), split.labels.cpu().numpy()
+            arrays |= {f"{name}_logits": logits, f"{name}_labels": labels}
+            arrays[f"{name}_index"] = split.index.cpu().numpy()
+            found = evaluate_logits(logits, labels, plan.data.spec.class_names)
+            results |= {f"{name}_top1": found.top1, f"{name}_loss": found.loss}
+        return Outcome(arrays, samples(plan, arrays["test_logits"]), results)
+
+    def state(self) -> dict[str, Any]:
+        """Nothing beside the modules and the optimizer."""
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Nothing to restore."""
+
+    def _logits(self, plan: Plan, split: Split) -> np.ndarray:
+        """The logits (N, classes) that the network to be evaluated gives the images of a split."""
+        precision = plan.recipe.precision
+        network = answering(evaluated_network(self), precision=precision)
+        logits = predict_logits(network, split.images, preprocessing=plan.preprocessing, precision=precision)
+        return logits.numpy()
+
+
+def classification(plan: Plan, device: str) -> Classification:
+    """The objective of a plan that trains on labels: its network, initialised from the plan's seed, on a device."""
+    return Classification(
+        plan.build(), recipe=plan.recipe, labels=plan.data.train.labels, num_classes=plan.num_classes, device=device
+    )

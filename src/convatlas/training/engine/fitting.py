@@ -1,0 +1,105 @@
+"""Lightning's loop over the epochs of a plan, and what TensorBoard is told."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning.pytorch as L
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.utils.tensorboard.summary import hparams
+
+from convatlas.training.engine.adapter import DataModule, LearnerModule
+from convatlas.training.engine.callbacks import History, MovedIntoPlace, checkpoints
+from convatlas.training.learner import Learner
+from convatlas.training.plan import Plan
+from convatlas.weights import read_checkpoint
+
+if TYPE_CHECKING:
+    from convatlas.training.train import Session
+
+
+def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
+    """Trains to the last epoch, from the last checkpoint if there is one; returns a row for each epoch."""
+    plan, folder = session.plan, session.folder
+    history = History(folder / "metrics.csv", job=session.job, progress=session.progress)
+    logger = _logger(folder)
+    trainer = L.Trainer(
+        accelerator="gpu" if session.device == "cuda" else "cpu",
+        devices=1,
+        max_epochs=plan.recipe.epochs,
+        logger=logger,
+        plugins=[MovedIntoPlace()],
+        callbacks=[history, *checkpoints(folder / "checkpoints", learner.objective.score)],
+        reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1_000_000,  # scalars are logged by epoch
+        default_root_dir=folder,
+    )
+    last = folder / "checkpoints" / "last.ckpt"
+    resumed = last if last.is_file() else None
+    first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
+    steps = plan.recipe.epochs * learner.steps_per_epoch
+    session.progress.started(session.job, steps=steps, first_epoch=first_epoch)
+    if not resumed:
+        _describe_run(logger, plan, learner)
+    _run_to_end(trainer, LearnerModule(plan, learner), DataModule(plan, learner), resumed)
+    return history.rows
+
+
+def _run_to_end(trainer: L.Trainer, module: LearnerModule, data: DataModule, checkpoint: Path | None) -> None:
+    """`trainer.fit`, but Ctrl-C stays a KeyboardInterrupt: Lightning makes it an exit and disables the next one."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stop:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from stop
+
+
+def _describe_run(logger: TensorBoardLogger, plan: Plan, learner: Learner) -> None:
+    """Writes the run's row in TensorBoard's table of hyperparameters; its results are the scalars of these names."""
+    recipe = {name: value for name, value in plan.identity()["recipe"].items() if name not in ("source", "expected")}
+    described = {"architecture": plan.label, "data": plan.data.spec.name, "seed": plan.seed, **recipe}
+    scalars = {name: value if isinstance(value, str | int | float) else str(value) for name, value in described.items()}
+    score = learner.objective.score.measure
+    others = [name for name in learner.objective.measures["val"] if name != score]
+    columns = dict.fromkeys((f"{score}/val", *(f"{name}/val" for name in others), f"{score}/test"), 0.0)
+    for summary in hparams(scalars, columns):  # type: ignore[no-untyped-call]
+        logger.experiment._get_file_writer().add_summary(summary)  # the zeros are types, not values
+
+
+def log_results(folder: Path, results: Mapping[str, Any], *, step: int) -> None:
+    """Writes the results of the best epoch on the test images as TensorBoard scalars."""
+    logger = _logger(folder)
+    scalars = {f"{name.removeprefix('test_')}/test": value for name, value in results.items() if name[:5] == "test_"}
+    logger.log_metrics(scalars, step)
+    logger.finalize("success")
+
+
+def _logger(folder: Path) -> TensorBoardLogger:
+    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False, log_graph=True)
+
+
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Silences Lightning's greetings and its advice on worker processes, of which small images need none."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", message=".*torch.jit.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,146 @@
+"""The goal of a training: its networks, its loss and optimizers, and the score that selects an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from convatlas.training.averaging import MovingAverage
+
+if TYPE_CHECKING:
+    from convatlas.training.parallel import Group
+    from convatlas.training.plan import Plan
+
+Part = Literal["train", "val"]
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why."""
+
+
+class TooLittleMemoryError(TrainingError):
+    """The memory does not suffice for a step."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """The measure of the validation images that selects an epoch, and whether a higher or a lower value is better.
+
+    >>> Score("top1").column
+    'val_top1'
+    """
+
+    measure: str
+    direction: Literal["max", "min"] = "max"
+
+    @property
+    def column(self) -> str:
+        """The name of the score in `metrics.csv` and in the results of a run."""
+        return f"val_{self.measure}"
+
+    def better(self, value: float) -> float:
+        """The value with a sign that makes higher always better."""
+        return value if self.direction == "max" else -value
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The measures of one batch of `count` images, still on the device: means over the images, and plain counts."""
+
+    count: int
+    means: Mapping[str, Tensor] = field(default_factory=dict)
+    counts: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Batches(Protocol):
+    """The batches of one epoch, made one after the other when they are asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a training: arrays for `predictions.npz` and `samples.npz`, and the results for `run.json`."""
+
+    predictions: dict[str, np.ndarray]
+    samples: dict[str, np.ndarray]
+    results: dict[str, Any]
+
+
+class Objective(Protocol):
+    """The goal of a training. `Classification` is the first; a method with two networks is another class.
+
+    `modules` are all networks by name, moving averages included; a checkpoint keeps them under these names.
+    `optimizers` update them. `evaluated` names the module that is validated, tested and used afterwards. `measures`
+    are the columns of training and of validation; `score` selects the epoch.
+    """
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+    evaluated: str
+    measures: Mapping[Part, tuple[str, ...]]
+    score: Score
+
+    def batches(self, plan: Plan, epoch: int) -> Batches:
+        """The batches of one epoch, drawn from the plan's seed and the epoch alone."""
+        ...
+
+    def step(self, batch: Any, *, update: Callable[[Optimizer], None], group: Group) -> Measured:
+        """Trains on one batch. `update` takes a step of an optimizer whose gradients are set; nothing waits."""
+        ...
+
+    def validate(self, plan: Plan) -> dict[str, float]:
+        """The measures of the validation images by the network that is evaluated."""
+        ...
+
+    def outcome(self, plan: Plan) -> Outcome:
+        """The final evaluation, by the weights of the selected epoch, which are loaded."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Plain data and tensors that a checkpoint keeps beside modules and optimizers; empty where there are none."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from `state`."""
+        ...
+
+
+def evaluated_network(objective: Objective) -> nn.Module:
+    """The network whose answers count: of a moving average the averaged network."""
+    module = objective.modules[objective.evaluated]
+    return module.module if isinstance(module, MovingAverage) else module
+
+
+def evaluated_prefix(objective: Objective) -> str:
+    """The beginning of the names of the evaluated network's tensors in a checkpoint."""
+    averaged = isinstance(objective.modules[objective.evaluated], MovingAverage)
+    return f"{objective.evaluated}.module." if averaged else f"{objective.evaluated}."
+
+
+class Means:
+    """Means of measures over the batches of an epoch; they grow without waiting for the device."""
+
+    def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
+        self.sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in names}
+        self.count = 0
+
+    def add(self, measured: Measured) -> None:
+        """Adds the measures of a batch."""
+        for name, mean in measured.means.items():
+            self.sums[name].add_(mean, alpha=measured.count)
+        for name, count in measured.counts.items():
+            self.sums[name].add_(count)
+        self.count += measured.count
+
+    def values(self, group: Group) -> dict[str, float]:
+        """The means over all images, those of other processes included; waits for the device."""
+        return {name: group.total(value).item() / group.total_count(self.count) for name, value in self.sums.items()}
