@@ -12,9 +12,9 @@ from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor
 
 from convatlas.data import load_data
-from convatlas.data.batches import rand_augment as module
-from convatlas.data.batches.mixing import cutmix, cutout, mixing_share, mixup
-from convatlas.data.batches.rand_augment import (
+from convatlas.data.augmentation import rand_augment as module
+from convatlas.data.augmentation.mixing import cutmix, cutout, mixing_share, mixup
+from convatlas.data.augmentation.rand_augment import (
     GREY,
     OPERATIONS,
     Operation,

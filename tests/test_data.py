@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from convatlas.data import load_data
-from convatlas.data.batches import loader
-from convatlas.data.batches.augment import (
+from convatlas.data.augmentation.crops import (
     crop_rectangles,
     draw_mirrored,
     draw_places,
@@ -24,7 +23,8 @@ from convatlas.data.batches.augment import (
     read_places,
     resized_crop,
 )
-from convatlas.data.batches.draws import augmented
+from convatlas.data.augmentation.draws import augmented
+from convatlas.data.batches import loader
 from convatlas.data.batches.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.errors import UsageError

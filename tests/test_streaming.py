@@ -17,7 +17,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import convatlas.data.images.decoding as decoding
-from convatlas.data.batches.augment import crop_rectangles, rectangles_in
+from convatlas.data.augmentation.crops import crop_rectangles, rectangles_in
 from convatlas.data.batches.loader import epoch_seed
 from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.image_files import read_image

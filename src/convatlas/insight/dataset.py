@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from convatlas.data import DataSet
-from convatlas.data.batches.draws import augmented
+from convatlas.data.augmentation.draws import augmented
 from convatlas.data.batches.loader import TrainingBatches, epoch_seed
 from convatlas.data.fitting import fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data.batches.draws import augmented
+from convatlas.data.augmentation.draws import augmented
 from convatlas.data.batches.loader import epoch_seed
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""The batches of an epoch: the order, the random changes of images, and the mixing of images and targets."""
+"""The batches of an epoch: their order, and the stage that every kind of images passes through."""

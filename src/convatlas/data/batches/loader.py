@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.data.batches.draws import changed, draw
-from convatlas.data.batches.mixing import cutmix, cutout, mixup
+from convatlas.data.augmentation.draws import changed, draw
+from convatlas.data.augmentation.mixing import cutmix, cutout, mixup
 from convatlas.data.dataset import Split
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import sent

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.data.batches.augment import rectangles_in
+from convatlas.data.augmentation.crops import rectangles_in
 from convatlas.data.batches.loader import steps_per_epoch
 from convatlas.data.images.decoding import Encoded, read_encoded
 from convatlas.data.preprocessing import Preprocessing

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from convatlas.data.batches.augment import (
+from convatlas.data.augmentation.crops import (
     crop_rectangles,
     draw_mirrored,
     draw_places,
@@ -16,7 +16,7 @@ from convatlas.data.batches.augment import (
     read_places,
     resized_crop,
 )
-from convatlas.data.batches.rand_augment import rand_augment
+from convatlas.data.augmentation.rand_augment import rand_augment
 from convatlas.device import sent
 from convatlas.recipe import Recipe
 
