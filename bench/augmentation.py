@@ -51,9 +51,9 @@ def ours(count: int, threads: int | None) -> Work:
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
-    assert RECIPE.mean
-    assert RECIPE.std
-    preprocessing = Preprocessing(SIZE, RECIPE.mean, RECIPE.std)
+    assert RECIPE.images.mean
+    assert RECIPE.images.std
+    preprocessing = Preprocessing(SIZE, RECIPE.images.mean, RECIPE.images.std)
     split = noise(count)
 
     def work() -> None:

@@ -86,9 +86,9 @@ def noise(setting: Setting) -> Split:
 
 
 def preprocessing_of(setting: Setting) -> Preprocessing:
-    assert RECIPE.mean
-    assert RECIPE.std
-    return Preprocessing(setting.image_size, RECIPE.mean, RECIPE.std)
+    assert RECIPE.images.mean
+    assert RECIPE.images.std
+    return Preprocessing(setting.image_size, RECIPE.images.mean, RECIPE.images.std)
 
 
 WORKS: dict[str, Callable[[Setting], Work]] = {"evaluation": evaluation, "training": training}

@@ -57,7 +57,7 @@ def bare(folder: str) -> Work:
                 plan.data.train, recipe=plan.recipe, preprocessing=plan.preprocessing, num_classes=10, seed=epoch
             )
             for images, labels in batches:
-                rate = plan.recipe.lr * rate_factor(plan.recipe, number, steps_per_epoch=steps)
+                rate = plan.recipe.optimizer.lr * rate_factor(plan.recipe, number, steps_per_epoch=steps)
                 for group in optimizer.param_groups:
                     group["lr"] = rate
                 optimizer.zero_grad()

@@ -48,8 +48,8 @@ class TutorialData(Dataset[tuple[Tensor, int]]):
     def __init__(self, split: Split, recipe: Recipe) -> None:
         self.images = split.images.permute(0, 2, 3, 1).numpy()
         self.labels = split.labels.tolist()
-        self.mean = torch.tensor(recipe.mean).view(3, 1, 1)
-        self.std = torch.tensor(recipe.std).view(3, 1, 1)
+        self.mean = torch.tensor(recipe.images.mean).view(3, 1, 1)
+        self.std = torch.tensor(recipe.images.std).view(3, 1, 1)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -94,10 +94,12 @@ class TutorialModule(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.recipe.optimizer]
-        options = {"lr": self.recipe.lr, "weight_decay": self.recipe.weight_decay}
-        if self.recipe.optimizer == "sgd":
-            options["momentum"] = self.recipe.momentum
+        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[
+            self.recipe.optimizer.kind
+        ]
+        options = {"lr": self.recipe.optimizer.lr, "weight_decay": self.recipe.optimizer.weight_decay}
+        if self.recipe.optimizer.kind == "sgd":
+            options["momentum"] = self.recipe.optimizer.momentum
         return kind(self.network.parameters(), **options)
 
 

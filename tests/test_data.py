@@ -301,7 +301,9 @@ def test_images_that_are_mirrored_and_cut_at_once() -> None:
     chosen = recipe("quick").replaced(flip=0.5, crop="resized")
     drawn = generator(7)
     first = random_flip(images, probability=0.5, generator=drawn)
-    expected = random_resized_crop(first, scale=chosen.crop_scale, ratio=chosen.crop_ratio, generator=drawn)
+    expected = random_resized_crop(
+        first, scale=chosen.images.crop_scale, ratio=chosen.images.crop_ratio, generator=drawn
+    )
     assert torch.equal(augmented(images, recipe=chosen, generator=generator(7)), expected)
     assert not torch.equal(first, images)
 

@@ -35,7 +35,7 @@ def test_weight_decay_spares_norms_and_biases() -> None:
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     row = recipe("quick").replaced(weight_decay_on="weights")
     decayed, spared = parameter_groups(network, row)
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (row.weight_decay, 0.0)
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (row.optimizer.weight_decay, 0.0)
     found = [{names[id(parameter)] for parameter in group["params"]} for group in (decayed, spared)]
     assert all(name.endswith(".weight") and ".norm" not in name for name in found[0])
     assert all(name.endswith(".bias") or ".norm" in name for name in found[1])

@@ -149,8 +149,8 @@ def test_all_runs_failing_is_an_error(tmp_path: Path) -> None:
 def test_recipes_of_their_own(tmp_path: Path) -> None:
     entries = ["resnet_uva@uva_adam", "resnet_uva@quick"]
     members = plan_study(entries, protocol=protocol(settings={"epochs": 2}), out=tmp_path)
-    assert [member.plan.recipe.optimizer for member in members[::2]] == ["adamw", "adamw"]
-    assert members[0].plan.recipe.milestones == (1, 2)
+    assert [member.plan.recipe.optimizer.kind for member in members[::2]] == ["adamw", "adamw"]
+    assert members[0].plan.recipe.schedule.milestones == (1, 2)
     assert "@uva_adam" in members[0].job.label
     assert len({member.folder for member in members}) == 4
 

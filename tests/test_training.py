@@ -82,7 +82,7 @@ def test_the_record_is_complete(finished: Run) -> None:
     record = json.loads((finished.path / "run.json").read_text())
     assert record["status"] == "finished"
     assert record["architecture"]["options"] == {"depths": [1, 1, 1], "widths": [8, 8, 16]}
-    assert record["recipe"]["lr"] == recipe("quick").lr
+    assert record["recipe"]["lr"] == recipe("quick").optimizer.lr
     assert record["data"]["split_hash"] == DIGITS.split_hash
     assert record["preprocessing"]["mean"] == pytest.approx([0.3066], abs=1e-4)
     assert record["network"]["params"] == sum(p.numel() for p in tiny_plan().build().parameters())
@@ -241,7 +241,7 @@ def test_the_wording_and_the_order_of_settings_do_not_matter(finished: Run) -> N
     import dataclasses
 
     plan = tiny_plan(image_size=8, batch_size=256, epochs=3)
-    reworded = dataclasses.replace(plan, recipe=dataclasses.replace(plan.recipe, source="better words"))
+    reworded = dataclasses.replace(plan, recipe=plan.recipe.with_values(source="better words"))
     assert train_plan(reworded, folder=finished.path).record == finished.record
 
 
@@ -322,8 +322,8 @@ def test_bf16_is_used_and_recorded(finished: Run, tmp_path: Path) -> None:
 
 def test_a_tutorial_recipe_is_made_to_fit_digits() -> None:
     plan = make_plan(architecture("resnet_uva"), data=DIGITS, chosen=recipe("uva_sgd"), seed=0)
-    assert plan.recipe.flip == 0
-    assert plan.recipe.mean is None
+    assert plan.recipe.images.flip == 0
+    assert plan.recipe.images.mean is None
     assert plan.preprocessing.image_size == 32
     assert len(plan.notes) == 2
     assert plan.record()["recipe"]["flip"] == 0
@@ -333,7 +333,7 @@ def test_three_channels_keep_the_recipes_normalisation() -> None:
     plan = make_plan(
         architecture("resnet_uva"), data=DIGITS, chosen=recipe("uva_sgd"), seed=0, options={"in_channels": 3}
     )
-    assert plan.preprocessing.mean == recipe("uva_sgd").mean
+    assert plan.preprocessing.mean == recipe("uva_sgd").images.mean
     assert plan.cost.params == 272_378
     assert plan.cost.macs == 40_813_184
 

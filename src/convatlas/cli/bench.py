@@ -181,7 +181,7 @@ def _beside(measured: Measured, notes: Sequence[str]) -> list[str]:
         "FLOPs: twice the MACs; to train, those of forward and backward pass, counted",
         "n rounds, all in turn, after one that does not count; images and GFLOP/s are their medians",
         f"evaluation: images in memory, at most {BATCH_SIZE} at a time; training: gradients and a step of "
-        f"{workload.recipe.optimizer} on a batch that is ready",
+        f"{workload.recipe.optimizer.kind} on a batch that is ready",
         f"peak: the fastest round of a {product} and of three 3x3 convolutions",
         *(f"note: {note}" for note in notes),
     ]
@@ -212,7 +212,7 @@ def _network(workload: Workload, speeds: Sequence[Speed], best: Peaks) -> dict[s
         "options": dict(workload.options),
         "shape": workload.cost.shape,
         "batch_size": workload.batch_size,
-        "optimizer": workload.recipe.optimizer,
+        "optimizer": workload.recipe.optimizer.kind,
         "params": workload.cost.params,
         "macs": workload.cost.macs,
         "flops": 2 * workload.cost.macs,

@@ -69,7 +69,8 @@ def _lines(field: str, result: dict[str, Any], plan: Plan) -> list[str]:
     if result["suggestion"] is None:
         return [f"the loss falls at no rate that was tried: no suggestion; see {result['plot']}"]
     if field == "lr":
-        suggested = f"--lr {result['suggestion']:.2g} (where the loss falls fastest); the recipe has {plan.recipe.lr:g}"
+        own_rate = plan.recipe.optimizer.lr
+        suggested = f"--lr {result['suggestion']:.2g} (where the loss falls fastest); the recipe has {own_rate:g}"
     else:
         own = plan.recipe.batch_size
         suggested = (

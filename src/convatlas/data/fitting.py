@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from convatlas.data.dataset import DataSet
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.errors import UsageError
@@ -13,34 +11,38 @@ from convatlas.recipe import Recipe
 def fit_recipe(chosen: Recipe, *, data: DataSet, in_channels: int) -> tuple[Recipe, tuple[str, ...]]:
     """The recipe without what the data cannot have, and a note for each change."""
     notes = []
-    if chosen.flip and not data.spec.mirror:
-        chosen = dataclasses.replace(chosen, flip=0.0)
+    if chosen.images.flip and not data.spec.mirror:
+        chosen = chosen.with_values(flip=0.0)
         notes.append(f"no flips: a mirrored image of {data.spec.name} is not of its class any more")
-    mean, std = chosen.mean, chosen.std
+    mean, std = chosen.images.mean, chosen.images.std
     if mean is not None and std is not None and len({*zip(mean, std, strict=True)}) == 1:  # the same for any channel
-        chosen = dataclasses.replace(chosen, mean=mean[:1] * in_channels, std=std[:1] * in_channels)
-    if chosen.mean is not None and len(chosen.mean) != in_channels:
+        chosen = chosen.with_values(mean=mean[:1] * in_channels, std=std[:1] * in_channels)
+    if chosen.images.mean is not None and len(chosen.images.mean) != in_channels:
         notes.append(
-            f"normalisation computed from the training images: the recipe's is for {len(chosen.mean)} channels, "
+            f"normalisation computed from the training images: the recipe's is for {len(chosen.images.mean)} channels, "
             f"the network takes {in_channels}"
         )
-        chosen = dataclasses.replace(chosen, mean=None, std=None)
+        chosen = chosen.with_values(mean=None, std=None)
     return chosen, tuple(notes)
 
 
 def check_fit(fitted: Recipe, *, image_size: int, in_channels: int) -> None:
     """Raises `UsageError` for augmentation that images of this size or these channels cannot have."""
-    if fitted.cutout > image_size:
-        raise UsageError(f"cutout={fitted.cutout} makes no sense; it must be at most {image_size}, the image's size")
-    if fitted.rand_augment and in_channels not in (1, 3):
-        raise UsageError(f"rand_augment={fitted.rand_augment} is for images of 1 or 3 channels, not {in_channels}")
+    if fitted.images.cutout > image_size:
+        raise UsageError(
+            f"cutout={fitted.images.cutout} makes no sense; it must be at most {image_size}, the image's size"
+        )
+    if fitted.images.rand_augment and in_channels not in (1, 3):
+        raise UsageError(
+            f"rand_augment={fitted.images.rand_augment} is for images of 1 or 3 channels, not {in_channels}"
+        )
 
 
 def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
     """The recipe's image size and normalisation; computed from the training images where it names none."""
-    mean, std = fitted.mean, fitted.std
+    mean, std = fitted.images.mean, fitted.images.std
     if mean is None or std is None:
         mean, std = channel_statistics(data.train.images)
         if len(mean) == 1:  # grey images: the same for every channel of the network
             mean, std = mean * in_channels, std * in_channels
-    return Preprocessing(fitted.image_size or data.spec.image_size, mean, std)
+    return Preprocessing(fitted.images.image_size or data.spec.image_size, mean, std)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +42,7 @@ class View:
         """Size of the first batch of seed 0, and its mean and standard deviation per channel after normalisation."""
         batches = TrainingBatches(
             self.data.train,
-            recipe=dataclasses.replace(self.recipe, mixup=0.0, cutmix=0.0),
+            recipe=self.recipe.with_values(mixup=0.0, cutmix=0.0),
             preprocessing=self.preprocessing,
             num_classes=len(self.data.spec.class_names),
             seed=epoch_seed(0, 0),

@@ -168,7 +168,7 @@ def _trial(plan: Plan, batch_size: int) -> BatchTrial:
     seconds = []
     for _step, batch in zip(range(TIMED + 1), trial.batches(), strict=False):
         begun = time.perf_counter()
-        measured = trial.step(batch, rate=plan.recipe.lr)
+        measured = trial.step(batch, rate=plan.recipe.optimizer.lr)
         seconds.append(time.perf_counter() - begun)
     speed = measured.count / float(np.median(seconds[1:]))
     return BatchTrial(batch_size, speed, _peak_memory(device))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from convatlas import values
 from convatlas.errors import UsageError, unknown
-from convatlas.recipe.fields import WORDS, Recipe
+from convatlas.recipe.fields import FIELDS, WORDS, Recipe
 
 LARGEST = 20_000  # bytes; a recipe has about a thousand
 
@@ -21,21 +20,15 @@ def read_recipe(path: Path) -> Recipe:
     anchors, merges, nesting and a field that stands there twice are refused.
     """
     content = _texts(path)
-    fields = {field.name: field for field in dataclasses.fields(Recipe)}
     for name in content:
-        if name not in fields:
-            raise unknown(f"recipe field in {path}", name, fields)
-    missing = [
-        name
-        for name, field in fields.items()
-        if field.default is dataclasses.MISSING and name not in {*content, *WORDS}
-    ]
+        if name not in FIELDS:
+            raise unknown(f"recipe field in {path}", name, FIELDS)
+    missing = [name for name, field in FIELDS.items() if field.required and name not in {*content, *WORDS}]
     if missing:
         raise UsageError(f"the recipe {path} lacks {', '.join(missing)}")
-    hints = get_type_hints(Recipe)
     words = {"name": path.stem, "source": str(path), "expected": "not known"}
     try:
-        read = {name: values.parse(text, hints[name], name=name) for name, text in content.items()}
+        read = {name: values.parse(text, FIELDS[name].annotation, name=name) for name, text in content.items()}
         return Recipe(**{**words, **read})
     except UsageError as error:
         raise UsageError(f"the recipe {path}: {error}") from error
@@ -50,11 +43,8 @@ def write_recipe(recipe: Recipe) -> str:
     """
     import yaml
 
-    content = {
-        field.name: values.plain(getattr(recipe, field.name))
-        for field in dataclasses.fields(Recipe)
-        if getattr(recipe, field.name) != field.default
-    }
+    flat = recipe.flat()
+    content = {name: values.plain(flat[name]) for name, field in FIELDS.items() if flat[name] != field.default}
     text: str = yaml.safe_dump(content, sort_keys=False, width=100, allow_unicode=True)
     return text
 

@@ -59,9 +59,9 @@ OF_OPTIMIZERS = {
 
 def check_recipe(recipe: Recipe) -> None:
     """Raises `UsageError` that names the field, its value and what is permitted."""
+    flat = recipe.flat()
     for field, (holds, permitted) in RANGES.items():
-        value = getattr(recipe, field)
-        require(recipe, field, value is None or holds(value), permitted)
+        require(recipe, field, flat[field] is None or holds(flat[field]), permitted)
     _check_optimizer(recipe)
     _check_schedule(recipe)
     _check_warmup(recipe)
@@ -69,71 +69,75 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _check_optimizer(recipe: Recipe) -> None:
-    for field, optimizers in OF_OPTIMIZERS.items():
-        used = recipe.optimizer in optimizers
-        nothing = 0 if field == "momentum" else "none"
-        require(recipe, field, used or not getattr(recipe, field), f"{nothing} with optimizer={recipe.optimizer}")
-    fits = recipe.optimizer in ("sgd", "muon") and recipe.momentum > 0
-    require(recipe, "nesterov", fits or not recipe.nesterov, "false without the momentum of sgd or muon")
-    moves = recipe.optimizer != "muon" or recipe.momentum > 0
+    fields = recipe.optimizer
+    for name, kinds in OF_OPTIMIZERS.items():
+        nothing = 0 if name == "momentum" else "none"
+        unused = fields.kind in kinds or not getattr(fields, name)
+        require(recipe, name, unused, f"{nothing} with optimizer={fields.kind}")
+    fits = fields.kind in ("sgd", "muon") and fields.momentum > 0
+    require(recipe, "nesterov", fits or not fields.nesterov, "false without the momentum of sgd or muon")
+    moves = fields.kind != "muon" or fields.momentum > 0
     require(recipe, "momentum", moves, "above 0 with optimizer=muon, which orthogonalises it")
-    decays = recipe.weight_decay > 0 or recipe.weight_decay_on == "all"
+    decays = fields.weight_decay > 0 or fields.weight_decay_on == "all"
     require(recipe, "weight_decay_on", decays, "all without weight_decay")
-    parts = recipe.batch_size % recipe.accumulate == 0
+    parts = recipe.batch_size % fields.accumulate == 0
     require(recipe, "accumulate", parts, f"a divisor of batch_size={recipe.batch_size}")
 
 
 def _check_schedule(recipe: Recipe) -> None:
-    for field, schedules in OF_SCHEDULES.items():
-        given, used = bool(getattr(recipe, field)), recipe.schedule in schedules
-        nothing = "empty" if field == "milestones" else "none"
-        require(recipe, field, used or not given, f"{nothing} with schedule={recipe.schedule}, which has none")
-        require(recipe, field, given or not used, f"given with schedule={recipe.schedule}")
-    falls = recipe.schedule in FALLING or recipe.gamma == UNUSED["gamma"]
-    require(recipe, "gamma", falls, f"left out with schedule={recipe.schedule}, which does not use it")
-    rising = all(a < b for a, b in zip(recipe.milestones, recipe.milestones[1:], strict=False))
-    positive = all(milestone >= 1 for milestone in recipe.milestones)
+    fields = recipe.schedule
+    for name, kinds in OF_SCHEDULES.items():
+        given, used = bool(getattr(fields, name)), fields.kind in kinds
+        nothing = "empty" if name == "milestones" else "none"
+        require(recipe, name, used or not given, f"{nothing} with schedule={fields.kind}, which has none")
+        require(recipe, name, given or not used, f"given with schedule={fields.kind}")
+    falls = fields.kind in FALLING or fields.gamma == UNUSED["gamma"]
+    require(recipe, "gamma", falls, f"left out with schedule={fields.kind}, which does not use it")
+    rising = all(a < b for a, b in zip(fields.milestones, fields.milestones[1:], strict=False))
+    positive = all(milestone >= 1 for milestone in fields.milestones)
     require(recipe, "milestones", rising and positive, "rising epochs of at least 1")
-    within = not recipe.milestones or recipe.milestones[-1] <= recipe.epochs
+    within = not fields.milestones or fields.milestones[-1] <= recipe.epochs
     require(recipe, "milestones", within, f"at most {recipe.epochs}, the number of epochs")
 
 
 def _check_warmup(recipe: Recipe) -> None:
-    ramp = recipe.warmup_epochs > 0
-    require(recipe, "warmup_lr", ramp or not recipe.warmup_lr, "0 without warmup_epochs")
-    require(recipe, "warmup", ramp or recipe.warmup == "linear", "linear without warmup_epochs")
-    own = recipe.schedule == "one_cycle"
+    fields = recipe.schedule
+    ramp = fields.warmup_epochs > 0
+    require(recipe, "warmup_lr", ramp or not fields.warmup_lr, "0 without warmup_epochs")
+    require(recipe, "warmup", ramp or fields.warmup == "linear", "linear without warmup_epochs")
+    own = fields.kind == "one_cycle"
     require(recipe, "warmup_epochs", not (ramp and own), "0 with schedule=one_cycle, which rises by itself")
-    require(recipe, "warmup_epochs", recipe.warmup_epochs < recipe.epochs, f"below {recipe.epochs}, all epochs")
-    constant = recipe.warmup == "constant"
-    require(recipe, "warmup_lr", recipe.warmup_lr > 0 or not constant, "above 0 with warmup=constant")
+    require(recipe, "warmup_epochs", fields.warmup_epochs < recipe.epochs, f"below {recipe.epochs}, all epochs")
+    constant = fields.warmup == "constant"
+    require(recipe, "warmup_lr", fields.warmup_lr > 0 or not constant, "above 0 with warmup=constant")
 
 
 def _check_images(recipe: Recipe) -> None:
-    if (recipe.mean is None) != (recipe.std is None):
+    fields = recipe.images
+    if (fields.mean is None) != (fields.std is None):
         raise UsageError(
-            f"mean={recipe.mean} and std={recipe.std} of recipe {recipe.name} belong together: give both or none"
+            f"mean={fields.mean} and std={fields.std} of recipe {recipe.name} belong together: give both or none"
         )
-    if recipe.mean is not None and recipe.std is not None:
-        fits = len(recipe.mean) == len(recipe.std) > 0 and min(recipe.std) > 0
+    if fields.mean is not None and fields.std is not None:
+        fits = len(fields.mean) == len(fields.std) > 0 and min(fields.std) > 0
         require(recipe, "std", fits, "positive, one for each mean")
-    for field in ("crop_scale", "crop_ratio"):
-        used = recipe.crop == "resized" or getattr(recipe, field) == UNUSED[field]
-        require(recipe, field, used, f"left out with crop={recipe.crop}, which does not use it")
-    both = (recipe.rand_augment > 0) == (recipe.rand_magnitude is not None)
+    for name in ("crop_scale", "crop_ratio"):
+        used = fields.crop == "resized" or getattr(fields, name) == UNUSED[name]
+        require(recipe, name, used, f"left out with crop={fields.crop}, which does not use it")
+    both = (fields.rand_augment > 0) == (fields.rand_magnitude is not None)
     if not both:
         raise UsageError(
-            f"rand_augment={recipe.rand_augment} operations and rand_magnitude={short(recipe.rand_magnitude)} of "
+            f"rand_augment={fields.rand_augment} operations and rand_magnitude={short(fields.rand_magnitude)} of "
             f"recipe {recipe.name} belong together: give both or neither"
         )
-    small = recipe.image_size is None or recipe.cutout <= recipe.image_size
-    require(recipe, "cutout", small, f"at most {recipe.image_size}, the image's size")
+    small = fields.image_size is None or fields.cutout <= fields.image_size
+    require(recipe, "cutout", small, f"at most {fields.image_size}, the image's size")
 
 
 def require(recipe: Recipe, field: str, holds: bool, permitted: str) -> None:
-    """Raises `UsageError` unless the rule holds."""
+    """Raises `UsageError`, which names the flat field, unless the rule holds."""
     if not holds:
-        raise UsageError(f"{field}={short(getattr(recipe, field))} makes no sense; it must be {permitted}")
+        raise UsageError(f"{field}={short(recipe.flat()[field])} makes no sense; it must be {permitted}")
 
 
 def short(value: Any) -> str:

@@ -21,22 +21,23 @@ def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
     >>> rate_factor(recipe("uva_sgd"), 100 * 351, steps_per_epoch=351)
     0.1
     """
-    warmup = round(recipe.warmup_epochs * steps_per_epoch)
+    fields = recipe.schedule
+    warmup = round(fields.warmup_epochs * steps_per_epoch)
     if step < warmup:
-        start = recipe.warmup_lr / recipe.lr
-        return start if recipe.warmup == "constant" else start + (1 - start) * step / warmup
+        start = fields.warmup_lr / recipe.optimizer.lr
+        return start if fields.warmup == "constant" else start + (1 - start) * step / warmup
     epoch = step / steps_per_epoch
-    if recipe.schedule == "multi_step":
-        passed = sum(step >= milestone * steps_per_epoch for milestone in recipe.milestones)
-        return float(recipe.gamma**passed)
-    if recipe.schedule in ("step", "exponential"):
-        assert recipe.decay_epochs is not None
-        decays = epoch / recipe.decay_epochs
-        return float(recipe.gamma ** (math.floor(decays + 1e-9) if recipe.schedule == "step" else decays))
+    if fields.kind == "multi_step":
+        passed = sum(step >= milestone * steps_per_epoch for milestone in fields.milestones)
+        return float(fields.gamma**passed)
+    if fields.kind in ("step", "exponential"):
+        assert fields.decay_epochs is not None
+        decays = epoch / fields.decay_epochs
+        return float(fields.gamma ** (math.floor(decays + 1e-9) if fields.kind == "step" else decays))
     total = recipe.epochs * steps_per_epoch
-    if recipe.schedule == "cosine":
+    if fields.kind == "cosine":
         return _annealed(1.0, 0.0, (step - warmup) / max(total - warmup, 1))
-    if recipe.schedule == "one_cycle":
+    if fields.kind == "one_cycle":
         return _one_cycle(step, max(total, 2))
     return 1.0
 

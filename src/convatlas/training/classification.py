@@ -44,7 +44,7 @@ class Classification:
         self.recipe = recipe
         self.network = network.to(memory_format=torch.channels_last).to(device).train()  # type: ignore[call-overload]
         self.modules: dict[str, nn.Module] = {NETWORK: self.network}
-        self.average = MovingAverage(self.network, decay=recipe.ema) if recipe.ema else None
+        self.average = MovingAverage(self.network, decay=recipe.optimizer.ema) if recipe.optimizer.ema else None
         if self.average is not None:
             self.modules[AVERAGE] = self.average
         self.evaluated = AVERAGE if self.average is not None else NETWORK

@@ -42,9 +42,10 @@ class Learner:
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.group = group
-        self.plateau = Plateau(gamma=recipe.gamma, patience=recipe.patience) if recipe.patience else None
+        falls = recipe.schedule
+        self.plateau = Plateau(gamma=falls.gamma, patience=falls.patience) if falls.patience else None
         self.steps = 0
-        self.rate = recipe.lr
+        self.rate = recipe.optimizer.lr
         self.update: Callable[[Optimizer], None] = _update
         self._means = self._fresh_means()
 
@@ -58,7 +59,7 @@ class Learner:
 
         Raises `TooLittleMemoryError` where the memory does not suffice.
         """
-        self.rate = self.recipe.lr * self._factor() if rate is None else rate
+        self.rate = self.recipe.optimizer.lr * self._factor() if rate is None else rate
         for optimizer in self.objective.optimizers.values():
             for parameters in optimizer.param_groups:
                 parameters["lr"] = self.rate
@@ -80,7 +81,7 @@ class Learner:
         """Measures the validation images after an epoch; a schedule that waits for a plateau takes note."""
         self.group.average_statistics(self.objective.modules.values())
         found = self.objective.validate(plan)
-        if self.plateau is not None and epoch >= self.recipe.warmup_epochs:
+        if self.plateau is not None and epoch >= self.recipe.schedule.warmup_epochs:
             score = self.objective.score
             self.plateau.observe(score.better(found[score.measure]))
         return found
@@ -144,6 +145,6 @@ def _too_little_memory(batch: Any, recipe: Recipe) -> TooLittleMemoryError:
     place = f" on {images.device.type}" if isinstance(images, torch.Tensor) else ""
     return TooLittleMemoryError(
         f"too little memory{place} for a step of {len(targets)} images; with "
-        f"--set accumulate={2 * recipe.accumulate} it goes through the network in smaller parts (batch norms "
+        f"--set accumulate={2 * recipe.optimizer.accumulate} it goes through the network in smaller parts (batch norms "
         "then see these), with --batch-size the steps are smaller"
     )

@@ -22,8 +22,8 @@ class TrainingLoss(nn.Module):
 
     def __init__(self, recipe: Recipe, *, labels: Tensor, num_classes: int) -> None:
         super().__init__()
-        self.label_smoothing = recipe.label_smoothing
-        balanced = recipe.class_weights == "balanced"
+        self.label_smoothing = recipe.loss.label_smoothing
+        balanced = recipe.loss.class_weights == "balanced"
         weights = balanced_weights(labels, num_classes) if balanced else None
         self.register_buffer("weights", weights, persistent=False)
 

@@ -15,16 +15,24 @@ from convatlas.recipe import Recipe
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     """The recipe's optimizer over the network's parameters."""
     groups = parameter_groups(network, recipe)
-    lr = recipe.lr
-    if recipe.optimizer == "sgd":
-        return SGD(groups, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
-    if recipe.optimizer == "rmsprop":
-        decay = 0.9 if recipe.rms_decay is None else recipe.rms_decay
-        return RMSProp(groups, lr=lr, decay=decay, momentum=recipe.momentum, epsilon=recipe.epsilon or 1e-8)
-    if recipe.optimizer == "muon":
-        return Muon(groups, lr=lr, momentum=recipe.momentum, nesterov=recipe.nesterov, epsilon=recipe.epsilon or 1e-8)
-    kind = Adam if recipe.optimizer == "adam" else AdamW
-    return kind(groups, lr=lr, eps=recipe.epsilon or 1e-8, fused=True)
+    lr = recipe.optimizer.lr
+    if recipe.optimizer.kind == "sgd":
+        return SGD(groups, lr=lr, momentum=recipe.optimizer.momentum, nesterov=recipe.optimizer.nesterov, fused=True)
+    if recipe.optimizer.kind == "rmsprop":
+        decay = 0.9 if recipe.optimizer.rms_decay is None else recipe.optimizer.rms_decay
+        return RMSProp(
+            groups, lr=lr, decay=decay, momentum=recipe.optimizer.momentum, epsilon=recipe.optimizer.epsilon or 1e-8
+        )
+    if recipe.optimizer.kind == "muon":
+        return Muon(
+            groups,
+            lr=lr,
+            momentum=recipe.optimizer.momentum,
+            nesterov=recipe.optimizer.nesterov,
+            epsilon=recipe.optimizer.epsilon or 1e-8,
+        )
+    kind = Adam if recipe.optimizer.kind == "adam" else AdamW
+    return kind(groups, lr=lr, eps=recipe.optimizer.epsilon or 1e-8, fused=True)
 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
@@ -33,11 +41,14 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
     Norms and biases are the parameters of one dimension, whatever the layer's class.
     """
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if recipe.weight_decay_on == "all":
-        return [{"params": parameters, "weight_decay": recipe.weight_decay}]
+    if recipe.optimizer.weight_decay_on == "all":
+        return [{"params": parameters, "weight_decay": recipe.optimizer.weight_decay}]
     weights = [parameter for parameter in parameters if parameter.ndim > 1]
     spared = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    groups = [
+        {"params": weights, "weight_decay": recipe.optimizer.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
     return [group for group in groups if group["params"]]
 
 

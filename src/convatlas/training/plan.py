@@ -86,7 +86,7 @@ class Plan:
             "split_hash": self.data.split_hash,
             "images_hash": self.data.images_hash,
         }
-        recipe_values = {name: value for name, value in dataclasses.asdict(self.recipe).items() if name not in WORDS}
+        recipe_values = {name: value for name, value in self.recipe.flat().items() if name not in WORDS}
         content = {"architecture": architecture, "recipe": recipe_values, "seed": self.seed, "data": data}
         return {name: values.plain(value) for name, value in content.items()}
 
@@ -97,7 +97,7 @@ class Plan:
         sizes = {"train": len(self.data.train), "validation": len(self.data.validation), "test": len(self.data.test)}
         described = {
             **identity,
-            "recipe": dataclasses.asdict(self.recipe),
+            "recipe": self.recipe.flat(),
             "data": {**identity["data"], **sizes, "classes": spec.class_names, "source": spec.source},
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "network": {"params": self.cost.params, "macs": self.cost.macs, "shape": self.cost.shape},
@@ -157,7 +157,7 @@ def network_options(architecture: Architecture, recipe: Recipe, options: Mapping
     """
     merged = dict(options)
     for name in NETWORK_FIELDS:
-        value = getattr(recipe, name)
+        value = getattr(recipe.network, name)
         if value is None:
             continue
         if not architecture.takes(name):
@@ -176,7 +176,7 @@ def network_options(architecture: Architecture, recipe: Recipe, options: Mapping
 
 def check_optimizer(network: nn.Module, recipe: Recipe, *, name: str) -> None:
     """Raises `UsageError` where the recipe's optimizer has nothing to do in the network."""
-    if recipe.optimizer == "muon" and not any(parameter.ndim == 4 for parameter in network.parameters()):
+    if recipe.optimizer.kind == "muon" and not any(parameter.ndim == 4 for parameter in network.parameters()):
         raise UsageError(
             f"optimizer=muon of recipe {recipe.name} cannot be used: {name} has no convolution; choose another recipe"
         )

@@ -29,7 +29,7 @@ def gradients(
     network.zero_grad()
     count = len(batch[1])
     images, targets = (group.part(tensor) for tensor in batch)
-    parts = min(recipe.accumulate, len(targets))
+    parts = min(recipe.optimizer.accumulate, len(targets))
     if parts == 1:
         share = len(targets) / count
         loss, hits = _backward(network, training_loss, images, targets, recipe=recipe, share=share)
@@ -41,8 +41,8 @@ def gradients(
         ]
         loss, hits = (torch.stack(column).sum() for column in zip(*each, strict=True))
     group.add_gradients(network.parameters())
-    if recipe.clip_norm is not None:
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm)
+    if recipe.optimizer.clip_norm is not None:
+        nn.utils.clip_grad_norm_(network.parameters(), recipe.optimizer.clip_norm)
     return loss, hits
 
 

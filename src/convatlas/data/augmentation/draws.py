@@ -41,14 +41,14 @@ class Draws:
 def draw(count: int, height: int, width: int, *, recipe: Recipe, generator: Generator, device: torch.device) -> Draws:
     """Draws for `count` images of one size. For many at once they cost little more than for a few."""
     mirrored = None
-    if recipe.flip:
-        mirrored = sent(draw_mirrored(count, probability=recipe.flip, generator=generator), device)
-    if recipe.crop == "resized":
-        scale, ratio = recipe.crop_scale, recipe.crop_ratio
+    if recipe.images.flip:
+        mirrored = sent(draw_mirrored(count, probability=recipe.images.flip, generator=generator), device)
+    if recipe.images.crop == "resized":
+        scale, ratio = recipe.images.crop_scale, recipe.images.crop_ratio
         rectangles = crop_rectangles(count, height, width, scale=scale, ratio=ratio, generator=generator)
         rows, columns = read_places(sent(rectangles, device, torch.float32), height, width, mirrored=mirrored)
         return Draws(rows=rows, columns=columns)
-    if recipe.crop == "pad4":
+    if recipe.images.crop == "pad4":
         return Draws(mirrored, places=sent(draw_places(count, generator=generator), device))
     return Draws(mirrored)
 
@@ -61,9 +61,9 @@ def changed(images: Tensor, drawn: Draws, *, recipe: Recipe, generator: Generato
         images = mirrored_where(images, drawn.mirrored)
     if drawn.places is not None:
         images = padded_crop(images, drawn.places)
-    if recipe.rand_augment and recipe.rand_magnitude is not None:
+    if recipe.images.rand_augment and recipe.images.rand_magnitude is not None:
         images = rand_augment(
-            images, operations=recipe.rand_augment, magnitude=recipe.rand_magnitude, generator=generator
+            images, operations=recipe.images.rand_augment, magnitude=recipe.images.rand_magnitude, generator=generator
         )
     return images
 

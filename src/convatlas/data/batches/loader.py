@@ -58,15 +58,15 @@ class TrainingBatches:
     def _mixed(self, images: Tensor, labels: Tensor, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What is done to normalised images: a square at the mean, and two images in one."""
         recipe = self.recipe
-        if recipe.cutout:
-            images = cutout(images, size=recipe.cutout, generator=generator)
-        if not recipe.mixup and not recipe.cutmix:
+        if recipe.images.cutout:
+            images = cutout(images, size=recipe.images.cutout, generator=generator)
+        if not recipe.loss.mixup and not recipe.loss.cutmix:
             return images, labels
         targets = F.one_hot(labels, self.num_classes).to(images.dtype)
-        both = bool(recipe.mixup and recipe.cutmix)
-        if recipe.mixup and not (both and torch.rand((), generator=generator) < 0.5):
-            return mixup(images, targets, alpha=recipe.mixup, generator=generator)
-        return cutmix(images, targets, alpha=recipe.cutmix, generator=generator)
+        both = bool(recipe.loss.mixup and recipe.loss.cutmix)
+        if recipe.loss.mixup and not (both and torch.rand((), generator=generator) < 0.5):
+            return mixup(images, targets, alpha=recipe.loss.mixup, generator=generator)
+        return cutmix(images, targets, alpha=recipe.loss.cutmix, generator=generator)
 
 
 class EvaluationBatches:
@@ -100,7 +100,7 @@ def smallest_part(count: int, recipe: Recipe) -> int:
     """
     whole, rest = divmod(count, recipe.batch_size)
     sizes = ([recipe.batch_size] if whole else []) + ([rest] if rest and not (whole and recipe.drop_last) else [])
-    return min(size // min(recipe.accumulate, size) for size in sizes)
+    return min(size // min(recipe.optimizer.accumulate, size) for size in sizes)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -87,11 +87,11 @@ class StreamedTraining:
         generator = torch.Generator().manual_seed(seed)
         images = [read_encoded(path) for path in paths]
         sizes = torch.tensor([(image.height, image.width) for image in images])
-        scale, ratio = self.recipe.crop_scale, self.recipe.crop_ratio
+        scale, ratio = self.recipe.images.crop_scale, self.recipe.images.crop_ratio
         rectangles = rectangles_in(sizes, scale=scale, ratio=ratio, generator=generator).int().tolist()
-        mirrored = (torch.rand(len(images), generator=generator) < self.recipe.flip).tolist()
+        mirrored = (torch.rand(len(images), generator=generator) < self.recipe.images.flip).tolist()
         for place, image in enumerate(images):
-            if self.recipe.crop == "resized":
+            if self.recipe.images.crop == "resized":
                 square = cut_out(image, rectangles[place], size=self.preprocessing.image_size)
             else:
                 square = centre(image, self.preprocessing)

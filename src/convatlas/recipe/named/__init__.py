@@ -23,7 +23,7 @@ def list_recipes() -> list[str]:
 def recipe(name: str) -> Recipe:
     """The recipe called `name`, or the one in the file `name` when that ends in .yaml or .yml.
 
-    >>> recipe("uva_sgd").lr
+    >>> recipe("uva_sgd").optimizer.lr
     0.1
     """
     if name.endswith((".yaml", ".yml")):

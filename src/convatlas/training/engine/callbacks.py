@@ -63,7 +63,7 @@ class History(Callback):
         if not math.isfinite(train["loss"]):
             raise TrainingError(
                 f"the training loss is {train['loss']} in epoch {trainer.current_epoch + 1}: "
-                f"lower the learning rate (lr={module.plan.recipe.lr:g})"
+                f"lower the learning rate (lr={module.plan.recipe.optimizer.lr:g})"
             )
         row = {
             "epoch": trainer.current_epoch + 1,
