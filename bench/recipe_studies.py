@@ -158,7 +158,7 @@ def keep(name: str, runs: Mapping[tuple[str, int], Run], wanted: argparse.Namesp
     rows = [row_beside(study, wanted.precision)] if study.beside else []
     for variant in study.variants:
         outcomes = [outcome(runs[variant, seed], unused=study.unused) for seed in study.seeds]
-        rows.append({"variant": variant, "recipe": runs[variant, study.seeds[0]].record["recipe"], "runs": outcomes})
+        rows.append({"variant": variant, "recipe": runs[variant, study.seeds[0]].record.recipe, "runs": outcomes})
         print(f"{name}: {variant}:", ", ".join(f"{100 * run['val_top1']:.2f}" for run in outcomes), flush=True)
     about = {key: distinct(runs.values(), key) for key in ("notes", "selection", "versions", "git_commit", "hardware")}
     (data,) = distinct(runs.values(), "data")
@@ -173,8 +173,9 @@ def distinct(runs: Iterable[Run], key: str) -> list[Any]:
     """What runs recorded under a key, each different value once."""
     values: list[Any] = []
     for run in runs:
-        if run.record[key] not in values:
-            values.append(run.record[key])
+        value = run.record.content()[key]
+        if value not in values:
+            values.append(value)
     return values
 
 
@@ -229,7 +230,7 @@ def outcome(run: Run, *, unused: int) -> dict[str, Any]:
     if unused:
         kept["unused_top1"] = run.results["test_top1"]
     return {
-        "seed": run.record["seed"],
+        "seed": run.record.seed,
         **kept,
         "last_top1": epochs[-1]["val_top1"],
         "train_top1": epochs[-1]["train_top1"],

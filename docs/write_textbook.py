@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def take_over(source: Path) -> None:
     """A run's record and epochs into results/textbook, without the paths of this machine."""
     run = read_run(source)
-    record = {name: run.record.get(name, {}) for name in KEPT}
+    content = run.record.content()
+    record = {name: content[name] for name in KEPT}
     words = record["command"].split()
     record["command"] = " ".join(
         "FOLDER" if before in ("--data-dir", "--out") else word for before, word in pairs(words)

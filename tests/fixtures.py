@@ -5,13 +5,24 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convatlas.files import write_bytes
-from convatlas.run import Run, write_metrics
+from convatlas.run import (
+    ArchitectureRecord,
+    DataRecord,
+    NetworkRecord,
+    PreprocessingRecord,
+    Run,
+    RunRecord,
+    SessionRecord,
+    Start,
+    write_metrics,
+)
 
 CLASSES = [str(digit) for digit in range(10)]
 IMAGES = 360  # in validation and in test
@@ -24,46 +35,53 @@ NETWORKS: dict[str, tuple[int, int, tuple[int, int, int]]] = {
 }
 
 
-def fake_record(name: str, *, seed: int = 0, status: str = "finished", **changes: Any) -> dict[str, Any]:
-    """The content of a `run.json`; `changes` replace whole entries."""
+def fake_record(name: str, **changes: Any) -> RunRecord:
+    """A run's record; `changes` replace whole parts."""
     params, macs, _ = NETWORKS.get(name, (1_000, 100_000, (0, 0, 0)))
-    record = {
-        "format": 1,
-        "status": status,
-        "architecture": {"name": name, "reference": None, "options": {}, "num_classes": 10, "in_channels": 1},
-        "recipe": {"name": "quick", "epochs": EPOCHS, "batch_size": 64, "optimizer": "adamw", "lr": 0.01},
-        "seed": seed,
-        "data": fake_data(),
-        "preprocessing": {"image_size": 16, "mean": [0.3], "std": [0.37]},
-        "network": {"params": params, "macs": macs, "shape": [1, 16, 16]},
-        "selection": "best validation accuracy",
-        "notes": [],
-        "versions": {
-            "convatlas": "0.1.0",
-            "python": "3.11.7",
-            "torch": "2.13.0",
-            "lightning": "2.6.6",
-            "numpy": "2.4.6",
-        },
-        "git_commit": "0123abc",
-        "hardware": {"cpu": "a test's imagination", "cores": 2, "gpu": None, "threads": 2},
-        "command": "convatlas compare resnet_uva preact_resnet_uva lenet5 --data digits --seeds 3 --out study",
-    }
-    return record | changes
+    record = RunRecord(
+        status="finished",
+        architecture=ArchitectureRecord(name=name, num_classes=10, in_channels=1),
+        start=Start.from_seed(),
+        recipe={"name": "quick", "epochs": EPOCHS, "batch_size": 64, "optimizer": "adamw", "lr": 0.01},
+        seed=0,
+        data=fake_data(),
+        preprocessing=PreprocessingRecord(image_size=16, mean=(0.3,), std=(0.37,)),
+        network=NetworkRecord(params=params, macs=macs, shape=(1, 16, 16)),
+        selection="best validation accuracy",
+        device="cpu",
+        sessions=(SESSION,),
+    )
+    return replace(record, **changes)
 
 
-def fake_data(name: str = "digits", split_hash: str = "9f8e7d6c5b4a3210") -> dict[str, Any]:
-    """The `data` of a record."""
-    sizes = {"train": 1077, "validation": IMAGES, "test": IMAGES}
-    source = "scikit-learn's copy of the UCI handwritten digits"
-    return {"name": name, "split_seed": 42, "split_hash": split_hash, **sizes, "classes": CLASSES, "source": source}
+SESSION = SessionRecord(
+    versions={"convatlas": "0.1.0", "python": "3.11.7", "torch": "2.13.0", "lightning": "2.6.6", "numpy": "2.4.6"},
+    git_commit="0123abc",
+    hardware={"cpu": "a test's imagination", "cores": 2, "gpu": None, "threads": 2},
+    command="convatlas compare resnet_uva preact_resnet_uva lenet5 --data digits --seeds 3 --out study",
+    started="2026-11-29T03:24:50+00:00",
+)
+
+
+def fake_data(name: str = "digits", split_hash: str = "9f8e7d6c5b4a3210") -> DataRecord:
+    """The data set of a record."""
+    return DataRecord(
+        name=name,
+        split_hash=split_hash,
+        images_hash="0f1e2d3c4b5a6978",
+        split_seed=42,
+        train=1077,
+        validation=IMAGES,
+        test=IMAGES,
+        classes=tuple(CLASSES),
+        source="scikit-learn's copy of the UCI handwritten digits",
+    )
 
 
 def write_fake_run(folder: Path, name: str, *, seed: int = 0, wrong: int | None = None, **changes: Any) -> Run:
     """A finished run in `folder`: `wrong` of its 360 test images, and half as many of validation, are mistaken."""
     wrong = NETWORKS[name][2][seed] if wrong is None else wrong
-    record = fake_record(name, seed=seed, **changes)
-    record["results"] = {
+    results = {
         "best_epoch": 4,
         "val_top1": 1 - (wrong // 2) / IMAGES,
         "val_loss": 0.06,
@@ -75,7 +93,7 @@ def write_fake_run(folder: Path, name: str, *, seed: int = 0, wrong: int | None 
     write_metrics(folder / "metrics.csv", fake_metrics(1 - (wrong // 2) / IMAGES, epochs=EPOCHS, seed=seed))
     write_arrays(folder / "predictions.npz", **fake_predictions(val=wrong // 2, test=wrong, seed=seed))
     write_arrays(folder / "samples.npz", **fake_samples(mistakes=min(wrong, 12), seed=seed))
-    return Run(folder, record).write()
+    return Run(folder, fake_record(name, seed=seed, **{"results": results, **changes})).write()
 
 
 def write_fake_study(folder: Path, *, networks: Iterable[str] = NETWORKS, seeds: int = 3) -> Path:

@@ -65,8 +65,8 @@ def test_the_test_images_are_never_seen(studies: ModuleType, tmp_path: Path) -> 
 def test_a_variant_is_trained_once(studies: ModuleType, tmp_path: Path) -> None:
     wanted = argparse.Namespace(data_dir=cifar10(tmp_path, each=40), precision="float32")
     run = studies.one("small", "faster", 1, wanted)
-    assert (run.record["recipe"]["lr"], run.record["recipe"]["batch_size"], run.record["seed"]) == (0.2, 32, 1)
-    assert run.record["data"]["train"] == 64
+    assert (run.record.recipe["lr"], run.record.recipe["batch_size"], run.record.seed) == (0.2, 32, 1)
+    assert run.record.data.train == 64
     kept = studies.outcome(run, unused=0)
     assert kept["val_top1"] == kept["last_top1"] == run.metrics()[-1]["val_top1"]
     assert studies.one("small", "faster", 1, wanted).record == run.record
@@ -86,7 +86,7 @@ def test_what_a_study_keeps(studies: ModuleType, tmp_path: Path) -> None:
     assert content["rows"][1]["runs"][1] == studies.outcome(run, unused=32)
     assert content["rows"][1]["runs"][1]["unused_top1"] == run.results["test_top1"]
     assert (content["images"], content["unused"], content["data"]["train"]) == (64, 32, 64)
-    assert content["git_commit"] == [run.record["git_commit"]]
+    assert content["git_commit"] == [run.record.latest.git_commit]
 
 
 def test_a_row_beside_is_of_the_same_data(studies: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

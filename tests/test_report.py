@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,9 @@ from PIL import Image
 from rich.console import Console
 
 from convatlas.errors import UsageError
-from convatlas.files import write_json
 from convatlas.report import figures, page, tables, write_report
 from convatlas.report.labels import Point, place_labels, side_by_side
-from convatlas.run import Run, find_runs
+from convatlas.run import Run, find_runs, study_of
 from fixtures import (
     CLASSES,
     IMAGES,
@@ -107,8 +107,7 @@ def test_comparison_by_hand(study):
 def test_the_best_two_are_chosen_on_validation_though_the_test_says_otherwise(tmp_path):
     for name, val, wrong in (("a", 0.99, 100), ("b", 0.98, 5), ("c", 0.97, 0)):
         run = write_fake_run(tmp_path / name, name, wrong=wrong)
-        run.record["results"]["val_top1"] = val
-        run.write()
+        Run(run.path, replace(run.record, results={**run.results, "val_top1": val})).write()
     comparison = write_report(tmp_path).comparison
     assert (comparison["first"], comparison["second"], comparison["significant"]) == ("a", "b", True)
     assert "a, best on validation, is behind b by 26.39 points on test" in comparison["sentence"]
@@ -213,8 +212,8 @@ def test_without_finished_runs_there_is_one_line(tmp_path):
 
 
 def test_options_and_recipes_make_rows_of_their_own(tmp_path):
-    architecture = fake_record("resnet_uva")["architecture"] | {"options": {"depths": [2, 2, 2]}}
-    recipe = fake_record("resnet_uva")["recipe"]
+    architecture = replace(fake_record("resnet_uva").architecture, options={"depths": [2, 2, 2]})
+    recipe = fake_record("resnet_uva").recipe
     write_fake_run(tmp_path / "a", "resnet_uva")
     write_fake_run(tmp_path / "b", "resnet_uva", architecture=architecture)
     write_fake_run(tmp_path / "c", "resnet_uva", recipe=recipe | {"lr": 0.1})
@@ -229,14 +228,9 @@ def test_options_and_recipes_make_rows_of_their_own(tmp_path):
 
 
 def test_what_is_not_known_or_not_finite_is_null(tmp_path):
-    run = write_fake_run(tmp_path / "published", "lenet5", selection=None)
-    run.record["results"] = {
-        "val_top1": None,
-        "test_top1": 0.9,
-        "test_loss": float("nan"),
-        "train_seconds": float("nan"),
-    }
-    run.write()
+    nan = float("nan")
+    results = {"val_top1": None, "test_top1": 0.9, "test_loss": nan, "train_seconds": nan}
+    write_fake_run(tmp_path / "published", "lenet5", selection=None, results=results)
     write_fake_run(tmp_path / "ours", "resnet_uva")
     report = write_report(tmp_path)
     assert [row["architecture"] for row in report.rows] == ["resnet_uva", "lenet5"]
@@ -247,7 +241,8 @@ def test_what_is_not_known_or_not_finite_is_null(tmp_path):
 
 
 def test_the_command_is_that_of_the_study(study):
-    write_json(study / "study.json", {"command": "convatlas compare lenet5 --out study"})
+    runs = {"lenet5": fake_record("lenet5")}
+    study_of(runs, seeds=(0, 1, 2), device="cpu", command="convatlas compare lenet5 --out study").write(study)
     assert write_report(study).protocol["command"] == ["convatlas compare lenet5 --out study"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -238,8 +239,6 @@ def test_a_changed_file_is_another_network(tmp_path: Path) -> None:
 
 
 def test_the_wording_and_the_order_of_settings_do_not_matter(finished: Run) -> None:
-    import dataclasses
-
     plan = tiny_plan(image_size=8, batch_size=256, epochs=3)
     reworded = dataclasses.replace(plan, recipe=plan.recipe.with_values(source="better words"))
     assert train_plan(reworded, folder=finished.path).record == finished.record
@@ -249,7 +248,7 @@ def test_a_run_begun_on_another_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_plan(tiny_plan(), folder=tmp_path / "run", progress=StopAt(9))
     run = read_run(tmp_path / "run")
-    Run(run.path, {**run.record, "device": "cuda"}).write()
+    Run(run.path, dataclasses.replace(run.record, device="cuda")).write()
     with pytest.raises(UsageError, match="begun on cuda; go on with --device cuda"):
         train_plan(tiny_plan(), folder=tmp_path / "run", resume=True)
 
@@ -258,7 +257,7 @@ def test_every_session_of_a_run_is_recorded(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_plan(tiny_plan(), folder=tmp_path / "run", progress=StopAt(9))
     run = train_plan(tiny_plan(), folder=tmp_path / "run", resume=True)
-    assert len(run.record["sessions"]) == 2
+    assert len(run.record.sessions) == 2
 
 
 def test_seconds_and_images_per_second_are_those_of_the_epochs(finished: Run) -> None:
@@ -312,7 +311,7 @@ def test_training_leaves_the_callers_random_state(tmp_path: Path) -> None:
 
 def test_bf16_is_used_and_recorded(finished: Run, tmp_path: Path) -> None:
     run = train_plan(tiny_plan(precision="bf16", epochs=1), folder=tmp_path / "run")
-    assert run.record["recipe"]["precision"] == "bf16"
+    assert run.record.recipe["precision"] == "bf16"
     assert facts(run)[0]["train_loss"] == pytest.approx(facts(finished)[0]["train_loss"], rel=0.05)
     assert facts(run)[0]["train_loss"] != facts(finished)[0]["train_loss"]
 
@@ -326,7 +325,7 @@ def test_a_tutorial_recipe_is_made_to_fit_digits() -> None:
     assert plan.recipe.images.mean is None
     assert plan.preprocessing.image_size == 32
     assert len(plan.notes) == 2
-    assert plan.record()["recipe"]["flip"] == 0
+    assert plan.record().recipe["flip"] == 0
 
 
 def test_three_channels_keep_the_recipes_normalisation() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -308,9 +309,9 @@ def test_a_run_without_the_newer_fields_goes_on(tmp_path: Path) -> None:
     """What a field of the recipe means was not there when the run was made: it was not used."""
     plan = tiny_plan(epochs=1)
     run = train_plan(plan, folder=tmp_path / "run")
-    older = {name: value for name, value in run.record["recipe"].items() if name not in ("ema", "mixup", "accumulate")}
-    Run(run.path, {**run.record, "recipe": older}).write()
-    assert train_plan(plan, folder=tmp_path / "run").record["recipe"] == older
+    older = {name: value for name, value in run.record.recipe.items() if name not in ("ema", "mixup", "accumulate")}
+    Run(run.path, replace(run.record, recipe=older)).write()
+    assert train_plan(plan, folder=tmp_path / "run").record.recipe == older
     with pytest.raises(UsageError, match="another run"):
         train_plan(tiny_plan(epochs=1, ema=0.9), folder=tmp_path / "run")
 
@@ -323,7 +324,7 @@ def test_a_recipe_sets_the_networks_options() -> None:
     plan = make_plan(architecture("nin_cifar"), data=DIGITS, chosen=chosen, seed=0)
     assert {m.p for m in plan.build().modules() if isinstance(m, nn.Dropout)} == {0.25}
     assert plan.label == "nin_cifar"
-    assert plan.record()["recipe"]["dropout"] == 0.25
+    assert plan.record().recipe["dropout"] == 0.25
 
 
 def test_a_field_that_the_network_cannot_use_is_an_error() -> None:

@@ -29,8 +29,8 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises `UsageError` where the file cannot be read as one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no JSON object")
     return content

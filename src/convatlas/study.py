@@ -14,10 +14,10 @@ from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
 from convatlas.device import described, resolve_device
 from convatlas.errors import UsageError, unknown
-from convatlas.files import held, is_free, is_full_disk, read_json, write_json
+from convatlas.files import held, is_free, is_full_disk
 from convatlas.progress import Job, Progress, choose
 from convatlas.report import Report, write_report
-from convatlas.run import command, differences, is_run, read_run
+from convatlas.run import command, differences, is_run, is_study, read_run, read_study, study_of
 from convatlas.training import Plan, TrainingError, choose_recipe, make_plan, train_plan
 
 
@@ -84,7 +84,7 @@ def compare(
     """
     members = plan_study(entries, protocol=protocol, out=out)
     device = resolve_device(device)
-    if not is_free(out) and not (out / "study.json").is_file():
+    if not is_free(out) and not is_study(out):
         raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
     with held(out):
         _open_study(members, out=out, protocol=protocol, device=device, resume=resume)
@@ -157,11 +157,12 @@ def split_entry(entry: str) -> tuple[str, str | None]:
 
 def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, device: str, resume: bool) -> None:
     """Checks that the folder, which this process holds, has this very study or none, and writes a new `study.json`."""
-    identity = _identity(members, protocol=protocol, device=device)
-    record = out / "study.json"
-    if record.is_file():
-        different = differences(identity, read_json(record).get("identity", {}))
-        if different and not (resume and _extends(identity, read_json(record)["identity"])):
+    records = {member.folder.parent.name: member.plan.record() for member in members}
+    study = study_of(records, seeds=protocol.seeds, device=device, command=command())
+    if is_study(out):
+        there = read_study(out)
+        different = differences(study.identity(), there.identity())
+        if different and not (resume and study.extends(there)):
             raise UsageError(f"the folder {out} holds another study ({different[0]}); choose another with --out")
         done = sum(is_run(member.folder) and read_run(member.folder).finished for member in members)
         if done < len(members) and not resume:
@@ -171,27 +172,7 @@ def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, dev
             )
         if not different:
             return
-    write_json(record, {"format": 1, "identity": identity, "command": command()})
-
-
-def _extends(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
-    """Whether a study is the one on disk with more seeds or more networks."""
-    kept = {name: ours["networks"].get(name) for name in theirs["networks"]}
-    return (
-        kept == theirs["networks"]
-        and set(theirs["seeds"]) <= set(ours["seeds"])
-        and (ours["data"], ours["device"]) == (theirs["data"], theirs["device"])
-    )
-
-
-def _identity(members: Sequence[Member], *, protocol: Protocol, device: str) -> dict[str, Any]:
-    """What makes two studies the same, as plain data."""
-    networks = {}
-    for member in members:
-        identity = member.plan.identity()
-        networks[member.folder.parent.name] = {key: identity[key] for key in ("architecture", "recipe")}
-    data = members[0].plan.identity()["data"]
-    return {"networks": networks, "seeds": list(protocol.seeds), "data": data, "device": device}
+    study.write(out)
 
 
 def _attempt(member: Member, *, device: str, progress: Progress) -> str | None:

@@ -10,6 +10,7 @@ import typer
 from convatlas.cli import INTERRUPTED, app, options
 from convatlas.errors import UsageError
 from convatlas.values import parse
+from convatlas.words import percent
 
 if TYPE_CHECKING:
     from convatlas.run import Run
@@ -90,9 +91,8 @@ def train(
         screen.print(f"stopped; the same command with --resume goes on with {folder}", markup=False, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        options.print_json(
-            {"run": str(run.path), **{key: run.record[key] for key in ("architecture", "seed", "results")}}
-        )
+        content = run.record.content()
+        options.print_json({"run": str(run.path), **{key: content[key] for key in ("architecture", "seed", "results")}})
     else:
         _print_run(run)
 
@@ -104,12 +104,14 @@ def default_folder(plan: Plan) -> Path:
 
 def _print_run(run: Run) -> None:
     """The result of a run and where its files are."""
-    results, data = run.results, run.record["data"]
+    record, results = run.record, run.results
+    seconds = results.get("train_seconds")
+    took = "-" if seconds is None else f"{seconds:.1f}"
     screen = options.console()
     screen.print(
-        f"{run.record['architecture']['name']}: test accuracy {100 * results['test_top1']:.2f} % "
-        f"({data['test']} images of {data['name']}), validation {100 * results['val_top1']:.2f} % in epoch "
-        f"{results['best_epoch']} of {run.record['recipe']['epochs']}, {results['train_seconds']:.1f} s",
+        f"{record.architecture.name}: test accuracy {percent(results.get('test_top1'))} % ({record.data.test} images "
+        f"of {record.data.name}), validation {percent(results.get('val_top1'))} % in epoch "
+        f"{results.get('best_epoch')} of {record.recipe.get('epochs')}, {took} s",
         markup=False,
         highlight=False,
         soft_wrap=True,

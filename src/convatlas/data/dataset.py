@@ -93,6 +93,7 @@ class Spec:
     mirror: bool
     default_recipe: str | None  # None: the one that the architecture was published with
     read: Callable[[Path | None], Splits]
+    split_seed: int | None = SPLIT_SEED  # None: the source brings its split
 
     def load(self, folder: Path | None = None) -> DataSet:
         """Reads and splits the data set."""

@@ -40,10 +40,10 @@ Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard
 class Predictor:
     """A network in eval mode, the preprocessing its weights belong to, and what is known of its classes and data.
 
-    `class_names` is None where the checkpoint does not say, `data` (the data set's name) likewise; `split_hash` is
-    known for runs. `weights` are the published ones whose layout the checkpoint has. `source` is what the user named,
-    `path` the checkpoint's file. `notes` say what was assumed. `answers` is the network in
-    the form in which it answers, where `to` has made it.
+    `class_names` is None where the checkpoint does not say, `data` (the data set's name) likewise; `split_hash` and
+    `images_hash` are known for runs. `weights` are the published ones whose layout the checkpoint has. `source` is what
+    the user named, `path` the checkpoint's file. `notes` say what was assumed. `answers` is the network in the form in
+    which it answers, where `to` has made it.
     """
 
     source: str
@@ -58,6 +58,7 @@ class Predictor:
     class_names: tuple[str, ...] | None = None
     data: str | None = None
     split_hash: str | None = None
+    images_hash: str | None = None
     weights: Weights | None = None
     notes: tuple[str, ...] = ()
     run: Run | None = field(default=None, repr=False)
@@ -106,7 +107,7 @@ def open_predictor(
     path = Path(source)
     if path.is_dir() or (path.is_file() and is_run(path.parent.parent)):
         run, checkpoint = run_and_checkpoint(path)
-        moved = arch is not None and run.record["architecture"]["reference"] is not None
+        moved = arch is not None and run.record.architecture.reference is not None
         if options or normalisation or (arch and not moved):
             raise UsageError(
                 f"{source} belongs to a run, which says itself what network it is; leave --arch, -o, --mean out"
@@ -157,20 +158,20 @@ def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
 
     Raises `UsageError` where that file is not what it was when the run was made.
     """
-    described: dict[str, Any] = run.record["architecture"]
-    reference = arch or str(described["reference"] or described["name"])
+    described = run.record.architecture
+    reference = arch or described.reference or described.name
     path = Path(reference.rpartition(":")[0])
-    if described["reference"] and not path.is_file():
+    if described.reference and not path.is_file():
         raise UsageError(f"{path}, the file of the run's own network, is not there; name it with --arch FILE.py:NAME")
     row = architecture(reference)
-    if row.source_hash != described.get("source_hash"):
+    if row.source_hash != described.source_hash:
         raise UsageError(f"{path} is not what it was when the run {run.path} was made; bring that version back")
     return row
 
 
 def preprocessing_of(run: Run) -> Preprocessing:
     """The size and normalisation stored in the run."""
-    return preprocessing_said(run.record, label=str(run.path))
+    return preprocessing_said(run.record.preprocessing, label=str(run.path))
 
 
 def _identified_of(run: Run, checkpoint: Path, *, arch: str | None = None) -> Identified:
@@ -178,9 +179,9 @@ def _identified_of(run: Run, checkpoint: Path, *, arch: str | None = None) -> Id
     row = architecture_of(run, arch=arch)
     hints = row.option_types()
     options = {
-        name: values.from_plain(value, hints.get(name)) for name, value in run.record["architecture"]["options"].items()
+        name: values.from_plain(value, hints.get(name)) for name, value in run.record.architecture.options.items()
     }
-    opened = dataclasses.replace(open_checkpoint(checkpoint), record=run.record)
+    opened = dataclasses.replace(open_checkpoint(checkpoint), record=run.record.said())
     return identify(opened, arch=row.reference or row.name, options=options)
 
 
@@ -197,14 +198,15 @@ def _of_checkpoint(
     known: dict[str, Any] = {"notes": identified.notes}
     preprocessing = None
     if record is not None:
-        preprocessing = preprocessing_said(record, label=source)
-        data = record.get("data") or {}
-        known |= {
-            "precision": (record.get("recipe") or {}).get("precision", "float32"),
-            "class_names": tuple(data["classes"]) if data.get("classes") else None,
-            "data": data.get("name"),
-            "split_hash": data.get("split_hash"),
-        }
+        preprocessing = preprocessing_said(record.preprocessing, label=source)
+        known |= {"precision": record.precision}
+        if (data := record.data) is not None:
+            known |= {
+                "class_names": data.classes or None,
+                "data": data.name,
+                "split_hash": data.split_hash,
+                "images_hash": data.images_hash,
+            }
     elif weights is not None:
         preprocessing = preprocessing_of_weights(weights)
         names = weights.class_names or class_names(weights.dataset)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.errors import UsageError
-from convatlas.files import check_writable, read_json, write_json, write_text
+from convatlas.files import check_writable, write_json, write_text
 from convatlas.report import figures, page, published, tables
 from convatlas.report.protocol import in_words, protocol
 from convatlas.report.published import published_beside
-from convatlas.run import Run, find_runs, is_run, read_run
+from convatlas.run import Run, find_runs, is_run, is_study, read_run, read_study
 from convatlas.words import label, percent
 
 __all__ = ["Report", "write_report"]
@@ -83,7 +83,7 @@ def _study_report(folders: Sequence[Path], out: Path) -> Report:
     runs = _read_runs(folders)
     finished = [run for run in runs if run.finished]
     _check_finished(runs, folders)
-    studies = [read_json(folder / "study.json") for folder in folders if (folder / "study.json").is_file()]
+    studies = [read_study(folder) for folder in folders if is_study(folder)]
     shared = protocol(finished, study=studies[0] if len(folders) == len(studies) == 1 else None)
     rows = tables.study_rows(finished, root=out)
     report = Report(
@@ -119,9 +119,9 @@ def _write_files(report: Report, runs: Sequence[Run]) -> None:
 def run_title(run: Run) -> str:
     """What a run's figure is called: network, recipe, data, seed and the accuracy on the test set."""
     record = run.record
-    name = label(record["architecture"]["name"], record["architecture"].get("options") or {})
-    seed = "" if record["seed"] is None else f", seed {record['seed']}"
-    title = f"{name} on {record['data']['name']}, recipe {record['recipe']['name']}{seed}"
+    name = label(record.architecture.name, record.architecture.options)
+    seed = "" if record.seed is None else f", seed {record.seed}"
+    title = f"{name} on {record.data.name}, recipe {record.recipe['name']}{seed}"
     accuracy = run.results.get("test_top1")
     return title if accuracy is None else f"{title}: test {percent(accuracy)} %"
 

@@ -75,12 +75,12 @@ def _augmentation(run: Run) -> dict[str, Any] | None:
     if not len(samples.get("before", ())):
         return None
     pairs = list(zip(_images(samples["before"]), _images(samples["after"]), strict=True))
-    return {"recipe": run.record["recipe"]["name"], "pairs": pairs}
+    return {"recipe": run.record.recipe["name"], "pairs": pairs}
 
 
 def _mistakes(run: Run) -> list[dict[str, Any]]:
     """The worst mistakes of a run: image, true class, predicted class and its probability."""
-    samples, classes = _samples(run), run.record["data"]["classes"]
+    samples, classes = _samples(run), run.record.data.classes
     if not len(samples.get("mistakes", ())):
         return []
     columns = (samples[f"mistake_{name}"][:SHOWN].tolist() for name in ("labels", "predictions", "probabilities"))

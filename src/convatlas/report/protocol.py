@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.report.tables import recipe_labels
-from convatlas.run import Run
+from convatlas.run import Run, StudyRecord
 from convatlas.words import canonical, finite
 
 INTERVALS = (
@@ -17,7 +18,7 @@ INTERVALS = (
 COSTS = "MACs are the multiply-adds of convolutions and matrix products for one image; a FLOP count would be twice that"
 
 
-def protocol(runs: Sequence[Run], *, study: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def protocol(runs: Sequence[Run], *, study: StudyRecord | None = None) -> dict[str, Any]:
     """The protocol of finished runs. What may differ between runs is a list of its distinct values, so that
     a difference is seen.
 
@@ -27,23 +28,22 @@ def protocol(runs: Sequence[Run], *, study: Mapping[str, Any] | None = None) -> 
     """
     check_same_data(runs)
     records = [run.record for run in runs]
-    recipes = {canonical(record["recipe"]): record["recipe"] for record in records}
+    recipes = {canonical(record.recipe): record.recipe for record in records}
     labels = recipe_labels(recipes.values())
-    command = (study or {}).get("command")
-    commands = [command] if command else [record.get("command") for record in records]
+    commands = [study.command] if study and study.command else [record.latest.command for record in records]
     shared: dict[str, Any] = finite(
         {
-            "data": records[0]["data"],
-            "selection": distinct(record.get("selection") for record in records),
-            "seeds": sorted({record["seed"] for record in records if record["seed"] is not None}),
+            "data": asdict(records[0].data),
+            "selection": distinct(record.selection for record in records),
+            "seeds": sorted({record.seed for record in records if record.seed is not None}),
             "recipes": {labels[key]: recipes[key] for key in sorted(recipes, key=labels.__getitem__)},
-            "image_shape": distinct(record["network"].get("shape") for record in records),
-            "preprocessing": distinct(record.get("preprocessing") for record in records),
-            "versions": distinct(record.get("versions") for record in records),
-            "hardware": distinct(record.get("hardware") for record in records),
-            "git_commit": distinct(record.get("git_commit") for record in records),
+            "image_shape": distinct(record.network.shape for record in records),
+            "preprocessing": distinct(asdict(record.preprocessing) for record in records),
+            "versions": distinct(record.latest.versions or None for record in records),
+            "hardware": distinct(record.latest.hardware or None for record in records),
+            "git_commit": distinct(record.latest.git_commit for record in records),
             "command": distinct(commands),
-            "notes": distinct(note for record in records for note in record.get("notes") or []),
+            "notes": distinct(note for record in records for note in record.notes),
         }
     )
     return shared
@@ -51,18 +51,18 @@ def protocol(runs: Sequence[Run], *, study: Mapping[str, Any] | None = None) -> 
 
 def check_same_data(runs: Sequence[Run]) -> None:
     """Raises `UsageError` unless all runs saw the same data in the same split."""
-    first = runs[0].record["data"]
+    first = runs[0].record.data
     for run in runs:
-        data = run.record["data"]
-        if (data["name"], data["split_hash"]) != (first["name"], first["split_hash"]):
+        data = run.record.data
+        if (data.name, data.split_hash) != (first.name, first.split_hash):
             raise UsageError(
-                f"{runs[0].path} is on {first['name']} with split {first['split_hash']}, {run.path} on {data['name']} "
-                f"with split {data['split_hash']}; only like is compared with like: make a report for each"
+                f"{runs[0].path} is on {first.name} with split {first.split_hash}, {run.path} on {data.name} "
+                f"with split {data.split_hash}; only like is compared with like: make a report for each"
             )
-        if data.get("images_hash") != first.get("images_hash"):
+        if data.images_hash != first.images_hash:
             raise UsageError(
-                f"{runs[0].path} and {run.path} are on different copies of {data['name']}: their images' hashes are "
-                f"{first.get('images_hash')} and {data.get('images_hash')}; make a report for each"
+                f"{runs[0].path} and {run.path} are on different copies of {data.name}: their images' hashes are "
+                f"{first.images_hash} and {data.images_hash}; make a report for each"
             )
 
 

@@ -21,10 +21,10 @@ def published_beside(rows: Sequence[Row], runs: Mapping[str, Run]) -> list[dict[
     beside = []
     for name, row in zip(row_names(rows), rows, strict=True):
         record = runs[row["runs"][0]["path"]].record
-        for result in record.get("published", []):
-            if result["split"] == "test" and result["dataset"] == record["data"]["name"]:
+        for result in record.published:
+            if result.split == "test" and result.dataset == record.data.name:
                 ours = {"network": name, "ours": row["test_top1_mean"], "n_seeds": row["n_seeds"]}
-                theirs = {"published": result["top1"], "dataset": result["dataset"], "source": result["source"]}
+                theirs = {"published": result.top1, "dataset": result.dataset, "source": result.source}
                 beside.append({**ours, **theirs})
     return beside
 

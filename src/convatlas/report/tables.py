@@ -7,6 +7,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,12 +75,12 @@ def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
     relative to `root`. Raises `UsageError` where a seed occurs twice in a group, which would count one run as two.
     """
     finished = [run for run in runs if run.finished]
-    recipes = recipe_labels(run.record["recipe"] for run in finished)
+    recipes = recipe_labels(run.record.recipe for run in finished)
     groups: dict[str, list[Run]] = {}
     for run in finished:
-        recipe = {key: value for key, value in run.record["recipe"].items() if key not in ("source", "expected")}
-        identity = [run.record["architecture"], recipe, run.record.get("selection")]
-        groups.setdefault(canonical(identity), []).append(run)
+        recipe = {key: value for key, value in run.record.recipe.items() if key not in ("source", "expected")}
+        same = [asdict(run.record.architecture), recipe, run.record.selection]
+        groups.setdefault(canonical(same), []).append(run)
     rows = [_row(group, recipes=recipes, root=root) for group in groups.values()]
     return sorted(rows, key=_rank)
 
@@ -187,25 +188,25 @@ def cells(row: Row) -> list[str]:
 
 
 def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> Row:
-    group = sorted(group, key=lambda run: (run.record["seed"], run.path))
+    group = sorted(group, key=lambda run: (run.record.seed, run.path))
     for run, following in pairwise(group):
-        if run.record["seed"] == following.record["seed"]:
+        if run.record.seed == following.record.seed:
             raise UsageError(
-                f"{run.path} and {following.path} are the same network, recipe and seed {run.record['seed']}: "
+                f"{run.path} and {following.path} are the same network, recipe and seed {run.record.seed}: "
                 "a run counts once; leave one of them out"
             )
     record = group[0].record
     return {
-        "architecture": record["architecture"]["name"],
-        "options": finite(record["architecture"].get("options") or {}),
-        "recipe": recipes[canonical(record["recipe"])],
-        "selection": record.get("selection"),
-        "split_hash": record["data"]["split_hash"],
+        "architecture": record.architecture.name,
+        "options": finite(record.architecture.options),
+        "recipe": recipes[canonical(record.recipe)],
+        "selection": record.selection,
+        "split_hash": record.data.split_hash,
         "n_seeds": len(group),
         **_over_seeds(group, "val_top1"),
         **_over_seeds(group, "test_top1"),
-        "params": record["network"]["params"],
-        "macs": record["network"]["macs"],
+        "params": record.network.params,
+        "macs": record.network.macs,
         "train_seconds": _over_seeds(group, "train_seconds")["train_seconds_mean"],
         "images_per_second": _over_seeds(group, "images_per_second")["images_per_second_mean"],
         "runs": [_seed_row(run, root) for run in group],
@@ -215,7 +216,7 @@ def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> 
 def _seed_row(run: Run, root: Path | None) -> Row:
     names = ("val_top1", "test_top1", "best_epoch", "train_seconds")
     results = {name: finite(run.results.get(name)) for name in names}
-    return {"path": _relative(run, root), "seed": run.record["seed"], **results}
+    return {"path": _relative(run, root), "seed": run.record.seed, **results}
 
 
 def _over_seeds(group: list[Run], name: str) -> Row:

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from convatlas.run.circumstances import circumstances, command, git_commit, hardware, versions
-from convatlas.run.folder import METRICS, Run, Status, differences, find_runs, is_run, read_run, write_metrics
+from convatlas.run.circumstances import circumstances, command, git_commit, hardware, this_session, versions
+from convatlas.run.folder import METRICS, Run, find_runs, is_run, read_run, write_metrics
+from convatlas.run.reading import read_checkpoint_record, read_run_record
+from convatlas.run.record import (
+    ArchitectureRecord,
+    CheckpointRecord,
+    DataRecord,
+    NetworkRecord,
+    PreprocessingRecord,
+    RunRecord,
+    SessionRecord,
+    Start,
+    Status,
+    differences,
+)
+from convatlas.run.study import StudyRecord, is_study, read_study, study_of
 
 __all__ = [
     "METRICS",
+    "ArchitectureRecord",
+    "CheckpointRecord",
+    "DataRecord",
+    "NetworkRecord",
+    "PreprocessingRecord",
     "Run",
+    "RunRecord",
+    "SessionRecord",
+    "Start",
     "Status",
+    "StudyRecord",
     "circumstances",
     "command",
     "differences",
@@ -16,7 +39,13 @@ __all__ = [
     "git_commit",
     "hardware",
     "is_run",
+    "is_study",
+    "read_checkpoint_record",
     "read_run",
+    "read_run_record",
+    "read_study",
+    "study_of",
+    "this_session",
     "versions",
     "write_metrics",
 ]

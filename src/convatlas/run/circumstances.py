@@ -7,15 +7,23 @@ import platform
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from convatlas.run.record import SessionRecord
+
 
 def circumstances() -> dict[str, Any]:
-    """Versions, git commit, hardware and command of this process, for `run.json`."""
+    """Versions, git commit, hardware and command of this process, for files of results."""
     return {"versions": versions(), "git_commit": git_commit(), "hardware": hardware(), "command": command()}
+
+
+def this_session() -> SessionRecord:
+    """Returns the circumstances of a sitting that begins now."""
+    return SessionRecord(**circumstances(), started=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def versions() -> dict[str, str]:

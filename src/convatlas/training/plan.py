@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,9 +19,11 @@ from convatlas.data.batches.loader import smallest_part
 from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, WORDS, Recipe, recipe, with_settings
+from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, Recipe, recipe, with_settings
+from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.training.classification import classification
 from convatlas.training.objective import Objective
+from convatlas.training.records import architecture_record, data_record
 from convatlas.words import label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"
@@ -45,6 +47,7 @@ class Plan:
     cost: Complexity
     seed: int
     notes: tuple[str, ...]
+    start: Start = field(default_factory=Start.from_seed)
     objective: Callable[[Plan, str], Objective] = classification
 
     @property
@@ -71,41 +74,23 @@ class Plan:
         """The same plan with its images and labels on a device."""
         return dataclasses.replace(self, data=self.data.to(device))
 
-    def identity(self) -> dict[str, Any]:
-        """What makes two runs the same run, as plain data."""
-        architecture = {
-            "name": self.architecture.name,
-            "reference": self.architecture.reference,
-            "source_hash": self.architecture.source_hash,
-            "options": self.options,
-            "num_classes": self.num_classes,
-            "in_channels": self.in_channels,
-        }
-        data = {
-            "name": self.data.spec.name,
-            "split_hash": self.data.split_hash,
-            "images_hash": self.data.images_hash,
-        }
-        recipe_values = {name: value for name, value in self.recipe.flat().items() if name not in WORDS}
-        content = {"architecture": architecture, "recipe": recipe_values, "seed": self.seed, "data": data}
-        return {name: values.plain(value) for name, value in content.items()}
-
-    def record(self) -> dict[str, Any]:
-        """The part of `run.json` that is known before training."""
-        identity = self.identity()
-        spec = self.data.spec
-        sizes = {"train": len(self.data.train), "validation": len(self.data.validation), "test": len(self.data.test)}
-        described = {
-            **identity,
-            "recipe": self.recipe.flat(),
-            "data": {**identity["data"], **sizes, "classes": spec.class_names, "source": spec.source},
-            "preprocessing": dataclasses.asdict(self.preprocessing),
-            "network": {"params": self.cost.params, "macs": self.cost.macs, "shape": self.cost.shape},
-            "published": [vars(result) for result in self.architecture.published],
-            "selection": SELECTION,
-            "notes": self.notes,
-        }
-        return {name: values.plain(value) for name, value in described.items()}
+    def record(self) -> RunRecord:
+        """Returns the record of the run before its training."""
+        return RunRecord(
+            status="unfinished",
+            architecture=architecture_record(
+                self.architecture, self.options, num_classes=self.num_classes, in_channels=self.in_channels
+            ),
+            start=self.start,
+            recipe=values.plain(self.recipe.flat()),
+            seed=self.seed,
+            data=data_record(self.data),
+            preprocessing=PreprocessingRecord(**dataclasses.asdict(self.preprocessing)),
+            network=NetworkRecord(params=self.cost.params, macs=self.cost.macs, shape=self.cost.shape),
+            published=self.architecture.published,
+            selection=SELECTION,
+            notes=self.notes,
+        )
 
 
 def make_plan(

@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from convatlas import values
 from convatlas.complexity import complexity
 from convatlas.data import DataSet
 from convatlas.errors import UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.files import check_writable, held, is_free, write_arrays, write_bytes
 from convatlas.prediction import Predictor, evaluate_split
-from convatlas.run import Run, circumstances, differences, is_run, read_run
+from convatlas.run import (
+    NetworkRecord,
+    PreprocessingRecord,
+    Run,
+    RunRecord,
+    Start,
+    differences,
+    is_run,
+    read_run,
+    this_session,
+)
+from convatlas.training.records import architecture_record, data_record
 from convatlas.weights import METADATA, file_sha256
 
 RECIPE = "published"
 SELECTION = "as published by others; evaluated once here"
-IDENTITY = ("architecture", "recipe", "data")
 
 
 def published_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple[Run, Evaluation]:
@@ -44,10 +51,10 @@ def published_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple
     with held(folder):
         write_arrays(folder / "predictions.npz", arrays)
         write_bytes(folder / "checkpoints" / "best.ckpt", _checkpoint(predictor, record))
-        return Run(folder, {**record, "status": "finished", "results": results}).write(), result
+        return Run(folder, dataclasses.replace(record, results=results)).write(), result
 
 
-def _open_folder(predictor: Predictor, folder: Path, *, record: dict[str, Any]) -> None:
+def _open_folder(predictor: Predictor, folder: Path, *, record: RunRecord) -> None:
     """Raises `UsageError` unless the folder is free, or holds the same checkpoint evaluated before."""
     if predictor.run is not None:
         raise UsageError(f"{predictor.source} is a run already; --out is for checkpoints that others trained")
@@ -56,59 +63,44 @@ def _open_folder(predictor: Predictor, folder: Path, *, record: dict[str, Any]) 
         return
     if not is_run(folder):
         raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
-    there = read_run(folder).record
-    different = differences({key: record[key] for key in IDENTITY}, {key: there.get(key) for key in IDENTITY})
+    different = differences(record.identity(), read_run(folder).record.identity())
     if different:
         raise UsageError(
             f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
         )
 
 
-def _record(predictor: Predictor, data: DataSet) -> dict[str, Any]:
-    """The content of `run.json` but for status and results."""
-    row, weights, spec = predictor.architecture, predictor.weights, data.spec
-    cost = complexity(
-        row,
-        num_classes=predictor.num_classes,
-        in_channels=predictor.in_channels,
-        image_size=predictor.preprocessing.image_size,
-        **predictor.options,
+def _record(predictor: Predictor, data: DataSet) -> RunRecord:
+    """Returns the record of the run but for its results."""
+    row, weights = predictor.architecture, predictor.weights
+    inputs = {"num_classes": predictor.num_classes, "in_channels": predictor.in_channels}
+    cost = complexity(row, image_size=predictor.preprocessing.image_size, **inputs, **predictor.options)
+    sha256 = file_sha256(predictor.path)
+    return RunRecord(
+        status="finished",
+        architecture=architecture_record(row, predictor.options, **inputs),
+        start=Start.from_weights(
+            predictor.source, sha256=sha256, kept=tuple(name for name, _ in predictor.network.named_children())
+        ),
+        recipe={
+            "name": RECIPE,
+            "source": weights.name if weights else Path(predictor.source).name,
+            "precision": predictor.precision,
+        },
+        seed=None,
+        data=data_record(data),
+        preprocessing=PreprocessingRecord(**dataclasses.asdict(predictor.preprocessing)),
+        network=NetworkRecord(params=cost.params, macs=cost.macs, shape=cost.shape),
+        selection=SELECTION,
+        notes=(f"{row.name}: weights of {predictor.source}, sha256 {sha256}", *predictor.notes, *data.notes),
+        device=next(predictor.network.parameters()).device.type,
+        sessions=(this_session(),),
     )
-    sizes = {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
-    described = {
-        "format": 1,
-        "architecture": {
-            "name": row.name,
-            "reference": row.reference,
-            "options": predictor.options,
-            "num_classes": predictor.num_classes,
-            "in_channels": predictor.in_channels,
-        },
-        "recipe": {"name": RECIPE, "source": weights.name if weights else Path(predictor.source).name,
-                   "precision": predictor.precision},
-        "seed": None,
-        "data": {
-            "name": spec.name,
-            "split_hash": data.split_hash,
-            "images_hash": data.images_hash,
-            **sizes,
-            "classes": spec.class_names,
-            "source": spec.source,
-        },
-        "preprocessing": dataclasses.asdict(predictor.preprocessing),
-        "network": {"params": cost.params, "macs": cost.macs, "shape": cost.shape},
-        "selection": SELECTION,
-        "notes": [f"{row.name}: weights of {predictor.source}, sha256 {file_sha256(predictor.path)}"],
-        **circumstances(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }  # fmt: skip
-    return {name: values.plain(value) for name, value in described.items()}
 
 
-def _checkpoint(predictor: Predictor, record: dict[str, Any]) -> bytes:
+def _checkpoint(predictor: Predictor, record: RunRecord) -> bytes:
     """The weights in our names, with what they are of."""
     buffer = io.BytesIO()
     state = {f"network.{key}": tensor.cpu().contiguous() for key, tensor in predictor.network.state_dict().items()}
-    said = {name: record[name] for name in ("architecture", "preprocessing", "data", "recipe")}
-    torch.save({"state_dict": state, METADATA: said}, buffer)
+    torch.save({"state_dict": state, METADATA: record.entry()}, buffer)
     return buffer.getvalue()

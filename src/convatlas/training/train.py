@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import traceback
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from convatlas.device import keep_freed_memory, resolve_device
 from convatlas.errors import UsageError
 from convatlas.files import check_writable, held, is_free, is_full_disk, write_arrays
 from convatlas.progress import Job, Progress, Silent
-from convatlas.recipe import defaults
 from convatlas.report import run_title
 from convatlas.report.figures import draw_run_curves
-from convatlas.run import Run, circumstances, differences, is_run, read_run
+from convatlas.run import Run, differences, is_run, read_run, this_session
 from convatlas.training.learner import build_learner
 from convatlas.training.objective import evaluated_network, evaluated_prefix
 from convatlas.training.plan import Plan
@@ -54,8 +53,8 @@ def train_plan(
     if existing is not None and existing.finished:
         session.progress.loaded(session.job, existing.results)
         return existing
-    if existing is not None and existing.record["device"] != device:
-        begun = existing.record["device"]
+    if existing is not None and existing.record.device != device:
+        begun = existing.record.device
         raise UsageError(
             f"the run in {folder} was begun on {begun}; go on with --device {begun}, or start anew with --out"
         )
@@ -68,29 +67,21 @@ def train_plan(
 def _train(session: Session, existing: Run | None) -> Run:
     """Trains into a folder that this process holds; `run.json` says unfinished until every other file is there."""
     plan, folder = session.plan, session.folder
-    now = {**circumstances(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
-    sessions = [*(existing.record["sessions"] if existing else []), now]  # a resumed run has been in several hands
-    record = {
-        "format": 1,
-        "status": "unfinished",
-        **plan.record(),
-        "device": session.device,
-        **now,
-        "sessions": sessions,
-    }
+    sessions = (*(existing.record.sessions if existing else ()), this_session())
+    record = dataclasses.replace(plan.record(), device=session.device, sessions=sessions)
     run = Run(folder, record).write()
     try:
         from convatlas.training.engine import quiet_libraries
 
         with torch.random.fork_rng(), quiet_libraries():
             results, rows = _train_and_evaluate(session)
-        run = Run(folder, {**run.record, "status": "finished", "results": results})
+        run = Run(folder, dataclasses.replace(record, status="finished", results=results))
         draw_run_curves(rows, folder / "curves.png", run_title(run), best_epoch=results["best_epoch"])
         run.write()
     except Exception as error:
         results = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         if not is_full_disk(error):  # then the run stays unfinished: with room again it can go on
-            Run(folder, {**run.record, "status": "failed", "results": results}).write()
+            Run(folder, dataclasses.replace(record, status="failed", results=results)).write()
         session.progress.failed(session.job, str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise
     session.progress.finished(session.job, results)
@@ -108,8 +99,7 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
         check_writable(folder)
         return None
     run = read_run(folder)
-    identity = plan.identity()
-    different = differences(identity, _identity_of(run, identity))
+    different = differences(plan.record().identity(), run.record.identity())
     if different:
         raise UsageError(
             f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
@@ -122,19 +112,6 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
             f"go on with --resume, or choose another folder with --out"
         )
     return run
-
-
-def _identity_of(run: Run, identity: dict[str, Any]) -> dict[str, Any]:
-    """The parts of a run's record that a plan's identity has."""
-    parts: dict[str, Any] = {}
-    for name, value in identity.items():
-        stored = run.record.get(name)
-        if name == "recipe" and isinstance(stored, dict):
-            stored = {**defaults(), **stored}  # a field that did not exist yet was not used
-        if isinstance(value, dict) and isinstance(stored, dict):
-            stored = {key: stored[key] for key in value if key in stored}
-        parts[name] = stored
-    return parts
 
 
 def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str, float]]]:

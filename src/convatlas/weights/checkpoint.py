@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from convatlas.errors import UsageError
+from convatlas.run import CheckpointRecord, read_checkpoint_record
 from convatlas.weights.files import METADATA, file_sha256, read_checkpoint
 
 NESTED = ("state_dict", "model_state_dict", "model", "net")  # where people put the network's tensors
@@ -26,13 +27,13 @@ class Checkpoint:
     """The tensors of a network and what the checkpoint says of it.
 
     `variants` are the tensors with 0, 1, 2 ... of the prefixes removed that all their keys share. `record` is what our
-    own checkpoints say (entries of `run.json`), `hyperparameters` what Lightning ones do. `label` names it in messages.
+    own checkpoints say, `hyperparameters` what Lightning ones do. `label` names it in messages.
     `notes` say what was chosen where the checkpoint holds more than one network.
     """
 
     label: str
     variants: tuple[dict[str, Tensor], ...]
-    record: Mapping[str, Any] | None = None
+    record: CheckpointRecord | None = None
     hyperparameters: Mapping[str, Any] | None = None
     path: Path | None = None
     notes: tuple[str, ...] = ()
@@ -65,13 +66,13 @@ def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", 
             raise UsageError(f"{label}: the tensor {key} is sparse, quantized or empty; dense ones are needed")
         if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
             raise UsageError(f"{label}: the tensor {key} holds NaN or infinity; the training had diverged")
-    record, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
-    if record is not None and not isinstance(record, Mapping):
+    entry, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
+    if entry is not None and not isinstance(entry, Mapping):
         raise UsageError(f"{label}: what it says of itself under {METADATA!r} cannot be read")
     return Checkpoint(
         label=label,
         variants=tuple(_variants(state)),
-        record=record,
+        record=None if entry is None else read_checkpoint_record(entry, label=label),
         hyperparameters=hyperparameters if isinstance(hyperparameters, Mapping) else None,
         path=path,
         notes=notes,

@@ -15,6 +15,7 @@ from convatlas.architecture import Architecture, KeyTables, Weights
 from convatlas.architectures import architecture, list_architectures
 from convatlas.errors import UsageError
 from convatlas.layers.auxiliary import AUXILIARY
+from convatlas.run import CheckpointRecord
 from convatlas.weights.checkpoint import Checkpoint
 from convatlas.weights.keys import (
     differences,
@@ -25,7 +26,6 @@ from convatlas.weights.keys import (
     translate_what_matches,
     with_counters,
 )
-from convatlas.weights.record import check_record
 from convatlas.weights.tutorial import architecture_and_options
 
 ALIKE = 0.5  # the part of all keys that two networks share, from which on one is named as the nearest of the other
@@ -47,7 +47,7 @@ class Identified:
     in_channels: int
     state: dict[str, Tensor]
     weights: Weights | None = None
-    record: Mapping[str, Any] | None = None
+    record: CheckpointRecord | None = None
     notes: tuple[str, ...] = ()
 
     def build(self) -> nn.Module:
@@ -95,9 +95,8 @@ def identify(
 def _said(checkpoint: Checkpoint) -> tuple[str | None, dict[str, Any]]:
     """The name of the architecture that the checkpoint gives, and its options as plain data."""
     if checkpoint.record is not None:
-        check_record(checkpoint.record, label=checkpoint.label)
-        described = checkpoint.record["architecture"]
-        return described["name"], dict(described.get("options") or {})
+        described = checkpoint.record.architecture
+        return described.name, dict(described.options)
     return architecture_and_options(checkpoint.hyperparameters or {})
 
 
@@ -105,8 +104,8 @@ def _is_own(checkpoint: Checkpoint) -> bool:
     """Whether our checkpoint names a file, in whichever place, instead of a registered architecture."""
     if checkpoint.record is None:
         return False
-    described = checkpoint.record["architecture"]
-    return bool(described.get("reference")) or not described["name"].isidentifier()
+    described = checkpoint.record.architecture
+    return bool(described.reference) or not described.name.isidentifier()
 
 
 def _typed(checkpoint: Checkpoint, plain: Mapping[str, Any], row: Architecture) -> dict[str, Any]:
@@ -213,9 +212,9 @@ def _counts(
     checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any], state: Mapping[str, Tensor]
 ) -> tuple[int, int]:
     """Classes and channels: as our own checkpoint says, else as its first and last layer have them."""
-    described = (checkpoint.record or {}).get("architecture") or {}
-    if described.get("name") == row.name and {"num_classes", "in_channels"} <= described.keys():
-        return described["num_classes"], described["in_channels"]
+    said = checkpoint.record.architecture if checkpoint.record else None
+    if said and said.name == row.name and said.num_classes is not None and said.in_channels is not None:
+        return said.num_classes, said.in_channels
     outline = _outline(checkpoint, Identified(row, dict(options), row.num_classes, row.in_channels, {}))
     own = [key for key in outline if not key.startswith(f"{AUXILIARY}.")]
     first = next((key for key in own if outline[key].ndim == 4), None)

@@ -79,8 +79,7 @@ class LearnerModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Writes into the checkpoint which network it is of, so that it can be read away from its run."""
-        record = self.plan.record()
-        checkpoint[METADATA] = {name: record[name] for name in ("architecture", "preprocessing", "data", "recipe")}
+        checkpoint[METADATA] = self.plan.record().entry()
         checkpoint.update(self.learner.counters())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -66,7 +66,7 @@ def _run_to_end(trainer: L.Trainer, module: LearnerModule, data: DataModule, che
 
 def _describe_run(logger: TensorBoardLogger, plan: Plan, learner: Learner) -> None:
     """Writes the run's row in TensorBoard's table of hyperparameters; its results are the scalars of these names."""
-    recipe = {name: value for name, value in plan.identity()["recipe"].items() if name not in ("source", "expected")}
+    recipe = plan.record().identity()["recipe"]
     described = {"architecture": plan.label, "data": plan.data.spec.name, "seed": plan.seed, **recipe}
     scalars = {name: value if isinstance(value, str | int | float) else str(value) for name, value in described.items()}
     score = learner.objective.score.measure

@@ -1,0 +1,250 @@
+"""The record of a run, the content of `run.json`: its parts as frozen dataclasses, and the facts that identify it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from convatlas import values
+from convatlas.architecture import Interpolation, Published
+from convatlas.recipe import WORDS, Precision, defaults
+
+FORMAT = 2  # of run.json, of study.json and of the entry in a checkpoint
+LARGEST_IMAGE = 4096  # pixels along a side
+
+Status = Literal["unfinished", "finished", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchitectureRecord:
+    """A network: the name of its architecture and the options, classes and channels that it was built with.
+
+    `reference` and `source_hash` are the file of a user's own network and its sha256. The counts are None where a
+    checkpoint does not say them; a run always does.
+    """
+
+    name: str
+    reference: str | None = None
+    source_hash: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    num_classes: int | None = None
+    in_channels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("num_classes", "in_channels"):
+            count = getattr(self, name)
+            if count is not None and count < 1:
+                raise ValueError(f"its {name} is {count}, not at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The place where the weights of a run start: drawn from its seed, or taken from a checkpoint.
+
+    `source` names the checkpoint's file, `sha256` is its hash. `kept` are the parts of the network, by their names,
+    that have the checkpoint's weights, `fresh` the parts whose weights are drawn from the seed.
+    """
+
+    origin: Literal["seed", "weights"] = "seed"
+    source: str | None = None
+    sha256: str | None = None
+    kept: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+
+    @classmethod
+    def from_seed(cls) -> Start:
+        """Returns the start of a network whose weights are all drawn from the seed."""
+        return cls()
+
+    @classmethod
+    def from_weights(cls, source: str, *, sha256: str, kept: tuple[str, ...], fresh: tuple[str, ...] = ()) -> Start:
+        """Returns the start of a network that has the weights of a checkpoint in the parts `kept`."""
+        return cls(origin="weights", source=source, sha256=sha256, kept=kept, fresh=fresh)
+
+    def identity(self) -> dict[str, Any]:
+        """Returns the facts that decide the first weights, as plain data; a moved checkpoint is the same one."""
+        return {"origin": self.origin, "sha256": self.sha256, "fresh": list(self.fresh)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord:
+    """The data set of a run: its name, the hashes of its split and of its pixels, the number of images of each part.
+
+    `split_seed` is the seed that drew the split, None where the source brings its split. Records of the first days
+    have no `images_hash`.
+    """
+
+    name: str
+    split_hash: str
+    images_hash: str | None = None
+    split_seed: int | None = None
+    train: int
+    validation: int
+    test: int
+    classes: tuple[str, ...]
+    source: str = ""
+
+    def identity(self) -> dict[str, Any]:
+        """Returns the facts that two runs on the same images and the same split share, as plain data."""
+        return {"name": self.name, "split_hash": self.split_hash, "images_hash": self.images_hash}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingRecord:
+    """The size of the images and their normalisation; see `convatlas.data.preprocessing.Preprocessing`."""
+
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    shorter_side: int | None = None
+    interpolation: Interpolation = "bilinear"
+
+    def __post_init__(self) -> None:
+        side = self.image_size if self.shorter_side is None else self.shorter_side
+        if not 1 <= self.image_size <= side <= LARGEST_IMAGE:
+            raise ValueError(f"images of {self.image_size} pixels, cut of {side}, are not of 1 to {LARGEST_IMAGE}")
+        if not len(self.mean) == len(self.std) > 0 or not all(map(math.isfinite, self.mean + self.std)):
+            raise ValueError("its mean and std are not a finite number for each channel")
+        if min(self.std) <= 0:
+            raise ValueError("a number of its std is not above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRecord:
+    """The size of a network: parameters, multiply-adds for an image, and the shape (C, H, W) of that image."""
+
+    params: int
+    macs: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRecord:
+    """The circumstances of one sitting at a run; a resumed run has been in several hands."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    git_commit: str | None = None
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+    command: str | None = None
+    started: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """Everything that `run.json` says of a run.
+
+    `recipe` has the recipe's fields by name, of an evaluated checkpoint only `name`, `source` and `precision`. The seed
+    of an evaluated checkpoint is not known. `results` have numbers by name (best_epoch, val_top1, val_loss, test_top1,
+    test_loss, train_seconds, images_per_second; accuracies are fractions), those of a failed run `error` and
+    `traceback`.
+    """
+
+    status: Status
+    architecture: ArchitectureRecord
+    start: Start
+    recipe: Mapping[str, Any]
+    seed: int | None
+    data: DataRecord
+    preprocessing: PreprocessingRecord
+    network: NetworkRecord
+    published: tuple[Published, ...] = ()
+    selection: str | None = None
+    notes: tuple[str, ...] = ()
+    device: str | None = None
+    sessions: tuple[SessionRecord, ...] = ()
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def latest(self) -> SessionRecord:
+        """The last sitting at the run; an empty one where none is recorded."""
+        return self.sessions[-1] if self.sessions else SessionRecord()
+
+    def identity(self) -> dict[str, Any]:
+        """Returns the facts that make two runs the same run, as plain data."""
+        return {
+            "architecture": values.plain(asdict(self.architecture)),
+            "start": self.start.identity(),
+            "recipe": recipe_identity(self.recipe),
+            "seed": self.seed,
+            "data": self.data.identity(),
+        }
+
+    def content(self) -> dict[str, Any]:
+        """Returns the record as plain data, the content of `run.json`; the last sitting stands at the top too."""
+        parts = asdict(self)
+        sessions, results = parts.pop("sessions"), parts.pop("results")
+        content = {"format": FORMAT, **parts, **asdict(self.latest), "sessions": sessions, "results": results}
+        return {name: values.plain(value) for name, value in content.items()}
+
+    def entry(self) -> dict[str, Any]:
+        """Returns the entry in which a checkpoint of the run says of itself what `run.json` says, as plain data."""
+        content = self.content()
+        return {name: content[name] for name in ("format", "architecture", "preprocessing", "data", "recipe")}
+
+    def said(self) -> CheckpointRecord:
+        """Returns the same facts as `entry`, as they are read from a checkpoint."""
+        data = DataSaid(
+            name=self.data.name,
+            split_hash=self.data.split_hash,
+            images_hash=self.data.images_hash,
+            classes=self.data.classes,
+        )
+        return CheckpointRecord(
+            architecture=self.architecture, preprocessing=self.preprocessing, data=data, recipe=self.recipe
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSaid:
+    """The data set that a checkpoint names; None for what it does not say."""
+
+    name: str | None = None
+    split_hash: str | None = None
+    images_hash: str | None = None
+    classes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRecord:
+    """The entry in which a checkpoint says what network it is of; None for what it does not say."""
+
+    architecture: ArchitectureRecord
+    preprocessing: PreprocessingRecord | None = None
+    data: DataSaid | None = None
+    recipe: Mapping[str, Any] | None = None
+
+    @property
+    def precision(self) -> Precision:
+        """The arithmetic of the training."""
+        precision: Precision = (self.recipe or {}).get("precision", "float32")
+        return precision
+
+
+def recipe_identity(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the recipe's values without its words; a field that did not exist yet was not used and has its default.
+
+    >>> recipe_identity({"name": "quick", "lr": 0.1})["momentum"]
+    0.0
+    """
+    given = {name: values.plain(value) for name, value in recipe.items() if name not in WORDS}
+    return given | {name: value for name, value in defaults().items() if name not in given}
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Returns the places where two identities differ, one line each: name, our value, their value.
+
+    >>> differences({"seed": 1, "recipe": {"lr": 0.1}}, {"seed": 2, "recipe": {"lr": 0.1}})
+    ['seed 1 here, 2 there']
+    """
+    lines = []
+    for key in sorted(ours.keys() | theirs.keys()):
+        a, b = ours.get(key), theirs.get(key)
+        if key not in ours or key not in theirs:
+            lines.append(f"{prefix}{key} only {'here' if key in ours else 'there'}")
+        elif isinstance(a, Mapping) and isinstance(b, Mapping):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(" ".join(f"{prefix}{key} {a} here, {b} there".split()))
+    return lines

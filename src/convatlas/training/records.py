@@ -1,0 +1,40 @@
+"""The parts of a run's record, from the objects that training works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convatlas import values
+from convatlas.architecture import Architecture
+from convatlas.data import DataSet
+from convatlas.run import ArchitectureRecord, DataRecord
+
+
+def architecture_record(
+    architecture: Architecture, options: Mapping[str, Any], *, num_classes: int, in_channels: int
+) -> ArchitectureRecord:
+    """Returns the record of a network that an architecture builds."""
+    return ArchitectureRecord(
+        name=architecture.name,
+        reference=architecture.reference,
+        source_hash=architecture.source_hash,
+        options=values.plain(options),
+        num_classes=num_classes,
+        in_channels=in_channels,
+    )
+
+
+def data_record(data: DataSet) -> DataRecord:
+    """Returns the record of a data set."""
+    return DataRecord(
+        name=data.spec.name,
+        split_hash=data.split_hash,
+        images_hash=data.images_hash,
+        split_seed=data.spec.split_seed,
+        train=len(data.train),
+        validation=len(data.validation),
+        test=len(data.test),
+        classes=data.spec.class_names,
+        source=data.spec.source,
+    )
