@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from convatlas.architecture import Family
 from convatlas.architectures import architecture
 from convatlas.complexity import (
     BYTES,
@@ -20,30 +21,10 @@ from convatlas.complexity import (
 )
 from convatlas.insight.diagram import drawing, follow, svg
 
-SHOWN = {  # each family's network, and the blocks that are opened
-    "lenet": ("lenet5_original", ("stage2",)),
-    "alexnet": ("alexnet_original", ()),
-    "vgg": ("vgg16", ()),
-    "nin": ("nin_cifar", ()),
-    "googlenet": ("googlenet", ("inception3a",)),
-    "inception": ("inception_v3", ("stage2.0", "stage3.0")),
-    "inception_resnet": ("inception_resnet_v2", ("stage1.0",)),
-    "resnet": ("resnet50", ("stage2.0", "stage2.1")),
-    "preact_resnet": ("preact_resnet164", ("stage2.0", "stage2.1")),
-    "wide_resnet": ("wide_resnet28_10", ("stage2.0",)),
-    "resnext": ("resnext50_32x4d", ("stage2.1",)),
-    "senet": ("seresnet50", ("stage2.1",)),
-    "densenet": ("densenet121", ("block1.0",)),
-    "mobilenet": ("mobilenet_v2", ("stage2.1",)),
-    "efficientnet": ("efficientnet_b0", ("stage2.1",)),
-    "dpn": ("dpn68", ("stage2.0", "stage2.1")),
-    "bit": ("bit_resnet50x1", ("stage2.0",)),
-}
 
-
-def files(family: str, head: str) -> Iterator[tuple[str, str]]:
+def files(family: Family, head: str) -> Iterator[tuple[str, str]]:
     """Names and contents of a family's page, which begins with `head`, and of its drawings."""
-    name, blocks = SHOWN[family]
+    name = family.shown
     row = architecture(name)
     network = meta_network(row)
     counted = network_complexity(row, network, in_channels=row.in_channels, image_size=row.image_size)
@@ -51,12 +32,12 @@ def files(family: str, head: str) -> Iterator[tuple[str, str]]:
     yield f"{name}.svg", svg(drawing(flow, counted, name=name))
     commands = ["```sh", f"convatlas show {name}", f"convatlas show {name} --diagram {name}.svg", "```", ""]
     lines = [head, f"## {name}, layer by layer", "", *table(counted), "", f"![{name}]({name}.svg)", "", *commands]
-    for block in blocks:
+    for block in family.opened:
         file = f"{name}-{block}.svg"
         yield file, svg(drawing(flow, counted, name=name, block=block))
         command = f"convatlas show {name} --diagram {file} --block {block}"
         lines += [f"## Its {block}, opened", "", f"![{block} of {name}]({file})", "", "```sh", command, "```", ""]
-    yield f"{family}.md", "\n".join(lines)
+    yield f"{family.name}.md", "\n".join(lines)
 
 
 def table(counted: Complexity) -> Iterator[str]:

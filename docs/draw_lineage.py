@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.architecture import Architecture
-from convatlas.architectures import architecture
+from convatlas.architectures import FAMILIES, architecture
 from convatlas.drawing import DPI, GRID, INK, LEGEND, SOFT, SPINE, plain
 from convatlas.report.labels import Point, place_labels
 
@@ -29,32 +29,6 @@ if TYPE_CHECKING:
 
 PICTURE = Path(__file__).resolve().parent / "lineage.png"
 TEXT = "Description"  # where in the file the values are
-# One or two of each family, in the order of their appearance.
-LINEAGE = (
-    "lenet5",
-    "alexnet_original",
-    "nin_imagenet",
-    "alexnet",
-    "vgg16",
-    "googlenet",
-    "bn_inception",
-    "inception_v3",
-    "resnet50",
-    "resnet152",
-    "inception_v4",
-    "inception_resnet_v2",
-    "wide_resnet50_2",
-    "resnext101_32x8d",
-    "densenet161",
-    "senet154",
-    "dpn131",
-    "mobilenet_v2",
-    "bit_resnet50x1",
-    "bit_resnet152x4",
-    "tf_efficientnet_b0",
-    "tf_efficientnet_b7",
-    "tf_efficientnet_l2",
-)
 FURTHER_DATA = ("JFT", "ImageNet-21k", "Noisy Student")  # named in the source of an accuracy
 CROWDED = 8.0  # the power of ten below which the axis of MACs is pressed together
 PRESSED = 0.3  # to this part
@@ -92,8 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def entries() -> list[Entry]:
-    """The lineage, from the registry."""
-    return [entry(architecture(name)) for name in LINEAGE]
+    """The lineage, from the registry: what each family gives to it, in the order of the years."""
+    drawn = [entry(architecture(name)) for family in FAMILIES for name in family.lineage]
+    return sorted(drawn, key=lambda each: each.year)
 
 
 def entry(row: Architecture) -> Entry:

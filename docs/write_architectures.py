@@ -8,34 +8,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import architecture_pages  # beside this file
 
-from convatlas.architecture import Architecture
-from convatlas.architectures import by_family, list_architectures
+from convatlas.architecture import Architecture, Family
+from convatlas.architectures import FAMILIES, by_family, list_architectures
 
 PAGE = Path(__file__).resolve().parent / "architectures.md"
-TITLES = {  # each family's title, and the file below convatlas/architectures whose docstring begins with its idea
-    "lenet": ("LeNet", "lenet"),
-    "alexnet": ("AlexNet", "alexnet"),
-    "vgg": ("VGG", "vgg"),
-    "nin": ("Network in Network", "nin"),
-    "googlenet": ("GoogLeNet", "googlenet.original"),
-    "inception": ("Inception after GoogLeNet", "inception.v3"),
-    "inception_resnet": ("Inception-ResNet", "inception.inception_resnet_v1"),
-    "resnet": ("ResNet and plain networks", "resnet.imagenet"),
-    "preact_resnet": ("Pre-activation ResNet", "preact_resnet.cifar"),
-    "wide_resnet": ("Wide ResNet", "preact_resnet.wide"),
-    "resnext": ("ResNeXt", "resnet.resnext"),
-    "senet": ("Squeeze-and-excitation networks", "resnet.senet"),
-    "densenet": ("DenseNet", "densenet.imagenet"),
-    "mobilenet": ("MobileNet-v2", "mobilenet"),
-    "efficientnet": ("EfficientNet", "efficientnet.imagenet"),
-    "dpn": ("Dual path networks", "dpn.imagenet"),
-    "bit": ("Big Transfer", "bit.imagenet"),
-}
 HEADER = """# Architectures
 
 {count} architectures in {families} families. The page is made from the registry by
@@ -68,38 +48,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def files() -> Iterator[tuple[Path, str]]:
     """Every file and what it holds."""
     yield PAGE, page()
-    for family, rows in by_family(list_architectures()).items():
+    for family, rows in families():
         for name, text in architecture_pages.files(family, section(family, rows, heading="#")):
             yield PAGE.parent / "architectures" / name, text
 
 
+def families() -> list[tuple[Family, list[Architecture]]]:
+    """Each family and its rows, both in the order of their years."""
+    named = {family.name: family for family in FAMILIES}
+    return [(named[name], rows) for name, rows in by_family(list_architectures()).items()]
+
+
 def page() -> str:
     """The page as Markdown."""
-    families = by_family(list_architectures())
-    count = sum(map(len, families.values()))
-    parts = [HEADER.format(count=count, families=len(families))]
-    parts += [section(family, rows) for family, rows in families.items()]
+    parts = [HEADER.format(count=len(list_architectures()), families=len(FAMILIES))]
+    parts += [section(family, rows) for family, rows in families()]
     return "\n".join(parts)
 
 
-def section(family: str, rows: list[Architecture], *, heading: str = "##") -> str:
+def section(family: Family, rows: list[Architecture], *, heading: str = "##") -> str:
     """A family: its idea, its papers, a table of its networks."""
-    title, file = TITLES[family]
     papers = {row.paper.url: row.paper for row in rows if row.paper}
     sources = [f"- [{p.authors} {p.year}]({url}). {p.title}" for url, p in papers.items()]
-    lines = [f"{heading} {title}", "", idea(file), "", *sources, ""]
+    lines = [f"{heading} {family.title}", "", family.idea, "", *sources, ""]
     if heading == "##":
-        lines += [f"[{architecture_pages.SHOWN[family][0]} layer by layer, and drawn](architectures/{family}.md)", ""]
+        lines += [f"[{family.shown} layer by layer, and drawn](architectures/{family.name}.md)", ""]
     lines += ["| network | year | input | parameters | MACs | published | weights |", "|:--|--:|--:|--:|--:|:--|:--|"]
     lines += [line(row) for row in rows]
     notes = [f"- `{row.name}`: {row.note}" for row in rows if row.note]
     return "\n".join(lines + (["", *notes] if notes else [])) + "\n"
-
-
-def idea(file: str) -> str:
-    """The first sentence of the family file: the idea in a line."""
-    text = (import_module(f"convatlas.architectures.{file}").__doc__ or "").split("\n\n")[0]
-    return " ".join(text.split())
 
 
 def line(row: Architecture) -> str:

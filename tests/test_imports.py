@@ -61,7 +61,9 @@ def test_imports_go_downward(path: Path) -> None:
 
 ARCHITECTURES = SOURCE / "architectures"
 SHARED = "sources"  # the one module below `architectures` that all families may use
-MODULES = [path for path in FILES if path.is_relative_to(ARCHITECTURES) and path != ARCHITECTURES / "__init__.py"]
+JOINING = ARCHITECTURES / "wide_resnet.py"  # the one family whose networks are made of the blocks of two others
+APART = {ARCHITECTURES / "__init__.py", JOINING}
+MODULES = [path for path in FILES if path.is_relative_to(ARCHITECTURES) and path not in APART]
 
 
 def foreign(path: Path, *, family: str) -> set[str]:
@@ -74,6 +76,11 @@ def foreign(path: Path, *, family: str) -> set[str]:
 def test_families_do_not_import_each_other(path: Path) -> None:
     family = path.relative_to(ARCHITECTURES).parts[0].removesuffix(".py")
     assert foreign(path, family=family) == set()
+
+
+def test_a_family_that_joins_rows_takes_nothing_else_from_other_families() -> None:
+    rows = {f"convatlas.architectures.{family}.wide" for family in ("preact_resnet", "resnet")}
+    assert foreign(JOINING, family="wide_resnet") == rows
 
 
 @pytest.mark.parametrize(

@@ -74,12 +74,12 @@ def _meta(name: str, **options: Any) -> nn.Module:
 
 
 FILES = (imagenet, teaching, wide, resnext, senet, wide_cifar)
-WIDE_CIFAR = [row.name for row in wide_cifar.ARCHITECTURES]
+WIDE_CIFAR = [row.name for row in wide_cifar.ROWS]
 SMALL_IMAGES = [name for name in COUNTS if "cifar" in name or "slides" in name or name in WIDE_CIFAR]
 
 
 def test_every_row_stands_in_the_table() -> None:
-    assert {row.name for file in FILES for row in file.ARCHITECTURES} == set(COUNTS)
+    assert {row.name for file in FILES for row in file.ROWS} == set(COUNTS)
     for family in ("wide_resnet", "resnext", "senet"):
         names = {name for name in list_architectures() if architecture(name).family == family}
         assert names

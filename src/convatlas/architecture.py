@@ -1,11 +1,11 @@
-"""`Architecture`: the description of a network, a row of the registry. Standard library only."""
+"""`Architecture`, the description of a network, and `Family`, the description of a family. Standard library only."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from convatlas import values
@@ -76,7 +76,7 @@ class Architecture:
 
     name: str
     builder: Callable[..., nn.Module]
-    family: str = "own"
+    family: str = "own"  # the name of the `Family` that holds the row; it sets this field
     paper: Paper | None = None
     dataset: str | None = None
     image_size: int = 32
@@ -165,3 +165,28 @@ class Architecture:
 
 def _is_option(parameter: inspect.Parameter) -> bool:
     return parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks of one idea, and how the pages below docs/ show them.
+
+    The rows get the family's name. `docstring` is the one of the file whose first paragraph is the idea.
+    """
+
+    name: str
+    title: str
+    docstring: str | None
+    rows: tuple[Architecture, ...]
+    shown: str  # the name of the row that is drawn whole on the family's page
+    opened: tuple[str, ...] = ()  # its blocks that are drawn opened
+    lineage: tuple[str, ...] = ()  # the names of the rows in the picture of all families, oldest first
+
+    def __post_init__(self) -> None:
+        """Puts the family's name into its rows."""
+        object.__setattr__(self, "rows", tuple(replace(row, family=self.name) for row in self.rows))
+
+    @property
+    def idea(self) -> str:
+        """The first paragraph of the docstring, as one line."""
+        return " ".join((self.docstring or "").split("\n\n")[0].split())

@@ -1,4 +1,4 @@
-"""The registry: one dictionary of architectures by name; a family file lists its own in `ARCHITECTURES`."""
+"""The registry: the families, each defined in its own file as `FAMILY`, and one dictionary of their rows by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import ModuleType
 
-from convatlas.architecture import Architecture
+from convatlas.architecture import Architecture, Family
 from convatlas.architectures import (
     alexnet,
     bit,
@@ -27,9 +27,31 @@ from convatlas.architectures import (
     preact_resnet,
     resnet,
     vgg,
+    wide_resnet,
 )
+from convatlas.architectures.inception import inception_resnet
+from convatlas.architectures.resnet import resnext, senet
 from convatlas.errors import UsageError, unknown
 
+FAMILIES: tuple[Family, ...] = (  # in the order of their appearance
+    lenet.FAMILY,
+    alexnet.FAMILY,
+    nin.FAMILY,
+    vgg.FAMILY,
+    googlenet.FAMILY,
+    inception.FAMILY,
+    resnet.FAMILY,
+    preact_resnet.FAMILY,
+    inception_resnet.FAMILY,
+    wide_resnet.FAMILY,
+    resnext.FAMILY,
+    densenet.FAMILY,
+    senet.FAMILY,
+    dpn.FAMILY,
+    mobilenet.FAMILY,
+    bit.FAMILY,
+    efficientnet.FAMILY,
+)
 _REGISTRY: dict[str, Architecture] = {}
 
 
@@ -141,20 +163,6 @@ def _usable(value: object, module: ModuleType) -> bool:
     return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module.__name__
 
 
-for _family in (
-    lenet,
-    alexnet,
-    vgg,
-    nin,
-    googlenet,
-    inception,
-    resnet,
-    preact_resnet,
-    densenet,
-    dpn,
-    bit,
-    mobilenet,
-    efficientnet,
-):
-    for _row in _family.ARCHITECTURES:
+for _family in FAMILIES:
+    for _row in _family.rows:
         register(_row)

@@ -28,7 +28,7 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.architecture import Architecture, Paper
+from convatlas.architecture import Architecture, Family, Paper
 from convatlas.architectures.sources import (
     TEXTBOOK,
     textbook_published,
@@ -205,10 +205,8 @@ TORCHVISION_KEYS: dict[str, str | None] = {
     "classifier.6": "head.fc",
 }
 
-_row = partial(Architecture, family="alexnet")
-
-ARCHITECTURES = (
-    _row(
+ROWS = (
+    Architecture(
         "alexnet_original",
         builder=alexnet_original,
         paper=PAPER,
@@ -219,7 +217,7 @@ ARCHITECTURES = (
         macs=724_406_816,
         note="the paper's of 2012: two towers as groups, response normalisation, 227 pixels",
     ),
-    _row(
+    Architecture(
         "alexnet",
         builder=alexnet,
         paper=ONE_TOWER,
@@ -232,7 +230,7 @@ ARCHITECTURES = (
         weights=(torchvision_weights("alexnet-owt-7be5be79.pth", keys=TORCHVISION_KEYS),),
         note="torchvision's form of 2014: one tower, no response normalisation",
     ),
-    _row(
+    Architecture(
         "alexnet_textbook",
         builder=alexnet_textbook,
         paper=TEXTBOOK,
@@ -244,7 +242,7 @@ ARCHITECTURES = (
         recipe="textbook",
         note="the textbook's: one tower of the paper's widths, no response normalisation",
     ),
-    _row(
+    Architecture(
         "alexnet_cifar_stem",
         builder=alexnet_cifar_stem,
         paper=ONE_TOWER,
@@ -253,4 +251,13 @@ ARCHITECTURES = (
         macs=179_075_072,
         note="not the paper's: the convolutions of `alexnet` with a 3x3 stem and 1,024 hidden units, for 32 pixels",
     ),
+)
+
+FAMILY = Family(
+    "alexnet",
+    title="AlexNet",
+    docstring=__doc__,
+    rows=ROWS,
+    shown="alexnet_original",
+    lineage=("alexnet_original", "alexnet"),
 )

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from convatlas.architecture import Architecture, Paper
+from convatlas.architecture import Architecture, Family, Paper
 from convatlas.architectures.sources import TEXTBOOK
 from convatlas.errors import UsageError, unknown
 from convatlas.layers import ConvNormAct, Layer, activation_layer, check_counts, initialize_xavier, sequential
@@ -213,9 +213,9 @@ KUANGLIU_KEYS: dict[str, str | None] = {
     "fc3": "head.fc",
 }
 
-_row = partial(Architecture, builder=lenet, family="lenet", paper=PAPER)
+_row = partial(Architecture, builder=lenet, paper=PAPER)
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "lenet5",
         dataset="mnist",
@@ -254,4 +254,14 @@ ARCHITECTURES = (
         layouts={"kuangliu": KUANGLIU_KEYS},
         note="not the paper's: ReLU and maximum pooling, for images of 3 channels",
     ),
+)
+
+FAMILY = Family(
+    "lenet",
+    title="LeNet",
+    docstring=__doc__,
+    rows=ROWS,
+    shown="lenet5_original",
+    opened=("stage2",),
+    lineage=("lenet5",),
 )

@@ -30,7 +30,7 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.architecture import Architecture, Paper, Published
+from convatlas.architecture import Architecture, Family, Paper, Published
 from convatlas.architectures.sources import torchvision_published, torchvision_weights
 from convatlas.layers import (
     ConvNormAct,
@@ -198,11 +198,10 @@ TIMM_KEYS: dict[str, str | None] = {
     "classifier": "head.fc",
 }
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "mobilenet_v2",
         builder=mobilenet_v2,
-        family="mobilenet",
         paper=PAPER,
         dataset="imagenet",
         image_size=224,
@@ -222,7 +221,6 @@ ARCHITECTURES = (
     Architecture(
         "mobilenet_v2_cifar",
         builder=mobilenet_v2_cifar,
-        family="mobilenet",
         paper=PAPER,
         dataset="cifar10",
         params=2_296_922,
@@ -233,4 +231,14 @@ ARCHITECTURES = (
         layouts={"kuangliu": _kuangliu_keys()},
         note="not the paper's: strides for images of 32 pixels, ReLU, a projection where a sum needs one",
     ),
+)
+
+FAMILY = Family(
+    "mobilenet",
+    title="MobileNet-v2",
+    docstring=__doc__,
+    rows=ROWS,
+    shown="mobilenet_v2",
+    opened=("stage2.1",),
+    lineage=("mobilenet_v2",),
 )

@@ -20,7 +20,7 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.architecture import Architecture, Paper, Published
+from convatlas.architecture import Architecture, Family, Paper, Published
 from convatlas.architectures.sources import TEXTBOOK, textbook_published
 from convatlas.layers import (
     ConvNormAct,
@@ -138,11 +138,10 @@ def nin_textbook(*, num_classes: int = 10, in_channels: int = 3, dropout: float 
 
 PAPER = Paper("Network In Network", "Lin, Chen, Yan", 2013, "https://arxiv.org/abs/1312.4400")
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "nin_cifar",
         builder=nin_cifar,
-        family="nin",
         paper=PAPER,
         dataset="cifar10",
         params=966_986,
@@ -157,7 +156,6 @@ ARCHITECTURES = (
     Architecture(
         "nin_imagenet",
         builder=nin_imagenet,
-        family="nin",
         paper=PAPER,
         dataset="imagenet",
         image_size=224,
@@ -169,7 +167,6 @@ ARCHITECTURES = (
     Architecture(
         "nin_textbook",
         builder=nin_textbook,
-        family="nin",
         paper=TEXTBOOK,
         dataset="cifar10",
         image_size=224,
@@ -182,7 +179,6 @@ ARCHITECTURES = (
     Architecture(
         "nin_textbook_mnist",
         builder=nin_textbook,
-        family="nin",
         paper=TEXTBOOK,
         dataset="mnist",
         image_size=224,
@@ -193,4 +189,13 @@ ARCHITECTURES = (
         recipe="textbook",
         note="the textbook's for one channel; its 5th epoch fell to 26 % and recovered",
     ),
+)
+
+FAMILY = Family(
+    "nin",
+    title="Network in Network",
+    docstring=__doc__,
+    rows=ROWS,
+    shown="nin_cifar",
+    lineage=("nin_imagenet",),
 )

@@ -27,7 +27,7 @@ from typing import Literal
 
 from torch import nn
 
-from convatlas.architecture import Architecture, Paper, Published
+from convatlas.architecture import Architecture, Family, Paper, Published
 from convatlas.architectures.sources import (
     TEXTBOOK,
     textbook_published,
@@ -217,7 +217,6 @@ def _row(layers: int, *, norm: Literal["none", "batch"]) -> Architecture:
     return Architecture(
         f"vgg{layers}" if norm == "none" else f"vgg{layers}_bn",
         builder=partial(vgg, depths=TABLE_1[layers], norm=norm),
-        family="vgg",
         paper=PAPER,
         dataset="imagenet",
         image_size=224,
@@ -237,7 +236,6 @@ def _cifar_row(layers: int) -> Architecture:
     return Architecture(
         f"vgg{layers}_bn_cifar",
         builder=partial(vgg_cifar, depths=TABLE_1[layers]),
-        family="vgg",
         paper=PAPER,
         dataset="cifar10",
         params=params,
@@ -248,9 +246,9 @@ def _cifar_row(layers: int) -> Architecture:
     )
 
 
-_textbook = partial(Architecture, family="vgg", paper=TEXTBOOK, dataset="cifar10", image_size=224, recipe="textbook")
+_textbook = partial(Architecture, paper=TEXTBOOK, dataset="cifar10", image_size=224, recipe="textbook")
 
-ARCHITECTURES = (
+ROWS = (
     *(_row(layers, norm="none") for layers in TABLE_1),
     *(_row(layers, norm="batch") for layers in TABLE_1),
     *(_cifar_row(layers) for layers in TABLE_1),
@@ -270,4 +268,13 @@ ARCHITECTURES = (
         published=textbook_published(0.4949, "cifar10", pixels=224),
         note="the textbook's with a quarter of the channels; with its recipe at chance level for the first 5 epochs",
     ),
+)
+
+FAMILY = Family(
+    "vgg",
+    title="VGG",
+    docstring=__doc__,
+    rows=ROWS,
+    shown="vgg16",
+    lineage=("vgg16",),
 )

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from convatlas.architecture import Family
 from convatlas.architectures.bit import cifar, imagenet
 
-ARCHITECTURES = (*imagenet.ARCHITECTURES, *cifar.ARCHITECTURES)
+FAMILY = Family(
+    "bit",
+    title="Big Transfer",
+    docstring=imagenet.__doc__,
+    rows=(*imagenet.ROWS, *cifar.ROWS),
+    shown="bit_resnet50x1",
+    opened=("stage2.0",),
+    lineage=("bit_resnet50x1", "bit_resnet152x4"),
+)

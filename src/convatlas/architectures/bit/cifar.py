@@ -46,11 +46,10 @@ def bit_resnet_cifar(
     return sequential(stem=stem, **stages, head=zero_head(widths[-1], num_classes))
 
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "bit_resnet26_cifar",
         builder=bit_resnet_cifar,
-        family="bit",
         paper=PAPER,
         dataset="cifar10",
         params=880_474,

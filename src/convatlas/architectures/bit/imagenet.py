@@ -160,7 +160,6 @@ def _row(layers: int, factor: int) -> Architecture:
     return Architecture(
         f"bit_resnet{layers}x{factor}",
         builder=partial(bit_resnet, stem_channels=64 * factor, depths=DEPTHS[layers], widths=widths),
-        family="bit",
         paper=PAPER,
         dataset="imagenet",
         image_size=224,
@@ -174,4 +173,4 @@ def _row(layers: int, factor: int) -> Architecture:
     )
 
 
-ARCHITECTURES = tuple(_row(layers, factor) for layers, factor in RELEASED)
+ROWS = tuple(_row(layers, factor) for layers, factor in RELEASED)

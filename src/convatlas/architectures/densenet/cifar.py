@@ -151,10 +151,9 @@ def _published(
     return tuple(results)
 
 
-_paper = partial(Architecture, family="densenet", paper=PAPER, dataset="cifar10", recipe="densenet_cifar")
+_paper = partial(Architecture, paper=PAPER, dataset="cifar10", recipe="densenet_cifar")
 _slides = partial(
     Architecture,
-    family="densenet",
     paper=PAPER,
     dataset="cifar10",
     recipe="densenet_slides",
@@ -174,7 +173,7 @@ KUANGLIU_KEYS: dict[str, str | None] = {
     "linear": "head.fc",
 }
 
-ARCHITECTURES = (
+ROWS = (
     _paper(
         "densenet_40_12",
         builder=partial(_plain, depths=(12, 12, 12), stem_channels=16),
@@ -249,7 +248,6 @@ ARCHITECTURES = (
             growth_rate=32,
             stem_channels=64,
         ),
-        family="densenet",
         paper=PAPER,
         dataset="cifar10",
         layouts={"kuangliu": KUANGLIU_KEYS},

@@ -125,7 +125,7 @@ PUBLISHED = {
 }
 README = "liuzhuang13/DenseNet's README, one crop of 224 pixels, rounded to 0.1 %"
 
-_row = partial(Architecture, family="densenet", paper=PAPER, dataset="imagenet", image_size=224, num_classes=1000)
+_row = partial(Architecture, paper=PAPER, dataset="imagenet", image_size=224, num_classes=1000)
 
 
 def _published_row(layers: int) -> Architecture:
@@ -141,7 +141,7 @@ def _published_row(layers: int) -> Architecture:
     )
 
 
-ARCHITECTURES = (
+ROWS = (
     *(_published_row(layers) for layers in PUBLISHED),
     _row(
         "densenet264",

@@ -86,11 +86,10 @@ def densenet_textbook(
     return network
 
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "densenet_textbook",
         builder=densenet_textbook,
-        family="densenet",
         paper=TEXTBOOK,
         dataset="cifar10",
         image_size=224,

@@ -117,11 +117,10 @@ UVA_KEYS: tuple[dict[str, str | None], ...] = (
     },
 )
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "densenet_uva",
         builder=densenet_uva,
-        family="densenet",
         paper=UVA_TUTORIAL,
         dataset="cifar10",
         params=239_146,

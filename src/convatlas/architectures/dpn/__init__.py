@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from convatlas.architecture import Family
 from convatlas.architectures.dpn import cifar, imagenet
 
-ARCHITECTURES = (*imagenet.ARCHITECTURES, *cifar.ARCHITECTURES)
+FAMILY = Family(
+    "dpn",
+    title="Dual path networks",
+    docstring=imagenet.__doc__,
+    rows=(*imagenet.ROWS, *cifar.ROWS),
+    shown="dpn68",
+    opened=("stage2.0", "stage2.1"),
+    lineage=("dpn131",),
+)

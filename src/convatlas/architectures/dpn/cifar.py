@@ -87,14 +87,13 @@ KUANGLIU_KEYS: dict[str, str | None] = {
 
 _row = partial(
     Architecture,
-    family="dpn",
     paper=PAPER,
     dataset="cifar10",
     layouts={"kuangliu": KUANGLIU_KEYS},
     note="kuangliu's, not the paper's: a 3x3 stem, activations after the norms, a dense path that begins shorter",
 )
 
-ARCHITECTURES = (
+ROWS = (
     _row("dpn26_cifar", builder=partial(dpn_cifar, depths=(2, 2, 2, 2)), params=11_574_842, macs=665_050_880),
     _row(
         "dpn92_cifar",

@@ -130,7 +130,6 @@ def _published(top1: float, *, at_320: float) -> tuple[Published, ...]:
 
 _row = partial(
     Architecture,
-    family="dpn",
     paper=PAPER,
     dataset="imagenet",
     image_size=224,
@@ -140,7 +139,7 @@ _row = partial(
 # What DPN-98 and DPN-131 share.
 _groups_of_40 = partial(dpn, groups=40, inner_widths=(160, 320, 640, 1280), growth_rates=(16, 32, 32, 128))
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "dpn68",
         builder=partial(

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from convatlas.architecture import Family
 from convatlas.architectures.efficientnet import cifar, imagenet, tensorflow
 
-ARCHITECTURES = (*imagenet.ARCHITECTURES, *tensorflow.ARCHITECTURES, *cifar.ARCHITECTURES)
+FAMILY = Family(
+    "efficientnet",
+    title="EfficientNet",
+    docstring=imagenet.__doc__,
+    rows=(*imagenet.ROWS, *tensorflow.ROWS, *cifar.ROWS),
+    shown="efficientnet_b0",
+    opened=("stage2.1",),
+    lineage=("tf_efficientnet_b0", "tf_efficientnet_b7", "tf_efficientnet_l2"),
+)

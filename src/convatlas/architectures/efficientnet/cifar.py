@@ -58,11 +58,10 @@ def efficientnet_cifar(
     )
 
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "efficientnet_b0_cifar",
         builder=efficientnet_cifar,
-        family="efficientnet",
         paper=PAPER,
         dataset="cifar10",
         params=3_598_598,

@@ -91,7 +91,7 @@ NOTES = {
     "b7": "the norms' epsilon 1e-3 and momentum 0.01, as in torchvision's; timm's b7 has -o epsilon=1e-5",
 }
 
-imagenet_row = partial(Architecture, family="efficientnet", dataset="imagenet", num_classes=1000)
+imagenet_row = partial(Architecture, dataset="imagenet", num_classes=1000)
 
 
 def _results(name: str) -> tuple[tuple[Published, ...], tuple[Weights, ...]]:
@@ -136,4 +136,4 @@ def _row(name: str) -> Architecture:
     )
 
 
-ARCHITECTURES = tuple(_row(name) for name in TORCHVISION)
+ROWS = tuple(_row(name) for name in TORCHVISION)

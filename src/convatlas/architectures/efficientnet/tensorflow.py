@@ -140,4 +140,4 @@ def _row(name: str) -> Architecture:
     )
 
 
-ARCHITECTURES = tuple(_row(name) for name in NOISY)
+ROWS = tuple(_row(name) for name in NOISY)

@@ -53,11 +53,10 @@ def googlenet_cifar(*, num_classes: int = 10, in_channels: int = 3) -> nn.Sequen
     return sequential(stem=CONV(in_channels, 192, 3), **stages, head=classifier(channels, num_classes))
 
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "googlenet_cifar",
         builder=googlenet_cifar,
-        family="googlenet",
         paper=PAPER,
         dataset="cifar10",
         params=6_166_250,

@@ -147,7 +147,6 @@ def _published(keys: dict[str, str | None]) -> tuple[Weights, ...]:
 
 _row = partial(
     Architecture,
-    family="googlenet",
     paper=PAPER,
     dataset="imagenet",
     image_size=224,
@@ -156,7 +155,7 @@ _row = partial(
     published=(torchvision_published(0.69778),),
 )
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "googlenet",
         builder=googlenet,

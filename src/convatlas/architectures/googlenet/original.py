@@ -131,7 +131,6 @@ PAPER = Paper(
 )
 _row = partial(
     Architecture,
-    family="googlenet",
     paper=PAPER,
     dataset="imagenet",
     image_size=224,
@@ -139,7 +138,7 @@ _row = partial(
     macs=1_582_671_872,  # in eval mode, where auxiliary heads do not work
 )
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "googlenet_original",
         builder=googlenet_original,

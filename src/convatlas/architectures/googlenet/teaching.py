@@ -51,11 +51,10 @@ def googlenet_textbook(*, num_classes: int = 10, in_channels: int = 3) -> nn.Seq
     return network
 
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "googlenet_textbook",
         builder=googlenet_textbook,
-        family="googlenet",
         paper=TEXTBOOK,
         dataset="cifar10",
         image_size=96,

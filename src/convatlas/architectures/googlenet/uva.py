@@ -100,11 +100,10 @@ UVA_KEYS: dict[str, str | None] = {
     "output_net.2": "head.fc",
 }
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "googlenet_uva",
         builder=googlenet_uva,
-        family="googlenet",
         paper=UVA_TUTORIAL,
         dataset="cifar10",
         params=260_650,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from convatlas.architectures.inception import bn, cifar, inception_resnet_v1, inception_resnet_v2, v2, v3, v4
+from convatlas.architecture import Family
+from convatlas.architectures.inception import bn, cifar, v2, v3, v4
 from convatlas.architectures.inception.blocks import (
     double_3x3,
     expanded_filter_bank,
@@ -14,7 +15,7 @@ from convatlas.architectures.inception.blocks import (
 )
 
 __all__ = [
-    "ARCHITECTURES",
+    "FAMILY",
     "double_3x3",
     "expanded_filter_bank",
     "factorized",
@@ -24,12 +25,12 @@ __all__ = [
     "inception_factorized",
 ]
 
-ARCHITECTURES = (
-    *bn.ARCHITECTURES,
-    *v2.ARCHITECTURES,
-    *v3.ARCHITECTURES,
-    *v4.ARCHITECTURES,
-    *cifar.ARCHITECTURES,
-    *inception_resnet_v1.ARCHITECTURES,
-    *inception_resnet_v2.ARCHITECTURES,
+FAMILY = Family(
+    "inception",
+    title="Inception after GoogLeNet",
+    docstring=v3.__doc__,
+    rows=(*bn.ROWS, *v2.ROWS, *v3.ROWS, *v4.ROWS, *cifar.ROWS),
+    shown="inception_v3",
+    opened=("stage2.0", "stage3.0"),
+    lineage=("bn_inception", "inception_v3", "inception_v4"),
 )

@@ -137,11 +137,10 @@ PAPER = Paper(
     "https://arxiv.org/abs/1502.03167",
 )
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "bn_inception",
         builder=bn_inception,
-        family="inception",
         paper=PAPER,
         dataset="imagenet",
         image_size=224,

@@ -81,11 +81,10 @@ def inception_v3_cifar_stem(
     return network
 
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "inception_v3_cifar_stem",
         builder=inception_v3_cifar_stem,
-        family="inception",
         paper=PAPER,
         dataset="cifar10",
         params=469_316,

@@ -163,9 +163,9 @@ FACENET_KEYS = (
     | {"head": "head"},
 )
 
-_row = partial(Architecture, family="inception_resnet", paper=PAPER)
+_row = partial(Architecture, paper=PAPER)
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "inception_resnet_v1",
         builder=inception_resnet_v1,

@@ -159,11 +159,9 @@ ZHULF_KEYS = (
     _LAYERS,
 )
 
-_row = partial(
-    Architecture, family="inception_resnet", paper=PAPER, dataset="imagenet", image_size=299, num_classes=1000
-)
+_row = partial(Architecture, paper=PAPER, dataset="imagenet", image_size=299, num_classes=1000)
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "inception_resnet_v2",
         builder=inception_resnet_v2,

@@ -121,7 +121,6 @@ FILTERS = dataclasses.replace(
 
 _row = partial(
     Architecture,
-    family="inception",
     paper=PAPER,
     dataset="imagenet",
     image_size=299,
@@ -129,7 +128,7 @@ _row = partial(
     macs=6_299_294_304,  # in eval mode, where the auxiliary head does not work
 )
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "inception_v2",
         builder=inception_v2,

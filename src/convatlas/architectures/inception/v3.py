@@ -198,7 +198,6 @@ PAPER = Paper(
 )
 _row = partial(
     Architecture,
-    family="inception",
     paper=PAPER,
     dataset="imagenet",
     image_size=299,
@@ -212,7 +211,7 @@ _row = partial(
     ),
 )
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "inception_v3",
         builder=inception_v3,

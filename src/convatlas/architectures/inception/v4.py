@@ -167,11 +167,10 @@ PAPER = Paper(
 )
 TF_SLIM = "TF-slim's README, as zhulf0804/Inceptionv4_and_Inception-ResNetv2.PyTorch's quotes it, one crop of 299"
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "inception_v4",
         builder=inception_v4,
-        family="inception",
         paper=PAPER,
         dataset="imagenet",
         image_size=299,

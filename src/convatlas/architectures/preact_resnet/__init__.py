@@ -1,12 +1,15 @@
-"""Pre-activation ResNet, one file for each form, and Wide ResNet, which is made of the same units."""
+"""Pre-activation ResNet, one file for each form, and the Wide ResNets that are made of the same units."""
 
 from __future__ import annotations
 
-from convatlas.architectures.preact_resnet import cifar, imagenet, kuangliu, wide
+from convatlas.architecture import Family
+from convatlas.architectures.preact_resnet import cifar, imagenet, kuangliu
 
-ARCHITECTURES = (
-    *cifar.ARCHITECTURES,
-    *imagenet.ARCHITECTURES,
-    *kuangliu.ARCHITECTURES,
-    *wide.ARCHITECTURES,
+FAMILY = Family(
+    "preact_resnet",
+    title="Pre-activation ResNet",
+    docstring=cifar.__doc__,
+    rows=(*cifar.ROWS, *imagenet.ROWS, *kuangliu.ROWS),
+    shown="preact_resnet164",
+    opened=("stage2.0", "stage2.1"),
 )

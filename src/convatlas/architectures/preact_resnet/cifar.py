@@ -161,9 +161,9 @@ PAPER = Paper(
     "Identity Mappings in Deep Residual Networks", "He, Zhang, Ren, Sun", 2016, "https://arxiv.org/abs/1603.05027"
 )
 _bottlenecks = partial(preact_resnet, unit="bottleneck", widths=(64, 128, 256))
-_architecture = partial(Architecture, family="preact_resnet", paper=PAPER, dataset="cifar10", recipe="preact_cifar")
+_architecture = partial(Architecture, paper=PAPER, dataset="cifar10", recipe="preact_cifar")
 
-ARCHITECTURES = (
+ROWS = (
     _architecture(
         "preact_resnet110",
         builder=preact_resnet,

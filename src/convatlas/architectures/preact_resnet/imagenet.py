@@ -90,11 +90,10 @@ TABLE: dict[int, tuple[tuple[int, ...], int, int]] = {
     152: ((3, 8, 36, 3), 60_185_128, 11_513_626_624),
 }
 
-ARCHITECTURES = tuple(
+ROWS = tuple(
     Architecture(
         f"preact_resnet{layers}",
         builder=partial(preact_resnet_imagenet, depths=depths),
-        family="preact_resnet",
         paper=PAPER,
         dataset="imagenet",
         image_size=224,

@@ -80,11 +80,10 @@ KUANGLIU_KEYS: dict[str, str | None] = {
     "linear": "head.fc",
 }
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "preact_resnet18_cifar",
         builder=preact_resnet_basic,
-        family="preact_resnet",
         paper=PAPER,
         dataset="cifar10",
         params=11_171_146,

@@ -133,7 +133,6 @@ def _row(depth: int, factor: int) -> Architecture:
     return Architecture(
         f"wide_resnet{depth}_{factor}",
         builder=partial(wide_resnet, depths=(units,) * 3, widths=(16 * factor, 32 * factor, 64 * factor)),
-        family="wide_resnet",
         paper=PAPER,
         dataset="cifar10",
         params=params,
@@ -144,4 +143,4 @@ def _row(depth: int, factor: int) -> Architecture:
     )
 
 
-ARCHITECTURES = tuple(_row(depth, factor) for depth, factor in TABLE_1)
+ROWS = tuple(_row(depth, factor) for depth, factor in TABLE_1)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from convatlas.architectures.resnet import cifar, imagenet, resnext, senet, teaching, uva, wide
+from convatlas.architecture import Family
+from convatlas.architectures.resnet import cifar, imagenet, teaching, uva
 
-ARCHITECTURES = (
-    *imagenet.ARCHITECTURES,
-    *cifar.ARCHITECTURES,
-    *teaching.ARCHITECTURES,
-    *uva.ARCHITECTURES,
-    *wide.ARCHITECTURES,
-    *resnext.ARCHITECTURES,
-    *senet.ARCHITECTURES,
+FAMILY = Family(
+    "resnet",
+    title="ResNet and plain networks",
+    docstring=imagenet.__doc__,
+    rows=(*imagenet.ROWS, *cifar.ROWS, *teaching.ROWS, *uva.ROWS),
+    shown="resnet50",
+    opened=("stage2.0", "stage2.1"),
+    lineage=("resnet50", "resnet152"),
 )

@@ -101,7 +101,6 @@ def _row(name: str, layers: int, *, block: Literal["option_a", "option_b", "plai
     return Architecture(
         name,
         builder=partial(resnet_cifar, depths=(depth, depth, depth), block=block),
-        family="resnet",
         paper=PAPER,
         dataset="cifar10",
         params=params,
@@ -139,7 +138,7 @@ def _weights(layers: int) -> Weights:
     )
 
 
-ARCHITECTURES = (
+ROWS = (
     *(_row(f"resnet{layers}", layers, block="option_a") for layers in TABLE_6),
     *(
         _row(f"resnet{layers}_b", layers, block="option_b", note="projections, where the paper has zero channels")

@@ -183,7 +183,7 @@ CIFAR_STEM = {
 }
 
 imagenet_row = partial(Architecture, dataset="imagenet", image_size=224, num_classes=1000)
-_row = partial(imagenet_row, family="resnet", paper=PAPER)
+_row = partial(imagenet_row, paper=PAPER)
 
 
 def torchvision_results(
@@ -248,7 +248,6 @@ def _cifar_stem_row(layers: int) -> Architecture:
     return Architecture(
         f"resnet{layers}_cifar_stem",
         builder=partial(basic if layers < 50 else resnet_cifar_stem, depths=TABLE_1[layers]),
-        family="resnet",
         paper=PAPER,
         dataset="cifar10",
         params=params,
@@ -259,7 +258,7 @@ def _cifar_stem_row(layers: int) -> Architecture:
     )
 
 
-ARCHITECTURES = (
+ROWS = (
     *(_published_row(layers) for layers in TORCHVISION),
     *(_v1_row(layers) for layers in V1),
     *(_basic_row(layers, block="option_a") for layers in OPTION_A),

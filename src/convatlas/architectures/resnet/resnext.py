@@ -23,7 +23,7 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.architecture import Architecture, Paper, Published
+from convatlas.architecture import Architecture, Family, Paper, Published
 from convatlas.architectures.resnet.blocks import bottleneck_block, residual_stages
 from convatlas.architectures.resnet.imagenet import TABLE_1, check_block, imagenet_row, resnet, torchvision_results
 from convatlas.architectures.resnet.keys import AKAMASTER_OPTION_B_KEYS
@@ -66,7 +66,7 @@ PAPER = Paper(
     "https://arxiv.org/abs/1611.05431",
 )
 
-_row = partial(imagenet_row, family="resnext", paper=PAPER)
+_row = partial(imagenet_row, paper=PAPER)
 _published_50, _weights_50 = torchvision_results(
     ("resnext50_32x4d-7cdf4587.pth", 0.77618), ("resnext50_32x4d-1a0047aa.pth", 0.81198)
 )
@@ -74,7 +74,7 @@ _published_101, _weights_101 = torchvision_results(
     ("resnext101_32x8d-8ba56ff5.pth", 0.79312), ("resnext101_32x8d-110c445d.pth", 0.82834)
 )
 
-ARCHITECTURES = (
+ROWS = (
     _row(
         "resnext50_32x4d",
         builder=partial(resnet, depths=TABLE_1[50], groups=32, group_width=4),
@@ -98,7 +98,6 @@ ARCHITECTURES = (
     Architecture(
         "resnext29_32x4d_cifar",
         builder=resnext_cifar,
-        family="resnext",
         paper=PAPER,
         dataset="cifar10",
         params=4_774_218,
@@ -109,4 +108,14 @@ ARCHITECTURES = (
         layouts={"kuangliu": AKAMASTER_OPTION_B_KEYS},
         note="kuangliu's, not the paper's: a 1x1 stem, 32x4d, activations after the norms",
     ),
+)
+
+FAMILY = Family(
+    "resnext",
+    title="ResNeXt",
+    docstring=__doc__,
+    rows=ROWS,
+    shown="resnext50_32x4d",
+    opened=("stage2.1",),
+    lineage=("resnext101_32x8d",),
 )

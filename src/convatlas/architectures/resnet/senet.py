@@ -25,7 +25,7 @@ from typing import Literal
 
 from torch import nn
 
-from convatlas.architecture import Architecture, Paper, Published
+from convatlas.architecture import Architecture, Family, Paper, Published
 from convatlas.architectures.resnet.blocks import (
     Block,
     bottleneck_branch,
@@ -41,7 +41,12 @@ from convatlas.architectures.resnet.imagenet import (
     imagenet_row,
     imagenet_stem,
 )
-from convatlas.architectures.resnet.keys import TORCHVISION_KEYS
+from convatlas.architectures.resnet.senet_keys import (
+    TIMM_KEYS,
+    TIMM_LEGACY_KEYS,
+    TIMM_LEGACY_SENET154_KEYS,
+    TIMM_SENET154_KEYS,
+)
 from convatlas.errors import UsageError, unknown
 from convatlas.layers import (
     Activation,
@@ -206,43 +211,9 @@ def _check_reduction(reduction: int, widths: tuple[int, ...]) -> None:
 
 PAPER = Paper("Squeeze-and-Excitation Networks", "Hu, Shen, Sun", 2017, "https://arxiv.org/abs/1709.01507")
 
-TIMM_KEYS: dict[str, str | None] = {
-    **TORCHVISION_KEYS,
-    "layer{}.{}.se.fc1": "stage{}.{}.branch.excite.reduce",
-    "layer{}.{}.se.fc2": "stage{}.{}.branch.excite.expand",
-}
-# timm's senet154 and Gluon's.
-TIMM_SENET154_KEYS: dict[str, str | None] = {
-    **{row: ours for row, ours in TIMM_KEYS.items() if row not in ("conv1", "bn1")},
-    "conv1.0": "stem.conv1.conv",
-    "conv1.1": "stem.conv1.norm",
-    "conv1.3": "stem.conv2.conv",
-    "conv1.4": "stem.conv2.norm",
-    "conv1.6": "stem.conv3.conv",
-    "bn1": "stem.conv3.norm",
-}
+_row = partial(imagenet_row, paper=PAPER)
 
-# timm's legacy_* and Cadene's, ports of the authors' files in Caffe: the rows that seresnet50 and senet154 share.
-_LEGACY_KEYS: dict[str, str | None] = {
-    **{row: ours for row, ours in TORCHVISION_KEYS.items() if row.startswith("layer")},
-    "layer{}.{}.se_module.fc1": "stage{}.{}.branch.excite.reduce",
-    "layer{}.{}.se_module.fc2": "stage{}.{}.branch.excite.expand",
-    "last_linear": "head.fc",
-}
-TIMM_LEGACY_KEYS: dict[str, str | None] = {
-    **_LEGACY_KEYS,
-    "layer0.conv1": "stem.conv.conv",
-    "layer0.bn1": "stem.conv.norm",
-}
-TIMM_LEGACY_SENET154_KEYS: dict[str, str | None] = {
-    **_LEGACY_KEYS,
-    "layer0.conv{}": "stem.conv{}.conv",
-    "layer0.bn{}": "stem.conv{}.norm",
-}
-
-_row = partial(imagenet_row, family="senet", paper=PAPER)
-
-ARCHITECTURES = (
+ROWS = (
     _row(
         "seresnet50",
         builder=seresnet,
@@ -286,11 +257,20 @@ ARCHITECTURES = (
     Architecture(
         "seresnet50_cifar_stem",
         builder=seresnet_cifar_stem,
-        family="senet",
         paper=PAPER,
         dataset="cifar10",
         params=26_051_834,
         macs=1_300_344_832,
         note="not the paper's: the ImageNet network with a 3x3 stem, for images of 32 pixels",
     ),
+)
+
+FAMILY = Family(
+    "senet",
+    title="Squeeze-and-excitation networks",
+    docstring=__doc__,
+    rows=ROWS,
+    shown="seresnet50",
+    opened=("stage2.1",),
+    lineage=("senet154",),
 )

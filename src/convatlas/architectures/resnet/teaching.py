@@ -106,11 +106,10 @@ def resnet_slides(
 
 TUTORIAL = Paper("PyTorch tutorial: deep residual network", "Choi", 2017, "https://github.com/yunjey/pytorch-tutorial")
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "resnet18_textbook",
         builder=resnet_textbook,
-        family="resnet",
         paper=TEXTBOOK,
         dataset="cifar10",
         image_size=224,
@@ -123,7 +122,6 @@ ARCHITECTURES = (
     Architecture(
         "resnet14_slides",
         builder=resnet_slides,
-        family="resnet",
         paper=TUTORIAL,
         dataset="cifar10",
         params=195_738,

@@ -138,11 +138,10 @@ UVA_PREACTIVATION_KEYS: tuple[dict[str, str | None], ...] = (
     },
 )
 
-ARCHITECTURES = (
+ROWS = (
     Architecture(
         "resnet_uva",
         builder=resnet_uva,
-        family="resnet",
         paper=UVA_TUTORIAL,
         dataset="cifar10",
         params=272_378,
@@ -161,7 +160,6 @@ ARCHITECTURES = (
     Architecture(
         "preact_resnet_uva",
         builder=partial(resnet_uva, block="preactivation"),
-        family="resnet",
         paper=UVA_TUTORIAL,
         dataset="cifar10",
         params=272_250,

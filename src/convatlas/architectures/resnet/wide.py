@@ -28,11 +28,10 @@ _published, _weights = torchvision_results(
     ("wide_resnet50_2-95faca4d.pth", 0.78468), ("wide_resnet50_2-9ba9bcbe.pth", 0.81602)
 )
 
-ARCHITECTURES = (
+ROWS = (
     imagenet_row(
         "wide_resnet50_2",
         builder=partial(resnet, depths=TABLE_1[50], group_width=128),
-        family="wide_resnet",
         paper=PAPER,
         params=68_883_240,
         macs=11_398_021_120,

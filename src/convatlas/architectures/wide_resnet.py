@@ -1,0 +1,20 @@
+"""Wide ResNet, at two sizes: of pre-activation units for CIFAR, of the bottlenecks of ResNet-50 for ImageNet.
+
+Each network stands in the folder whose blocks it is made of. This is the one family that joins the rows of others.
+"""
+
+from __future__ import annotations
+
+from convatlas.architecture import Family
+from convatlas.architectures.preact_resnet import wide as cifar
+from convatlas.architectures.resnet import wide as imagenet
+
+FAMILY = Family(
+    "wide_resnet",
+    title="Wide ResNet",
+    docstring=cifar.__doc__,
+    rows=(*cifar.ROWS, *imagenet.ROWS),
+    shown="wide_resnet28_10",
+    opened=("stage2.0",),
+    lineage=("wide_resnet50_2",),
+)
