@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import convatlas
 from convatlas.errors import UsageError
-from convatlas.recipe import RECIPES, Recipe, rate_factor, read_recipe, recipe, with_settings, write_recipe
+from convatlas.recipe import RECIPES, Recipe, defaults, rate_factor, read_recipe, recipe, with_settings, write_recipe
 from convatlas.training.optimizers import make_optimizer
+
+COSINE = {"schedule": "cosine"}
+NINE = {"epochs": None, "steps": 9}
 
 
 def test_every_recipe_names_source_and_expectation() -> None:
@@ -158,11 +163,50 @@ def test_values_that_make_no_sense(field: str, value: Any, message: str) -> None
         ),
         ({"optimizer": "muon"}, "momentum=0 makes no sense; it must be above 0 with optimizer=muon"),
         ({"weight_decay": 0.0, "weight_decay_on": "weights"}, "all without weight_decay"),
+        (
+            {"steps": 9},
+            r"epochs=4 and steps=9 of recipe quick\[steps=9\] do not go together: give one of them, and none",
+        ),
+        ({"epochs": None}, "epochs=none and steps=none of recipe .* do not go together: give one of them"),
+        ({"epochs": None, "steps": 0}, "steps=0 makes no sense; it must be at least 1"),
+        ({"epochs": None, "steps": 9.0}, "steps=9.0 must be a whole number"),
+        ({**COSINE, "warmup_steps": 2}, "warmup_steps=2 makes no sense; it must be 0 in a recipe that counts epochs"),
+        ({**COSINE, **NINE, "warmup_epochs": 2.0}, "warmup_epochs=2 makes .* be 0 in a recipe that counts steps"),
+        ({**COSINE, **NINE, "warmup_steps": 9}, "warmup_steps=9 makes no sense; it must be below 9, all steps"),
+        ({**COSINE, **NINE, "warmup_lr": 0.1}, "0 without warmup_steps"),
+        ({**NINE, "warmup_steps": 2}, "warmup_steps=2 makes no sense; it must be 0 with schedule=one_cycle"),
+        ({"schedule": "step", "decay_steps": 2}, "decay_steps=2 makes .* be none in a recipe that counts epochs"),
+        ({"schedule": "step", **NINE}, "decay_steps=none makes no sense; it must be given with schedule=step"),
+        ({**NINE, "decay_steps": 3}, "decay_steps=3 makes no sense; it must be none with schedule=one_cycle"),
+        ({"schedule": "multi_step", **NINE, "milestones": (3, 10)}, "at most 9, the number of steps"),
+        ({"schedule": "plateau", **NINE, "patience": 2}, "steps=9 makes .* none with schedule=plateau, which counts"),
     ],
 )
 def test_fields_that_contradict_each_other(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         recipe("quick").replaced(**changes)
+
+
+def test_a_recipe_is_made_from_flat_names_and_read_by_groups() -> None:
+    words = {"name": "mine", "source": "ours", "expected": "?"}
+    mine = Recipe(**words, epochs=3, batch_size=16, optimizer="adam", lr=0.1, flip=0.5, mixup=0.2, dropout=0.1)
+    assert (mine.optimizer.kind, mine.images.flip, mine.loss.mixup, mine.network.dropout) == ("adam", 0.5, 0.2, 0.1)
+    assert (mine.schedule.kind, mine.drop_last, mine.steps) == ("constant", True, None)
+    assert mine.flat() == {**mine.flat(), **words, "optimizer": "adam", "schedule": "constant", "flip": 0.5}
+    assert Recipe(**mine.flat()) == mine
+    assert convatlas.Recipe is Recipe
+    with pytest.raises(UsageError, match="the recipe lacks batch_size, optimizer"):
+        Recipe(**words, epochs=3, lr=0.1)
+    with pytest.raises(UsageError, match="unknown recipe field 'filp'; did you mean flip"):
+        Recipe(**mine.flat(), filp=0.5)
+
+
+def test_a_recipe_goes_through_json() -> None:
+    for row in RECIPES:
+        assert Recipe.of(**json.loads(json.dumps(row.flat()))) == row
+        assert {**defaults(), **json.loads(json.dumps(row.flat()))} == json.loads(json.dumps(row.flat()))
+    old = {name: value for name, value in recipe("uva_sgd").flat().items() if name not in ("steps", "decay_steps")}
+    assert Recipe.of(**old) == recipe("uva_sgd")
 
 
 def test_unknown_field_shows_the_nearest() -> None:
@@ -198,6 +242,29 @@ def test_decay_and_warm_up_scale_with_the_epochs() -> None:
     assert (short.schedule.decay_epochs, short.schedule.warmup_epochs) == (pytest.approx(0.24), pytest.approx(0.5))
     assert short.expected.endswith(
         "decay epochs 2.4 of 350 epochs became 0.24 of 35; warmup epochs 5 of 350 epochs became 0.5 of 35"
+    )
+
+
+def test_what_counts_steps_scales_with_the_steps() -> None:
+    changes = {"epochs": None, "steps": 1000, "schedule": "multi_step", "milestones": (500, 750), "warmup_steps": 100}
+    row = recipe("quick").replaced(**changes)
+    short = row.replaced(steps=9)
+    assert (short.steps, short.schedule.milestones, short.schedule.warmup_steps) == (9, (4, 7), 1)
+    assert short.expected.endswith(
+        "milestones 500, 750 of 1000 steps became 4, 7 of 9; warmup steps 100 of 1000 steps became 1 of 9"
+    )
+    with pytest.raises(UsageError, match="steps=True must be a whole number of at least 1"):
+        row.replaced(steps=True)
+
+
+def test_milestones_do_not_change_their_unit_unseen() -> None:
+    with pytest.raises(
+        UsageError, match=r"milestones=100\+150 of recipe uva_sgd count epochs; give them in the new unit"
+    ):
+        recipe("uva_sgd").replaced(epochs=None, steps=63_000)
+    changed = recipe("uva_sgd").replaced(epochs=None, steps=63_000, milestones=(35_000, 52_000))
+    assert changed.summary().startswith(
+        "uva_sgd[epochs=none,steps=63000,milestones=35000+52000]: 63000 steps of batches"
     )
 
 
@@ -259,7 +326,7 @@ def test_every_recipe_is_the_same_from_yaml(tmp_path: Path) -> None:
 
 def learning_rates(row: Recipe, *, steps_per_epoch: int) -> list[float]:
     """The learning rate of every step."""
-    steps = range(row.epochs * steps_per_epoch)
+    steps = range(row.total_steps(steps_per_epoch))
     return [row.optimizer.lr * rate_factor(row, step, steps_per_epoch=steps_per_epoch) for step in steps]
 
 
@@ -334,6 +401,48 @@ def test_constant_warm_up_stays_below() -> None:
     """He et al.'s, with milestones that count from the beginning."""
     row = recipe("uva_sgd").replaced(epochs=3, milestones=(2,), warmup_epochs=0.5, warmup="constant", warmup_lr=0.01)
     assert learning_rates(row, steps_per_epoch=2) == pytest.approx([0.01] + [0.1] * 3 + [0.01] * 2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schedule": "constant"},
+        {"schedule": "cosine"},
+        {"schedule": "one_cycle"},
+        {"schedule": "cosine", "warmup_epochs": 1.0, "warmup_lr": 0.001},
+        {
+            "schedule": "multi_step",
+            "milestones": (2, 3),
+            "warmup_epochs": 1.0,
+            "warmup": "constant",
+            "warmup_lr": 0.001,
+        },
+        {"schedule": "step", "decay_epochs": 2.0},
+        {"schedule": "exponential", "decay_epochs": 2.0},
+    ],
+)
+def test_steps_are_epochs_counted_otherwise(changes: dict[str, Any]) -> None:
+    """Four epochs of seven steps, and 28 steps, have the same rates, however long an epoch is."""
+    epochs = recipe("quick").replaced(**changes)
+    counted = {
+        "milestones": tuple(7 * milestone for milestone in changes.get("milestones", ())),
+        "warmup_steps": round(7 * changes.get("warmup_epochs", 0)),
+        "decay_steps": 14 if "decay_epochs" in changes else None,
+    }
+    others = {name: value for name, value in changes.items() if name not in ("warmup_epochs", "decay_epochs")}
+    steps = recipe("quick").replaced(**{**others, **counted, "epochs": None, "steps": 28})
+    expected = learning_rates(epochs, steps_per_epoch=7)
+    assert len(expected) == 28
+    for steps_per_epoch in (7, 10, 100):
+        assert learning_rates(steps, steps_per_epoch=steps_per_epoch) == pytest.approx(expected, rel=1e-12)
+
+
+def test_steps_fill_epochs_and_cut_the_last_one_short() -> None:
+    row = recipe("quick").replaced(epochs=None, steps=25)
+    assert (row.total_steps(10), row.epoch_count(10), row.epoch_count(25), row.epoch_count(26)) == (25, 3, 1, 1)
+    assert [row.steps_in_epoch(epoch, 10) for epoch in range(4)] == [10, 10, 5, 0]
+    assert (recipe("quick").total_steps(10), recipe("quick").epoch_count(10)) == (40, 4)
+    assert [recipe("quick").steps_in_epoch(epoch, 10) for epoch in range(5)] == [10, 10, 10, 10, 0]
 
 
 def test_a_single_step_has_a_rate() -> None:

@@ -118,6 +118,30 @@ def test_the_average_is_exact_under_resume(tmp_path: Path) -> None:
         assert_same(train_plan(plan, folder=folder, resume=True), whole)
 
 
+# ---------------------------------------------------------------------------------------------------------------- steps
+
+
+def test_a_recipe_in_steps_cuts_its_last_epoch_short(tmp_path: Path) -> None:
+    """An epoch has four steps: ten steps are two epochs and a half, of which two are those of a recipe in epochs."""
+    constant = {"schedule": "constant"}
+    run = train_plan(tiny_plan(epochs=None, steps=10, **constant), folder=tmp_path / "steps")
+    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+    assert (checkpoint["step"], checkpoint["epoch"]) == (10, 2)
+    assert facts(run)[:2] == facts(train_plan(tiny_plan(epochs=2, **constant), folder=tmp_path / "epochs"))
+    assert len(facts(run)) == 3
+    assert (run.record["recipe"]["epochs"], run.record["recipe"]["steps"]) == (None, 10)
+
+
+def test_steps_are_exact_under_resume(tmp_path: Path) -> None:
+    plan = tiny_plan(epochs=None, steps=10)
+    whole = train_plan(plan, folder=tmp_path / "whole")
+    for step in (5, 9):
+        folder = tmp_path / f"stopped{step}"
+        with pytest.raises(KeyboardInterrupt):
+            train_plan(plan, folder=folder, progress=StopAt(step))
+        assert_same(train_plan(plan, folder=folder, resume=True), whole)
+
+
 # ------------------------------------------------------------------------------------------------------------ gradients
 
 

@@ -124,7 +124,7 @@ def train(
     chosen = choose_recipe(row, data=data, name=recipe, settings=settings)
     loaded = load_data(data, folder=_path(data_dir))
     plan = make_plan(row, data=loaded, chosen=chosen, seed=seed, options=row.parse_options(options or {}))
-    with choose(Console(stderr=True), [Job(plan.label, plan.seed, plan.recipe.epochs)], quiet=quiet) as progress:
+    with choose(Console(stderr=True), [Job(plan.label, plan.seed, plan.epochs)], quiet=quiet) as progress:
         return train_plan(plan, folder=Path(out), resume=resume, device=device, progress=progress)
 
 

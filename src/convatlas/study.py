@@ -127,7 +127,7 @@ def plan_study(entries: Sequence[str], *, protocol: Protocol, out: Path) -> list
     for plans, name in zip(rows, names, strict=True):
         for plan in plans:
             label = f"{plan.label}@{plan.recipe.name}" if several else plan.label
-            members.append(Member(plan, out / name / f"seed{plan.seed}", Job(label, plan.seed, plan.recipe.epochs)))
+            members.append(Member(plan, out / name / f"seed{plan.seed}", Job(label, plan.seed, plan.epochs)))
     return members
 
 

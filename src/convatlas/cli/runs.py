@@ -85,7 +85,7 @@ def train(
         for line in (f"recipe {plan.recipe.summary()}", arithmetic, *(f"note: {note}" for note in plan.notes)):
             screen.print(line, soft_wrap=True, markup=False, highlight=False)
     try:
-        with choose(screen, [Job(plan.label, plan.seed, plan.recipe.epochs)], quiet=quiet) as progress:
+        with choose(screen, [Job(plan.label, plan.seed, plan.epochs)], quiet=quiet) as progress:
             run = train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
     except KeyboardInterrupt:
         screen.print(f"stopped; the same command with --resume goes on with {folder}", markup=False, highlight=False)

@@ -11,6 +11,7 @@ from convatlas import values
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.groups import ImageFields, LossFields, NetworkFields, OptimizerFields, ScheduleFields
 from convatlas.recipe.rules import check_recipe, short
+from convatlas.recipe.schedule import scaled_schedule
 
 Precision = Literal["float32", "bf16"]
 WORDS = ("name", "source", "expected")  # fields that say what a recipe is and change nothing
@@ -25,9 +26,10 @@ BESIDE = (  # fields that the summary shows where they are used
 class Recipe:
     """How a network is trained: every value literal, with its source and the result that it gave.
 
-    A recipe is made from flat values, by the names that `--set` and YAML have, and read by groups.
-    `drop_last` leaves out the last, smaller batch of an epoch. Raises `UsageError` for a value that makes no sense, and
-    for fields that contradict each other.
+    A recipe is made from flat values, by the names that `--set` and YAML have, and read by groups. Its length is a
+    number of `epochs` or of optimizer `steps`; the schedule counts in the same unit. `drop_last` leaves out the last,
+    smaller batch of an epoch. Raises `UsageError` for a value that makes no sense, and for fields that contradict each
+    other.
 
     >>> mine = Recipe(name="mine", source="ours", expected="?", epochs=3, batch_size=16, optimizer="adam", lr=0.1)
     >>> mine.optimizer.kind, mine.optimizer.lr, mine.schedule.kind
@@ -37,7 +39,8 @@ class Recipe:
     name: str
     source: str
     expected: str
-    epochs: int
+    epochs: int | None = None
+    steps: int | None = None
     batch_size: int
     optimizer: OptimizerFields
     schedule: ScheduleFields
@@ -87,15 +90,15 @@ class Recipe:
         """
         schedule, flat = self.schedule, self.flat()
         milestones = f" at {', '.join(map(str, schedule.milestones))}" if schedule.milestones else ""
-        warmup = f" after {schedule.warmup_epochs:g} of warm-up" if schedule.warmup_epochs else ""
-        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
+        warmup = f" after {self.warmup_length:g} of warm-up" if self.warmup_length else ""
+        length = f"1 {self.unit[:-1]}" if self.length == 1 else f"{self.length} {self.unit}"
         beside = [
             f"{name.replace('_', ' ')} {short(flat[name])}"
             for name in BESIDE
             if flat[name] and flat[name] not in (1, "none")
         ]
         return (
-            f"{self.name}: {epochs} of batches of {self.batch_size}, {self.optimizer.kind} at {self.optimizer.lr:g}, "
+            f"{self.name}: {length} of batches of {self.batch_size}, {self.optimizer.kind} at {self.optimizer.lr:g}, "
             f"{', '.join([f'{schedule.kind}{milestones}{warmup}', *beside, self.precision])}"
         )
 
@@ -106,7 +109,8 @@ class Recipe:
     def replaced(self, **changes: Any) -> Recipe:
         """Returns this recipe with other values by their flat names, and its name shows each change.
 
-        Other `epochs` scale the milestones, `decay_epochs` and `warmup_epochs`.
+        Other `epochs` scale the milestones, `decay_epochs` and `warmup_epochs`; other `steps` do so in a recipe that
+        counts steps. Raises `UsageError` where the unit changes and the milestones are left in the old one.
 
         >>> from convatlas.recipe import recipe
         >>> short = recipe("uva_sgd").replaced(epochs=18)
@@ -123,30 +127,64 @@ class Recipe:
             return self
         shown = ",".join(f"{name}={short(value)}" for name, value in changes.items())
         expected = f"not known: {self.name} changed"
-        if "epochs" in changes:
-            scaled = {name: value for name, value in self._scaled(changes["epochs"]).items() if name not in changes}
+        if changes.get(self.unit) is not None:
+            length = changes[self.unit]
+            scaled = {name: value for name, value in scaled_schedule(self, length).items() if name not in changes}
             for name, value in scaled.items():
                 before, after = (_listed(each) for each in (flat[name], value))
-                expected += (
-                    f"; {name.replace('_', ' ')} {before} of {self.epochs} epochs became {after} of {changes['epochs']}"
-                )
+                words = name.replace("_", " ")
+                expected += f"; {words} {before} of {self.length} {self.unit} became {after} of {length}"
             changes |= scaled
+        elif self.unit in changes and self.schedule.milestones and "milestones" not in changes:
+            kept = short(self.schedule.milestones)
+            raise UsageError(
+                f"milestones={kept} of recipe {self.name} count {self.unit}; give them in the new unit too"
+            )
         return self.with_values(**changes, name=f"{self.name}[{shown}]", expected=expected)
 
-    def _scaled(self, epochs: int) -> dict[str, Any]:
-        """Returns the fields that count epochs, at the same fractions of another number of epochs.
+    @property
+    def unit(self) -> Literal["epochs", "steps"]:
+        """The unit in which the recipe counts."""
+        return "steps" if self.epochs is None else "epochs"
 
-        Two milestones that meet become one.
+    @property
+    def length(self) -> int:
+        """The number of epochs or steps."""
+        length = self.steps if self.epochs is None else self.epochs
+        assert length is not None
+        return length
+
+    @property
+    def warmup_length(self) -> float:
+        """The number of epochs or steps of warm-up."""
+        return self.schedule.warmup_epochs or self.schedule.warmup_steps
+
+    def steps_per_unit(self, steps_per_epoch: int) -> int:
+        """Returns the optimizer steps of one epoch in a recipe that counts epochs, else 1."""
+        return steps_per_epoch if self.unit == "epochs" else 1
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Returns the number of optimizer steps of the whole training."""
+        return self.length * self.steps_per_unit(steps_per_epoch)
+
+    def epoch_count(self, steps_per_epoch: int) -> int:
+        """Returns the number of epochs of the whole training, the last of which may be cut short.
+
+        >>> from convatlas.recipe import recipe
+        >>> recipe("quick").replaced(epochs=None, steps=25).epoch_count(10)
+        3
         """
-        if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-            raise UsageError(f"epochs={epochs!r} must be a whole number of at least 1")
-        scaled: dict[str, Any] = {}
-        if milestones := self.schedule.milestones:
-            scaled["milestones"] = tuple(sorted({max(1, round(m * epochs / self.epochs)) for m in milestones}))
-        for name in ("decay_epochs", "warmup_epochs"):
-            if value := getattr(self.schedule, name):
-                scaled[name] = value * epochs / self.epochs
-        return scaled
+        return -(-self.total_steps(steps_per_epoch) // steps_per_epoch)
+
+    def steps_in_epoch(self, epoch: int, steps_per_epoch: int) -> int:
+        """Returns the number of optimizer steps in an epoch, counted from 0: all of it, or what is left.
+
+        >>> from convatlas.recipe import recipe
+        >>> [recipe("quick").replaced(epochs=None, steps=25).steps_in_epoch(epoch, 10) for epoch in range(4)]
+        [10, 10, 5, 0]
+        """
+        left = self.total_steps(steps_per_epoch) - epoch * steps_per_epoch
+        return max(0, min(steps_per_epoch, left))
 
 
 @dataclass(frozen=True)

@@ -38,17 +38,20 @@ class OptimizerFields:
 class ScheduleFields:
     """How the learning rate changes; `kind` has the flat name `schedule`.
 
-    The rate is multiplied by `gamma` at the epochs `milestones` (multi_step), every `decay_epochs` (step, and smoothly
-    exponential), or where the validation accuracy has not risen for `patience` epochs (plateau). During the first
-    `warmup_epochs` it rises from `warmup_lr` (linear), or stays at `warmup_lr` (constant).
+    A recipe counts in epochs or in optimizer steps. The rate is multiplied by `gamma` at each of `milestones`, in the
+    recipe's unit (multi_step), every `decay_epochs` or `decay_steps` (step, and smoothly exponential), or where the
+    validation accuracy has not risen for `patience` epochs (plateau). During the first `warmup_epochs` or
+    `warmup_steps` it rises from `warmup_lr` (linear), or stays at `warmup_lr` (constant).
     """
 
     kind: ScheduleKind = "constant"
     milestones: tuple[int, ...] = ()
     gamma: float = 0.1
     decay_epochs: float | None = None
+    decay_steps: int | None = None
     patience: int | None = None
     warmup_epochs: float = 0.0
+    warmup_steps: int = 0
     warmup: Warmup = "linear"
     warmup_lr: float = 0.0
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # field: what holds of a value that makes sense, in Python and in words. None passes where the type permits it.
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": (lambda v: 1 <= v <= 1_000_000, "at least 1 and at most 1,000,000"),
+    "steps": (lambda v: 1 <= v <= 1_000_000_000, "at least 1 and at most 1,000,000,000"),
     "batch_size": (lambda v: v >= 1, "at least 1"),
     "lr": (lambda v: 0 < v < 100, "above 0 and below 100"),
     "momentum": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
@@ -24,8 +25,10 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "ema": (lambda v: 0 < v < 1, "above 0 and below 1"),
     "gamma": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
     "decay_epochs": (lambda v: v > 0, "above 0"),
+    "decay_steps": (lambda v: v >= 1, "at least 1"),
     "patience": (lambda v: v >= 1, "at least 1"),
     "warmup_epochs": (lambda v: v >= 0, "at least 0"),
+    "warmup_steps": (lambda v: v >= 0, "at least 0"),
     "warmup_lr": (lambda v: 0 <= v < 100, "at least 0 and below 100"),
     "image_size": (lambda v: 1 <= v <= 4096, "none or 1 to 4096 pixels"),
     "flip": (lambda v: 0 <= v <= 1, "a probability from 0 to 1"),
@@ -45,8 +48,10 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
 OF_SCHEDULES = {
     "milestones": ("multi_step",),
     "decay_epochs": ("step", "exponential"),
+    "decay_steps": ("step", "exponential"),
     "patience": ("plateau",),
 }
+OTHER_DECAY = {"epochs": "decay_steps", "steps": "decay_epochs"}  # unit of a recipe: the decay that it has not
 # field: its default, which it must have where nothing uses it.
 UNUSED = {"gamma": 0.1, "crop_scale": (0.8, 1.0), "crop_ratio": (0.9, 1.1)}
 FALLING = ("multi_step", "step", "exponential", "plateau")
@@ -63,6 +68,7 @@ def check_recipe(recipe: Recipe) -> None:
     for field, (holds, permitted) in RANGES.items():
         require(recipe, field, flat[field] is None or holds(flat[field]), permitted)
     _check_optimizer(recipe)
+    _check_unit(recipe)
     _check_schedule(recipe)
     _check_warmup(recipe)
     _check_images(recipe)
@@ -84,9 +90,26 @@ def _check_optimizer(recipe: Recipe) -> None:
     require(recipe, "accumulate", parts, f"a divisor of batch_size={recipe.batch_size}")
 
 
+def _check_unit(recipe: Recipe) -> None:
+    """Raises `UsageError` unless the recipe counts in epochs or in steps, and in nothing else."""
+    if (recipe.epochs is None) == (recipe.steps is None):
+        raise UsageError(
+            f"epochs={short(recipe.epochs)} and steps={short(recipe.steps)} of recipe {recipe.name} do not go "
+            "together: give one of them, and none for the other"
+        )
+    other = "steps" if recipe.unit == "epochs" else "epochs"
+    for name, nothing in ((f"decay_{other}", "none"), (f"warmup_{other}", "0")):
+        unused = not getattr(recipe.schedule, name)
+        require(recipe, name, unused, f"{nothing} in a recipe that counts {recipe.unit}")
+    counts = recipe.unit == "epochs" or recipe.schedule.kind != "plateau"
+    require(recipe, "steps", counts, "none with schedule=plateau, which counts epochs")
+
+
 def _check_schedule(recipe: Recipe) -> None:
     fields = recipe.schedule
     for name, kinds in OF_SCHEDULES.items():
+        if name == OTHER_DECAY[recipe.unit]:
+            continue
         given, used = bool(getattr(fields, name)), fields.kind in kinds
         nothing = "empty" if name == "milestones" else "none"
         require(recipe, name, used or not given, f"{nothing} with schedule={fields.kind}, which has none")
@@ -95,19 +118,19 @@ def _check_schedule(recipe: Recipe) -> None:
     require(recipe, "gamma", falls, f"left out with schedule={fields.kind}, which does not use it")
     rising = all(a < b for a, b in zip(fields.milestones, fields.milestones[1:], strict=False))
     positive = all(milestone >= 1 for milestone in fields.milestones)
-    require(recipe, "milestones", rising and positive, "rising epochs of at least 1")
-    within = not fields.milestones or fields.milestones[-1] <= recipe.epochs
-    require(recipe, "milestones", within, f"at most {recipe.epochs}, the number of epochs")
+    require(recipe, "milestones", rising and positive, f"rising {recipe.unit} of at least 1")
+    within = not fields.milestones or fields.milestones[-1] <= recipe.length
+    require(recipe, "milestones", within, f"at most {recipe.length}, the number of {recipe.unit}")
 
 
 def _check_warmup(recipe: Recipe) -> None:
     fields = recipe.schedule
-    ramp = fields.warmup_epochs > 0
-    require(recipe, "warmup_lr", ramp or not fields.warmup_lr, "0 without warmup_epochs")
-    require(recipe, "warmup", ramp or fields.warmup == "linear", "linear without warmup_epochs")
+    ramp, name = recipe.warmup_length > 0, f"warmup_{recipe.unit}"
+    require(recipe, "warmup_lr", ramp or not fields.warmup_lr, f"0 without {name}")
+    require(recipe, "warmup", ramp or fields.warmup == "linear", f"linear without {name}")
     own = fields.kind == "one_cycle"
-    require(recipe, "warmup_epochs", not (ramp and own), "0 with schedule=one_cycle, which rises by itself")
-    require(recipe, "warmup_epochs", fields.warmup_epochs < recipe.epochs, f"below {recipe.epochs}, all epochs")
+    require(recipe, name, not (ramp and own), "0 with schedule=one_cycle, which rises by itself")
+    require(recipe, name, recipe.warmup_length < recipe.length, f"below {recipe.length}, all {recipe.unit}")
     constant = fields.warmup == "constant"
     require(recipe, "warmup_lr", fields.warmup_lr > 0 or not constant, "above 0 with warmup=constant")
 

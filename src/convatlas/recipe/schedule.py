@@ -1,10 +1,14 @@
-"""The learning rate of every step, as one function of the recipe: what it plots is what trains."""
+"""The learning rate of every step, as one function of the recipe, and a schedule at another length."""
 
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, Any
 
-from convatlas.recipe.fields import Recipe
+from convatlas.errors import UsageError
+
+if TYPE_CHECKING:
+    from convatlas.recipe.fields import Recipe
 
 # `torch.optim.lr_scheduler.OneCycleLR`, with cosine annealing: the part of the steps that rise, and the factors by
 # which the first rate is below the highest and the last below the first. Smith and Topin 2017, arXiv 1708.07120.
@@ -12,34 +16,52 @@ RISING, FIRST, LAST = 0.3, 25.0, 1e4
 
 
 def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
-    """What `lr` is multiplied by at optimizer step `step`, counted from 0 over all epochs.
+    """Returns the factor on `lr` at optimizer step `step`, counted from 0 over all epochs.
 
-    Milestones and `decay_epochs` count from the start of training, warm-up included, as the papers' iterations do;
-    cosine falls over what the warm-up leaves. `plateau` is 1 here after its warm-up: it depends on what is measured.
+    Milestones and decays count from the start of training, warm-up included, as the papers' iterations do. Cosine falls
+    over the steps after the warm-up. `plateau` is 1 here after its warm-up: it depends on the validation images.
 
     >>> from convatlas.recipe import recipe
     >>> rate_factor(recipe("uva_sgd"), 100 * 351, steps_per_epoch=351)
     0.1
     """
     fields = recipe.schedule
-    warmup = round(fields.warmup_epochs * steps_per_epoch)
+    unit = recipe.steps_per_unit(steps_per_epoch)
+    warmup = round(recipe.warmup_length * unit)
     if step < warmup:
         start = fields.warmup_lr / recipe.optimizer.lr
         return start if fields.warmup == "constant" else start + (1 - start) * step / warmup
-    epoch = step / steps_per_epoch
     if fields.kind == "multi_step":
-        passed = sum(step >= milestone * steps_per_epoch for milestone in fields.milestones)
+        passed = sum(step >= milestone * unit for milestone in fields.milestones)
         return float(fields.gamma**passed)
     if fields.kind in ("step", "exponential"):
-        assert fields.decay_epochs is not None
-        decays = epoch / fields.decay_epochs
+        every = fields.decay_epochs or fields.decay_steps
+        assert every is not None
+        decays = step / unit / every
         return float(fields.gamma ** (math.floor(decays + 1e-9) if fields.kind == "step" else decays))
-    total = recipe.epochs * steps_per_epoch
+    total = recipe.total_steps(steps_per_epoch)
     if fields.kind == "cosine":
         return _annealed(1.0, 0.0, (step - warmup) / max(total - warmup, 1))
     if fields.kind == "one_cycle":
         return _one_cycle(step, max(total, 2))
     return 1.0
+
+
+def scaled_schedule(recipe: Recipe, length: int) -> dict[str, Any]:
+    """Returns the fields that count in the recipe's unit, at the same fractions of another length.
+
+    Two milestones that meet become one.
+    """
+    unit, before = recipe.unit, recipe.length
+    if isinstance(length, bool) or not isinstance(length, int) or length < 1:
+        raise UsageError(f"{unit}={length!r} must be a whole number of at least 1")
+    scaled: dict[str, Any] = {}
+    if milestones := recipe.schedule.milestones:
+        scaled["milestones"] = tuple(sorted({max(1, round(m * length / before)) for m in milestones}))
+    for name in (f"decay_{unit}", f"warmup_{unit}"):
+        if value := getattr(recipe.schedule, name):
+            scaled[name] = value * length / before if unit == "epochs" else max(1, round(value * length / before))
+    return scaled
 
 
 def _one_cycle(step: int, total: int) -> float:

@@ -15,7 +15,7 @@ from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
 from convatlas.data import DataSet, spec
-from convatlas.data.batches.loader import smallest_part
+from convatlas.data.batches.loader import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
@@ -54,6 +54,11 @@ class Plan:
     def label(self) -> str:
         """The architecture with the options that were chosen: `resnet_uva`, `resnet_uva(depths=2,2,2)`."""
         return label(self.architecture.name, self.options)
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs, the last of which may be cut short."""
+        return self.recipe.epoch_count(steps_per_epoch(len(self.data.train), self.recipe))
 
     def build(self) -> nn.Module:
         """The network, initialised from the plan's seed."""

@@ -35,7 +35,7 @@ class Session:
 
     @property
     def job(self) -> Job:
-        return Job(self.plan.label, self.plan.seed, self.plan.recipe.epochs)
+        return Job(self.plan.label, self.plan.seed, self.plan.epochs)
 
 
 def train_plan(
@@ -108,7 +108,7 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
         with held(folder):  # else it is being trained at this moment
             epochs = len(run.metrics())
         raise UsageError(
-            f"the run in {folder} is {run.status} ({epochs} of {plan.recipe.epochs} epochs); "
+            f"the run in {folder} is {run.status} ({epochs} of {plan.epochs} epochs); "
             f"go on with --resume, or choose another folder with --out"
         )
     return run

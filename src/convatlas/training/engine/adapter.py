@@ -90,17 +90,18 @@ class LearnerModule(L.LightningModule):
 
 
 class StepGroups:
-    """The batches of an epoch in groups of `size`, each made when it is asked for."""
+    """The first `steps` batches of an epoch in groups of `size`, each made when it is asked for."""
 
-    def __init__(self, batches: Batches, *, size: int) -> None:
+    def __init__(self, batches: Batches, *, steps: int, size: int) -> None:
         self.batches = batches
+        self.steps = steps
         self.size = size
 
     def __len__(self) -> int:
-        return -(-len(self.batches) // self.size)
+        return -(-self.steps // self.size)
 
     def __iter__(self) -> Iterator[Iterator[Any]]:
-        batches = iter(self.batches)
+        batches = islice(self.batches, self.steps)
         for _ in range(len(self)):
             yield islice(batches, self.size)
 
@@ -115,7 +116,9 @@ class DataModule(L.LightningDataModule):
 
     def train_dataloader(self) -> StepGroups:
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return StepGroups(self.learner.objective.batches(self.plan, epoch), size=STEPS_PER_CALL)
+        batches = self.learner.objective.batches(self.plan, epoch)
+        steps = self.plan.recipe.steps_in_epoch(epoch, len(batches))
+        return StepGroups(batches, steps=steps, size=STEPS_PER_CALL)
 
     def val_dataloader(self) -> list[int]:
         return [0]

@@ -32,7 +32,7 @@ def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
     trainer = L.Trainer(
         accelerator="gpu" if session.device == "cuda" else "cpu",
         devices=1,
-        max_epochs=plan.recipe.epochs,
+        max_epochs=plan.recipe.epoch_count(learner.steps_per_epoch),
         logger=logger,
         plugins=[MovedIntoPlace()],
         callbacks=[history, *checkpoints(folder / "checkpoints", learner.objective.score)],
@@ -46,7 +46,7 @@ def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
     last = folder / "checkpoints" / "last.ckpt"
     resumed = last if last.is_file() else None
     first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
-    steps = plan.recipe.epochs * learner.steps_per_epoch
+    steps = plan.recipe.total_steps(learner.steps_per_epoch)
     session.progress.started(session.job, steps=steps, first_epoch=first_epoch)
     if not resumed:
         _describe_run(logger, plan, learner)
