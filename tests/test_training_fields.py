@@ -129,7 +129,7 @@ def test_a_recipe_in_steps_cuts_its_last_epoch_short(tmp_path: Path) -> None:
     assert (checkpoint["step"], checkpoint["epoch"]) == (10, 2)
     assert facts(run)[:2] == facts(train_plan(tiny_plan(epochs=2, **constant), folder=tmp_path / "epochs"))
     assert len(facts(run)) == 3
-    assert (run.record["recipe"]["epochs"], run.record["recipe"]["steps"]) == (None, 10)
+    assert (run.record.recipe["epochs"], run.record.recipe["steps"]) == (None, 10)
 
 
 def test_steps_are_exact_under_resume(tmp_path: Path) -> None:
