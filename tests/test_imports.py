@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "convatlas"
 LAYERS = (  # from the ground up; a module imports only from layers below its own, or from its own folder
     {"errors"},
-    {"values", "words"},
+    {"values", "words", "scores"},
     {"files"},
     {"layers", "architecture", "recipe", "drawing"},
     {"device"},

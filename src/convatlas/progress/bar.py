@@ -39,10 +39,10 @@ class Bar(Display):
         self._console.print(Text("  ".join(facts)), soft_wrap=True)
 
     def finished(self, job: Job, results: Mapping[str, float]) -> None:
-        self._end(job, outcome(results), "green")
+        self._end(job, outcome(results, job.score), "green")
 
     def loaded(self, job: Job, results: Mapping[str, float]) -> None:
-        self._end(job, f"loaded  {outcome(results)}", "dim")
+        self._end(job, f"loaded  {outcome(results, job.score)}", "dim")
 
     def failed(self, job: Job, error: str) -> None:
         self._end(job, f"failed  {first_line(error)}", "red")
@@ -63,7 +63,12 @@ class Bar(Display):
         bar = self._bar(run.fraction, max(1, self._width - cell_len(name) - 7))
         left = "stopped" if self._is_over else f"left {duration(run.left(run.epoch_seconds()))}"
         facts = [f"epoch {run.epoch}/{job.epochs}", f"elapsed {self._elapsed()}", left]
-        if not math.isnan(run.top1):
+        if not math.isnan(run.reached):
             since = f" since epoch {run.first_epoch + 1}" if run.first_epoch else ""
-            facts += [f"val {percent(run.top1).strip()}", f"best{since} {percent(run.best).strip()}"]
+            facts += [f"val {_shown(job, run.reached)}", f"best{since} {_shown(job, run.best)}"]
         return self._lines([Text.assemble(name, " ", bar, f" {int(100 * run.fraction):3d} %"), Text("  ".join(facts))])
+
+
+def _shown(job: Job, value: float) -> str:
+    """A value of the job's score, a fraction in percent."""
+    return percent(value).strip() if job.score.unit == "fraction" else job.score.shown(value)

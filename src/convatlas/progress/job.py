@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from convatlas.scores import TOP1, Score
+
 
 @dataclass(frozen=True)
 class Job:
@@ -14,6 +16,7 @@ class Job:
     label: str
     seed: int
     epochs: int
+    score: Score = TOP1
 
 
 class JobState:
@@ -25,14 +28,14 @@ class JobState:
         self.steps = self.step = self.epochs_done = self.first_epoch = 0
         self.started_at = self.seen_at = 0.0
         self.first_seen: tuple[int, float] | None = None
-        self.top1 = self.best = math.nan
+        self.reached = self.best = math.nan
 
     def start(self, steps: int, first_epoch: int, now: float) -> None:
         self.status, self.steps = "running", max(1, steps)
         self.first_epoch = self.epochs_done = first_epoch
         self.step = round(self.steps * first_epoch / self.job.epochs) if self.job.epochs else 0
         self.started_at = self.seen_at = now
-        self.first_seen, self.top1, self.best = None, math.nan, math.nan
+        self.first_seen, self.reached, self.best = None, math.nan, math.nan
 
     def advance(self, step: int, now: float) -> None:
         self.step, self.seen_at = step, now
@@ -40,16 +43,17 @@ class JobState:
             self.first_seen = (step, now)
 
     def end_epoch(self, row: Mapping[str, float], now: float) -> bool:
-        """Notes the epoch; true for the best validation accuracy that this session has seen."""
-        self.epochs_done, self.seen_at, self.top1 = int(row["epoch"]), now, row["val_top1"]
-        is_best = not self.top1 <= self.best and not math.isnan(self.top1)
+        """Notes the epoch; true for the best score that this session has seen."""
+        score = self.job.score
+        self.epochs_done, self.seen_at, self.reached = int(row["epoch"]), now, row[score.column]
+        is_best = not score.better(self.reached) <= score.better(self.best) and not math.isnan(self.reached)
         if is_best:
-            self.best = self.top1
+            self.best = self.reached
         return is_best
 
     def end(self, status: str, results: Mapping[str, float], now: float) -> None:
         self.status, self.seen_at, self.step = status, now, self.steps
-        self.top1 = results.get("val_top1", math.nan)
+        self.reached = results.get(self.job.score.column, math.nan)
 
     @property
     def epoch(self) -> int:

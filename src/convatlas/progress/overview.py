@@ -161,26 +161,26 @@ class Overview(Display):
         if run.status in ("done", "loaded"):
             tick = "*" if self._console.options.ascii_only else "✓"
             mark = "" if run.status == "done" else f" {tick}" if detail == "short" else f" {tick} loaded"
-            return Text(f"{100 * run.top1:.2f}{mark}", "green" if run.status == "done" else "dim")
+            return Text(f"{run.job.score.shown(run.reached)}{mark}", "green" if run.status == "done" else "dim")
         return Text(run.status, "red" if run.status == "failed" else "dim")
 
     def _running_cell(self, run: JobState, detail: str) -> Text:
         epoch = f"{run.epoch:>{len(str(run.job.epochs))}}/{run.job.epochs}"
         if self._is_over:
             return Text("stopped" if detail == "short" else f"stopped {epoch}", "yellow")
-        accuracy = "     " if math.isnan(run.top1) else f"{100 * run.top1:<5.1f}"
-        cell = Text(f"{'' if detail == 'short' else 'epoch '}{epoch}  {accuracy}", "bold")
+        shown = "" if math.isnan(run.reached) else run.job.score.shown(run.reached, decimals=1)
+        cell = Text(f"{'' if detail == 'short' else 'epoch '}{epoch}  {shown:<5}", "bold")
         return Text.assemble(cell, " ", self._bar(run.fraction, SMALL_BAR)) if detail == "bar" else cell
 
     def _counts(self, label: str) -> list[Text]:
         """Many seeds in one cell: the mean over the finished ones, and how many are in which state."""
         runs = self._by_label[label]
         counts = Counter("stopped" if self._is_over and run.status == "running" else run.status for run in runs)
-        reached = [run.top1 for run in runs if run.status in ("done", "loaded")]
+        reached = [run.reached for run in runs if run.status in ("done", "loaded")]
         order = ("done", "loaded", "failed", "running", "stopped", "waiting")
         text = ", ".join(f"{counts[status]} {status}" for status in order if counts[status])
         style = "red" if counts["failed"] else "bold" if counts["running"] else "dim" if counts["waiting"] else "green"
-        return [Text(f"{100 * fmean(reached):.2f}" if reached else ""), Text(text, style)]
+        return [Text(runs[0].job.score.shown(fmean(reached)) if reached else ""), Text(text, style)]
 
 
 def _row(name: str, cells: Sequence[Text], name_width: int, cell_width: int) -> Text:

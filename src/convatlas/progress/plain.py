@@ -55,10 +55,10 @@ class Lines(Silent):
         self._print(job, "  ".join(facts))
 
     def finished(self, job: Job, results: Mapping[str, float]) -> None:
-        self._print(job, f"finished  {outcome(results)}")
+        self._print(job, f"finished  {outcome(results, job.score)}")
 
     def loaded(self, job: Job, results: Mapping[str, float]) -> None:
-        self._print(job, f"loaded    {outcome(results)}")
+        self._print(job, f"loaded    {outcome(results, job.score)}")
 
     def failed(self, job: Job, error: str) -> None:
         self._print(job, f"failed    {first_line(error)}")

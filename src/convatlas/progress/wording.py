@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.control import strip_control_codes
 
 from convatlas.progress.job import Job
+from convatlas.scores import Score
 
 
 def epoch_facts(job: Job, row: Mapping[str, float], width: int) -> list[str]:
@@ -16,12 +17,22 @@ def epoch_facts(job: Job, row: Mapping[str, float], width: int) -> list[str]:
     epoch = f"{int(row['epoch']):>{width}}/{job.epochs:<{width}}"
     return [
         f"epoch {epoch}",
-        f"train {_loss(row['train_loss'])} / {percent(row['train_top1'])}",
-        f"val {_loss(row['val_loss'])} / {percent(row['val_top1'])}",
+        *(f"{part} {_measures(row, part, job.score)}" for part in ("train", "val")),
         f"lr {_rate(row['lr'])}",
         f"{row['seconds']:6.1f} s",
         f"{row['images_per_second']:6.0f} images/s",
     ]
+
+
+def _measures(row: Mapping[str, float], part: str, score: Score) -> str:
+    """The measures of a part: the score last, in percent where it is a fraction."""
+    names = [name.removeprefix(f"{part}_") for name in row if name.startswith(f"{part}_")]
+    ordered = sorted(names, key=lambda name: name == score.measure)
+    fraction = score.unit == "fraction"
+    return " / ".join(
+        percent(row[f"{part}_{name}"]) if fraction and name == score.measure else _loss(row[f"{part}_{name}"])
+        for name in ordered
+    )
 
 
 def _loss(value: float) -> str:
@@ -50,9 +61,11 @@ def duration(seconds: float | None) -> str:
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
-def outcome(results: Mapping[str, float]) -> str:
-    """`val 98.33 %, test 97.78 %, 4.2 s`: of these, what the results hold."""
-    facts = [f"{name} {100 * results[f'{name}_top1']:.2f} %" for name in ("val", "test") if f"{name}_top1" in results]
+def outcome(results: Mapping[str, float], score: Score) -> str:
+    """`val 98.33 %, test 97.78 %, 4.2 s`: of these, all that the results hold."""
+    unit = " %" if score.unit == "fraction" else ""
+    reached = [(part, results.get(f"{part}_{score.measure}")) for part in ("val", "test")]
+    facts = [f"{part} {score.shown(value)}{unit}" for part, value in reached if value is not None]
     if "train_seconds" in results:
         seconds = results["train_seconds"]
         facts.append(f"{seconds:.1f} s" if seconds < 60 else duration(seconds))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from convatlas.drawing import COLOURS, DPI, INK, LEGEND, SOFT, plain, save, styles
 from convatlas.report import tables
 from convatlas.report.labels import Point, place_labels, side_by_side
+from convatlas.scores import TITLES, validation_measures
 from convatlas.words import stacked
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def draw_run_curves(rows: Metrics, path: Path, title: str, *, best_epoch: float 
     `rows` are those of `Run.metrics()`. The best epoch, where it is not given, is the first of the highest validation
     accuracy.
     """
-    figure, panels = _curve_panels(height=4.1)
+    figure, panels = _curve_panels(height=4.1, measures=_drawn([rows]))
     figure.suptitle(
         textwrap.fill(title, 100), parse_math=False, x=0.014, ha="left", fontsize=11.5, fontweight="bold", color=INK
     )
@@ -43,7 +44,7 @@ def draw_run_curves(rows: Metrics, path: Path, title: str, *, best_epoch: float 
             axes.plot(epochs, heights, color=colour, label=word, marker=marker, markerfacecolor=fill, **look)
         if best is not None:
             height = scale * best[f"val_{metric}"]
-            shown = f"{height:.2f} %" if metric == "top1" else f"loss {height:.3f}"
+            shown = f"{height:.2f} %" if metric == "top1" else f"{metric} {height:.3f}"
             axes.axvline(best["epoch"], color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
             axes.plot(best["epoch"], height, "o", color=COLOURS[0], markersize=7.5, markeredgecolor="white", zorder=4)
             axes.set_title(f"● best epoch {best['epoch']:g}: {shown}", loc="right", fontsize=9.5, color=COLOURS[0])
@@ -62,7 +63,8 @@ def draw_study_curves(groups: Mapping[str, Sequence[Metrics]], path: Path) -> No
     style = styles(groups)
     marked = len(groups) > len(COLOURS)
     columns = _columns(list(groups))
-    figure, panels = _curve_panels(height=3.8 + 0.21 * math.ceil(len(groups) / columns))
+    measures = _drawn([rows for seeds in groups.values() for rows in seeds])
+    figure, panels = _curve_panels(height=3.8 + 0.21 * math.ceil(len(groups) / columns), measures=measures)
     for axes, metric, scale in panels:
         for name, seeds in groups.items():
             colour, marker = style[name]
@@ -76,7 +78,7 @@ def draw_study_curves(groups: Mapping[str, Sequence[Metrics]], path: Path) -> No
                     axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
         _frame(axes, [row["epoch"] for seeds in groups.values() for rows in seeds for row in rows])
     words = [Line2D([], [], color=SOFT, label=word, **look) for _, word, look in reversed(PARTS)]
-    panels[1][0].legend(handles=words, loc="upper right", **LEGEND)
+    panels[-1][0].legend(handles=words, loc="upper right", **LEGEND)
     networks = [
         Line2D([], [], color=style[name][0], marker=style[name][1] if marked else None, linewidth=2.6, label=name)
         for name in groups
@@ -111,23 +113,30 @@ def draw_accuracy_vs_macs(rows: Sequence[tables.Row], path: Path) -> None:
     save(figure, path)
 
 
-def _curve_panels(*, height: float) -> tuple[Figure, list[tuple[Axes, str, float]]]:
-    """A figure with two empty axes, and for each the metric it shows and the factor to its unit."""
+def _drawn(runs: Sequence[Metrics]) -> list[str]:
+    """The measures that have a panel: two at most, the accuracy first where there is one."""
+    found = list(dict.fromkeys(name for rows in runs for row in rows[:1] for name in validation_measures(row)))
+    return sorted(found or TITLES, key=lambda name: name != "top1")[:2]
+
+
+def _curve_panels(*, height: float, measures: Sequence[str]) -> tuple[Figure, list[tuple[Axes, str, float]]]:
+    """A figure with empty axes side by side, and for each the measure it shows and the factor to its unit."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure = Figure(figsize=(9, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07))
-    accuracy, loss = figure.subplots(1, 2)
-    accuracy.set_ylabel("accuracy (%)", color=INK)
-    loss.set_ylabel("loss (cross entropy, nats)", color=INK)
-    return figure, [(accuracy, "top1", 100.0), (loss, "loss", 1.0)]
+    panels = []
+    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
+        axes.set_ylabel(TITLES.get(measure, measure), color=INK)
+        panels.append((axes, measure, 100.0 if measure == "top1" else 1.0))
+    return figure, panels
 
 
 def _best(rows: Metrics, epoch: float | None) -> Mapping[str, float] | None:
     """The row of that epoch, else of the highest validation accuracy."""
-    named = [row for row in rows if row["epoch"] == epoch and math.isfinite(row["val_top1"])]
-    known = named or [row for row in rows if math.isfinite(row["val_top1"])]
-    return max(known, key=lambda row: row["val_top1"], default=None)
+    known = [row for row in rows if all(math.isfinite(row[f"val_{name}"]) for name in _drawn([rows])[:1])]
+    named = [row for row in known if row["epoch"] == epoch]
+    return max(named or known, key=lambda row: row.get("val_top1", -row["epoch"]), default=None)
 
 
 def _frame(axes: Axes, epochs: Sequence[float]) -> None:
@@ -150,7 +159,7 @@ def _over_seeds(seeds: Sequence[Metrics], name: str, scale: float) -> tuple[list
     """Epochs, and the mean, minimum and maximum over the seeds that have a finite value there."""
     found: dict[float, list[float]] = {}
     for row in (row for rows in seeds for row in rows):
-        if math.isfinite(row[name]):
+        if math.isfinite(row.get(name, math.nan)):
             found.setdefault(row["epoch"], []).append(scale * row[name])
     epochs = sorted(found)
     columns = [found[epoch] for epoch in epochs]

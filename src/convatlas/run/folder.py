@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,10 +93,11 @@ def find_runs(folder: Path) -> list[Run]:
     return [read_run(path.parent) for path in sorted(folder.rglob("run.json"))]
 
 
-def write_metrics(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
-    """Writes `metrics.csv`: a header and a row an epoch."""
-    lines = [",".join(METRICS)]
+def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Writes `metrics.csv`: a header and a row an epoch. Another objective than classification has other columns."""
+    names = METRICS if not rows or set(METRICS) <= rows[0].keys() else tuple(rows[0])
+    lines = [",".join(names)]
     lines += [
-        ",".join(f"{row[name]:g}" if name == "epoch" else repr(float(row[name])) for name in METRICS) for row in rows
+        ",".join(f"{row[name]:g}" if name == "epoch" else repr(float(row[name])) for name in names) for row in rows
     ]
     write_text(path, "\n".join(lines) + "\n")

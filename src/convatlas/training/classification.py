@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from convatlas.data.batches.loader import TrainingBatches, epoch_seed
 from convatlas.evaluation import evaluate_logits
 from convatlas.prediction import answering, predict_logits
 from convatlas.recipe import Recipe
+from convatlas.scores import TOP1, Score
 from convatlas.training.averaging import MovingAverage
 from convatlas.training.loss import TrainingLoss
-from convatlas.training.objective import Measured, Outcome, Part, Score, evaluated_network
+from convatlas.training.objective import Measured, Outcome, Part, evaluated_network
 from convatlas.training.optimizers import make_optimizer
 from convatlas.training.parallel import Group
 from convatlas.training.samples import samples
@@ -35,8 +36,9 @@ class Classification:
     `network` is put on `device`, its weights channels last in memory. `labels` (N,) are those of the training images.
     """
 
-    measures: Mapping[Part, tuple[str, ...]] = {"train": ("loss", "top1"), "val": ("loss", "top1")}
-    score = Score("top1")
+    name: ClassVar[str] = "classification"
+    measures: ClassVar[Mapping[Part, tuple[str, ...]]] = {"train": ("loss", "top1"), "val": ("loss", "top1")}
+    score: ClassVar[Score] = TOP1
 
     def __init__(
         self, network: nn.Module, *, recipe: Recipe, labels: Tensor, num_classes: int, device: torch.device | str
@@ -51,6 +53,12 @@ class Classification:
         self.optimizer = make_optimizer(self.network, recipe)
         self.optimizers = {NETWORK: self.optimizer}
         self.loss = TrainingLoss(recipe, labels=labels, num_classes=num_classes).to(device)
+
+    @classmethod
+    def of(cls, plan: Plan, device: str) -> Self:
+        """The network of a plan, initialised from its seed, with its loss and its optimizer on a device."""
+        labels = plan.data.train.labels
+        return cls(plan.build(), recipe=plan.recipe, labels=labels, num_classes=plan.num_classes, device=device)
 
     def batches(self, plan: Plan, epoch: int) -> TrainingBatches:
         """The shuffled, augmented batches (images, targets) of one epoch."""
@@ -107,10 +115,3 @@ class Classification:
         network = answering(evaluated_network(self), precision=precision)
         logits = predict_logits(network, split.images, preprocessing=plan.preprocessing, precision=precision)
         return logits.numpy()
-
-
-def classification(plan: Plan, device: str) -> Classification:
-    """The objective of a plan that trains on labels: its network, initialised from the plan's seed, on a device."""
-    return Classification(
-        plan.build(), recipe=plan.recipe, labels=plan.data.train.labels, num_classes=plan.num_classes, device=device
-    )

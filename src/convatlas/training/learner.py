@@ -131,7 +131,7 @@ class Learner:
 
 def build_learner(plan: Plan, *, device: str, group: Group = ALONE) -> Learner:
     """The learner of a plan, with its networks on a device and in the memory layout that trains fastest."""
-    objective = plan.objective(plan, device)
+    objective = plan.objective.of(plan, device)
     steps = len(objective.batches(plan, 0))
     return Learner(objective, recipe=plan.recipe, steps_per_epoch=steps, group=group)
 

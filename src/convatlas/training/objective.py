@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from convatlas.scores import Score
 from convatlas.training.averaging import MovingAverage
 
 if TYPE_CHECKING:
@@ -26,27 +27,6 @@ class TrainingError(RuntimeError):
 
 class TooLittleMemoryError(TrainingError):
     """The memory does not suffice for a step."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """The measure of the validation images that selects an epoch, and whether a higher or a lower value is better.
-
-    >>> Score("top1").column
-    'val_top1'
-    """
-
-    measure: str
-    direction: Literal["max", "min"] = "max"
-
-    @property
-    def column(self) -> str:
-        """The name of the score in `metrics.csv` and in the results of a run."""
-        return f"val_{self.measure}"
-
-    def better(self, value: float) -> float:
-        """The value with a sign that makes higher always better."""
-        return value if self.direction == "max" else -value
 
 
 @dataclass(frozen=True)
@@ -80,14 +60,20 @@ class Objective(Protocol):
 
     `modules` are all networks by name, moving averages included; a checkpoint keeps them under these names.
     `optimizers` update them. `evaluated` names the module that is validated, tested and used afterwards. `measures`
-    are the columns of training and of validation; `score` selects the epoch.
+    are the columns of training and of validation; `score` selects the epoch. `name` stands in the run's record.
     """
 
+    name: ClassVar[str]
+    measures: ClassVar[Mapping[Part, tuple[str, ...]]]
+    score: ClassVar[Score]
     modules: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
     evaluated: str
-    measures: Mapping[Part, tuple[str, ...]]
-    score: Score
+
+    @classmethod
+    def of(cls, plan: Plan, device: str) -> Self:
+        """The objective of a plan: its networks, initialised from the plan's seed, on a device."""
+        ...
 
     def batches(self, plan: Plan, epoch: int) -> Batches:
         """The batches of one epoch, drawn from the plan's seed and the epoch alone."""

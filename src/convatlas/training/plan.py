@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, Recipe, recipe, with_settings
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
-from convatlas.training.classification import classification
+from convatlas.training.classification import Classification
 from convatlas.training.objective import Objective
 from convatlas.training.records import architecture_record, data_record
 from convatlas.words import label
@@ -48,7 +48,7 @@ class Plan:
     seed: int
     notes: tuple[str, ...]
     start: Start = field(default_factory=Start.from_seed)
-    objective: Callable[[Plan, str], Objective] = classification
+    objective: type[Objective] = Classification
 
     @property
     def label(self) -> str:

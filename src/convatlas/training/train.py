@@ -35,7 +35,7 @@ class Session:
 
     @property
     def job(self) -> Job:
-        return Job(self.plan.label, self.plan.seed, self.plan.epochs)
+        return Job(self.plan.label, self.plan.seed, self.plan.epochs, self.plan.objective.score)
 
 
 def train_plan(

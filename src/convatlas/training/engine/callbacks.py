@@ -16,8 +16,9 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from convatlas.files import write_bytes
 from convatlas.progress import Job, Progress
 from convatlas.run import write_metrics
+from convatlas.scores import Score
 from convatlas.training.engine.adapter import LearnerModule
-from convatlas.training.objective import Score, TrainingError
+from convatlas.training.objective import TrainingError
 
 
 class MovedIntoPlace(TorchCheckpointIO):
@@ -60,11 +61,12 @@ class History(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         assert isinstance(module, LearnerModule)
         train, val = module.learner.means(), module.measured
-        if not math.isfinite(train["loss"]):
-            raise TrainingError(
-                f"the training loss is {train['loss']} in epoch {trainer.current_epoch + 1}: "
-                f"lower the learning rate (lr={module.plan.recipe.optimizer.lr:g})"
-            )
+        for name, value in train.items():
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"the training {name} is {value} in epoch {trainer.current_epoch + 1}: "
+                    f"lower the learning rate (lr={module.plan.recipe.optimizer.lr:g})"
+                )
         row = {
             "epoch": trainer.current_epoch + 1,
             **{f"train_{name}": value for name, value in train.items()},
