@@ -264,7 +264,7 @@ def gradients_of(kind: str, *, count: int, group: Group, accumulate: int = 1, cl
     loss = TrainingLoss(chosen, labels=DIGITS.train.labels, num_classes=10)
     images, labels = DIGITS.train.images[:count].double() / 255, DIGITS.train.labels[:count]
     value, hits = gradients(network, loss, (images, labels), recipe=chosen, group=group)
-    grads = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
     return [group.total(value), group.total(hits), *grads]
 
 
@@ -304,6 +304,7 @@ def two_epochs(*, group: Group) -> list[Any]:
     return [*found, dict(learner.objective.modules["network"].state_dict())]
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
     """To rounding in float64: an uneven batch, clipping, parts; with batch norms as one process with two parts."""
     plain = [{"count": 64}, {"count": 63}, {"count": 63, "clip": 0.01}, {"count": 62, "accumulate": 2}]
@@ -313,10 +314,10 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
     for case, ours, theirs in zip(plain, first, second, strict=False):
         alone = gradients_of(PLAIN, **{**case, "accumulate": 1}, group=ALONE)
         assert ours[1] == alone[1]
-        for a, b, c in zip(ours[2:], theirs[2:], alone[2:], strict=False):
+        for a, b, c in zip(ours[2:], theirs[2:], alone[2:], strict=True):
             torch.testing.assert_close(a, c, rtol=1e-12, atol=1e-14)
             assert torch.equal(a, b)
-        torch.testing.assert_close(ours[0], alone[0], rtol=1e-12, atol=0)
+        torch.testing.assert_close(ours[0], alone[0], rtol=1e-6, atol=0)  # the loss is a float32
     norms = gradients_of("resnet_uva", count=64, accumulate=2, group=ALONE)
     for a, c in zip(first[4], norms, strict=True):
         torch.testing.assert_close(a, c, rtol=1e-10, atol=1e-13)

@@ -152,6 +152,7 @@ class RunRecord:
     published: tuple[Published, ...] = ()
     selection: str | None = None
     notes: tuple[str, ...] = ()
+    objective: str = "classification"  # of all runs before there was another
     device: str | None = None
     sessions: tuple[SessionRecord, ...] = ()
     results: Mapping[str, Any] = field(default_factory=dict)
@@ -169,6 +170,7 @@ class RunRecord:
             "recipe": recipe_identity(self.recipe),
             "seed": self.seed,
             "data": self.data.identity(),
+            "objective": self.objective,
         }
 
     def content(self) -> dict[str, Any]:

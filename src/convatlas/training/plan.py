@@ -21,12 +21,13 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, Recipe, recipe, with_settings
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
+from convatlas.scores import TOP1, Score
 from convatlas.training.classification import Classification
 from convatlas.training.objective import Objective
 from convatlas.training.records import architecture_record, data_record
 from convatlas.words import label
 
-SELECTION = "best validation accuracy, first epoch that reaches it"
+SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,9 @@ class Plan:
             preprocessing=PreprocessingRecord(**dataclasses.asdict(self.preprocessing)),
             network=NetworkRecord(params=self.cost.params, macs=self.cost.macs, shape=self.cost.shape),
             published=self.architecture.published,
-            selection=SELECTION,
+            selection=selection(self.objective.score),
             notes=self.notes,
+            objective=self.objective.name,
         )
 
 
@@ -178,6 +180,18 @@ def choose_recipe(
     """The recipe called `name`, with fields set from text; without a name the data set's or the architecture's own."""
     chosen = recipe(name or spec(data).default_recipe or architecture.recipe or FALLBACK_RECIPE)
     return with_settings(chosen, settings or {})
+
+
+def selection(score: Score) -> str:
+    """The rule by which the epoch was selected, in words.
+
+    >>> selection(Score("loss", "min", "number"))
+    'lowest validation loss, first epoch that reaches it'
+    """
+    if score == TOP1:
+        return SELECTION
+    extreme = "highest" if score.direction == "max" else "lowest"
+    return f"{extreme} validation {score.measure}, first epoch that reaches it"
 
 
 def check_seed(seed: int) -> int:
