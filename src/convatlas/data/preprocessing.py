@@ -11,6 +11,17 @@ from torch import Tensor
 
 from convatlas.architecture import Interpolation
 from convatlas.device import per_channel
+from convatlas.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A part of an image, in pixels of the image from its upper left corner; fractions where the image was resized."""
+
+    top: float
+    left: float
+    height: float
+    width: float
 
 
 @dataclass(frozen=True)
@@ -28,12 +39,20 @@ class Preprocessing:
     interpolation: Interpolation = "bilinear"
 
     def __call__(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) -> normalised float32 (N, C', size, size); one channel is repeated where C' is larger."""
+        """Resizes and normalises images, uint8 or floats in [0, 1]: (N, C, H, W) -> float (N, C', size, size).
+
+        One channel is repeated where C' is larger. Gradients flow back to floats, whose precision is kept.
+        """
         return self.normalize(self.resize(images))
 
     def resize(self, images: Tensor) -> Tensor:
-        """uint8 (N, C, H, W) -> float32 in [0, 1] (N, C', size, size), antialiased."""
-        pixels = images.to(torch.float32) / 255
+        """Resizes images, uint8 or floats in [0, 1], antialiased: (N, C, H, W) -> in [0, 1] (N, C', size, size).
+
+        uint8 becomes float32. Raises `UsageError` for other whole numbers.
+        """
+        if not images.is_floating_point() and images.dtype != torch.uint8:
+            raise UsageError(f"images are uint8, or floats in [0, 1], not {str(images.dtype).removeprefix('torch.')}")
+        pixels = images if images.is_floating_point() else images.to(torch.float32) / 255
         if pixels.shape[1] != len(self.mean):
             pixels = pixels.expand(-1, len(self.mean), -1, -1)
         return self.framed(pixels)
@@ -43,15 +62,33 @@ class Preprocessing:
 
         `extent` is the height and width of the image itself where its last row and column stand for less than others.
         """
-        side = self.shorter_side or self.image_size
-        height, width = extent or pixels.shape[-2:]
-        shorter = min(height, width)
-        if max(height, width) > 2 * shorter:  # only the centre counts: a strip of a panorama would fill the memory
-            top, left = (int(max(0, length // 2 - shorter)) for length in (height, width))
-            pixels = pixels[..., top : top + math.ceil(2 * shorter), left : left + math.ceil(2 * shorter)]
-            height, width = min(height, 2 * shorter), min(width, 2 * shorter)
-        size = int(side * height // shorter), int(side * width // shorter)
-        return self._centre(self._resampled(pixels, size, extent=(height, width)))
+        middle = _middle(*(extent or pixels.shape[-2:]))
+        (top, left), extent = (int(middle.top), int(middle.left)), (middle.height, middle.width)
+        pixels = pixels[..., top : top + math.ceil(middle.height), left : left + math.ceil(middle.width)]
+        return self._centre(self._resampled(pixels, self._resized(*extent), extent=extent))
+
+    def rectangle(self, height: int, width: int) -> Rectangle:
+        """Returns the part that the network sees of an image of `height` x `width` pixels.
+
+        A map over the network's input, stretched to this rectangle, lies over the image.
+
+        >>> Preprocessing(224, (0.5,), (0.2,), shorter_side=256).rectangle(512, 1024)
+        Rectangle(top=32.0, left=288.0, height=448.0, width=448.0)
+        """
+        middle = _middle(height, width)
+        rows, columns = self._resized(middle.height, middle.width)
+        down, across = middle.height / rows, middle.width / columns  # pixels of the image in one of the input
+        return Rectangle(
+            top=middle.top + down * self._margin(rows),
+            left=middle.left + across * self._margin(columns),
+            height=down * self.image_size,
+            width=across * self.image_size,
+        )
+
+    def _resized(self, height: float, width: float) -> tuple[int, int]:
+        """Returns the height and width to which an image is resized."""
+        side, shorter = self.shorter_side or self.image_size, min(height, width)
+        return int(side * height // shorter), int(side * width // shorter)
 
     def _resampled(self, pixels: Tensor, size: tuple[int, int], *, extent: tuple[float, float]) -> Tensor:
         if tuple(pixels.shape[-2:]) == size == extent:
@@ -67,12 +104,23 @@ class Preprocessing:
 
     def _centre(self, pixels: Tensor) -> Tensor:
         """The central square of `image_size` pixels."""
-        top, left = (round((length - self.image_size) / 2) for length in pixels.shape[-2:])
+        top, left = map(self._margin, pixels.shape[-2:])
         return pixels[..., top : top + self.image_size, left : left + self.image_size]
+
+    def _margin(self, length: int) -> int:
+        """Returns the number of pixels before the central `image_size` of a row or column."""
+        return round((length - self.image_size) / 2)
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """float32 in [0, 1] (N, C, H, W) -> zero mean and unit variance by the stored mean and std."""
         return (pixels - per_channel(self.mean, pixels.device)).div_(per_channel(self.std, pixels.device))
+
+
+def _middle(height: float, width: float) -> Rectangle:
+    """Returns the whole image, or the middle of a panorama, twice as long as wide: all of it would fill the memory."""
+    shorter = min(height, width)
+    top, left = (max(0, length // 2 - shorter) for length in (height, width))
+    return Rectangle(top, left, min(height, 2 * shorter), min(width, 2 * shorter))
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -16,7 +16,7 @@ from convatlas.recipe import Precision
 def predict_logits(
     network: nn.Module, images: Tensor, *, preprocessing: Preprocessing, precision: Precision = "float32"
 ) -> Tensor:
-    """The logits (N, num_classes), float32 on the CPU, for uint8 images (N, C, H, W).
+    """The logits (N, num_classes), float32 on the CPU, for images (N, C, H, W), uint8 or floats in [0, 1].
 
     The network is put in eval mode for the time of the call. Images may be on the network's device or on the CPU. Where
     memory does not suffice, fewer images are worked on at a time, and a warning says so.
@@ -30,8 +30,8 @@ def predict_logits(
         with torch.inference_mode(), autocast(device, precision):
             while done < len(images) or not parts:
                 try:
-                    part = images[done : done + size].to(device)
-                    parts.append(network(network_input(preprocessing(part))).float())
+                    part = images[done : done + size]
+                    parts.append(network(normalised(part, preprocessing=preprocessing, device=device)).float())
                     done += size
                 except RuntimeError as error:
                     if size == 1 or not out_of_memory(error):
@@ -40,6 +40,11 @@ def predict_logits(
     finally:
         network.train(was_training)
     return torch.cat(parts).cpu()  # once: each copy to the CPU would wait for the device
+
+
+def normalised(images: Tensor, *, preprocessing: Preprocessing, device: torch.device) -> Tensor:
+    """Returns the inputs of a network for images, on a device and in the layout in which it answers."""
+    return network_input(preprocessing(images.to(device)))
 
 
 def _halved(size: int, device: torch.device) -> int:

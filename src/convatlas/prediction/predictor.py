@@ -16,10 +16,10 @@ from convatlas import values
 from convatlas.architecture import Architecture, Weights
 from convatlas.architectures import architecture, list_architectures
 from convatlas.data import class_names
-from convatlas.data.preprocessing import Preprocessing
+from convatlas.data.preprocessing import Preprocessing, Rectangle
 from convatlas.device import described, keep_freed_memory, resolve_device
 from convatlas.errors import UsageError, unknown
-from convatlas.prediction.logits import answering, predict_logits
+from convatlas.prediction.logits import answering, normalised, predict_logits
 from convatlas.recipe import Precision
 from convatlas.run import Run, is_run, read_run
 from convatlas.weights import (
@@ -65,9 +65,49 @@ class Predictor:
     answers: nn.Module | None = field(default=None, repr=False)
 
     def logits(self, images: Tensor) -> Tensor:
-        """uint8 images (N, C, H, W) -> logits (N, num_classes), float32 on the CPU."""
+        """Images (N, C, H, W), uint8 or floats in [0, 1] -> logits (N, num_classes), float32 on the CPU."""
         network = self.answers or answering(self.network, precision=self.precision)
         return predict_logits(network, images, preprocessing=self.preprocessing, precision=self.precision)
+
+    @property
+    def plain_network(self) -> nn.Module:
+        """Returns the network through which gradients flow: unfolded, in float32 and eval mode, on its device.
+
+        It maps `inputs` to logits (N, num_classes), and does not depend on the arithmetic of `logits`.
+        """
+        return answering(self.network.eval(), precision="float32")
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Returns the normalised inputs of `plain_network`: (N, C, H, W) -> (N, in_channels, size, size).
+
+        Images are uint8, or floats in [0, 1], to which gradients flow back.
+
+        >>> images = torch.rand(2, 3, 40, 60)
+        >>> predictor = Predictor(  # as `open_predictor` gives it
+        ...     "mine", Path("mine.pt"), nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10)), architecture("lenet5"),
+        ...     {}, num_classes=10, in_channels=3, preprocessing=Preprocessing(8, (0.5,) * 3, (0.25,) * 3)
+        ... )
+        >>> inputs = predictor.inputs(images).requires_grad_()
+        >>> predictor.plain_network(inputs)[:, 7].sum().backward()
+        >>> inputs.grad.shape
+        torch.Size([2, 3, 8, 8])
+        """
+        self._check_images(images)
+        parameter = next(self.network.parameters())
+        inputs = normalised(images, preprocessing=self.preprocessing, device=parameter.device)
+        return inputs.to(parameter.dtype)
+
+    def rectangle(self, images: Tensor) -> Rectangle:
+        """Returns the part of images (N, C, H, W) that the network sees, in their pixels, to lay a map over them."""
+        self._check_images(images)
+        return self.preprocessing.rectangle(*images.shape[-2:])
+
+    def _check_images(self, images: Tensor) -> None:
+        """Raises `UsageError` for a tensor that is not a batch of images of the network's channels."""
+        if images.ndim != 4 or images.shape[1] not in (1, self.in_channels):
+            raise UsageError(
+                f"images have the shape (N, C, H, W) and 1 or {self.in_channels} channels, not {tuple(images.shape)}"
+            )
 
     def to(self, device: str, *, precision: str | None = None) -> Predictor:
         """The same on `cpu`, `cuda` or `auto`, and in another precision than its own if one is given."""
