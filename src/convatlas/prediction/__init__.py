@@ -5,9 +5,8 @@ from __future__ import annotations
 from convatlas.prediction.evaluate import check_split, choose_data, evaluate_run, evaluate_split
 from convatlas.prediction.images import Answer, answer, check_images, read_image
 from convatlas.prediction.logits import answering, predict_logits
-from convatlas.prediction.predictor import (
+from convatlas.prediction.opening import (
     Normalisation,
-    Predictor,
     architecture_of,
     load_network,
     open_predictor,
@@ -15,6 +14,7 @@ from convatlas.prediction.predictor import (
     preprocessing_of,
     run_and_checkpoint,
 )
+from convatlas.prediction.predictor import Predictor
 
 __all__ = [
     "Answer",

@@ -10,7 +10,8 @@ import numpy as np
 from convatlas.data import DataSet, Split, list_data, load_data
 from convatlas.errors import UsageError, unknown
 from convatlas.evaluation import Evaluation, evaluate_logits
-from convatlas.prediction.predictor import Predictor, open_predictor
+from convatlas.prediction.opening import open_predictor
+from convatlas.prediction.predictor import Predictor
 
 SplitName = Literal["train", "validation", "test"]
 

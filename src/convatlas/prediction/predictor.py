@@ -1,39 +1,22 @@
-"""A network with all that its answers need, from a run, a checkpoint or an architecture's published weights."""
+"""A network with all that its answers need."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from convatlas import values
 from convatlas.architecture import Architecture, Weights
-from convatlas.architectures import architecture, list_architectures
-from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing, Rectangle
 from convatlas.device import described, keep_freed_memory, resolve_device
-from convatlas.errors import UsageError, unknown
+from convatlas.errors import UsageError
 from convatlas.prediction.logits import answering, normalised, predict_logits
 from convatlas.recipe import Precision
-from convatlas.run import Run, is_run, read_run
-from convatlas.weights import (
-    Identified,
-    download,
-    identify,
-    is_published,
-    open_checkpoint,
-    preprocessing_of_weights,
-    preprocessing_said,
-    published_weights,
-)
-
-Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel
+from convatlas.run import Run
 
 
 @dataclass(frozen=True)
@@ -82,11 +65,14 @@ class Predictor:
 
         Images are uint8, or floats in [0, 1], to which gradients flow back.
 
-        >>> images = torch.rand(2, 3, 40, 60)
+        >>> import torch
+        >>> from convatlas.architectures import architecture
+        >>> network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10))
         >>> predictor = Predictor(  # as `open_predictor` gives it
-        ...     "mine", Path("mine.pt"), nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 10)), architecture("lenet5"),
-        ...     {}, num_classes=10, in_channels=3, preprocessing=Preprocessing(8, (0.5,) * 3, (0.25,) * 3)
+        ...     "mine", Path("mine.pt"), network, architecture("lenet5"), options={}, num_classes=10, in_channels=3,
+        ...     preprocessing=Preprocessing(8, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         ... )
+        >>> images = torch.rand(2, 3, 40, 60)
         >>> inputs = predictor.inputs(images).requires_grad_()
         >>> predictor.plain_network(inputs)[:, 7].sum().backward()
         >>> inputs.grad.shape
@@ -124,200 +110,3 @@ class Predictor:
     def arithmetic(self) -> str:
         """What its answers are computed in, as a line."""
         return described(next(self.network.parameters()).device, self.precision)
-
-
-def open_predictor(
-    source: str | Path,
-    *,
-    arch: str | None = None,
-    weights: str | None = None,
-    options: Mapping[str, str] | None = None,
-    normalisation: Normalisation | None = None,
-) -> Predictor:
-    """What `source` means: a run's folder, a checkpoint file, or the name of an architecture with published `weights`.
-
-    `arch`, `options` and `normalisation` are for a checkpoint that does not say them itself. Raises `UsageError`.
-    """
-    if weights is not None:
-        if str(source) not in list_architectures() and Path(source).exists():
-            raise UsageError(f"{source} brings its weights itself; --weights goes with the name of an architecture")
-        if arch or options or normalisation:
-            raise UsageError(f"the weights {weights} of {source} bring their network and normalisation with them")
-        return open_published(str(source), weights)
-    path = Path(source)
-    if path.is_dir() or (path.is_file() and is_run(path.parent.parent)):
-        run, checkpoint = run_and_checkpoint(path)
-        moved = arch is not None and run.record.architecture.reference is not None
-        if options or normalisation or (arch and not moved):
-            raise UsageError(
-                f"{source} belongs to a run, which says itself what network it is; leave --arch, -o, --mean out"
-            )
-        return _of_run(run, checkpoint, source=str(source), arch=arch)
-    if not path.exists():
-        raise _nothing_at(str(source))
-    row = architecture(arch) if arch else None
-    if options and row is None:
-        raise UsageError(f"-o {' '.join(options)} is for the network that --arch names; name it")
-    identified = identify(open_checkpoint(path), arch=arch, options=row.parse_options(options or {}) if row else None)
-    return _of_checkpoint(identified, path, source=str(source), normalisation=normalisation)
-
-
-def open_published(name: str, weights: str) -> Predictor:
-    """An architecture with its published weights, which are downloaded if need be."""
-    row = architecture(name)
-    chosen = published_weights(row, weights)
-    path = download(chosen)
-    identified = identify(open_checkpoint(path), arch=name)
-    return _of_checkpoint(dataclasses.replace(identified, weights=chosen), path, source=f"{name} --weights {weights}")
-
-
-def run_and_checkpoint(source: Path) -> tuple[Run, Path]:
-    """The run and the weights that `source`, a run's folder or a file in its `checkpoints/`, means."""
-    if source.is_file() and is_run(source.parent.parent):
-        return read_run(source.parent.parent), source
-    if not source.is_dir():
-        raise _nothing_at(str(source))
-    run = read_run(source)
-    if not run.finished:
-        raise UsageError(f"the run in {source} is {run.status}; go on with `convatlas train ... --resume`")
-    if not run.best_checkpoint.is_file():
-        raise UsageError(
-            f"the run in {source} has no {run.best_checkpoint.relative_to(source)}; it was not trained here"
-        )
-    return run, run.best_checkpoint
-
-
-def load_network(run: Run, checkpoint: Path) -> nn.Module:
-    """The run's network with the weights of one of its checkpoints, in eval mode on the CPU."""
-    network = _identified_of(run, checkpoint).build()
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
-    """The architecture that the run was made with; a user's own is read from the file that the run names, or `arch`.
-
-    Raises `UsageError` where that file is not what it was when the run was made.
-    """
-    described = run.record.architecture
-    reference = arch or described.reference or described.name
-    path = Path(reference.rpartition(":")[0])
-    if described.reference and not path.is_file():
-        raise UsageError(f"{path}, the file of the run's own network, is not there; name it with --arch FILE.py:NAME")
-    row = architecture(reference)
-    if row.source_hash != described.source_hash:
-        raise UsageError(f"{path} is not what it was when the run {run.path} was made; bring that version back")
-    return row
-
-
-def preprocessing_of(run: Run) -> Preprocessing:
-    """The size and normalisation stored in the run."""
-    return preprocessing_said(run.record.preprocessing, label=str(run.path))
-
-
-def _identified_of(run: Run, checkpoint: Path, *, arch: str | None = None) -> Identified:
-    """A run's checkpoint; the record of the run counts, whatever the file says."""
-    row = architecture_of(run, arch=arch)
-    hints = row.option_types()
-    options = {
-        name: values.from_plain(value, hints.get(name)) for name, value in run.record.architecture.options.items()
-    }
-    opened = dataclasses.replace(open_checkpoint(checkpoint), record=run.record.said())
-    return identify(opened, arch=row.reference or row.name, options=options)
-
-
-def _of_run(run: Run, checkpoint: Path, *, source: str, arch: str | None = None) -> Predictor:
-    identified = _identified_of(run, checkpoint, arch=arch)
-    return dataclasses.replace(_of_checkpoint(identified, checkpoint, source=source), run=run)
-
-
-def _of_checkpoint(
-    identified: Identified, path: Path, *, source: str, normalisation: Normalisation | None = None
-) -> Predictor:
-    """An identified checkpoint as a predictor: what our record, its published weights or the user say."""
-    record, weights = identified.record, identified.weights
-    known: dict[str, Any] = {"notes": identified.notes}
-    preprocessing = None
-    if record is not None:
-        preprocessing = preprocessing_said(record.preprocessing, label=source)
-        known |= {"precision": record.precision}
-        if (data := record.data) is not None:
-            known |= {
-                "class_names": data.classes or None,
-                "data": data.name,
-                "split_hash": data.split_hash,
-                "images_hash": data.images_hash,
-            }
-    elif weights is not None:
-        preprocessing = preprocessing_of_weights(weights)
-        names = weights.class_names or class_names(weights.dataset)
-        named = names if len(names) == identified.num_classes else ()
-        known |= {"class_names": named or None, "data": weights.dataset, "weights": weights}
-        if normalisation is None and not is_published(path, weights):
-            known["notes"] = (
-                *identified.notes,
-                f"normalisation taken from {weights.name} of {identified.architecture.name}, "
-                "whose layout this file has; --mean and --std override it",
-            )
-    return Predictor(
-        source=source,
-        path=path,
-        network=identified.build(),
-        architecture=identified.architecture,
-        options=identified.options,
-        num_classes=identified.num_classes,
-        in_channels=identified.in_channels,
-        preprocessing=_normalised(preprocessing, identified, normalisation, source=source),
-        **known,
-    )
-
-
-def _normalised(
-    own: Preprocessing | None, identified: Identified, given: Normalisation | None, *, source: str
-) -> Preprocessing:
-    """The checkpoint's own preprocessing, with the normalisation that the user gives in its place."""
-    if given is None:
-        if own is None:
-            raise UsageError(
-                f"{source} does not say with which normalisation its network was trained; "
-                "give it with --mean and --std, a number for each channel"
-            )
-        stem = identified.state.get("stem.conv.weight")
-        if len(own.mean) != identified.in_channels and identified.weights is not None and stem is not None:
-            published = (stem.shape[0], len(own.mean), *stem.shape[2:])
-            raise UsageError(
-                f"{source} has the layout of {identified.weights.name} of {identified.architecture.name}, but "
-                f"! stem.conv.weight (shape {tuple(stem.shape)}, there {published}); "
-                f"for a network of {identified.in_channels} channels give --mean and --std"
-            )
-        if len(own.mean) != identified.in_channels:
-            raise UsageError(
-                f"{source}: its normalisation has {len(own.mean)} channels, the network takes {identified.in_channels}"
-            )
-        return own
-    mean, std = given
-    fitting = len(mean) == len(std) == identified.in_channels and all(map(math.isfinite, mean + std))
-    if not fitting or min(std) <= 0:
-        raise UsageError(
-            f"--mean {_comma(mean)} --std {_comma(std)}: the network takes {identified.in_channels} channels and needs "
-            "a number for each, standard deviations above 0"
-        )
-    if own is None:
-        return Preprocessing(identified.architecture.image_size, mean, std)
-    return dataclasses.replace(own, mean=mean, std=std)
-
-
-def _comma(numbers: tuple[float, ...]) -> str:
-    return ",".join(f"{number:g}" for number in numbers)
-
-
-def _nothing_at(source: str) -> UsageError:
-    if source in list_architectures():
-        names = [weights.name for weights in architecture(source).weights]
-        have = f"; add --weights {' or '.join(names)}" if names else ", and nobody's weights of it are known here"
-        return UsageError(f"{source} is an architecture, which has no weights of its own{have}")
-    near = str(unknown("architecture", source, list_architectures())).partition(";")[2].partition(" (all")[0]
-    guess = f";{near}" if near.startswith(" did you mean") else ""
-    return UsageError(
-        f"no run at {source}, no checkpoint and no architecture of this name{guess}; a run is the folder that "
-        "`convatlas train` or `compare` wrote"
-    )
