@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader
 from train_throughput import TutorialData
-from turns import Way, Work, ratios, take_turns
+from turns import Way, Work, in_processes, ratios
 
 from convatlas.data.batches.loader import TrainingBatches
 from convatlas.data.dataset import Split
@@ -75,7 +75,7 @@ def main(words: Sequence[str] | None = None) -> None:
         parser.error(f"--images {wanted.images}: at least one batch of {RECIPE.batch_size}")
     ways: dict[str, Way] = {"PIL": (through_pil, (wanted.images,)), "ours": (ours, (wanted.images, None))}
     ways["ours, one thread"] = (ours, (wanted.images, 1))
-    seconds = take_turns(ways, rounds=wanted.rounds)
+    seconds = in_processes(ways, rounds=wanted.rounds)
     images = wanted.images // RECIPE.batch_size * RECIPE.batch_size  # the last, smaller batch is left out
     speeds = {name: [images / taken for taken in values] for name, values in seconds.items()}
     faster = ratios(seconds, of="PIL")

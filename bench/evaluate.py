@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from turns import Way, Work, ratios, take_turns
+from turns import Way, Work, in_processes, ratios
 
 from convatlas import create
 from convatlas.data.preprocessing import Preprocessing
@@ -69,7 +69,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for network in wanted.networks:
         ways: dict[str, Way] = {"tutorial": (tutorial, (network, wanted.images))}
         ways |= {f"ours {precision}": (ours, (network, wanted.images, precision)) for precision in ("float32", "bf16")}
-        seconds = take_turns(ways, rounds=wanted.rounds)
+        seconds = in_processes(ways, rounds=wanted.rounds)
         faster = ratios(seconds, of="tutorial")
         speeds = {name: [wanted.images / taken for taken in values] for name, values in seconds.items()}
         measured[network] = {"images_per_second": speeds, "ratios": faster}

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from turns import Way, Work, ratios, take_turns
+from turns import Way, Work, in_processes, ratios
 
 from convatlas import create
 from convatlas.data.preprocessing import Preprocessing
@@ -129,7 +129,7 @@ def main(words: Sequence[str] | None = None) -> None:
         library, count = NETWORKS[name], wanted.images
         answers, steps = ways_of(name, library, count=count)
         for what, ways in (("evaluate", answers), ("train", steps)):
-            seconds = take_turns(ways, rounds=wanted.rounds)
+            seconds = in_processes(ways, rounds=wanted.rounds)
             faster = ratios(seconds, of=library)
             speeds = {way: [count / taken for taken in values] for way, values in seconds.items()}
             measured[f"{name}, {what}"] = {"images_per_second": speeds, "ratios": faster}

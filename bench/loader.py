@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
-from turns import Way, Work, ratios, take_turns
+from turns import Way, Work, in_processes, ratios
 
 import convatlas.data.images.decoding
 from convatlas import create
@@ -129,7 +129,7 @@ class InProcesses(IterableDataset[Batch]):
                 yield batch
 
 
-def in_processes(paths: list[Path], what: What) -> Work:
+def by_processes(paths: list[Path], what: What) -> Work:
     """Our loader with processes in place of threads, which live on from epoch to epoch."""
     return normalising(
         DataLoader(InProcesses(paths, what), batch_size=None, num_workers=CORES, persistent_workers=True)
@@ -166,7 +166,7 @@ def loading(paths: list[Path], *, rounds: int) -> dict[str, Any]:
     for what in ("train", "evaluate"):
         ways: dict[str, Way] = {"ImageFolder": (image_folder, (paths, what))}
         ways |= {f"ours, {decoder}": (ours, (paths, what, decoder)) for decoder in decoders()}
-        ways["ours, processes"] = (in_processes, (paths, what))
+        ways["ours, processes"] = (by_processes, (paths, what))
         measured[what] = compared(ways, count=len(paths), rounds=rounds, of="ImageFolder")
         print(f"loading, {what}: {shown(measured[what])}", flush=True)
     return measured
@@ -254,7 +254,7 @@ def network(name: str, paths: list[Path], *, rounds: int) -> dict[str, Any]:
 
 
 def compared(ways: dict[str, Way], *, count: int, rounds: int, of: str) -> dict[str, Any]:
-    seconds = take_turns(ways, rounds=rounds)
+    seconds = in_processes(ways, rounds=rounds)
     speeds = {way: [count / taken for taken in values] for way, values in seconds.items()}
     return {"images_per_second": speeds, "ratios": ratios(seconds, of=of)}
 

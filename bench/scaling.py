@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from turns import Way, Work, take_turns
+from turns import Way, Work, in_processes
 
 from convatlas import create
 from convatlas.data.batches.loader import TrainingBatches
@@ -115,7 +115,7 @@ def main(words: Sequence[str] | None = None) -> None:
     measured: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for grows, name, row in settings(wanted):
         ways: dict[str, Way] = {str(getattr(setting, grows)): (WORKS[name], (setting,)) for setting in row}
-        seconds = take_turns(ways, rounds=wanted.rounds)
+        seconds = in_processes(ways, rounds=wanted.rounds)
         found = [described(setting, seconds[str(getattr(setting, grows))]) for setting in row]
         measured.setdefault(grows, {})[name] = found
         for each in found:

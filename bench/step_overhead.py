@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch.nn.functional as F
-from turns import Way, Work, take_turns
+from turns import Way, Work, in_processes
 
 from convatlas.architectures import architecture
 from convatlas.data import load_data
@@ -104,7 +104,7 @@ def main(words: Sequence[str] | None = None) -> None:
             "ours": (ours, (folder,)),
             "ours, steps alone": (ours_between_files, (folder,)),
         }
-        seconds = take_turns(ways, rounds=wanted.rounds)
+        seconds = in_processes(ways, rounds=wanted.rounds)
     print({name: f"{1000 * statistics.median(values) / steps:.3f} ms a step" for name, values in seconds.items()})
     command = f"python bench/step_overhead.py --rounds {wanted.rounds}"
     write_json(wanted.out, {**circumstances(), "steps": steps, "seconds": seconds, "command": command})

@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from turns import Way, Work, ratios, take_turns
+from turns import Way, Work, in_processes, ratios
 
 from convatlas.architectures import architecture
 from convatlas.data import load_data
@@ -201,7 +201,7 @@ def main(words: Sequence[str] | None = None) -> None:
         ways: dict[str, Way] = {"tutorial": (tutorial, (network, wanted.data_dir, wanted.steps))}
         for precision in ("float32", "bf16"):
             ways[f"ours {precision}"] = (ours, (network, wanted.data_dir, wanted.steps, precision))
-        measured[network] = summary(network, take_turns(ways, rounds=wanted.rounds), wanted.steps, plan)
+        measured[network] = summary(network, in_processes(ways, rounds=wanted.rounds), wanted.steps, plan)
     command = f"python bench/train_throughput.py --data-dir FOLDER --networks {' '.join(wanted.networks)} "
     command += f"--rounds {wanted.rounds} --steps {wanted.steps} --out {wanted.out}"
     described = {

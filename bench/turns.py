@@ -7,22 +7,24 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
+
+from convatlas.measure.turns import take_turns
 
 Work = Callable[[], float | None]  # does the work once; returns its seconds where it measured them itself
 Way = tuple[Callable[..., Work], tuple[Any, ...]]  # a function that prepares the work, and its arguments
 
 
-def take_turns(ways: Mapping[str, Way], *, rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
-    """Seconds of every way in every round, after rounds that do not count.
+def in_processes(ways: Mapping[str, Way], *, rounds: int) -> dict[str, list[float]]:
+    """Returns the seconds of every way in every round, after a round that does not count.
 
     The processes live as long as the measurement, so that what a way does to its memory stays with it; while one
     works, the others wait.
     """
     spawn = multiprocessing.get_context("spawn")
     processes, lines = {}, {}
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
     try:
         for name, (prepare, arguments) in ways.items():
             lines[name], theirs = spawn.Pipe()
@@ -30,17 +32,17 @@ def take_turns(ways: Mapping[str, Way], *, rounds: int, warm_up: int = 1) -> dic
             processes[name].start()  # no daemon: those may not start processes, as a DataLoader does
             theirs.close()  # so that a process that fails is no line to wait at
             lines[name].recv()  # it is ready: nothing is prepared while another is measured
-        for number in range(warm_up + rounds):
-            for name in list(ways) if number % 2 else reversed(ways):
-                lines[name].send(True)
-                taken = lines[name].recv()
-                if number >= warm_up:
-                    seconds[name].append(taken)
+        return take_turns({name: partial(_asked, line) for name, line in lines.items()}, rounds=rounds)
     finally:
         for name, process in processes.items():
             lines[name].close()
             process.join()
-    return seconds
+
+
+def _asked(line: Connection) -> float:
+    """Lets a process work once; returns its seconds."""
+    line.send(True)
+    return float(line.recv())
 
 
 def _work(line: Connection, prepare: Callable[..., Work], arguments: tuple[Any, ...]) -> None:

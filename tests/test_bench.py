@@ -59,7 +59,7 @@ def test_turns_alternate(turns: ModuleType, tmp_path: Path) -> None:
     """One at a time, after all are ready; the first round does not count."""
     file = tmp_path / "order"
     ways = {"a": (noting, (file, "a", 2.5)), "b": (noting, (file, "b", None))}
-    seconds = turns.take_turns(ways, rounds=2)
+    seconds = turns.in_processes(ways, rounds=2)
     order = file.read_text(encoding="utf-8").splitlines()
     assert order == ["prepare a", "prepare b", "work b", "work a", "work a", "work b", "work b", "work a"]
     assert seconds["a"] == [2.5, 2.5]  # what it measured itself
@@ -72,7 +72,7 @@ def test_a_way_that_fails_ends_the_measurement(
 ) -> None:
     ways = {"a": (noting, (tmp_path / "order", "a", None)), "b": (failing, (tmp_path,))}
     with pytest.raises(EOFError):
-        turns.take_turns(ways, rounds=1)
+        turns.in_processes(ways, rounds=1)
     assert "this way cannot be prepared" in capfd.readouterr().err
 
 
@@ -88,8 +88,7 @@ def test_ratios_are_of_one_round(turns: ModuleType) -> None:
 def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
     """A script of bench/ whose ways are measured one after the other, in the test's own process."""
 
-    def take_turns(ways: dict[str, Any], *, rounds: int, warm_up: int = 1) -> dict[str, list[float]]:
-        del warm_up
+    def in_processes(ways: dict[str, Any], *, rounds: int) -> dict[str, list[float]]:
         seconds = {}
         for name, (prepare, arguments) in ways.items():
             with monkeypatch.context() as alone:  # a way may choose the decoder for its whole process
@@ -100,8 +99,8 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
 
     def load(name: str) -> ModuleType:
         module = importlib.import_module(name)
-        if hasattr(module, "take_turns"):
-            monkeypatch.setattr(module, "take_turns", take_turns)
+        if hasattr(module, "in_processes"):
+            monkeypatch.setattr(module, "in_processes", in_processes)
         return module
 
     return load

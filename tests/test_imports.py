@@ -142,3 +142,7 @@ def test_light_imports_stay_light(statement: str) -> None:
 
 def test_listing_architectures_needs_no_lightning() -> None:
     assert "lightning" not in loaded_after("import convatlas; convatlas.list_architectures(); convatlas.create")
+
+
+def test_measurements_and_the_learner_need_no_lightning() -> None:
+    assert "lightning" not in loaded_after("import convatlas.measure.speed, convatlas.training, convatlas.measure")

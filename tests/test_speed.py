@@ -20,9 +20,9 @@ from convatlas.cli import main
 from convatlas.complexity import meta_network
 from convatlas.device import free_memory
 from convatlas.errors import UsageError
-from convatlas.measure import peak, speed, workload
+from convatlas.measure import peak, speed, turns, workload
 from convatlas.measure.cost import TrainingCost, training_cost
-from convatlas.measure.speed import Speed, measure, peaks, take_turns
+from convatlas.measure.speed import Speed, measure, peaks, seconds_of
 from convatlas.measure.workload import Workload, make_workload
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,19 +141,20 @@ class Clock:
 
 def test_work_takes_turns_by_a_fake_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=clock.perf_counter))
+    for module in (speed, turns):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=clock.perf_counter))
     monkeypatch.setattr(speed, "ROUNDS", 4)
     works = {("float32", "a"): clock.work("a", 50.0, 1.0), ("float32", "b"): clock.work("b", 0.25)}
     monkeypatch.setattr(speed, "PATIENCE", 1000.0)
-    assert take_turns(works, device="cpu") == {("float32", "a"): [1.0] * 4, ("float32", "b"): [0.25] * 4}
+    assert seconds_of(works, device="cpu") == {("float32", "a"): [1.0] * 4, ("float32", "b"): [0.25] * 4}
     assert "".join(clock.done) == "ba" + "abba" * 2  # the first of each, 50 seconds among them, does not count
     monkeypatch.setattr(speed, "PATIENCE", 1.0)
-    assert len(take_turns(works, device="cpu")["float32", "a"]) == speed.FEWEST == 3
+    assert len(seconds_of(works, device="cpu")["float32", "a"]) == speed.FEWEST == 3
 
 
 def test_a_machine_of_known_speed(monkeypatch: pytest.MonkeyPatch, quick: None) -> None:
     """Each work takes a second: images and FLOPs a second are those of one call."""
-    monkeypatch.setattr(speed, "take_turns", lambda works, *, device: {key: [1.0] for key in works})
+    monkeypatch.setattr(speed, "seconds_of", lambda works, *, device: {key: [1.0] for key in works})
     work = small_workload()
     found = {(each.precision, each.work): each for each in measure(work, precisions=("float32", "bf16"))}
     assert found["float32", "evaluation"].gflops == 4 * 2 * work.cost.macs / 1e9
@@ -282,7 +283,7 @@ def test_table_of_known_speeds(
     quick: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A second for each in the median: 8 * 2,551,424 FLOPs to answer 4 images, and 2 * 64^3 for the matrix product."""
-    monkeypatch.setattr(speed, "take_turns", lambda works, *, device: {key: [0.5, 1.0, 4.0] for key in works})
+    monkeypatch.setattr(speed, "seconds_of", lambda works, *, device: {key: [0.5, 1.0, 4.0] for key in works})
     words = ["resnet_uva", "--image-size", "8", "--batch-size", "4", "--precision", "float32"]
     assert main(["bench", *words]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -300,7 +301,7 @@ def test_a_convolution_can_be_the_peak(
     def turns(works: dict[Any, Any], *, device: str) -> dict[Any, list[float]]:
         return {key: [0.5 if "convolution" in key[1] else 1.0] * 3 for key in works}
 
-    monkeypatch.setattr(speed, "take_turns", turns)
+    monkeypatch.setattr(speed, "seconds_of", turns)
     words = ["resnet_uva", "--image-size", "8", "--batch-size", "4", "--precision", "float32"]
     assert main(["bench", *words]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -346,7 +347,7 @@ def test_ctrl_c(quick: None, capsys: pytest.CaptureFixture[str], monkeypatch: py
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(speed, "take_turns", interrupted)
+    monkeypatch.setattr(speed, "seconds_of", interrupted)
     assert main(["bench", *SMALL]) == 130
     assert capsys.readouterr().err.endswith("stopped; nothing was written\n")
 
@@ -391,8 +392,8 @@ def script(monkeypatch: pytest.MonkeyPatch, name: str) -> ModuleType:
     """A script of bench/; what takes turns there does it once, in this process."""
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
     module = importlib.import_module(name)
-    if hasattr(module, "take_turns"):
-        monkeypatch.setattr(module, "take_turns", in_this_process)
+    if hasattr(module, "in_processes"):
+        monkeypatch.setattr(module, "in_processes", in_this_process)
     return module
 
 

@@ -14,6 +14,7 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import has_bf16, keep_freed_memory, out_of_memory
 from convatlas.errors import UsageError
 from convatlas.measure.peak import Work, peak_works
+from convatlas.measure.turns import take_turns
 from convatlas.measure.workload import Workload
 from convatlas.prediction import answering, predict_logits
 from convatlas.recipe import Precision
@@ -23,7 +24,6 @@ from convatlas.training.objective import TooLittleMemoryError
 
 ROUNDS = 11  # at most
 FEWEST = 3  # rounds, however long they take
-WARM_UP = 1  # rounds that do not count
 PATIENCE = 15.0  # seconds after which no further round is begun
 EVALUATION, TRAINING = "evaluation", "training"
 
@@ -80,7 +80,7 @@ def measure(workload: Workload, *, precisions: Sequence[Precision]) -> list[Spee
             torch.manual_seed(0)
             subject = _Subject(workload)
             works = {(name, work): made for name in precisions for work, made in subject.works(name).items()}
-            seconds = take_turns({key: work.run for key, work in works.items()}, device=workload.device)
+            seconds = seconds_of({key: work.run for key, work in works.items()}, device=workload.device)
     except RuntimeError as error:
         if not (isinstance(error, TooLittleMemoryError) or out_of_memory(error)):
             raise
@@ -130,25 +130,14 @@ class _Subject:
         return Learner(objective, recipe=recipe, steps_per_epoch=1)
 
 
-def take_turns(works: Mapping[Key, Callable[[], object]], *, device: str) -> dict[Key, list[float]]:
-    """Seconds of each in every round, after one that does not count; the order alternates.
-
-    Another round is begun until there are enough, or enough seconds have passed.
-    """
-    seconds: dict[Key, list[float]] = {key: [] for key in works}
-    begun = time.perf_counter()
-    for number in range(WARM_UP + ROUNDS):
-        if number >= WARM_UP + FEWEST and time.perf_counter() - begun > PATIENCE:
-            break
-        for key in list(works) if number % 2 else reversed(list(works)):
-            taken = _seconds(works[key], device=device)
-            if number >= WARM_UP:
-                seconds[key].append(taken)
-    return seconds
+def seconds_of(works: Mapping[Key, Callable[[], object]], *, device: str) -> dict[Key, list[float]]:
+    """Returns the seconds of each work in every round; there are more rounds until they are enough or take long."""
+    timed = {key: partial(_seconds, work, device=device) for key, work in works.items()}
+    return take_turns(timed, rounds=ROUNDS, fewest=FEWEST, patience=PATIENCE)
 
 
 def _seconds(work: Callable[[], object], *, device: str) -> float:
-    """Of one call, and of what the device has still to do afterwards."""
+    """Returns the seconds of one call, until the device has done all its work."""
     _wait(device)
     begun = time.perf_counter()
     work()
