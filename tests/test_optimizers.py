@@ -11,7 +11,7 @@ from torch import nn
 
 import convatlas
 from convatlas.recipe import Recipe, recipe
-from convatlas.training.optimizers import Muon, RMSProp, make_optimizer, orthogonal, parameter_groups
+from convatlas.training.optimizers import Muon, RMSProp, make_optimizer, orthogonal, parameter_groups, set_rate
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,82 @@ def test_weight_decay_spares_norms_and_biases() -> None:
     assert all(name.endswith(".bias") or ".norm" in name for name in found[1])
     assert found[0] | found[1] == set(names.values())
     assert [len(group["params"]) for group in parameter_groups(network, recipe("quick"))] == [len(names)]
+
+
+SCALES = ("stem=0.1", "stage2=0.5", "stage2.block1.conv1=2", "head=10")
+
+
+def rates(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The rate of each parameter by its name."""
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    return {names[id(one)]: group["lr"] for group in optimizer.param_groups for one in group["params"]}
+
+
+@pytest.mark.parametrize("decay_on", ["all", "weights"])
+def test_rates_scale_by_part_of_the_network(decay_on: str) -> None:
+    """The longest name counts, and a name ends at a dot."""
+    network = convatlas.create("resnet_uva", depths=(1, 2, 1))
+    row = recipe("quick").replaced(lr=1.0, weight_decay_on=decay_on, lr_scales=SCALES)
+    optimizer = make_optimizer(network, row)
+    for rate in (1.0, 0.25):
+        set_rate(optimizer, rate)
+        for name, found in rates(network, optimizer).items():
+            if name.startswith("stage2.block1.conv1."):
+                scale = 2.0
+            else:
+                scale = {"stem": 0.1, "stage2": 0.5, "head": 10.0}.get(name.partition(".")[0], 1.0)
+            assert found == rate * scale, name
+    assert len(rates(network, optimizer)) == len(list(network.parameters()))
+    decays = [group["weight_decay"] for group in optimizer.param_groups]
+    assert decays == sorted(decays, reverse=True)
+
+
+def test_without_scales_the_groups_are_those_of_old_checkpoints() -> None:
+    """In the order of the parameters, decayed ones first, also where the first layer is a norm."""
+    network = nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3), nn.Linear(4, 2))
+    parameters = dict(network.named_parameters())
+    (group,) = parameter_groups(network, recipe("quick"))
+    assert list(map(id, group["params"])) == list(map(id, parameters.values()))
+    decayed, spared = parameter_groups(network, recipe("quick").replaced(weight_decay_on="weights"))
+    assert list(map(id, decayed["params"])) == [id(parameters[name]) for name in ("1.weight", "2.weight")]
+    names = ("0.weight", "0.bias", "1.bias", "2.bias")
+    assert list(map(id, spared["params"])) == [id(parameters[name]) for name in names]
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "rmsprop", "muon"])
+def test_the_state_of_an_optimizer_from_before_the_scales_is_loaded(kind: str) -> None:
+    """Its groups have no `lr_scale`; the next step is the same."""
+    row = recipe("quick").replaced(optimizer=kind, momentum=0.9 if kind == "muon" else 0.0)
+    networks = [nn.Sequential(nn.Conv2d(2, 2, 3)) for _ in range(2)]
+    networks[1].load_state_dict(networks[0].state_dict())
+    ours, other = (make_optimizer(network, row) for network in networks)
+    old = copy.deepcopy(ours.state_dict())
+    for group in old["param_groups"]:
+        del group["lr_scale"]
+    other.load_state_dict(old)
+    for network, optimizer in zip(networks, (ours, other), strict=True):
+        set_rate(optimizer, 0.03)
+        network(torch.ones(1, 2, 3, 3)).sum().backward()
+        optimizer.step()
+    assert torch.equal(networks[0][0].weight, networks[1][0].weight)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adam", "adamw", "rmsprop", "muon"])
+def test_a_scaled_rate_is_the_rate_of_its_part(kind: str) -> None:
+    """The part with a scale of 0.1 moves as all does at a tenth of the rate, the rest as without scales."""
+    changes = {"optimizer": kind, "momentum": 0.9 if kind == "muon" else 0.0, "lr": 0.5}
+    rows = [{}, {"lr": 0.5 * 0.1}, {"lr_scales": ("0=0.1",)}]
+    moved = []
+    for own in rows:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 1))
+        optimizer = make_optimizer(network, recipe("quick").replaced(**(changes | own)))
+        network(torch.ones(1, 2, 3, 3)).square().sum().backward()
+        optimizer.step()
+        moved.append([layer.weight.detach() for layer in network])
+    whole, tenth, scaled = moved
+    assert torch.equal(scaled[0], tenth[0])
+    assert torch.equal(scaled[1], whole[1])
 
 
 def test_rmsprop_is_tensorflows() -> None:

@@ -113,6 +113,13 @@ def test_nesterovs_step() -> None:
         ("warmup_lr", 0.01, "0 without warmup_epochs"),
         ("warmup", "constant", "linear without warmup_epochs"),
         ("rms_decay", 0.9, "none with optimizer=adamw"),
+        ("lr_scales", ("head",), "NAME=FACTOR, of factors above 0 and at most 1000, such as stem=0.1,head=10"),
+        ("lr_scales", ("head=10", "stem=0"), "NAME=FACTOR, of factors above 0"),
+        ("lr_scales", ("head=nan",), "NAME=FACTOR, of factors above 0"),
+        ("lr_scales", ("head=ten",), "NAME=FACTOR, of factors above 0"),
+        ("lr_scales", ("=10",), "NAME=FACTOR, of factors above 0"),
+        ("lr_scales", ("head=10", "head=5"), "each name once"),
+        ("lr_scales", "head=10", "must be a tuple"),
         ("epsilon", 0.0, "above 0"),
         ("weight_decay_on", "biases", "all, weights"),
         ("accumulate", 5, "a divisor of batch_size=32"),
@@ -275,6 +282,17 @@ def test_explicit_milestones_are_kept() -> None:
 def test_settings_from_text() -> None:
     changed = with_settings(recipe("uva_sgd"), {"milestones": "5,7", "mean": "none", "std": "none", "crop": "none"})
     assert (changed.schedule.milestones, changed.images.mean, changed.images.crop) == ((5, 7), None, "none")
+
+
+def test_scales_of_the_rate_from_text(tmp_path: Path) -> None:
+    changed = with_settings(recipe("quick"), {"lr_scales": "stem=0.1, head=10"})
+    assert changed.optimizer.scales() == {"stem": 0.1, "head": 10.0}
+    assert changed.name == "quick[lr_scales=stem=0.1+head=10]"
+    path = tmp_path / "mine.yaml"
+    path.write_text(write_recipe(changed))
+    assert read_recipe(path).optimizer.lr_scales == ("stem=0.1", "head=10")
+    path.write_text("epochs: 3\nbatch_size: 16\noptimizer: adam\nlr: 1e-3\nlr_scales: [head=10, stage1.0=0.3]\n")
+    assert read_recipe(path).optimizer.scales() == {"head": 10.0, "stage1.0": 0.3}
 
 
 def test_yaml(tmp_path: Path) -> None:

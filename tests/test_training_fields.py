@@ -174,6 +174,26 @@ def test_muon_is_exact_under_resume(tmp_path: Path) -> None:
     assert_same(train_plan(plan, folder=tmp_path / "stopped", resume=True), whole)
 
 
+def test_a_stage_that_scales_slowly_stays_where_it_was(tmp_path: Path) -> None:
+    """In a whole training, where the schedule changes the rate at every step, and after a stop."""
+    plan = tiny_plan(lr_scales=("stem=1e-9", "head=2"), weight_decay_on="weights")
+    begun = plan.build().state_dict()
+    whole = train_plan(plan, folder=tmp_path / "whole")
+    after = state(whole)
+    kernel = next(key for key in begun if key.startswith("stem.") and begun[key].ndim == 4)
+    assert torch.allclose(after[f"network.{kernel}"], begun[kernel], atol=1e-9)
+    assert not torch.allclose(after["network.head.fc.weight"], begun["head.fc.weight"], atol=1e-3)
+    assert max(row["lr"] for row in whole.metrics()) <= recipe("quick").optimizer.lr
+    with pytest.raises(KeyboardInterrupt):
+        train_plan(plan, folder=tmp_path / "stopped", progress=StopAt(5))
+    assert_same(train_plan(plan, folder=tmp_path / "stopped", resume=True), whole)
+
+
+def test_a_scale_of_no_part_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"unknown part of resnet_uva in lr_scales 'stage'; did you mean stage3 or"):
+        tiny_plan(lr_scales=("stem=0.1", "stage=0.3"))
+
+
 def test_parts_of_one_image_are_refused_before_training() -> None:
     with pytest.raises(UsageError, match="cannot be trained on one image of 4 pixels at a time"):
         tiny_plan(image_size=4, batch_size=64, accumulate=64)

@@ -15,14 +15,17 @@ Crop = Literal["none", "resized", "pad4"]
 class OptimizerFields:
     """How gradients move the weights; `kind` has the flat name `optimizer`.
 
-    `momentum` belongs to sgd, rmsprop and muon; `nesterov` makes the momentum of sgd and muon Nesterov's. `rms_decay`
-    belongs to rmsprop (0.9 where it is None), `epsilon` to all but sgd. `weight_decay_on="weights"` spares norms and
-    biases. `accumulate` is the number of parts in which a batch is computed. `clip_norm` bounds the norm of all
-    gradients together. `ema` is the decay of the moving average of the weights, which is then evaluated in their place.
+    `lr_scales` multiply the rate of parts of the network: `("stem=0.1", "head=10")`, by the names of stages or of
+    modules in stages; where several names hold a parameter, the longest one counts. `momentum` belongs to sgd, rmsprop
+    and muon; `nesterov` makes the momentum of sgd and muon Nesterov's. `rms_decay` belongs to rmsprop (0.9 where it is
+    None), `epsilon` to all but sgd. `weight_decay_on="weights"` spares norms and biases. `accumulate` is the number of
+    parts in which a batch is computed. `clip_norm` bounds the norm of all gradients together. `ema` is the decay of the
+    moving average of the weights, which is then evaluated in their place.
     """
 
     kind: OptimizerKind
     lr: float
+    lr_scales: tuple[str, ...] = ()
     momentum: float = 0.0
     nesterov: bool = False
     rms_decay: float | None = None
@@ -32,6 +35,14 @@ class OptimizerFields:
     accumulate: int = 1
     clip_norm: float | None = None
     ema: float | None = None
+
+    def scales(self) -> dict[str, float]:
+        """Returns the factor on the rate of each part of the network that `lr_scales` name.
+
+        >>> OptimizerFields("sgd", lr=0.1, lr_scales=("stem=0.1", "head=10")).scales()
+        {'stem': 0.1, 'head': 10.0}
+        """
+        return {name: float(factor) for name, _, factor in (text.partition("=") for text in self.lr_scales)}
 
 
 @dataclass(frozen=True)

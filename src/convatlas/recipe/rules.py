@@ -76,6 +76,10 @@ def check_recipe(recipe: Recipe) -> None:
 
 def _check_optimizer(recipe: Recipe) -> None:
     fields = recipe.optimizer
+    scaled = all(map(_is_scale, fields.lr_scales))
+    require(recipe, "lr_scales", scaled, "NAME=FACTOR, of factors above 0 and at most 1000, such as stem=0.1,head=10")
+    once = len({text.partition("=")[0] for text in fields.lr_scales}) == len(fields.lr_scales)
+    require(recipe, "lr_scales", once, "NAME=FACTOR, each name once")
     for name, kinds in OF_OPTIMIZERS.items():
         nothing = 0 if name == "momentum" else "none"
         unused = fields.kind in kinds or not getattr(fields, name)
@@ -88,6 +92,15 @@ def _check_optimizer(recipe: Recipe) -> None:
     require(recipe, "weight_decay_on", decays, "all without weight_decay")
     parts = recipe.batch_size % fields.accumulate == 0
     require(recipe, "accumulate", parts, f"a divisor of batch_size={recipe.batch_size}")
+
+
+def _is_scale(text: str) -> bool:
+    """Returns whether a text is the name of a part of the network, = and the factor on its rate."""
+    name, _, factor = text.partition("=")
+    try:
+        return name == name.strip() != "" and 0 < float(factor) <= 1000
+    except ValueError:
+        return False
 
 
 def _check_unit(recipe: Recipe) -> None:

@@ -13,6 +13,7 @@ from convatlas.device import out_of_memory
 from convatlas.recipe import Recipe, rate_factor
 from convatlas.training.averaging import Plateau
 from convatlas.training.objective import Means, Measured, Objective, TooLittleMemoryError
+from convatlas.training.optimizers import set_rate
 from convatlas.training.parallel import ALONE, Group
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ class Learner:
         """
         self.rate = self.recipe.optimizer.lr * self._factor() if rate is None else rate
         for optimizer in self.objective.optimizers.values():
-            for parameters in optimizer.param_groups:
-                parameters["lr"] = self.rate
+            set_rate(optimizer, self.rate)
         try:
             measured = self.objective.step(batch, update=self.update, group=self.group)
         except RuntimeError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -13,43 +13,67 @@ from convatlas.recipe import Recipe
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
-    """The recipe's optimizer over the network's parameters."""
-    groups = parameter_groups(network, recipe)
-    lr = recipe.optimizer.lr
-    if recipe.optimizer.kind == "sgd":
-        return SGD(groups, lr=lr, momentum=recipe.optimizer.momentum, nesterov=recipe.optimizer.nesterov, fused=True)
-    if recipe.optimizer.kind == "rmsprop":
-        decay = 0.9 if recipe.optimizer.rms_decay is None else recipe.optimizer.rms_decay
-        return RMSProp(
-            groups, lr=lr, decay=decay, momentum=recipe.optimizer.momentum, epsilon=recipe.optimizer.epsilon or 1e-8
-        )
-    if recipe.optimizer.kind == "muon":
-        return Muon(
-            groups,
-            lr=lr,
-            momentum=recipe.optimizer.momentum,
-            nesterov=recipe.optimizer.nesterov,
-            epsilon=recipe.optimizer.epsilon or 1e-8,
-        )
-    kind = Adam if recipe.optimizer.kind == "adam" else AdamW
-    return kind(groups, lr=lr, eps=recipe.optimizer.epsilon or 1e-8, fused=True)
+    """Returns the recipe's optimizer over the network's parameters, at the recipe's rate."""
+    optimizer = _optimizer_over(parameter_groups(network, recipe), recipe)
+    set_rate(optimizer, recipe.optimizer.lr)
+    return optimizer
+
+
+def set_rate(optimizer: Optimizer, rate: float) -> None:
+    """Sets the learning rate of every group of parameters: `rate`, multiplied by the scale of the group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("lr_scale", 1.0)  # a checkpoint from before the scales has none
+
+
+def _optimizer_over(groups: list[dict[str, Any]], recipe: Recipe) -> Optimizer:
+    fields = recipe.optimizer
+    lr, momentum, epsilon = fields.lr, fields.momentum, fields.epsilon or 1e-8
+    if fields.kind == "sgd":
+        return SGD(groups, lr=lr, momentum=momentum, nesterov=fields.nesterov, fused=True)
+    if fields.kind == "rmsprop":
+        decay = 0.9 if fields.rms_decay is None else fields.rms_decay
+        return RMSProp(groups, lr=lr, decay=decay, momentum=momentum, epsilon=epsilon)
+    if fields.kind == "muon":
+        return Muon(groups, lr=lr, momentum=momentum, nesterov=fields.nesterov, epsilon=epsilon)
+    kind = Adam if fields.kind == "adam" else AdamW
+    return kind(groups, lr=lr, eps=epsilon, fused=True)
 
 
 def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """The network's parameters with their weight decay: all with the recipe's, or norms and biases with none.
+    """Returns the network's parameters in groups of one weight decay and one scale of the learning rate.
 
-    Norms and biases are the parameters of one dimension, whatever the layer's class.
+    With `weight_decay_on="weights"` norms and biases have no weight decay and come after the others. They are the
+    parameters of one dimension, whatever the layer's class.
     """
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    if recipe.optimizer.weight_decay_on == "all":
-        return [{"params": parameters, "weight_decay": recipe.optimizer.weight_decay}]
-    weights = [parameter for parameter in parameters if parameter.ndim > 1]
-    spared = [parameter for parameter in parameters if parameter.ndim <= 1]
-    groups = [
-        {"params": weights, "weight_decay": recipe.optimizer.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
-    return [group for group in groups if group["params"]]
+    fields, scales = recipe.optimizer, recipe.optimizer.scales()
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        decay = fields.weight_decay if fields.weight_decay_on == "all" or parameter.ndim > 1 else 0.0
+        scale = scale_of(name, scales)
+        group = groups.setdefault((decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
+        group["params"].append(parameter)
+    return sorted(groups.values(), key=lambda group: -group["weight_decay"])
+
+
+def scale_of(name: str, scales: Mapping[str, float]) -> float:
+    """Returns the scale of the rate of a parameter: that of the longest name of a part that holds it, else 1.
+
+    >>> scale_of("stage1.block1.conv1.weight", {"stage1": 0.1, "stage1.block1": 0.5, "stage": 3.0})
+    0.5
+    """
+    holding = [part for part in scales if is_part(part, name)]
+    return scales[max(holding, key=len)] if holding else 1.0
+
+
+def is_part(part: str, name: str) -> bool:
+    """Returns whether `part` is a parameter's name or the name of a module that holds it.
+
+    >>> is_part("stage1", "stage1.conv.weight"), is_part("stage1", "stage10.conv.weight")
+    (True, False)
+    """
+    return f"{name}.".startswith(f"{part}.")
 
 
 class EachParameter(Optimizer):

@@ -18,12 +18,13 @@ from convatlas.data import DataSet, spec
 from convatlas.data.batches.loader import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, unknown
 from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, Recipe, recipe, with_settings
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.scores import TOP1, Score
 from convatlas.training.classification import Classification
 from convatlas.training.objective import Objective
+from convatlas.training.optimizers import is_part
 from convatlas.training.records import architecture_record, data_record
 from convatlas.words import label
 
@@ -167,11 +168,16 @@ def network_options(architecture: Architecture, recipe: Recipe, options: Mapping
 
 
 def check_optimizer(network: nn.Module, recipe: Recipe, *, name: str) -> None:
-    """Raises `UsageError` where the recipe's optimizer has nothing to do in the network."""
+    """Raises `UsageError` where the recipe's optimizer, or a scale of its rate, has nothing to do in the network."""
     if recipe.optimizer.kind == "muon" and not any(parameter.ndim == 4 for parameter in network.parameters()):
         raise UsageError(
             f"optimizer=muon of recipe {recipe.name} cannot be used: {name} has no convolution; choose another recipe"
         )
+    trained = [parameter for parameter, _ in network.named_parameters()]
+    for part in recipe.optimizer.scales():
+        if not any(is_part(part, parameter) for parameter in trained):
+            stages = dict.fromkeys(parameter.partition(".")[0] for parameter in trained)
+            raise unknown(f"part of {name} in lr_scales", part, stages)
 
 
 def choose_recipe(
