@@ -43,7 +43,7 @@ def test_weight_decay_spares_norms_and_biases() -> None:
     assert [len(group["params"]) for group in parameter_groups(network, recipe("quick"))] == [len(names)]
 
 
-SCALES = ("stem=0.1", "stage2=0.5", "stage2.block1.conv1=2", "head=10")
+SCALES = ("stem=0.1", "stage2=0.5", "stage2.1.branch.conv1=2", "head=10")
 
 
 def rates(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, float]:
@@ -61,12 +61,13 @@ def test_rates_scale_by_part_of_the_network(decay_on: str) -> None:
     for rate in (1.0, 0.25):
         set_rate(optimizer, rate)
         for name, found in rates(network, optimizer).items():
-            if name.startswith("stage2.block1.conv1."):
+            if name.startswith("stage2.1.branch.conv1."):
                 scale = 2.0
             else:
                 scale = {"stem": 0.1, "stage2": 0.5, "head": 10.0}.get(name.partition(".")[0], 1.0)
             assert found == rate * scale, name
     assert len(rates(network, optimizer)) == len(list(network.parameters()))
+    assert set(rates(network, optimizer).values()) == {0.25, 0.025, 0.125, 0.5, 2.5}
     decays = [group["weight_decay"] for group in optimizer.param_groups]
     assert decays == sorted(decays, reverse=True)
 

@@ -60,7 +60,7 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
 def scale_of(name: str, scales: Mapping[str, float]) -> float:
     """Returns the scale of the rate of a parameter: that of the longest name of a part that holds it, else 1.
 
-    >>> scale_of("stage1.block1.conv1.weight", {"stage1": 0.1, "stage1.block1": 0.5, "stage": 3.0})
+    >>> scale_of("stage1.0.conv1.weight", {"stage1": 0.1, "stage1.0": 0.5, "stage": 3.0})
     0.5
     """
     holding = [part for part in scales if is_part(part, name)]
