@@ -21,7 +21,7 @@ from memory import held_memory
 from convatlas import create
 from convatlas.architectures import architecture
 from convatlas.complexity import meta_network
-from convatlas.complexity.memory import step, step_memory
+from convatlas.complexity.step import step, step_cost
 from convatlas.files import write_json
 from convatlas.run import circumstances
 
@@ -71,7 +71,7 @@ def measured(name: str, *, size: int, images: int) -> float:
 
 def estimated(name: str, *, size: int, images: int) -> float:
     network = meta_network(architecture(name))
-    return step_memory(network, in_channels=3, image_size=size, batch_size=images, name=name) / 1e6
+    return step_cost(network, in_channels=3, image_size=size, batch_size=images, name=name).memory / 1e6
 
 
 def main(words: Sequence[str] | None = None) -> None:

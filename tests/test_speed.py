@@ -17,11 +17,11 @@ from torch import nn
 
 from convatlas.architectures import architecture
 from convatlas.cli import main
-from convatlas.complexity import meta_network
+from convatlas.complexity import meta_network, parameter_count
+from convatlas.complexity.step import StepCost, step_cost
 from convatlas.device import free_memory
 from convatlas.errors import UsageError
 from convatlas.measure import peak, speed, turns, workload
-from convatlas.measure.cost import TrainingCost, training_cost
 from convatlas.measure.speed import Speed, measure, peaks, seconds_of
 from convatlas.measure.workload import Workload, make_workload
 
@@ -45,10 +45,12 @@ def small_workload(**changes: Any) -> Workload:
     return make_workload(architecture("resnet_uva"), options=OPTIONS, device="cpu", **wanted)
 
 
-def on_meta(make: Callable[[], nn.Module], *, in_channels: int = 3, image_size: int = 8) -> TrainingCost:
+def on_meta(
+    make: Callable[[], nn.Module], *, in_channels: int = 3, image_size: int = 8, batch_size: int = 2
+) -> StepCost:
     with torch.device("meta"):
         network = make()
-    return training_cost(network, in_channels=in_channels, image_size=image_size, name="mine")
+    return step_cost(network, in_channels=in_channels, image_size=image_size, batch_size=batch_size, name="mine")
 
 
 def test_flops_of_forward_and_backward_by_hand() -> None:
@@ -74,6 +76,7 @@ def test_flops_of_groups_and_of_a_transposed_convolution() -> None:
             nn.Conv2d(3, 8, 3, padding=1),
             nn.Conv2d(8, 8, 3, padding=1, groups=2),
             nn.ConvTranspose2d(8, 2, 2, stride=2),
+            nn.Flatten(),
         )
     )
     assert cost.flops == 2 * (2 * 13_824 + 3 * 18_432 + 3 * 4_096)
@@ -84,23 +87,27 @@ def test_auxiliary_heads_train_too() -> None:
     flops = {}
     for name in ("googlenet", "googlenet_aux"):
         row = architecture(name)
-        flops[name] = training_cost(meta_network(row), in_channels=3, image_size=row.image_size, name=name).flops
+        inputs = {"in_channels": 3, "image_size": row.image_size, "batch_size": 2}
+        flops[name] = step_cost(meta_network(row), **inputs, name=name).flops
         assert 2.9 < flops[name] / (2 * row.macs) < 3
     assert flops["googlenet_aux"] > flops["googlenet"]
 
 
 def test_memory_of_a_step_by_hand() -> None:
-    """Kept are the images (16 values) and what the ReLU gives (2 * 16), each once; 18 weights."""
-    cost = on_meta(
-        lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.ReLU()), in_channels=1, image_size=4
-    )
-    assert (cost.kept, cost.parameters) == (4 * 48, 20 * 18)
-    assert cost.memory(10) == 10 * 192 + 360
+    """An image has its 16 values, a label, and four times 32: the ReLU, the log-probabilities and two gradients."""
+
+    def layers() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten())
+
+    few, many = (on_meta(layers, in_channels=1, image_size=4, batch_size=count).memory for count in (10, 1010))
+    image, weights = 4 * (16 + 4 * 32) + 8, 4 * 18
+    assert (many - few) / 1000 == image
+    assert few - 10 * image == 2 * weights + 8  # the weights and their momentum; the loss and its divisor
 
 
 def test_a_network_that_cannot_be_trained_says_why() -> None:
-    with pytest.raises(UsageError, match="mine cannot be trained on images of 8 pixels: Expected more than 1 value"):
-        on_meta(lambda: nn.Sequential(nn.Flatten(1), nn.Unflatten(1, (192, 1)), OneImage()))
+    with pytest.raises(UsageError, match="mine cannot be trained on 2 images of 8 pixels: Expected more than 1 value"):
+        on_meta(lambda: nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten(1), nn.Unflatten(1, (192, 1)), OneImage()))
 
 
 class OneImage(nn.Module):
@@ -211,8 +218,9 @@ def test_the_batch_fits_the_images_and_the_memory(monkeypatch: pytest.MonkeyPatc
     assert [small_workload(batch_size=None, image_size=size).batch_size for size in (32, 64, 65, 129)] == [
         128, 128, 32, 8
     ]  # fmt: skip
-    training = small_workload(image_size=32).training
-    monkeypatch.setattr(workload, "free_memory", lambda: training.memory(70) / workload.FREE)
+    seventy = small_workload(image_size=32, batch_size=70)
+    copies = workload.COPIES * parameter_count(seventy.architecture.build(**seventy.options))
+    monkeypatch.setattr(workload, "free_memory", lambda: (seventy.training.memory + copies) / workload.FREE)
     halved = small_workload(batch_size=None, image_size=32)
     assert halved.batch_size == 64
     assert halved.notes == (

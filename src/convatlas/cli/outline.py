@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convatlas.cli.options import console
-from convatlas.complexity import BYTES, GATHERS, Complexity, Part, operation_of, side_of, size_of
+from convatlas.complexity import BYTES, GATHERS, Complexity, Part, macs_of, operation_of, side_of, size_of
 from convatlas.words import quantity
 
 if TYPE_CHECKING:
@@ -32,17 +32,17 @@ def page(shown: Shown, *, depth: int | None) -> list[RenderableType]:
         facts.add_row(name, escape(value))
     levels = depth or shown.counted.readable_depth
     layers, said = _layers(shown.counted, levels), _folded_said(shown.counted, levels)
-    return ["", f"[bold]{escape(shown.row.name)}[/bold]", facts, "", layers, said, _gathers_said(shown.counted)]
+    return ["", f"[bold]{escape(shown.row.name)}[/bold]", facts, "", layers, said, _left_out(shown.counted)]
 
 
 def calculation(counted: Complexity) -> list[RenderableType]:
     """Layers that were written by hand, and what they cost."""
     values = f"{counted.activations:,} values, {memory(BYTES * counted.activations)} in float32"
     facts = _facts_table()
-    facts.add_row("MACs", f"{counted.macs:,} multiply-adds ({2 * counted.macs:,} FLOPs)")
+    facts.add_row("MACs", f"{counted.network.at_least}{counted.macs:,} multiply-adds ({2 * counted.macs:,} FLOPs)")
     facts.add_row("parameters", f"{counted.params:,}, {counted.weights:,} without biases")
     facts.add_row("activations", values)
-    return ["", _layers(counted, 1), _gathers_said(counted), facts, ""]
+    return ["", _layers(counted, 1), _left_out(counted), facts, ""]
 
 
 def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[RenderableType]:
@@ -56,8 +56,14 @@ def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[Render
         counts.add_row(f"[dim]{name}[/]", "", f"x {ratio:.4f}")
     levels = depth or min(left.counted.readable_depth, right.counted.readable_depth)
     said = "* differs, perhaps in what has no column here (not in the field); x: the second's in the first's"
-    gathers = next((each.counted for each in (left, right) if each.counted.gathers), left.counted)
-    return ["", counts, "", _pairs(left, right, levels), Text(said, style="dim"), _gathers_said(gathers)]
+    return [
+        "",
+        counts,
+        "",
+        _pairs(left, right, levels),
+        Text(said, style="dim"),
+        _left_out(left.counted, right.counted),
+    ]
 
 
 def memory(count: float) -> str:
@@ -98,7 +104,7 @@ def _counted(shown: Shown) -> Iterator[tuple[str, str]]:
     counted = shown.counted
     yield "image", size_of(counted.shape)
     yield "parameters", f"{counted.params:,}, {counted.weights:,} without biases"
-    yield "MACs", f"{counted.macs:,} multiply-adds an image ({2 * counted.macs:,} FLOPs)"
+    yield "MACs", f"{counted.network.at_least}{counted.macs:,} multiply-adds an image ({2 * counted.macs:,} FLOPs)"
     values = f"{counted.activations:,} values an image, {memory(BYTES * counted.activations)} in float32"
     yield "activations", values
     if isinstance(shown.memory, str):
@@ -155,7 +161,7 @@ def _columns(*, short: bool) -> list[_Column]:
         _Column("output", lambda part: size_of(part.shape, between="x" if short else " x ")),
         _Column("weights", lambda part: text(part.weights), least=MIDDLE),
         _Column("params" if short else "parameters", lambda part: text(part.params)),
-        _Column("MACs", lambda part: text(part.macs)),
+        _Column("MACs", lambda part: macs_of(part, number)),
         _Column("activations", lambda part: text(part.activations), least=WIDE),
         _Column("memory", lambda part: memory(BYTES * part.activations) if part.activations else ""),
         _Column("field" if short else "receptive field", lambda part: side_of(part.receptive_field)),
@@ -172,8 +178,11 @@ def _folded_said(counted: Complexity, depth: int) -> Text:
     return Text(said + more, style="dim")
 
 
-def _gathers_said(counted: Complexity) -> Text:
-    return Text(GATHERS if counted.gathers else "", style="dim")
+def _left_out(*counted: Complexity) -> Text:
+    """Names what the counts and the fields leave out."""
+    fields = [GATHERS] if any(each.gathers for each in counted) else []
+    said = dict.fromkeys([*(note for each in counted for note in each.notes), *fields])
+    return Text("\n".join(said), style="dim")
 
 
 def _pairs(left: Shown, right: Shown, depth: int) -> Table:
@@ -207,7 +216,7 @@ def _compared(part: Part | None) -> tuple[object, ...]:
     """What is compared of two rows: all but the receptive field, which follows from the rows before."""
     if part is None:
         return ()
-    counts = (part.params, part.weights, part.macs, part.activations)
+    counts = (part.params, part.weights, part.macs, part.not_counted, part.activations)
     return part.name, operation_of(part), part.shape, counts
 
 
@@ -220,7 +229,7 @@ def _cells(part: Part | None) -> dict[str, str]:
         "operation": escape(operation_of(part)),
         "output": size_of(part.shape, between="x"),
         "params": quantity(part.params) if part.params else "",
-        "MACs": quantity(part.macs) if part.macs else "",
+        "MACs": macs_of(part, quantity),
         "memory": memory(BYTES * part.activations) if part.activations else "",
         "field": side_of(part.receptive_field),
     }
@@ -229,7 +238,8 @@ def _cells(part: Part | None) -> dict[str, str]:
 def _ratios(left: Complexity, right: Complexity) -> Iterator[tuple[str, float]]:
     for name in ("params", "macs", "activations"):
         ours, theirs = getattr(left, name), getattr(right, name)
-        if ours and ours != theirs:
+        unknown = name == "macs" and (left.network.not_counted or right.network.not_counted)
+        if ours and ours != theirs and not unknown:
             yield {"params": "parameters", "macs": "MACs"}.get(name, name), theirs / ours
 
 

@@ -121,13 +121,14 @@ def _shown(name: str, option: list[str] | None, *, image_size: int | None, batch
 
 
 def _memory(row: Architecture, network: Any, *, shape: tuple[int, ...], batch_size: int) -> int | str:
-    from convatlas.complexity.memory import step_memory
+    from convatlas.complexity.step import step_cost
     from convatlas.errors import UsageError
 
     try:
-        return step_memory(network, in_channels=shape[0], image_size=shape[1], batch_size=batch_size, name=row.name)
+        cost = step_cost(network, in_channels=shape[0], image_size=shape[1], batch_size=batch_size, name=row.name)
     except UsageError as error:
         return str(error)
+    return cost.memory
 
 
 def _plain(shown: Shown, depth: int | None) -> dict[str, Any]:
@@ -156,6 +157,7 @@ def _counts(counted: Complexity) -> dict[str, Any]:
         "weights": counted.weights,
         "macs": counted.macs,
         "flops": 2 * counted.macs,
+        "macs_not_counted": sorted(set(counted.network.not_counted)),
         "activations": counted.activations,
         "activation_bytes": BYTES * counted.activations,
         "input_activations": counted.activations - counted.network.activations,

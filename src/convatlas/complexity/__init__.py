@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from convatlas.complexity.counting import UNFIT, count, is_layer, parameter_count, refused
 from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
-from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, operation_of, side_of, size_of
+from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, macs_of, operation_of, side_of, size_of
 from convatlas.complexity.receptive_field import Axis, Field, Fields
 from convatlas.complexity.wording import detail_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "count",
     "detail_of",
     "is_layer",
+    "macs_of",
     "meta_network",
     "network_complexity",
     "operation_of",

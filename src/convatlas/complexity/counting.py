@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from convatlas.complexity.parts import Complexity, Part
+from convatlas.complexity.products import Products
 from convatlas.complexity.receptive_field import Fields
 from convatlas.complexity.wording import detail_of
 from convatlas.errors import UsageError
@@ -33,7 +33,7 @@ def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
     counter = _Counter(network, image)
     shape = tuple(image.shape[1:])
     try:
-        with torch.device("meta"), counter.fields, counter.flops, torch.no_grad():
+        with torch.device("meta"), counter.fields, counter.products, torch.no_grad():
             network(image)
     except UNFIT as error:
         raise UsageError(refused(name, shape, error)) from error
@@ -67,11 +67,15 @@ def parameter_count(module: nn.Module) -> int:
 
 @dataclass
 class _Tally:
-    """What is known so far of a module where it works; `macs` with what is inside it, `activations` without."""
+    """What is known so far of a module where it works.
+
+    `macs` and `not_counted` are with what is inside it, `activations` without.
+    """
 
     name: str
     module: nn.Module
     macs: int = 0
+    not_counted: list[str] = field(default_factory=list)
     activations: int = 0
     operations: dict[str, None] = field(default_factory=dict)  # its own that made values, in their order
     works: bool = False
@@ -93,11 +97,11 @@ class _Counter:
     """
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
-        self.flops = FlopCounterMode(display=False)
+        self.products = Products()
         self.fields = Fields(image, made=self._made)
         self._names = {module: path for path, module in network.named_modules()}
         self._root = _Tally("", network)
-        self._working = [(self._root, 0)]  # each with the FLOPs at its beginning
+        self._working = [(self._root, 0, 0)]  # each with the multiply-adds and the missed operations at its beginning
         storage = image.untyped_storage()
         self._storages = {storage._cdata: storage}  # alive, so that no other takes an address
         self.hooks = [hook for module in self._names for hook in self._hooked(module)]
@@ -108,18 +112,19 @@ class _Counter:
 
     def _start(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         _check_channels(self._names[module], module, inputs)
-        around, _ = self._working[-1]
+        around, *_ = self._working[-1]
         name = self._names[module]
         tally = around.inside.setdefault(name, _Tally(name, module)) if name else self._root
-        self._working.append((tally, self.flops.get_total_flops()))
+        self._working.append((tally, self.products.macs, len(self.products.missed)))
 
     def _stop(self, module: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
-        tally, before = self._working.pop()
-        tally.macs += (self.flops.get_total_flops() - before) // 2
+        tally, macs, missed = self._working.pop()
+        tally.macs += self.products.macs - macs
+        tally.not_counted += self.products.missed[missed:]
         if output is None:  # it gave nothing, or failed in a network that goes on
             return
         tally.works = True
-        if tally.is_layer and not any(each.is_layer for each, _ in self._working):
+        if tally.is_layer and not any(each.is_layer for each, *_ in self._working):
             values = sum(self._new(tensor) for tensor in tree_leaves(output))
             tally.activations += 0 if _is_unchanged(module, inputs, output) else values
         if isinstance(output, Tensor):
@@ -131,8 +136,8 @@ class _Counter:
 
     def _made(self, operation: str, result: Tensor) -> None:
         """An operation made values of the image: between layers they count at once, inside one only its output."""
-        tally, _ = self._working[-1]
-        if not any(each.is_layer for each, _ in self._working) and (values := self._new(result)):
+        tally, *_ = self._working[-1]
+        if not any(each.is_layer for each, *_ in self._working) and (values := self._new(result)):
             tally.activations += values
             tally.operations[operation] = None
 
@@ -182,6 +187,7 @@ def _part(tally: _Tally, *, claimed: set[nn.Parameter]) -> Part:
         params=sum(value.numel() for _, value in own) + sum(part.params for part in inside),
         weights=sum(value.numel() for key, value in own if "bias" not in key) + sum(part.weights for part in inside),
         macs=tally.macs,
+        not_counted=tuple(sorted(tally.not_counted)),
         activations=tally.activations + sum(part.activations for part in inside),
         receptive_field=tally.receptive_field,
         stride=tally.stride,

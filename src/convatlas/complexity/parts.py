@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
@@ -19,12 +20,13 @@ class Part:
     """A module in a network, with all that it contains: what it is, and its counts for one image.
 
     `operation` is its class, `detail` what else is to be said of it; `shape` is its output's, without the batch.
-    `weights` are the `params` that are no biases. `macs` are multiply-adds of convolutions and matrix products.
-    `activations` are the values that are new in memory after a layer, or after an operation between layers: what is
-    computed in place, and what is only another view of values that were there, adds none. `receptive_field` are the
-    rows and columns of the image, with padding, on which a value of the output can depend, `stride` how far the fields
-    of neighbours are apart; both None where the output has no rows and columns. `parts` are the modules inside in the
-    order in which they work, those that do not work at the end; what several share counts in the first of them.
+    `weights` are the `params` that are no biases. `macs` are multiply-adds of convolutions and matrix products;
+    `not_counted` are operations that may multiply and add beside them, for which there is no formula, each time that
+    one worked. `activations` are the values that are new in memory after a layer, or after an operation between layers:
+    what is computed in place, and what is only another view of values that were there, adds none. `receptive_field` are
+    the rows and columns of the image, with padding, on which a value of the output can depend, `stride` how far the
+    fields of neighbours are apart; both None where the output has no rows and columns. `parts` are the modules inside
+    in the order in which they work, those that do not work at the end; what several share counts in the first of them.
     """
 
     name: str
@@ -37,15 +39,24 @@ class Part:
     activations: int
     receptive_field: tuple[int, int] | None = None
     stride: tuple[int, int] | None = None
+    not_counted: tuple[str, ...] = ()
     works: bool = True  # whether the network used it; auxiliary heads work in training only
     parts: tuple[Part, ...] = ()
+
+    @property
+    def at_least(self) -> str:
+        """The words before a number of multiply-adds that leaves some out: "at least ", else nothing."""
+        return "at least " if self.not_counted else ""
 
     @property
     def own(self) -> Part | None:
         """What the module does itself, beside the modules inside it; None where that is nothing that counts."""
         names = ("params", "weights", "macs", "activations")
         counts = {name: getattr(self, name) - sum(getattr(part, name) for part in self.parts) for name in names}
-        return replace(self, parts=(), **counts) if any(counts.values()) else None
+        missed = Counter(self.not_counted)
+        missed.subtract(Counter(name for part in self.parts for name in part.not_counted))
+        own = replace(self, parts=(), **counts, not_counted=tuple(missed.elements()))
+        return own if any(counts.values()) or own.not_counted else None
 
     def rows(self, depth: int | None = None) -> Iterator[Part]:
         """The parts `depth` levels down, or all the way, in their order; their counts add up to those of the whole."""
@@ -90,6 +101,12 @@ class Complexity:
         return self.network.macs
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence on the operations whose multiply-adds are not counted; none where all are."""
+        names = ", ".join(dict.fromkeys(self.network.not_counted))
+        return (f"the multiply-adds of {names} are not counted: the MACs are at least as many",) if names else ()
+
+    @property
     def activations(self) -> int:
         """Values of the image and of all layers."""
         return math.prod(self.shape) + self.network.activations
@@ -130,6 +147,19 @@ def side_of(pixels: tuple[int, int] | None) -> str:
     if pixels is None:
         return ""
     return str(pixels[0]) if pixels[0] == pixels[1] else size_of(pixels)
+
+
+def macs_of(part: Part, write: Callable[[int], str]) -> str:
+    """A row's multiply-adds in words: nothing where there are none, "not counted" where its only operation is not.
+
+    >>> macs_of(Part("", "Bilinear", "", (), 0, 0, 8, 0), str)
+    '8'
+    >>> macs_of(Part("", "Upsample", "", (), 0, 0, 0, 0, not_counted=("upsample_bilinear2d",)), str)
+    'not counted'
+    """
+    if part.not_counted and not part.macs and not part.parts:
+        return "not counted"
+    return f"{part.at_least}{write(part.macs)}" if part.macs or part.not_counted else ""
 
 
 def operation_of(part: Part) -> str:

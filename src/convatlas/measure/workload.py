@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import torch
 
 from convatlas.architecture import Architecture
-from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
+from convatlas.complexity import Complexity, check_training, meta_network, network_complexity, parameter_count
+from convatlas.complexity.step import StepCost, step_cost
 from convatlas.device import free_memory
 from convatlas.errors import UsageError
-from convatlas.measure.cost import TrainingCost, training_cost
 from convatlas.recipe import Recipe, recipe
 from convatlas.words import label
 
@@ -22,6 +23,7 @@ RECIPE = recipe("he_cifar").replaced(lr=1e-6)
 BATCHES = ((64, 128), (128, 32))  # pixels of an image at most, and images in a batch
 OF_LARGE = 8  # images in a batch, where they are larger
 FREE = 0.8  # of the memory that is free may be used
+COPIES = 8  # bytes a parameter beside those of the step: the copy that answers, and one of each in bf16
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Workload:
     architecture: Architecture
     options: Mapping[str, Any]
     cost: Complexity
-    training: TrainingCost
+    training: StepCost
     batch_size: int
     device: str
     notes: tuple[str, ...] = ()
@@ -70,20 +72,14 @@ def make_workload(
     network = meta_network(row, **options)
     cost = network_complexity(row, network, **inputs)
     check_training(row, network, images=batch_size or 2, **inputs)
-    training = training_cost(network, name=row.name, **inputs)
-    fitting = _fitting(training, size, device=device)
-    chosen = batch_size or fitting
-    free = _free(device)
-    if training.memory(chosen) > free:
-        raise UsageError(
-            f"{chosen} images of {size} pixels at a time need about {_gigabytes(training.memory(chosen))} to train "
-            f"{row.name}, and {device} has {_gigabytes(free)} for it; "
-            + (f"--batch-size {fitting} fits" if training.memory(fitting) <= free else "choose a smaller --image-size")
-        )
+    count = partial(step_cost, network, name=row.name, **inputs)
+    copies = COPIES * parameter_count(network)
+    needed = cache(lambda images: count(batch_size=images).memory + copies)
+    chosen = _fitting(needed, batch_size, size=size, device=device, name=row.name)
     usual = _usual(size)
     note = f"{row.name} with {chosen} images at a time, not {usual}: there is too little memory"
     notes = (note,) if batch_size is None and chosen < usual else ()
-    return Workload(row, options, cost, training, chosen, device, notes)
+    return Workload(row, options, cost, count(batch_size=chosen), chosen, device, (*notes, *cost.notes))
 
 
 def _usual(image_size: int) -> int:
@@ -91,12 +87,26 @@ def _usual(image_size: int) -> int:
     return next((images for pixels, images in BATCHES if image_size <= pixels), OF_LARGE)
 
 
-def _fitting(training: TrainingCost, image_size: int, *, device: str) -> int:
-    """The batch size for images of this size, halved until it fits; in training, a norm may need two images."""
-    batch_size = _usual(image_size)
-    while batch_size > 2 and training.memory(batch_size) > _free(device):
-        batch_size //= 2
-    return batch_size
+def _fitting(needed: Callable[[int], int], wanted: int | None, *, size: int, device: str, name: str) -> int:
+    """Returns the batch size that is wanted, else the usual one of images of this size, halved until it fits.
+
+    `needed` says how many bytes a batch size needs. Raises `UsageError` where that is more than there is.
+    """
+    free = _free(device)
+    if wanted is not None and needed(wanted) <= free:
+        return wanted
+    fitting = _usual(size)
+    while fitting > 2 and needed(fitting) > free:  # in training, a norm may need two images
+        fitting //= 2
+    fits = needed(fitting) <= free
+    if wanted is None and fits:
+        return fitting
+    refused = wanted or fitting
+    raise UsageError(
+        f"{refused} images of {size} pixels at a time need about {_gigabytes(needed(refused))} to train "
+        f"{name}, and {device} has {_gigabytes(free)} for it; "
+        + (f"--batch-size {fitting} fits" if fits else "choose a smaller --image-size")
+    )
 
 
 def _free(device: str) -> float:

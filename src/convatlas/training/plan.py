@@ -139,7 +139,7 @@ def make_plan(
         preprocessing=preprocessing,
         cost=cost,
         seed=check_seed(seed),
-        notes=(*data.notes, *notes),
+        notes=(*data.notes, *notes, *cost.notes),
     )
 
 

@@ -92,7 +92,12 @@ def _record(predictor: Predictor, data: DataSet) -> RunRecord:
         preprocessing=PreprocessingRecord(**dataclasses.asdict(predictor.preprocessing)),
         network=NetworkRecord(params=cost.params, macs=cost.macs, shape=cost.shape),
         selection=SELECTION,
-        notes=(f"{row.name}: weights of {predictor.source}, sha256 {sha256}", *predictor.notes, *data.notes),
+        notes=(
+            f"{row.name}: weights of {predictor.source}, sha256 {sha256}",
+            *predictor.notes,
+            *data.notes,
+            *cost.notes,
+        ),
         device=next(predictor.network.parameters()).device.type,
         sessions=(this_session(),),
     )

@@ -47,7 +47,7 @@ def drawing(flow: Flow, counted: Complexity, *, name: str, block: str = "") -> D
     """The drawing of a network that was followed and counted, or of one of its modules."""
     part = next((part for part in _all(counted.network) if part.name == block), counted.network)
     title = f"{name}: {block}" if block else name
-    counts = f"{quantity(part.params)} parameters, {quantity(part.macs)} MACs"
+    counts = f"{quantity(part.params)} parameters, {part.at_least}{quantity(part.macs)} MACs"
     return sheet(view(flow, block), title=title, subtitle=f"{counts} for an image of {size_of(counted.shape)}")
 
 

@@ -1,8 +1,9 @@
-"""How much memory a training step needs: every tensor is counted while it lives, on the meta device."""
+"""The cost of a training step: its memory and its multiply-adds, counted on the meta device without arithmetic."""
 
 from __future__ import annotations
 
 import weakref
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,25 +13,38 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from convatlas.complexity.counting import UNFIT
+from convatlas.complexity.products import Products
 from convatlas.errors import UsageError
 from convatlas.layers import total_loss
 
 
-def step_memory(network: nn.Module, *, in_channels: int, image_size: int, batch_size: int, name: str) -> int:
-    """Bytes at the highest moment of a step in float32 by SGD with momentum, parameters and images included.
+@dataclass(frozen=True)
+class StepCost:
+    """The bytes at the highest moment of a step, and the FLOPs of its forward and backward pass for one image.
 
-    `network` is on the meta device, and nothing is computed; `name` stands in the error. What the kernels need for
-    themselves, and what an allocator keeps for later, comes on top. Raises `UsageError` for images that do not fit.
+    FLOPs are those of convolutions and matrix products, twice their MACs; auxiliary heads work too. The first layer has
+    no gradient of its input, so that it is less than three times the forward pass.
+    """
+
+    memory: int
+    flops: int
+
+
+def step_cost(network: nn.Module, *, in_channels: int, image_size: int, batch_size: int, name: str) -> StepCost:
+    """Counts a step in float32 by SGD with momentum; its memory holds parameters and images too.
+
+    `network` is on the meta device; `name` stands in the error. What the kernels need for themselves, and what an
+    allocator keeps for later, comes on top of the memory. Raises `UsageError` for images that do not fit.
 
     >>> with torch.device("meta"):
     ...     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
-    >>> step_memory(network, in_channels=1, image_size=2, batch_size=1, name="mine")  # 3 x 32, 16 and what is small
-    136
+    >>> step_cost(network, in_channels=1, image_size=2, batch_size=1, name="mine")  # 3 x 32, 16 and what is small
+    StepCost(memory=136, flops=32)
     """
     network.train()
-    live = _Live()
+    live, products = _Live(), Products()
     try:
-        with torch.device("meta"), live:
+        with torch.device("meta"), live, products:
             live.see(tuple(network.state_dict(keep_vars=True).values()))
             optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
             for parameter in filter(lambda parameter: parameter.requires_grad, network.parameters()):
@@ -42,7 +56,7 @@ def step_memory(network: nn.Module, *, in_channels: int, image_size: int, batch_
         raise UsageError(f"{name} cannot be trained on {images}: {reason}") from error
     finally:
         network.zero_grad()
-    return live.peak
+    return StepCost(live.peak, 2 * products.macs // batch_size)
 
 
 def step(network: nn.Module, optimizer: torch.optim.Optimizer, *, images: Tensor) -> None:
