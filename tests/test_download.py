@@ -16,10 +16,10 @@ import pytest
 import data_files as made
 from convatlas.cli import main
 from convatlas.data import load_data
-from convatlas.data.download import Published
 from convatlas.data.sources.cifar import CIFAR10, CIFAR10_FILES, CIFAR100_FILES
 from convatlas.data.sources.collection import Collection
 from convatlas.data.sources.mnist import FASHION_MNIST_FILES, MNIST_FILES
+from convatlas.download import RemoteFile, fetch
 from convatlas.errors import UsageError
 
 DOWN = "http://127.0.0.1:9/"  # the port where nobody answers
@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convatlas.data.download.RETRIES", 0)
+    monkeypatch.setattr("convatlas.download.ATTEMPTS", 1)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def archive(path: Path) -> str:
 
 
 def cifar(checksum: str, *addresses: str) -> Collection:
-    file = Published("cifar-10-python.tar.gz", checksum, tuple(f"{a}c.tar.gz" for a in addresses), unpack=True)
+    file = RemoteFile("cifar-10-python.tar.gz", checksum, tuple(f"{a}c.tar.gz" for a in addresses), unpack=True)
     return Collection("cifar10", CIFAR10_FILES.form, CIFAR10_FILES.homes, CIFAR10_FILES.layouts, (file,))
 
 
@@ -79,7 +79,7 @@ def mnist(served: Path, address: str, *, wrong: str = "") -> Collection:
     files = []
     for path in sorted(served.glob("*.gz")):
         digest = hashlib.md5(path.read_bytes()).hexdigest() if path.name != wrong else "0" * 32
-        files.append(Published(f"MNIST/raw/{path.name}", f"md5:{digest}", (f"{address}{path.name}",)))
+        files.append(RemoteFile(f"MNIST/raw/{path.name}", f"md5:{digest}", (f"{address}{path.name}",)))
     return Collection("mnist", MNIST_FILES.form, MNIST_FILES.homes, MNIST_FILES.layouts, tuple(files))
 
 
@@ -121,7 +121,7 @@ def test_a_failed_address_is_tried_again(tmp_path: Path, data: Path, monkeypatch
             else:
                 super().do_GET()
 
-    monkeypatch.setattr("convatlas.data.download.RETRIES", 1)
+    monkeypatch.setattr("convatlas.download.ATTEMPTS", 2)
     monkeypatch.setattr("time.sleep", lambda _: None)
     running = ThreadingHTTPServer(("127.0.0.1", 0), partial(Flaky, directory=str(tmp_path)))
     threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
@@ -194,16 +194,70 @@ def test_a_full_disk_is_one_line(tmp_path: Path, data: Path, server: str, monkey
         raise OSError(errno.ENOSPC, "No space left on device")
 
     collection = cifar(archive(tmp_path / "served" / "c.tar.gz"), server, server)
-    monkeypatch.setattr("convatlas.data.download._fetch_from", full)
+    monkeypatch.setattr("convatlas.download._fetch_from", full)
     with pytest.raises(UsageError, match=f"cannot write cifar10 to the data folder {data}: No space left"):
         collection.read(data)
     assert not list(data.iterdir())
 
 
-def test_no_checksum_no_download() -> None:
-    for checksum in ("", "sha256:", "sha1:" + "0" * 40, "sha256:" + "0" * 32):
-        with pytest.raises(ValueError, match="no checksum"):
-            Published("file", checksum, ("http://127.0.0.1/file",))
+@pytest.mark.parametrize(
+    "checksum",
+    [
+        *("", "sha256:", f"sha1:{40 * '0'}", f"sha256:{32 * '0'}", f"sha256:{64 * '0'}..."),
+        *("...", "sha256:...", "sha256:0123456...", f"md5:{8 * '0'}...", f"md5:{32 * '0'}..."),
+    ],
+)
+def test_no_checksum_no_download(checksum: str) -> None:
+    with pytest.raises(UsageError, match="no checksum"):
+        RemoteFile("file", checksum, ("http://127.0.0.1/file",))
+
+
+def test_a_file_lies_there_when_its_checksum_is_the_published_one_or_begins_like_it(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"content")
+    sha256, md5 = hashlib.sha256(b"content").hexdigest(), hashlib.md5(b"content").hexdigest()
+    for right in (f"sha256:{sha256}", f"sha256:{sha256[:8]}...", f"sha256:{sha256[:63]}...", f"md5:{md5}"):
+        assert RemoteFile("file", right, (DOWN,)).is_at(path)
+    for wrong in (f"sha256:{sha256[1:]}0", f"sha256:{sha256[1:9]}...", f"md5:{md5[1:]}0"):
+        assert not RemoteFile("file", wrong, (DOWN,)).is_at(path)
+    assert not RemoteFile("file", f"md5:{md5}", (DOWN,)).is_at(tmp_path)
+
+
+def test_each_address_is_tried_before_one_is_tried_again(
+    tmp_path: Path, data: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong file, no answer and no file: each host has its reason, each address is announced once."""
+    monkeypatch.setattr("convatlas.download.ATTEMPTS", 2)
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    (tmp_path / "served" / "file").write_bytes(b"another")
+    addresses = (f"{server}file", f"{DOWN}file", f"{server.replace('127.0.0.1', 'localhost')}missing")
+    announced: list[str] = []
+    remote = RemoteFile("folder/file", f"md5:{32 * '0'}", addresses)
+    with pytest.raises(UsageError) as caught:
+        fetch(remote, folder=data, advice="carry it there", announce=announced.append)
+    found = hashlib.md5(b"another").hexdigest()
+    texts = (f"another checksum, md5:{found}; 127.0.0.1:9: no connection; localhost:", "answer 404; 2 attempts")
+    assert all(text in str(caught.value) for text in texts), str(caught.value)
+    assert str(caught.value).startswith(f"cannot download {addresses[0]} (127.0.0.1:")
+    assert str(caught.value).endswith("): carry it there")
+    assert tuple(announced) == addresses
+    assert [pause for pause in pauses if pause] == [1]
+    assert names(data) == []
+
+
+def test_a_file_that_lies_there_is_not_fetched_again(tmp_path: Path, data: Path, server: str) -> None:
+    """Another file under its name is replaced, by one that all may read."""
+    (tmp_path / "served" / "file").write_bytes(b"content")
+    remote = RemoteFile("folder/file", f"md5:{hashlib.md5(b'content').hexdigest()}", (f"{server}file",))
+    (data / "folder").mkdir()
+    (data / "folder" / "file").write_bytes(b"another")
+    place = fetch(remote, folder=data, advice="")
+    assert (place, place.read_bytes()) == (data / "folder" / "file", b"content")
+    assert place.stat().st_mode & 0o777 == 0o644
+    (tmp_path / "served" / "file").unlink()
+    assert fetch(remote, folder=data, advice="") == place
+    assert names(data) == ["folder/file"]
 
 
 def test_every_published_file_has_two_addresses() -> None:

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "convatlas"
 LAYERS = (  # from the ground up; a module imports only from layers below its own, or from its own folder
     {"errors"},
     {"values", "words", "scores"},
-    {"files"},
+    {"files", "download"},
     {"layers", "architecture", "recipe", "drawing"},
     {"device"},
     {"architectures", "data", "run"},

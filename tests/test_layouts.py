@@ -270,7 +270,7 @@ def test_a_file_name_whose_hash_is_not_the_files(
     torch.save(resnet18, tmp_path / "other.pth")
     weights = replace(row.weights[0], url=(tmp_path / "other.pth").as_uri())
     monkeypatch.setitem(registry._REGISTRY, "resnet18", replace(row, weights=(weights,)))
-    monkeypatch.setattr("convatlas.weights.published.ATTEMPTS", 1)
+    monkeypatch.setattr("convatlas.download.ATTEMPTS", 1)
     monkeypatch.setattr(pooch, "os_cache", lambda name: tmp_path / name)
     with pytest.raises(UsageError, match=r"put the file with sha256 f37072fd\.\.\. at"):
         convatlas.create("resnet18", weights="torchvision")

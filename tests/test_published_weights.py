@@ -469,7 +469,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     (tmp_path / "served").mkdir()
     handler = functools.partial(Server, directory=str(tmp_path / "served"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("convatlas.weights.published.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("convatlas.download.time.sleep", lambda _seconds: None)
     monkeypatch.setattr(Server, "failures", 0)
     monkeypatch.setattr(Server, "requests", 0)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
@@ -539,6 +539,16 @@ def test_offline_is_one_line_with_address_hash_and_place(
     assert (code, out, err.count("\n")) == (2, "", 1)
     for text in (nowhere.url, nowhere.sha256, str(tmp_path / "cache/convatlas/weights/uva/ResNet.ckpt")):
         assert text in err
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = served("resnet_uva", server, content=b"the right file", folder=tmp_path, monkeypatch=monkeypatch)
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    folder = tmp_path / "cache/convatlas/weights/uva"
+    with pytest.raises(UsageError, match=f"cannot write to the cache folder {folder}: Not a directory"):
+        download(weights)
 
 
 def test_every_published_file_has_an_address_and_a_hash() -> None:

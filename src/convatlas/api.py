@@ -40,9 +40,9 @@ def create(
         return row.build(num_classes=num_classes, in_channels=in_channels, **options)
     if in_channels not in (None, row.in_channels):
         raise UsageError(f"the weights {weights} of {name} are for {row.in_channels} channels, not {in_channels}")
-    from convatlas.weights import download, published_weights
+    from convatlas.weights import download, weights_named
 
-    chosen = published_weights(row, weights)
+    chosen = weights_named(row, weights)
     meta_network(row, num_classes=num_classes, **options)  # what cannot be built is refused before the download
     return load(name, download(chosen), num_classes, **options)
 
@@ -90,9 +90,9 @@ def preprocessing(name: str, weights: str) -> Preprocessing:
     >>> preprocessing("resnet50", "torchvision").shorter_side
     256
     """
-    from convatlas.weights import preprocessing_of_weights, published_weights
+    from convatlas.weights import preprocessing_of_weights, weights_named
 
-    return preprocessing_of_weights(published_weights(architecture(name), weights))
+    return preprocessing_of_weights(weights_named(architecture(name), weights))
 
 
 def train(

@@ -22,3 +22,9 @@ def unknown(kind: str, name: str, permitted: Iterable[str], *, hint: str = "") -
     everything = ", ".join(names) if names else "none"
     shown = f" (all: {everything})" if len(names) <= 12 else ""
     return UsageError(f"unknown {kind} {name!r}{guess}{shown}{hint}")
+
+
+def reason_of(error: BaseException) -> str:
+    """Returns the text of an exception, as one short line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= 160 else text[:157] + "..."

@@ -45,25 +45,25 @@ class Protocol:
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-# The comparisons that others published, as entries of ours.
-PUBLISHED = {
+# The comparisons that `--protocol` names: published by others, as entries of ours.
+PROTOCOLS = {
     "uva": ("googlenet_uva@uva_adam", "resnet_uva@uva_sgd", "preact_resnet_uva@uva_sgd", "densenet_uva@uva_adam"),
 }
 
 
-def published_entries(name: str | None, entries: Sequence[str]) -> list[str]:
+def protocol_entries(name: str | None, entries: Sequence[str]) -> list[str]:
     """The entries of a published comparison, or those given; both together are a `UsageError`.
 
-    >>> published_entries("uva", [])[1]
+    >>> protocol_entries("uva", [])[1]
     'resnet_uva@uva_sgd'
     """
     if name is None:
         return list(entries)
-    if name not in PUBLISHED:
-        raise unknown("protocol", name, PUBLISHED)
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
     if entries:
         raise UsageError(f"--protocol {name} names its own networks; leave out {', '.join(entries)}")
-    return list(PUBLISHED[name])
+    return list(PROTOCOLS[name])
 
 
 def compare(

@@ -73,9 +73,9 @@ def evaluate(
     if out is None:
         result, _ = evaluate_split(predictor, loaded, split=split)
     else:
-        from convatlas.training import published_run
+        from convatlas.training import evaluated_run
 
-        _, result = published_run(predictor, loaded, folder=out)
+        _, result = evaluated_run(predictor, loaded, folder=out)
     content = {
         "architecture": predictor.architecture.name,
         "data": loaded.spec.name,

@@ -43,7 +43,7 @@ def compare(
 
     Example: convatlas compare resnet_uva densenet_uva@uva_adam --data digits --seeds 3 --out runs/first
     """
-    from convatlas.study import Protocol, published_entries
+    from convatlas.study import Protocol, protocol_entries
     from convatlas.study import compare as run_study
 
     protocol = Protocol(
@@ -54,7 +54,7 @@ def compare(
         settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision),
         options=options.architecture_options(option),
     )
-    entries = published_entries(protocol_name, architectures or [])
+    entries = protocol_entries(protocol_name, architectures or [])
     folder = out or Path("runs") / f"{protocol_name or 'compare'}-{data}"
     try:
         report = run_study(entries, out=folder, protocol=protocol, resume=resume, device=device, quiet=quiet)

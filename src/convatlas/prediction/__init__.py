@@ -10,7 +10,7 @@ from convatlas.prediction.opening import (
     architecture_of,
     load_network,
     open_predictor,
-    open_published,
+    open_weights,
     preprocessing_of,
     run_and_checkpoint,
 )
@@ -30,7 +30,7 @@ __all__ = [
     "evaluate_split",
     "load_network",
     "open_predictor",
-    "open_published",
+    "open_weights",
     "predict_logits",
     "preprocessing_of",
     "read_image",

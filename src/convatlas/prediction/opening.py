@@ -23,11 +23,11 @@ from convatlas.weights import (
     Identified,
     download,
     identify,
-    is_published,
+    is_file_of,
     open_checkpoint,
     preprocessing_of_weights,
     preprocessing_said,
-    published_weights,
+    weights_named,
 )
 
 Normalisation = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation of each channel
@@ -50,7 +50,7 @@ def open_predictor(
             raise UsageError(f"{source} brings its weights itself; --weights goes with the name of an architecture")
         if arch or options or normalisation:
             raise UsageError(f"the weights {weights} of {source} bring their network and normalisation with them")
-        return open_published(str(source), weights)
+        return open_weights(str(source), weights)
     path = Path(source)
     if path.is_dir() or (path.is_file() and is_run(path.parent.parent)):
         run, checkpoint = run_and_checkpoint(path)
@@ -69,10 +69,10 @@ def open_predictor(
     return _of_checkpoint(identified, path, source=str(source), normalisation=normalisation)
 
 
-def open_published(name: str, weights: str) -> Predictor:
+def open_weights(name: str, weights: str) -> Predictor:
     """An architecture with its published weights, which are downloaded if need be."""
     row = architecture(name)
-    chosen = published_weights(row, weights)
+    chosen = weights_named(row, weights)
     path = download(chosen)
     identified = identify(open_checkpoint(path), arch=name)
     return _of_checkpoint(dataclasses.replace(identified, weights=chosen), path, source=f"{name} --weights {weights}")
@@ -159,7 +159,7 @@ def _of_checkpoint(
         names = weights.class_names or class_names(weights.dataset)
         named = names if len(names) == identified.num_classes else ()
         known |= {"class_names": named or None, "data": weights.dataset, "weights": weights}
-        if normalisation is None and not is_published(path, weights):
+        if normalisation is None and not is_file_of(path, weights):
             known["notes"] = (
                 *identified.notes,
                 f"normalisation taken from {weights.name} of {identified.architecture.name}, "

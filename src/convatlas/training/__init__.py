@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from convatlas.training.evaluated import evaluated_run
 from convatlas.training.learner import Learner, build_learner
 from convatlas.training.objective import Objective, TrainingError
 from convatlas.training.plan import Plan, choose_recipe, make_plan
-from convatlas.training.published import published_run
 from convatlas.training.train import open_folder, train_plan
 
 __all__ = [
@@ -15,8 +15,8 @@ __all__ = [
     "TrainingError",
     "build_learner",
     "choose_recipe",
+    "evaluated_run",
     "make_plan",
     "open_folder",
-    "published_run",
     "train_plan",
 ]

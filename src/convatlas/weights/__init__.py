@@ -6,7 +6,7 @@ from convatlas.weights.checkpoint import Checkpoint, checkpoint_of, open_checkpo
 from convatlas.weights.files import METADATA, file_sha256, network_state, read_checkpoint
 from convatlas.weights.identity import Identified, identify
 from convatlas.weights.keys import load_strictly, translate_keys
-from convatlas.weights.published import download, is_published, preprocessing_of_weights, published_weights
+from convatlas.weights.named import download, is_file_of, preprocessing_of_weights, weights_named
 from convatlas.weights.record import preprocessing_said
 
 __all__ = [
@@ -17,13 +17,13 @@ __all__ = [
     "download",
     "file_sha256",
     "identify",
-    "is_published",
+    "is_file_of",
     "load_strictly",
     "network_state",
     "open_checkpoint",
     "preprocessing_of_weights",
     "preprocessing_said",
-    "published_weights",
     "read_checkpoint",
     "translate_keys",
+    "weights_named",
 ]

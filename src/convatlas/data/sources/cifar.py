@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from convatlas.data.dataset import Spec
-from convatlas.data.download import Published
 from convatlas.data.sources.collection import Collection
 from convatlas.data.sources.layouts.parquet import ParquetFiles
 from convatlas.data.sources.layouts.parts import Form
 from convatlas.data.sources.layouts.pickles import Batches
+from convatlas.download import RemoteFile
 
 _SOURCE = "Krizhevsky 2009, Learning multiple layers of features from tiny images, https://www.cs.toronto.edu/~kriz/"
 
@@ -20,7 +20,7 @@ CIFAR10_FILES = Collection(
         ParquetFiles(labels="label"),
     ),
     files=(
-        Published(
+        RemoteFile(
             file="cifar-10-python.tar.gz",
             checksum="sha256:6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
             addresses=(
@@ -41,7 +41,7 @@ CIFAR100_FILES = Collection(
         ParquetFiles(labels="fine_label"),
     ),
     files=(
-        Published(
+        RemoteFile(
             file="cifar-100-python.tar.gz",
             checksum="sha256:85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
             addresses=(

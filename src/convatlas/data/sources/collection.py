@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from convatlas.data.dataset import SPLIT_SEED, Split, Splits
-from convatlas.data.download import Published, addresses, fetch
 from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part
+from convatlas.data.sources.staging import addresses, fetch_together
+from convatlas.download import RemoteFile
 from convatlas.errors import UsageError
 
 VARIABLE = "CONVATLAS_DATA"
@@ -44,7 +45,7 @@ class Collection:
     form: Form
     homes: tuple[str, ...]
     layouts: tuple[Layout, ...]
-    files: tuple[Published, ...]
+    files: tuple[RemoteFile, ...]
     others: tuple[str, ...] = ()
     validation: int = 5000
 
@@ -73,7 +74,7 @@ class Collection:
             root.mkdir(parents=True, exist_ok=True)  # the cache is ours to make, another folder is not
         found = self._search(root)
         if found is None:
-            fetch(self.files, name=self.name, home=self.homes[0], folder=root)
+            fetch_together(self.files, name=self.name, home=self.homes[0], folder=root)
             found = self._search(root)
         if found is None:
             raise UsageError(f"{root} has no {self.name} after the download; this is an error of ConvAtlas")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from convatlas.data.dataset import Spec
-from convatlas.data.download import Published
 from convatlas.data.sources.collection import Collection
 from convatlas.data.sources.layouts.idx import IdxFiles
 from convatlas.data.sources.layouts.parquet import ParquetFiles
 from convatlas.data.sources.layouts.parts import Form
+from convatlas.download import RemoteFile
 
 _FORM = Form(channels=1, image_size=28, classes=10, train_count=60_000, test_count=10_000)
 _MNIST_HOMES = ("MNIST/raw", "MNIST", "mnist", "mnist/raw")
@@ -15,10 +15,10 @@ _FASHION_HOMES = ("FashionMNIST/raw", "FashionMNIST", "fashion_mnist", "fashion-
 _LAYOUTS = (IdxFiles(), ParquetFiles(labels="label"))
 
 
-def _published(folder: str, addresses: tuple[str, ...], checksums: dict[str, str]) -> tuple[Published, ...]:
+def _files(folder: str, addresses: tuple[str, ...], checksums: dict[str, str]) -> tuple[RemoteFile, ...]:
     """The four files, each below every address."""
     return tuple(
-        Published(f"{folder}/{name}-ubyte.gz", checksum, tuple(f"{address}{name}-ubyte.gz" for address in addresses))
+        RemoteFile(f"{folder}/{name}-ubyte.gz", checksum, tuple(f"{address}{name}-ubyte.gz" for address in addresses))
         for name, checksum in checksums.items()
     )
 
@@ -29,7 +29,7 @@ MNIST_FILES = Collection(
     homes=_MNIST_HOMES,
     others=_FASHION_HOMES,
     layouts=_LAYOUTS,
-    files=_published(
+    files=_files(
         "MNIST/raw",
         ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
         {
@@ -47,7 +47,7 @@ FASHION_MNIST_FILES = Collection(
     homes=_FASHION_HOMES,
     others=_MNIST_HOMES,
     layouts=_LAYOUTS,
-    files=_published(
+    files=_files(
         "FashionMNIST/raw",
         (
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",

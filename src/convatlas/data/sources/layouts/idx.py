@@ -12,7 +12,8 @@ from typing import IO, cast
 
 import numpy as np
 
-from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part, checked, reason_of, unreadable
+from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part, checked, unreadable
+from convatlas.errors import reason_of
 
 NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),

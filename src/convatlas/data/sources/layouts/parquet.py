@@ -17,10 +17,10 @@ from convatlas.data.sources.layouts.parts import (
     Part,
     checked,
     joined,
-    reason_of,
     unreadable,
     whole_numbers,
 )
+from convatlas.errors import reason_of
 
 if TYPE_CHECKING:
     import pyarrow.parquet

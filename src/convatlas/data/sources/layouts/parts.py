@@ -49,12 +49,6 @@ def unreadable(path: Path, reason: str) -> UsageError:
     return UsageError(f"{path} cannot be used: {reason}; get the file again, or name another folder with --data-dir")
 
 
-def reason_of(error: BaseException) -> str:
-    """What an exception says, in one short line."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 160 else text[:157] + "..."
-
-
 def whole_numbers(path: Path, numbers: Any, *, name: str) -> np.ndarray:
     """Labels as int64. Raises `UsageError` unless they are a list of whole numbers of a size that labels have."""
     if not isinstance(numbers, list) or not all(type(number) is int for number in numbers):

@@ -15,10 +15,10 @@ from convatlas.data.sources.layouts.parts import (
     Part,
     checked,
     joined,
-    reason_of,
     unreadable,
     whole_numbers,
 )
+from convatlas.errors import reason_of
 
 
 @dataclass(frozen=True)

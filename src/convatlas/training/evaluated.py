@@ -32,7 +32,7 @@ RECIPE = "published"
 SELECTION = "as published by others; evaluated once here"
 
 
-def published_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple[Run, Evaluation]:
+def evaluated_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple[Run, Evaluation]:
     """Evaluates a checkpoint on the test images and keeps it as a run: record, predictions, weights.
 
     There are no epochs and no validation accuracy, and the seed is not known. Raises `UsageError` for a run of ours,
