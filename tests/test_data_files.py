@@ -30,7 +30,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise UsageError("it would be downloaded")
 
-    monkeypatch.setattr("convatlas.data.sources.collection.fetch", refuse)
+    monkeypatch.setattr("convatlas.data.sources.collection.fetch_together", refuse)
     monkeypatch.delenv("CONVATLAS_DATA", raising=False)
 
 
