@@ -15,6 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from convatlas.errors import UsageError
+from convatlas.recipe import defaults
 from convatlas.report import figures, page, tables, write_report
 from convatlas.report.labels import Point, place_labels, side_by_side
 from convatlas.run import Run, find_runs, study_of
@@ -72,6 +73,19 @@ def test_every_file_is_written_and_none_is_left_over(study):
     assert content["protocol"]["seeds"] == [0, 1, 2]
     assert content["protocol"]["recipes"]["quick"]["lr"] == 0.01
     assert Image.open(study / "curves.png").width == Image.open(study / "accuracy_vs_macs.png").width == 1800
+
+
+def test_a_recipe_is_the_same_when_it_names_a_newer_field_at_its_default(study):
+    """Seeds of a study that was begun before the field existed stand in one row with seeds of today."""
+    before = write_report(study)
+    older = find_runs(study / "resnet_uva")[0].record.recipe
+    write_fake_run(study / "resnet_uva/seed1", "resnet_uva", seed=1, wrong=5, recipe={**defaults(), **older})
+    after = write_report(study)
+    assert [(row["recipe"], row["n_seeds"]) for row in after.rows] == [(row["recipe"], 3) for row in before.rows]
+    write_fake_run(study / "resnet_uva/seed1", "resnet_uva", seed=1, wrong=5, recipe={**older, "momentum": 0.5})
+    rows = [row for row in write_report(study).rows if row["architecture"] == "resnet_uva"]
+    labelled = [("quick(momentum=0.0)", 2), ("quick(momentum=0.5)", 1)]
+    assert sorted((row["recipe"], row["n_seeds"]) for row in rows) == labelled
 
 
 def test_rebuilding_gives_the_same_bytes(study):

@@ -16,6 +16,7 @@ import numpy as np
 
 from convatlas.errors import UsageError
 from convatlas.evaluation import Difference, correct, paired_bootstrap, summarize
+from convatlas.recipe import defaults
 from convatlas.run import Run
 from convatlas.words import canonical, finite, label, percent, plain, quantity, seconds, stacked
 
@@ -52,12 +53,14 @@ def row_names(rows: Sequence[Row]) -> list[str]:
 
 
 def recipe_labels(recipes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Recipe as canonical JSON -> its name, with the values that differ where recipes share a name.
+    """Returns a name for each recipe as canonical JSON, with the values that differ where recipes share a name.
+
+    A field that a recipe does not name has its default.
 
     >>> list(recipe_labels([{"name": "quick", "lr": 0.1}, {"name": "quick", "lr": 0.2}]).values())
     ['quick(lr=0.1)', 'quick(lr=0.2)']
     """
-    distinct = {canonical(recipe): recipe for recipe in recipes}
+    distinct = {canonical(recipe): {**defaults(), **recipe} for recipe in recipes}
     labels = {}
     for key, recipe in distinct.items():
         same = [other for other in distinct.values() if other.get("name") == recipe.get("name")]
@@ -78,7 +81,8 @@ def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
     recipes = recipe_labels(run.record.recipe for run in finished)
     groups: dict[str, list[Run]] = {}
     for run in finished:
-        recipe = {key: value for key, value in run.record.recipe.items() if key not in ("source", "expected")}
+        complete = {**defaults(), **run.record.recipe}  # a field that did not exist yet was not used
+        recipe = {key: value for key, value in complete.items() if key not in ("source", "expected")}
         same = [asdict(run.record.architecture), recipe, run.record.selection]
         groups.setdefault(canonical(same), []).append(run)
     rows = [_row(group, recipes=recipes, root=root) for group in groups.values()]
