@@ -52,6 +52,16 @@ def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert (years["densenet_uva"], years["resnet20"], years["densenet_bc_100_12"]) == (2020, 2015, 2016)
 
 
+def test_recipes_are_listed_by_flat_names(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["name"]: row for row in json.loads(run(capsys, "list", "--recipes", "--json")[1])}
+    assert rows["uva_sgd"]["optimizer"] == "sgd"
+    assert (rows["uva_sgd"]["epochs"], rows["uva_sgd"]["milestones"], rows["uva_sgd"]["flip"]) == (180, [100, 150], 0.5)
+    code, out, _ = run(capsys, "list", "uva*", "--recipes")
+    assert code == 0
+    assert "uva_sgd: 180 epochs of batches of 128, sgd at 0.1, multi_step at 100, 150, float32\n" in out
+    assert "  source: University of Amsterdam" in out
+
+
 def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "show", "googlenet_uva")
     assert code == 0

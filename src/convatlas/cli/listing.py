@@ -46,8 +46,6 @@ def list_(
 
 def _list_recipes(pattern: str, *, as_json: bool) -> None:
     """The recipes of these names: what each does, what it gave, where it comes from."""
-    import dataclasses
-
     from convatlas.architectures import matches
     from convatlas.errors import unknown
     from convatlas.recipe import list_recipes, recipe
@@ -57,7 +55,7 @@ def _list_recipes(pattern: str, *, as_json: bool) -> None:
         raise unknown("recipe", pattern, list_recipes())
     rows = [recipe(name) for name in names]
     if as_json:
-        print_json([dataclasses.asdict(row) for row in rows])
+        print_json([row.flat() for row in rows])
         return
     for row in rows:
         for line in (row.summary(), f"  expected: {row.expected}", f"  source: {row.source}"):
