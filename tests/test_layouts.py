@@ -22,6 +22,7 @@ from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.prediction import open_predictor
+from convatlas.run import read_checkpoint_record
 from convatlas.weights import checkpoint_of, identify, open_checkpoint, preprocessing_said
 from data_files import torchvision_names
 
@@ -212,13 +213,20 @@ def test_bicubic_stays_within_the_range() -> None:
 
 
 def test_the_preprocessing_of_a_record() -> None:
-    stored = {"image_size": 224, "mean": [0.5], "std": [0.5]}
-    assert preprocessing_said({"preprocessing": stored}, label="it").shorter_side is None
-    more = {**stored, "shorter_side": 256, "interpolation": "bicubic"}
-    assert preprocessing_said({"preprocessing": more}, label="it").interpolation == "bicubic"
+    network = {"name": "lenet5", "options": {}, "num_classes": 10, "in_channels": 1}
+
+    def said(**stored: object) -> Preprocessing:
+        content = {"preprocessing": {"image_size": 224, "mean": [0.5], "std": [0.5], **stored}}
+        record = read_checkpoint_record({"architecture": network, **content}, label="it")
+        return preprocessing_said(record.preprocessing, label="it")
+
+    assert said().shorter_side is None
+    assert said(shorter_side=256, interpolation="bicubic").interpolation == "bicubic"
     for wrong in ({"shorter_side": 100}, {"shorter_side": "256"}, {"interpolation": "nearest"}):
         with pytest.raises(UsageError, match="preprocessing cannot be read"):
-            preprocessing_said({"preprocessing": {**stored, **wrong}}, label="it")
+            said(**wrong)
+    with pytest.raises(UsageError, match="preprocessing cannot be read: it is missing"):
+        preprocessing_said(None, label="it")
 
 
 def test_class_names_of_imagenet() -> None:
