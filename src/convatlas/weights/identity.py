@@ -84,7 +84,7 @@ def identify(
     chosen = dict(options or {})
     if name and rows[0].name == said:
         chosen = {**_typed(checkpoint, plain, rows[0]), **chosen}
-    fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=_published_layouts(row))]
+    fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=_known_layouts(row))]
     if not fits:  # our own names last: a table is refused at a glance, but these only when the network is built
         fits = [fit for row in rows for fit in _fits(checkpoint, row, chosen, layouts=OWN_LAYOUT)]
     if not fits:
@@ -130,7 +130,7 @@ def _typed(checkpoint: Checkpoint, plain: Mapping[str, Any], row: Architecture) 
     return changed
 
 
-def _published_layouts(row: Architecture) -> tuple[Layout, ...]:
+def _known_layouts(row: Architecture) -> tuple[Layout, ...]:
     return (*((weights, weights.keys) for weights in row.weights), *((None, table) for table in row.layouts.values()))
 
 
@@ -267,7 +267,7 @@ def _closest(
     A layout of which the keys alone tell that no more than the part `above` can be shared is left out unbuilt.
     """
     best: tuple[list[str], float] = ([f"- {row.name} (cannot be built so)"], -1.0)
-    for weights, table in OWN_LAYOUT + _published_layouts(row):
+    for weights, table in OWN_LAYOUT + _known_layouts(row):
         for variant in checkpoint.variants:
             state, unmatched = (variant, []) if table is None else translate_what_matches(variant, table)
             possible = len(state) / (len(state) + len(unmatched))
