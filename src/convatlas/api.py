@@ -143,14 +143,18 @@ def evaluate(
 
     The data is by default that of the run, or the one that the weights were published for; the normalisation is always
     the checkpoint's own. `arch` names the network of a checkpoint that does not, `precision` (`float32` or `bf16`) is
-    by default what a run was trained in, else float32. Raises `UsageError`.
+    by default what a run was trained in, else float32. Another copy of a run's images is evaluated where `data` names
+    it, else refused. Notes, such as that the data is a part of the published one, are warnings. Raises `UsageError`.
     """
     from convatlas.prediction import check_split, choose_data, evaluate_split, open_predictor
 
     check_split(split)
     predictor = open_predictor(source.path if isinstance(source, Run) else source, arch=arch, weights=weights)
     predictor = predictor.to(device, precision=precision)
-    return evaluate_split(predictor, choose_data(predictor, name=data, folder=_path(data_dir)), split=split)[0]
+    chosen = choose_data(predictor, name=data, folder=_path(data_dir))
+    for note in (*predictor.notes, *chosen.notes):
+        warnings.warn(f"{predictor.source}: {note}", stacklevel=2)
+    return evaluate_split(predictor, chosen, split=split)[0]
 
 
 def compare(

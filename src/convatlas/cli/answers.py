@@ -15,7 +15,7 @@ from convatlas.values import parse
 
 if TYPE_CHECKING:
     from convatlas.evaluation import Evaluation
-    from convatlas.prediction import Answer, Normalisation, Predictor
+    from convatlas.prediction import Answer, Normalisation
 
 Arch = Annotated[
     str | None, typer.Option("--arch", metavar="NAME", help="The network, where the checkpoint does not name it.")
@@ -68,8 +68,9 @@ def evaluate(
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
-    _say_notes(predictor)
     loaded = choose_data(predictor, name=data, folder=data_dir)
+    notes = [*predictor.notes, *loaded.notes]
+    _say(notes, source=predictor.source)
     if out is None:
         result, _ = evaluate_split(predictor, loaded, split=split)
     else:
@@ -82,6 +83,7 @@ def evaluate(
         "split": split,
         "precision": predictor.precision,
         **asdict(result),
+        "notes": notes,
     }
     if as_json:
         options.print_json(content)
@@ -119,7 +121,7 @@ def predict(
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
-    _say_notes(predictor)
+    _say(predictor.notes, source=predictor.source)
     answers = [answer(predictor, path, top=top) for path in images]  # all of them before anything is printed
     if as_json:
         said = {"architecture": predictor.architecture.name, "precision": predictor.precision}
@@ -143,10 +145,10 @@ def normalisation(mean: str | None, std: str | None) -> Normalisation | None:
     return parse(mean, kind, name="--mean"), parse(std, kind, name="--std")
 
 
-def _say_notes(predictor: Predictor) -> None:
-    """What was assumed, on standard error."""
-    for note in predictor.notes:
-        typer.echo(f"convatlas: {predictor.source}: {note}", err=True)
+def _say(notes: Sequence[str], *, source: str) -> None:
+    """Prints on standard error what was assumed and what is not as it was published."""
+    for note in notes:
+        typer.echo(f"convatlas: {source}: {note}", err=True)
 
 
 def _plain(given: Answer) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -32,10 +33,11 @@ def evaluate_run(
 def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path | None = None) -> DataSet:
     """The data set called `name`, else the one that the network was trained on or its weights were published for.
 
-    Raises `UsageError` where the network knows other classes, or takes other channels, than the data has, and where the
-    data is split in another way than that of the run.
+    Another copy of the run's images, such as a compressed one, is taken where the data is named; a note then says so.
+    Raises `UsageError` for such a copy where it is not named, where the data is split in another way than that of the
+    run, and where the network knows other classes, or takes other channels, than the data has.
     """
-    name = name or predictor.data
+    named, name = name is not None, name or predictor.data
     if name is None:
         raise UsageError(f"{predictor.source} does not say which data set its network is for; name one with --data")
     if name == predictor.data and name not in list_data():
@@ -49,6 +51,10 @@ def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path |
             f"the data at hand is split as {data.split_hash}, that of the run {predictor.source} as "
             f"{predictor.split_hash}: an evaluation would mix training and test images"
         )
+    if (copy := _other_copy(predictor, data)) is not None:
+        if not named:
+            raise UsageError(f"{copy}; --data {name} evaluates on this copy all the same")
+        data = dataclasses.replace(data, notes=(*data.notes, copy))
     classes, known = data.spec.class_names, predictor.class_names
     if len(classes) != predictor.num_classes or (known is not None and known != classes):
         shown = f": {', '.join(known[:3])} ..." if known else ""
@@ -62,6 +68,17 @@ def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path |
             f"those of {name} have {data.spec.channels}"
         )
     return data
+
+
+def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
+    """Returns the difference where the data has the images of the run, but not its pixels, as a note."""
+    ours = predictor.images_hash
+    if ours is None or data.spec.name != predictor.data or data.images_hash == ours:
+        return None
+    return (
+        f"another copy of {predictor.data} than that of {predictor.source}: the images at hand have the hash "
+        f"{data.images_hash}, those of the run {ours}"
+    )
 
 
 def evaluate_split(predictor: Predictor, data: DataSet, *, split: str = "test") -> tuple[Evaluation, np.ndarray]:

@@ -111,7 +111,12 @@ def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
     if described.reference and not path.is_file():
         raise UsageError(f"{path}, the file of the run's own network, is not there; name it with --arch FILE.py:NAME")
     row = architecture(reference)
-    if row.source_hash != described.source_hash:
+    if described.source_hash is None and row.source_hash is not None and arch is None:
+        raise UsageError(
+            f"the run {run.path} does not say which version of {path} it was made with; if the file is unchanged, name "
+            "it with --arch FILE.py:NAME"
+        )
+    if described.source_hash not in (None, row.source_hash):
         raise UsageError(f"{path} is not what it was when the run {run.path} was made; bring that version back")
     return row
 
