@@ -91,7 +91,7 @@ def test_train_then_evaluate_then_report(capsys: pytest.CaptureFixture[str], tmp
     trained = json.loads(out)["results"]
     code, out, _ = run(capsys, "evaluate", folder, "--json")
     content = json.loads(out)
-    keys = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class"}
+    keys = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class", "notes"}
     assert keys == content.keys()
     assert (content["n"], content["top1"]) == (360, trained["test_top1"])
     assert list(content["per_class"]) == list("0123456789")

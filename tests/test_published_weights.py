@@ -51,7 +51,7 @@ NAMES = {
     "ResNetPreAct": "preact_resnet_uva",
     "DenseNet": "densenet_uva",
 }
-CONTRACT = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class"}
+CONTRACT = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class", "notes"}
 
 
 def tutorial(file: str) -> Path:

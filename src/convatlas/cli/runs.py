@@ -111,7 +111,7 @@ def _print_run(run: Run) -> None:
     screen.print(
         f"{record.architecture.name}: test accuracy {percent(results.get('test_top1'))} % ({record.data.test} images "
         f"of {record.data.name}), validation {percent(results.get('val_top1'))} % in epoch "
-        f"{results.get('best_epoch')} of {record.recipe.get('epochs')}, {took} s",
+        f"{results.get('best_epoch')} of {len(run.metrics())}, {took} s",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -84,7 +84,7 @@ def _check_together(record: CheckpointRecord, *, label: str) -> None:
 def _unreadable(label: str, damage: _DamageError) -> UsageError:
     part = f"its {damage.place[0]}" if damage.place else "itself"
     inner = ".".join(damage.place[1:])
-    return UsageError(f"{label}: what it says of {part} cannot be read: {f'{inner} ' if inner else ''}{damage.reason}")
+    return UsageError(f"{label}: what it says of {part} cannot be read: {f'{inner}: ' if inner else ''}{damage.reason}")
 
 
 # ---------------------------------------------------------------------------------------------------- older formats

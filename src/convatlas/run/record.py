@@ -135,10 +135,10 @@ class SessionRecord:
 class RunRecord:
     """Everything that `run.json` says of a run.
 
-    `recipe` has the recipe's fields by name, of an evaluated checkpoint only `name`, `source` and `precision`. The seed
-    of an evaluated checkpoint is not known. `results` have numbers by name (best_epoch, val_top1, val_loss, test_top1,
-    test_loss, train_seconds, images_per_second; accuracies are fractions), those of a failed run `error` and
-    `traceback`.
+    `recipe` has the recipe's fields by name, of an evaluated checkpoint only `name`, `source` and `precision`; its
+    `seed` is not known. `objective` names the goal of the training. `results` have numbers by name (best_epoch,
+    val_top1, val_loss, test_top1, test_loss, train_seconds, images_per_second; accuracies are fractions), those of a
+    failed run `error` and `traceback`.
     """
 
     status: Status

@@ -22,6 +22,7 @@ class NetworkOfStudy:
     architecture: ArchitectureRecord
     recipe: Mapping[str, Any]
     start: Start = field(default_factory=Start)
+    objective: str = "classification"
 
     def identity(self) -> dict[str, Any]:
         """Returns the facts that the network's runs share, as plain data."""
@@ -29,6 +30,7 @@ class NetworkOfStudy:
             "architecture": values.plain(asdict(self.architecture)),
             "start": self.start.identity(),
             "recipe": recipe_identity(self.recipe),
+            "objective": self.objective,
         }
 
 
@@ -84,7 +86,12 @@ def study_of(runs: Mapping[str, RunRecord], *, seeds: tuple[int, ...], device: s
     """Returns the record of a study from the record of one run of each network, by the networks' folders."""
     first = next(iter(runs.values()))
     networks = {
-        name: NetworkOfStudy(architecture=run.architecture, recipe=recipe_identity(run.recipe), start=run.start)
+        name: NetworkOfStudy(
+            architecture=run.architecture,
+            recipe=recipe_identity(run.recipe),
+            start=run.start,
+            objective=run.objective,
+        )
         for name, run in runs.items()
     }
     data = DataOfStudy(**first.data.identity())

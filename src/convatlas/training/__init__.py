@@ -6,6 +6,7 @@ from convatlas.training.evaluated import evaluated_run
 from convatlas.training.learner import Learner, build_learner
 from convatlas.training.objective import Objective, TrainingError
 from convatlas.training.plan import Plan, choose_recipe, make_plan
+from convatlas.training.start import starting_from
 from convatlas.training.train import open_folder, train_plan
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "evaluated_run",
     "make_plan",
     "open_folder",
+    "starting_from",
     "train_plan",
 ]

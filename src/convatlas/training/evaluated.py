@@ -26,6 +26,7 @@ from convatlas.run import (
     this_session,
 )
 from convatlas.training.records import architecture_record, data_record
+from convatlas.training.start import parts
 from convatlas.weights import METADATA, file_sha256
 
 RECIPE = "published"
@@ -79,9 +80,7 @@ def _record(predictor: Predictor, data: DataSet) -> RunRecord:
     return RunRecord(
         status="finished",
         architecture=architecture_record(row, predictor.options, **inputs),
-        start=Start.from_weights(
-            predictor.source, sha256=sha256, kept=tuple(name for name, _ in predictor.network.named_children())
-        ),
+        start=Start.from_weights(predictor.source, sha256=sha256, kept=parts(predictor.network.state_dict(), ())[0]),
         recipe={
             "name": RECIPE,
             "source": weights.name if weights else Path(predictor.source).name,

@@ -26,6 +26,7 @@ from convatlas.training.classification import Classification
 from convatlas.training.objective import Objective
 from convatlas.training.optimizers import is_part
 from convatlas.training.records import architecture_record, data_record
+from convatlas.training.start import started_network
 from convatlas.words import label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
@@ -36,7 +37,8 @@ class Plan:
     """A network, a recipe that fits the data, and a seed. `notes` say what was made to fit and what the data lacks.
 
     `options` are the network's options that were chosen for it; the recipe may set others (`network_options`).
-    `objective` makes the goal of the training, its networks on a device.
+    `start` says where the first weights come from (`starting_from` takes those of a checkpoint). `objective` makes the
+    goal of the training, its networks on a device.
     """
 
     architecture: Architecture
@@ -63,10 +65,18 @@ class Plan:
         return self.recipe.epoch_count(steps_per_epoch(len(self.data.train), self.recipe))
 
     def build(self) -> nn.Module:
-        """The network, initialised from the plan's seed."""
+        """Returns the network with the weights of the plan's start, which are drawn from the seed or read."""
+        if self.start.origin == "weights":
+            return started_network(self)
         torch.manual_seed(self.seed)
-        options = network_options(self.architecture, self.recipe, self.options)
-        return self.architecture.build(num_classes=self.num_classes, in_channels=self.in_channels, **options)
+        return self.architecture.build(
+            num_classes=self.num_classes, in_channels=self.in_channels, **self.network_options
+        )
+
+    @property
+    def network_options(self) -> dict[str, Any]:
+        """The options that the network is built with, those of the recipe among them."""
+        return network_options(self.architecture, self.recipe, self.options)
 
     @property
     def folder_name(self) -> str:

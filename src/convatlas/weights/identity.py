@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,16 +56,25 @@ class Identified:
         load_strictly(network, self.state)
         return network.eval()
 
-    def build_for(self, num_classes: int) -> nn.Module:
-        """The network for another class count: the checkpoint's weights, and fresh ones where the count shapes them.
+    def build_for(self, num_classes: int, *, fresh: Sequence[str] = ()) -> nn.Module:
+        """Returns the network for a class count: the checkpoint's weights, and fresh ones where the count shapes them.
 
-        Raises `UsageError` for a class count below 1 and for a network that has a fixed one.
+        The parts named `fresh`, such as `head.fc`, get fresh weights too, drawn from PyTorch's random state. Raises
+        `UsageError` for a class count below 1 and for a network that has a fixed one.
         """
         network = self.architecture.build(num_classes=num_classes, in_channels=self.in_channels, **self.options)
         own = network.state_dict()
-        kept = {key: tensor for key, tensor in self.state.items() if own[key].shape == tensor.shape}
-        load_strictly(network, {**own, **kept})
+        load_strictly(network, {**own, **self.kept(own, fresh=fresh)})
         return network.eval()
+
+    def kept(self, outline: Mapping[str, Tensor], *, fresh: Sequence[str] = ()) -> dict[str, Tensor]:
+        """Returns the checkpoint's tensors that have the shapes of a network's own, without the parts named `fresh`."""
+        prefixes = tuple(f"{part}." for part in fresh)
+        return {
+            key: tensor
+            for key, tensor in self.state.items()
+            if outline[key].shape == tensor.shape and not f"{key}.".startswith(prefixes)
+        }
 
 
 def identify(

@@ -1,0 +1,104 @@
+"""The start of a training from the weights of a checkpoint, some parts of the network drawn from the seed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from convatlas.complexity import meta_network
+from convatlas.errors import UsageError, unknown
+from convatlas.run import Start
+from convatlas.weights import Identified, file_sha256, identify, open_checkpoint
+from convatlas.words import label
+
+if TYPE_CHECKING:
+    from convatlas.training.plan import Plan
+
+
+def starting_from(plan: Plan, path: Path, *, fresh: Sequence[str] = ()) -> Plan:
+    """Returns the plan with the weights of a checkpoint file as its start.
+
+    The parts named `fresh` are drawn from the seed all the same, and so are the tensors whose shape the class count
+    decides. Raises `UsageError` where the checkpoint is of another network, of other options or of other channels, and
+    for a part that the network does not have.
+    """
+    identified = _identified(plan, path)
+    options = plan.network_options
+    network = meta_network(plan.architecture, num_classes=plan.num_classes, in_channels=plan.in_channels, **options)
+    outline = network.state_dict()
+    for name in fresh:
+        if not any(_belongs(key, name) for key in outline):
+            raise unknown(f"part of {plan.architecture.name}", name, [child for child, _ in network.named_children()])
+    taken = identified.kept(outline, fresh=fresh)
+    kept, drawn = parts(taken, (key for key in outline if key not in taken))
+    start = Start.from_weights(str(path), sha256=file_sha256(path), kept=kept, fresh=drawn)
+    return dataclasses.replace(plan, start=start)
+
+
+def started_network(plan: Plan) -> nn.Module:
+    """Returns the plan's network with the weights that its start names, the fresh parts drawn from the seed.
+
+    Raises `UsageError` where the checkpoint is not there, or is not the one that the plan was made with.
+    """
+    path = Path(plan.start.source or "")
+    identified = _identified(plan, path)
+    if (sha256 := file_sha256(path)) != plan.start.sha256:
+        raise UsageError(
+            f"{path} is not the checkpoint that the training starts from: its sha256 is {sha256}, not "
+            f"{plan.start.sha256}; bring that file back"
+        )
+    torch.manual_seed(plan.seed)
+    return identified.build_for(plan.num_classes, fresh=plan.start.fresh).train()
+
+
+def parts(kept: Iterable[str], fresh: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Returns names of the network's parts: those that hold only kept tensors, and those that hold only fresh ones.
+
+    A part is as large as it can be: a stage, a layer in it, or a tensor.
+
+    >>> parts(["stem.conv.weight", "head.norm.bias"], ["head.fc.weight", "head.fc.bias"])
+    (('stem', 'head.norm'), ('head.fc',))
+    """
+    members: dict[str, set[bool]] = {}
+    names = [(key, True) for key in kept] + [(key, False) for key in fresh]
+    for key, is_kept in names:
+        for part in _parts_around(key):
+            members.setdefault(part, set()).add(is_kept)
+    found = {part: is_kept for key, is_kept in names for part in [_largest(key, members)]}
+    both = (tuple(part for part, is_kept in found.items() if is_kept is wanted) for wanted in (True, False))
+    return next(both), next(both)
+
+
+def _identified(plan: Plan, path: Path) -> Identified:
+    """Returns the checkpoint as one of the plan's network. Raises `UsageError` where it is not."""
+    row, options = plan.architecture, plan.network_options
+    identified = identify(open_checkpoint(path), arch=row.reference or row.name, options=options)
+    if identified.options != options:
+        there, here = (label(row.name, given) for given in (identified.options, options))
+        raise UsageError(f"{path} is of {there}, the training of {here}; give the same options with -o NAME=VALUE")
+    if identified.in_channels != plan.in_channels:
+        raise UsageError(
+            f"{path} takes images of {identified.in_channels} channels, the training has {plan.in_channels}; "
+            f"give -o in_channels={identified.in_channels}"
+        )
+    return identified
+
+
+def _parts_around(key: str) -> list[str]:
+    """Returns the parts that hold a tensor, from the largest to the tensor itself."""
+    steps = key.split(".")
+    return [".".join(steps[:count]) for count in range(1, len(steps) + 1)]
+
+
+def _largest(key: str, members: dict[str, set[bool]]) -> str:
+    """Returns the largest part around a tensor that holds no tensor of the other kind."""
+    return next(part for part in _parts_around(key) if len(members[part]) == 1)
+
+
+def _belongs(key: str, part: str) -> bool:
+    return key == part or key.startswith(f"{part}.")
