@@ -69,14 +69,14 @@ def evaluate(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
     loaded = choose_data(predictor, name=data, folder=data_dir)
-    notes = [*predictor.notes, *loaded.notes]
-    _say(notes, source=predictor.source)
     if out is None:
         result, _ = evaluate_split(predictor, loaded, split=split)
     else:
         from convatlas.training import evaluated_run
 
         _, result = evaluated_run(predictor, loaded, folder=out)
+    notes = [*predictor.notes, *loaded.notes]
+    _say(notes, source=predictor.source)
     content = {
         "architecture": predictor.architecture.name,
         "data": loaded.spec.name,
