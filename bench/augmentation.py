@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from train_throughput import TutorialData
 from turns import Way, Work, in_processes, ratios
 
+from convatlas.data import ResidentImages
 from convatlas.data.batches.loader import TrainingBatches
-from convatlas.data.dataset import Split
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import keep_freed_memory
 from convatlas.files import write_json
@@ -30,9 +30,9 @@ RECIPE = recipe("uva_sgd")
 SIZE = 32
 
 
-def noise(count: int) -> Split:
+def noise(count: int) -> ResidentImages:
     images = torch.randint(256, (count, 3, SIZE, SIZE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return Split(images, torch.arange(count) % 10, torch.arange(count))
+    return ResidentImages(images, torch.arange(count) % 10, torch.arange(count))
 
 
 def through_pil(count: int) -> Work:

@@ -33,7 +33,7 @@ from turns import Way, Work, in_processes, ratios
 import convatlas.data.images.decoding
 from convatlas import create
 from convatlas.architectures import architecture, list_architectures
-from convatlas.data.images.streaming import Batch, ImageFiles, StreamedEvaluation, StreamedTraining
+from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import autocast, keep_freed_memory, network_input
 from convatlas.files import write_json
@@ -42,6 +42,7 @@ from convatlas.recipe import Precision, recipe
 from convatlas.run import circumstances
 
 What = Literal["train", "evaluate"]
+Batch = tuple[Tensor, Tensor]
 
 BATCH, SIZE, SHORTER = 64, 224, 256
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
@@ -117,16 +118,15 @@ class InProcesses(IterableDataset[Batch]):
     """Our batches, each filled whole by one of the worker processes of a DataLoader."""
 
     def __init__(self, paths: list[Path], what: What) -> None:
-        self.loader = streamed(paths, what)
+        self.paths = paths
+        self.what = what
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
         assert worker is not None
-        for number, (batch, fills) in enumerate(self.loader._jobs()):
-            if number % worker.num_workers == worker.id:
-                for fill in fills:
-                    fill()
-                yield batch
+        batches = [self.paths[start : start + BATCH] for start in range(0, len(self.paths), BATCH)]
+        for paths in batches[worker.id :: worker.num_workers]:
+            yield from streamed(paths, self.what, workers=0)
 
 
 def by_processes(paths: list[Path], what: What) -> Work:
@@ -147,16 +147,31 @@ def normalising(loader: Iterable[Batch]) -> Work:
 
 
 def normalised(images: Tensor) -> Tensor:
-    return PREPROCESSING.normalize(images / 255)
+    return PREPROCESSING.normalize(images)
 
 
-def streamed(paths: list[Path], what: What) -> StreamedTraining | StreamedEvaluation:
-    files = ImageFiles(paths, torch.arange(len(paths)) % 1000)
-    if what == "evaluate":
-        return StreamedEvaluation(files, preprocessing=PREPROCESSING, batch_size=BATCH)
-    cropped = recipe("quick").replaced(crop="resized", crop_scale=SCALE, crop_ratio=RATIO, flip=0.5)
-    chosen = cropped.replaced(batch_size=BATCH, drop_last=False)
-    return StreamedTraining(files, recipe=chosen, preprocessing=PREPROCESSING, seed=0)
+class Streamed:
+    """Our images of some files as they are read, an epoch at each iteration."""
+
+    def __init__(self, paths: list[Path], what: What, *, workers: int | None) -> None:
+        numbers = torch.arange(len(paths))
+        self.images = StreamedImages(Path(), [str(path) for path in paths], numbers % 1000, numbers, workers=workers)
+        self.what = what
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(0)
+        if self.what == "evaluate":
+            yield from self.images.batches(self.images.index, size=BATCH, preprocessing=PREPROCESSING)
+            return
+        cropped = recipe("quick").replaced(crop="resized", crop_scale=SCALE, crop_ratio=RATIO, flip=0.5)
+        chosen = cropped.replaced(batch_size=BATCH, drop_last=False)
+        order = torch.randperm(len(self.images), generator=generator)
+        read = self.images.training_batches(order, recipe=chosen, preprocessing=PREPROCESSING, generator=generator)
+        yield from ((images, labels) for images, labels, _ in read)
+
+
+def streamed(paths: list[Path], what: What, *, workers: int | None = None) -> Streamed:
+    return Streamed(paths, what, workers=workers)
 
 
 def loading(paths: list[Path], *, rounds: int) -> dict[str, Any]:

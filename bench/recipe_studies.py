@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.architectures import architecture
-from convatlas.data import DataSet, load_data
-from convatlas.data.dataset import Split
+from convatlas.data import DataSet, ResidentImages, load_data
 from convatlas.files import read_json, write_json
 from convatlas.recipe import recipe, with_settings
 from convatlas.run import Run
@@ -219,8 +218,8 @@ def without_test(data: DataSet, *, images: int, unused: int = 0) -> DataSet:
     return dataclasses.replace(data, train=train, test=judging)
 
 
-def part(split: Split, start: int, end: int) -> Split:
-    return Split(split.images[start:end], split.labels[start:end], split.index[start:end])
+def part(split: ResidentImages, start: int, end: int) -> ResidentImages:
+    return ResidentImages(split.pixels[start:end], split.labels[start:end], split.index[start:end])
 
 
 def outcome(run: Run, *, unused: int) -> dict[str, Any]:

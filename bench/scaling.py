@@ -21,8 +21,8 @@ import torch
 from turns import Way, Work, in_processes
 
 from convatlas import create
+from convatlas.data import ResidentImages
 from convatlas.data.batches.loader import TrainingBatches
-from convatlas.data.dataset import Split
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import BATCH_SIZE, keep_freed_memory, network_input
 from convatlas.files import write_json
@@ -79,10 +79,10 @@ def training(setting: Setting) -> Work:
     return work
 
 
-def noise(setting: Setting) -> Split:
+def noise(setting: Setting) -> ResidentImages:
     shape = (setting.images, 3, setting.image_size, setting.image_size)
     images = torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    return Split(images, torch.arange(setting.images) % 10, torch.arange(setting.images))
+    return ResidentImages(images, torch.arange(setting.images) % 10, torch.arange(setting.images))
 
 
 def preprocessing_of(setting: Setting) -> Preprocessing:

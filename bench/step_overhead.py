@@ -19,7 +19,8 @@ from turns import Way, Work, in_processes
 
 from convatlas.architectures import architecture
 from convatlas.data import load_data
-from convatlas.data.batches.loader import TrainingBatches, steps_per_epoch
+from convatlas.data.batches.loader import TrainingBatches
+from convatlas.data.epoch import steps_per_epoch
 from convatlas.device import keep_freed_memory
 from convatlas.files import write_json
 from convatlas.recipe import rate_factor, recipe

@@ -28,8 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 from turns import Way, Work, in_processes, ratios
 
 from convatlas.architectures import architecture
-from convatlas.data import load_data
-from convatlas.data.dataset import Split
+from convatlas.data import ResidentImages, load_data
 from convatlas.device import keep_freed_memory
 from convatlas.files import write_json
 from convatlas.recipe import Recipe
@@ -45,8 +44,8 @@ AHEAD = 8  # batches that the loader's four processes have ready: as many steps 
 class TutorialData(Dataset[tuple[Tensor, int]]):
     """Images through PIL, one at a time, as the tutorial's torchvision transforms do it."""
 
-    def __init__(self, split: Split, recipe: Recipe) -> None:
-        self.images = split.images.permute(0, 2, 3, 1).numpy()
+    def __init__(self, split: ResidentImages, recipe: Recipe) -> None:
+        self.images = split.pixels.permute(0, 2, 3, 1).numpy()
         self.labels = split.labels.tolist()
         self.mean = torch.tensor(recipe.images.mean).view(3, 1, 1)
         self.std = torch.tensor(recipe.images.std).view(3, 1, 1)
@@ -183,7 +182,7 @@ def plan_of(network: str, folder: Path | None, *, steps: int, precision: str) ->
     chosen = choose_recipe(row, data="cifar10", settings={"precision": precision})
     data = load_data("cifar10", folder=folder)
     count = (WARM_UP + 1 + steps + AHEAD) * chosen.batch_size
-    train = Split(data.train.images[:count], data.train.labels[:count], data.train.index[:count])
+    train = ResidentImages(data.train.pixels[:count], data.train.labels[:count], data.train.index[:count])
     return make_plan(row, data=dataclasses.replace(data, train=train), chosen=chosen, seed=0)
 
 

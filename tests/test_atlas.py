@@ -229,7 +229,7 @@ def test_contract_of_each_family(family: str) -> None:
 def test_each_family_overfits_64_real_images(family: str) -> None:
     """64 photographs of CIFAR-10 are learned by heart, to at least 95 %: none of the networks is only a shape."""
     data = load_data("cifar10", folder=Path(str(DATA)) / "data/cifar10-lossless-part")
-    chosen = data.train.images[:64]
+    chosen = data.train.pixels[:64]
     pixels = 16 if family in COSTLY else 32
     images = network_input(Preprocessing(pixels, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))(chosen))
     labels = data.train.labels[:64]

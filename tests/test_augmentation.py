@@ -70,7 +70,7 @@ def invented() -> Tensor:
 
 
 COLOURED = torch.cat([photographs(), invented()])
-PIXELS = {"RGB": COLOURED, "grey": COLOURED[:, :1], "digits": load_data("digits").train.images[:10]}
+PIXELS = {"RGB": COLOURED, "grey": COLOURED[:, :1], "digits": load_data("digits").train.pixels[:10]}
 
 
 def floats(pixels: Tensor) -> Tensor:

@@ -23,12 +23,13 @@ from convatlas.data.augmentation.crops import (
     read_places,
     resized_crop,
 )
-from convatlas.data.augmentation.draws import augmented
-from convatlas.data.batches import loader
-from convatlas.data.batches.loader import EvaluationBatches, TrainingBatches, epoch_seed, steps_per_epoch
+from convatlas.data.augmentation.draws import changed, draw
+from convatlas.data.batches.loader import EvaluationBatches, TrainingBatches, augmented_images
+from convatlas.data.epoch import epoch_seed, steps_per_epoch
+from convatlas.data.images import resident
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.errors import UsageError
-from convatlas.recipe import recipe
+from convatlas.recipe import Recipe, recipe
 
 DIGITS = load_data("digits")
 SPLITS = (DIGITS.train, DIGITS.validation, DIGITS.test)
@@ -36,6 +37,13 @@ SPLITS = (DIGITS.train, DIGITS.validation, DIGITS.test)
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def augmented(images: torch.Tensor, *, recipe: Recipe, generator: torch.Generator) -> torch.Tensor:
+    """Float images as those of one batch are changed."""
+    count, _, height, width = images.shape
+    drawn = draw(count, height, width, recipe=recipe, generator=generator, device=images.device)
+    return changed(images, drawn, recipe=recipe, generator=generator)
 
 
 def test_digits_are_split_without_overlap() -> None:
@@ -55,10 +63,10 @@ def test_digits_are_those_of_scikit_learn() -> None:
 
     source = load_digits()
     for split in SPLITS:
-        assert split.images.dtype == torch.uint8
-        assert split.images.shape[1:] == (1, 8, 8)
+        assert split.pixels.dtype == torch.uint8
+        assert split.pixels.shape[1:] == (1, 8, 8)
         expected = source.images[split.index.numpy()]
-        assert np.array_equal(np.rint(split.images[:, 0].numpy() * (16 / 255)), expected)
+        assert np.array_equal(np.rint(split.pixels[:, 0].numpy() * (16 / 255)), expected)
         assert np.array_equal(split.labels.numpy(), source.target[split.index.numpy()])
 
 
@@ -70,7 +78,7 @@ def test_the_split_hash_is_stable_and_sees_a_swap() -> None:
 
 def test_other_pixels_are_another_data_set() -> None:
     """A compressed copy has the same places and labels, hence the same split, and other images."""
-    black = dataclasses.replace(DIGITS.test, images=torch.zeros_like(DIGITS.test.images))
+    black = dataclasses.replace(DIGITS.test, pixels=torch.zeros_like(DIGITS.test.pixels))
     copy = dataclasses.replace(DIGITS, test=black)
     assert copy.split_hash == DIGITS.split_hash
     assert copy.images_hash != DIGITS.images_hash == load_data("digits").images_hash
@@ -85,8 +93,8 @@ def test_unknown_data_shows_the_nearest() -> None:
 
 
 def test_normalisation_gives_mean_0_and_std_1() -> None:
-    mean, std = channel_statistics(DIGITS.train.images)
-    images = Preprocessing(8, mean, std)(DIGITS.train.images)
+    mean, std = channel_statistics(DIGITS.train.pixels)
+    images = Preprocessing(8, mean, std)(DIGITS.train.pixels)
     assert images.mean().item() == pytest.approx(0, abs=1e-5)
     assert images.std(correction=0).item() == pytest.approx(1, abs=1e-5)
 
@@ -99,7 +107,7 @@ def test_statistics_by_hand() -> None:
 
 
 def test_one_channel_is_repeated() -> None:
-    images = Preprocessing(16, (0.0,) * 3, (1.0,) * 3)(DIGITS.train.images[:4])
+    images = Preprocessing(16, (0.0,) * 3, (1.0,) * 3)(DIGITS.train.pixels[:4])
     assert images.shape == (4, 3, 16, 16)
     assert torch.equal(images[:, 0], images[:, 2])
 
@@ -321,7 +329,7 @@ def test_flip_mirrors_about_half_of_the_images() -> None:
 
 
 def batches(*, seed: int = 0, epoch: int = 0, **changes: object) -> TrainingBatches:
-    mean, std = channel_statistics(DIGITS.train.images)
+    mean, std = channel_statistics(DIGITS.train.pixels)
     return TrainingBatches(
         DIGITS.train,
         recipe=recipe("quick").replaced(**changes),
@@ -348,13 +356,24 @@ def test_without_drop_last_every_image_is_there() -> None:
 @pytest.mark.parametrize("crop", ["resized", "pad4", "none"])
 def test_each_image_is_changed_as_it_was_drawn(crop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the images of several batches were one: three batches a block, and the last has two, one of them small."""
-    monkeypatch.setattr(loader, "DRAWN_TOGETHER", 3)
+    monkeypatch.setattr(resident, "DRAWN_TOGETHER", 3)
     taken = batches(seed=4, crop=crop, flip=0.5, batch_size=64, drop_last=False)
     source, expected = generator(epoch_seed(4, 0)), []
     for block in torch.randperm(len(DIGITS.train), generator=source).split(3 * 64):
-        images = taken.preprocessing.resize(DIGITS.train.images[block])
-        expected.append(taken.preprocessing.normalize(augmented(images, recipe=taken.recipe, generator=source)))
+        images = taken.stage.preprocessing.resize(DIGITS.train.pixels[block])
+        images = augmented(images, recipe=taken.stage.recipe, generator=source)
+        expected.append(taken.stage.preprocessing.normalize(images))
     assert torch.equal(torch.cat([images for images, _ in taken]), torch.cat(expected))
+
+
+@pytest.mark.parametrize("batch_size", [4, 64])
+def test_some_images_are_shown_as_an_epoch_changes_them(batch_size: int) -> None:
+    """All together, also where a batch of the recipe holds fewer."""
+    chosen = recipe("quick").replaced(batch_size=batch_size, crop="pad4", rand_augment=2, rand_magnitude=9.0)
+    preprocessing, places = Preprocessing(12, (0.0,), (1.0,)), torch.tensor([5, 3, 900, 3, 7, 8])
+    found = augmented_images(DIGITS.train, places, recipe=chosen, preprocessing=preprocessing, seed=3)
+    stored = preprocessing.resize(DIGITS.train.pixels[places])
+    assert torch.equal(found, augmented(stored, recipe=chosen, generator=generator(3)))
 
 
 def test_epochs_and_seeds_differ_and_repeat() -> None:
@@ -379,6 +398,10 @@ def test_a_small_set_is_one_step() -> None:
 
 
 def test_evaluation_batches_hold_all_in_order() -> None:
-    taken = EvaluationBatches(DIGITS.test, batch_size=100)
+    preprocessing = batches().stage.preprocessing
+    taken = EvaluationBatches(DIGITS.test, preprocessing=preprocessing, batch_size=100)
     assert len(taken) == 4
     assert torch.equal(torch.cat([labels for _, labels in taken]), DIGITS.test.labels)
+    assert torch.equal(torch.cat([images for images, _ in taken]), preprocessing(DIGITS.test.pixels))
+    rest = EvaluationBatches(DIGITS.test, preprocessing=preprocessing, batch_size=100, first=250)
+    assert [len(labels) for _, labels in rest] == [100, 10]

@@ -17,7 +17,7 @@ from PIL import Image
 from torch.utils.data import random_split
 
 import data_files as made
-from convatlas.data import DataSet, Split, list_data, load_data, spec
+from convatlas.data import DataSet, ResidentImages, list_data, load_data, open_source
 from convatlas.data.check import duplicates
 from convatlas.data.sources.collection import data_folder, hold_out
 from convatlas.errors import UsageError
@@ -39,10 +39,10 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_there_are_five_data_sets() -> None:
     assert list_data() == ["cifar10", "cifar100", "digits", "fashion_mnist", "mnist"]
-    assert len(spec("cifar100").class_names) == len(set(spec("cifar100").class_names)) == 100
-    assert spec("cifar10").class_names[3] == "cat"
-    assert [name for name in list_data() if spec(name).mirror] == ["cifar10", "cifar100", "fashion_mnist"]
-    recipes = {name: spec(name).default_recipe for name in list_data()}
+    assert len(open_source("cifar100").spec.class_names) == len(set(open_source("cifar100").spec.class_names)) == 100
+    assert open_source("cifar10").spec.class_names[3] == "cat"
+    assert [name for name in list_data() if open_source(name).spec.mirror] == ["cifar10", "cifar100", "fashion_mnist"]
+    recipes = {name: open_source(name).spec.default_recipe for name in list_data()}
     assert recipes == {
         "cifar10": None, "cifar100": None, "digits": "quick", "fashion_mnist": "quick", "mnist": "quick"
     }  # fmt: skip
@@ -81,10 +81,10 @@ def test_pickled_batches_are_read_in_order(tmp_path: Path, protocol: int) -> Non
     source = np.concatenate([made.pixels(4, 3072, seed=seed) for seed in range(5)]).reshape(-1, 3, 32, 32)
     assert (len(data.train), len(data.validation), len(data.test)) == (18, 2, 4)
     for split in (data.train, data.validation):
-        assert np.array_equal(split.images.numpy(), source[split.index.numpy()])
+        assert np.array_equal(split.pixels.numpy(), source[split.index.numpy()])
         assert split.labels.tolist() == [i % 4 for i in split.index.tolist()]
-    assert np.array_equal(data.test.images.numpy().reshape(4, -1), made.pixels(4, 3072, seed=5))
-    assert (data.train.images.dtype, data.train.labels.dtype) == (torch.uint8, torch.int64)
+    assert np.array_equal(data.test.pixels.numpy().reshape(4, -1), made.pixels(4, 3072, seed=5))
+    assert (data.train.pixels.dtype, data.train.labels.dtype) == (torch.uint8, torch.int64)
 
 
 def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_pickle_of_python_2_is_read(tmp_path: Path) -> None:
     (home / "test_batch").write_bytes(b"\x80\x02}(U\x04data" + array + b"U\x06labels](K\x03K\x07eu.")
     data = load_data("cifar10", folder=tmp_path)
     assert data.test.labels.tolist() == [3, 7]
-    assert np.array_equal(data.test.images.numpy().reshape(2, -1), made.pixels(2, 3072, seed=9))
+    assert np.array_equal(data.test.pixels.numpy().reshape(2, -1), made.pixels(2, 3072, seed=9))
 
 
 def test_cifar100_has_its_fine_labels(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_cifar100_has_its_fine_labels(tmp_path: Path) -> None:
 def test_idx_files_plain_and_gzipped(tmp_path: Path, gzipped: bool) -> None:
     data = load_data("fashion_mnist", folder=made.mnist(tmp_path, gzipped=gzipped))
     source = made.pixels(20, 28, 28)
-    assert np.array_equal(data.train.images[:, 0].numpy(), source[data.train.index.numpy()])
+    assert np.array_equal(data.train.pixels[:, 0].numpy(), source[data.train.index.numpy()])
     assert data.test.labels.tolist() == [0, 1, 2, 3, 4]
 
 
@@ -121,8 +121,8 @@ def test_idx_files_plain_and_gzipped(tmp_path: Path, gzipped: bool) -> None:
 def test_the_hubs_layout(tmp_path: Path, name: str, columns: dict[str, str]) -> None:
     data = load_data(name, folder=made.hub(tmp_path, **columns))
     source = made.pixels(25, 32, 32, 3).transpose(0, 3, 1, 2)
-    assert np.array_equal(data.train.images.numpy(), source[data.train.index.numpy()])
-    assert np.array_equal(data.test.images.numpy(), source[20:])
+    assert np.array_equal(data.train.pixels.numpy(), source[data.train.index.numpy()])
+    assert np.array_equal(data.test.pixels.numpy(), source[20:])
     assert len(data.notes) == 1
 
 
@@ -132,7 +132,7 @@ def test_the_hubs_layout_of_mnist(tmp_path: Path) -> None:
         contents = [made.encoded(image) for image in images]
         made.shard(tmp_path / "mnist" / f"{part}-00000-of-00001.parquet", contents, made.numbers(12), image="image")
     data = load_data("mnist", folder=tmp_path)
-    assert np.array_equal(data.test.images[:, 0].numpy(), images)
+    assert np.array_equal(data.test.pixels[:, 0].numpy(), images)
 
 
 def test_jpeg_images_are_said_to_be_lossy(tmp_path: Path) -> None:
@@ -160,8 +160,8 @@ def test_equal_images_are_counted_one_by_one() -> None:
     """Three equal images under three labels: two repeat the first, both under another label than those before."""
     images, index = torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.arange(3)
     for labels, other in (([0, 1, 2], 2), ([0, 1, 1], 1), ([0, 0, 0], 0)):
-        split = Split(images, torch.tensor(labels), index)
-        found = duplicates(DataSet(spec("digits"), split, split, split))
+        split = ResidentImages(images, torch.tensor(labels), index)
+        found = duplicates(DataSet(open_source("digits").spec, split, split, split))
         assert found[0] == {"splits": ["train"], "images": 2, "other_label": other}
         assert found[3] == {"splits": ["train", "validation"], "images": 3, "other_label": 0}
 
@@ -424,7 +424,7 @@ def test_the_part_of_mnist() -> None:
     assert [len(s) for s in (data.train, data.validation, data.test)] == [15_300, 1_700, 10_000]
     assert data.notes == ("only a part of mnist: 17,000 of 60,000 training images and 10,000 of 10,000 test images",)
     assert data.test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
-    assert data.test.images.float().mean().item() == pytest.approx(33.79, abs=0.01)
+    assert data.test.pixels.float().mean().item() == pytest.approx(33.79, abs=0.01)
 
 
 @real
@@ -435,7 +435,7 @@ def test_the_jpeg_form_of_cifar10_is_in_the_official_order() -> None:
     part = load_data("cifar10", folder=folder_of("cifar10-lossless-part"))
     assert [len(s) for s in (data.train, data.validation, data.test)] == [45_000, 5_000, 10_000]
     assert torch.equal(data.test.labels[:1000], part.test.labels)
-    assert (data.test.images[:1000].float() - part.test.images.float()).abs().mean() < 12
+    assert (data.test.pixels[:1000].float() - part.test.pixels.float()).abs().mean() < 12
     torch.manual_seed(42)
     train, validation = random_split(range(50_000), [45_000, 5_000])
     assert data.train.index.tolist() == list(train.indices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import tarfile
@@ -16,6 +17,7 @@ import pytest
 import data_files as made
 from convatlas.cli import main
 from convatlas.data import load_data
+from convatlas.data.sources import NAMED
 from convatlas.data.sources.cifar import CIFAR10, CIFAR10_FILES, CIFAR100_FILES
 from convatlas.data.sources.collection import Collection
 from convatlas.data.sources.mnist import FASHION_MNIST_FILES, MNIST_FILES
@@ -146,8 +148,7 @@ def test_offline_is_one_line_with_address_checksum_and_folder(
 ) -> None:
     checksum = "sha256:" + "1" * 64
     offline = cifar(checksum, DOWN, DOWN)
-    specs = {"cifar10": CIFAR10.__class__(**{**vars(CIFAR10), "read": offline.read})}
-    monkeypatch.setattr("convatlas.data._SPECS", specs)
+    monkeypatch.setitem(NAMED, "cifar10", dataclasses.replace(CIFAR10, read=offline.read))
     assert main(["data", "check", "cifar10", "--data-dir", str(data)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines[:-1] == [f"downloading {DOWN}c.tar.gz to {data}"] * 2

@@ -52,13 +52,13 @@ def rows(*accuracies: tuple[float, ...]) -> list[dict[str, Any]]:
 def test_the_test_images_are_never_seen(studies: ModuleType, tmp_path: Path) -> None:
     data = load_data("cifar10", folder=cifar10(tmp_path, each=40))
     seen = studies.without_test(data, images=64)
-    assert torch.equal(seen.train.images, data.train.images[:64])
+    assert torch.equal(seen.train.pixels, data.train.pixels[:64])
     assert torch.equal(seen.train.labels, data.train.labels[:64])
     assert torch.equal(seen.train.index, data.train.index[:64])
     assert seen.validation is data.validation
     assert seen.test is data.validation
     judged = studies.without_test(data, images=64, unused=32)
-    assert torch.equal(judged.test.images, data.train.images[64:96])
+    assert torch.equal(judged.test.pixels, data.train.pixels[64:96])
     assert torch.equal(judged.test.index, data.train.index[64:96])
 
 

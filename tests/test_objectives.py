@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
 from convatlas.architectures import architecture
-from convatlas.data.batches.loader import TrainingBatches, epoch_seed
+from convatlas.data.batches.loader import TrainingBatches
+from convatlas.data.epoch import epoch_seed
 from convatlas.errors import UsageError
 from convatlas.prediction import predict_logits
 from convatlas.progress import Job, Lines
@@ -103,7 +104,7 @@ class TeacherAndStudent:
         self.baseline = state["baseline"]
 
     def _logits(self, name: str, plan: Plan) -> Tensor:
-        return predict_logits(self.modules[name], plan.data.validation.images, preprocessing=plan.preprocessing)
+        return predict_logits(self.modules[name], plan.data.validation, preprocessing=plan.preprocessing)
 
 
 class AveragePrecision(Classification):
@@ -262,7 +263,7 @@ def gradients_of(kind: str, *, count: int, group: Group, accumulate: int = 1, cl
     chosen = recipe("quick").replaced(accumulate=accumulate, clip_norm=clip, batch_size=64)
     network = network_of(kind).train()
     loss = TrainingLoss(chosen, labels=DIGITS.train.labels, num_classes=10)
-    images, labels = DIGITS.train.images[:count].double() / 255, DIGITS.train.labels[:count]
+    images, labels = DIGITS.train.pixels[:count].double() / 255, DIGITS.train.labels[:count]
     value, hits = gradients(network, loss, (images, labels), recipe=chosen, group=group)
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in network.parameters()]
     return [group.total(value), group.total(hits), *grads]

@@ -54,12 +54,12 @@ def test_image_files_get_the_answers_of_the_data_set(capsys: pytest.CaptureFixtu
     paths = []
     for index in range(8):
         paths.append(tmp_path / f"{index}.png")
-        Image.fromarray(test.images[index].permute(1, 2, 0).numpy()).save(paths[-1])
+        Image.fromarray(test.pixels[index].permute(1, 2, 0).numpy()).save(paths[-1])
     code, out, err = run(capsys, "predict", source, *paths, "--json")
     assert code == 0, err
     content = json.loads(out)
     assert content["architecture"] == "resnet_uva"
-    expected = open_predictor(source).to("cpu").logits(test.images[:8]).double().softmax(1)
+    expected = open_predictor(source).to("cpu").logits(test.pixels[:8]).double().softmax(1)
     right = 0
     for index, given in enumerate(content["images"]):
         assert given["image"] == str(paths[index])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
 import threading
@@ -15,13 +16,16 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from sklearn.datasets import load_sample_images
+from torch import Tensor
 
 import convatlas.data.images.decoding as decoding
 from convatlas.data.augmentation.crops import crop_rectangles, rectangles_in
-from convatlas.data.batches.loader import epoch_seed
+from convatlas.data.epoch import epoch_seed
+from convatlas.data.images.cutting import centre, cut_out
 from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.image_files import read_image
-from convatlas.data.images.streaming import ImageFiles, StreamedEvaluation, StreamedTraining, centre, cut_out
+from convatlas.data.images.streaming import StreamedImages
+from convatlas.data.images.workers import worker_count
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe, recipe
@@ -43,13 +47,13 @@ def noise(height: int, width: int) -> Image.Image:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> ImageFiles:
+def files(tmp_path_factory: pytest.TempPathFactory) -> StreamedImages:
     """45 small images of many sizes, two thirds of them JPEG: with 20 a batch, parts of 16, 4 and 5."""
     folder = tmp_path_factory.mktemp("images")
-    paths = [folder / f"{number}.{('jpg', 'png', 'jpeg')[number % 3]}" for number in range(45)]
-    for number, path in enumerate(paths):
-        noise(33 + number, 90 - number).save(path)
-    return ImageFiles(paths, torch.arange(45))
+    names = [f"{number}.{('jpg', 'png', 'jpeg')[number % 3]}" for number in range(45)]
+    for number, name in enumerate(names):
+        noise(33 + number, 90 - number).save(folder / name)
+    return StreamedImages(folder, names, torch.arange(45), torch.arange(45))
 
 
 @pytest.fixture(params=["simplejpeg", "pillow"])
@@ -63,9 +67,28 @@ def jpeg_decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     return str(request.param)
 
 
-def training(files: ImageFiles, *, seed: int = 0, workers: int | None = 2, **changes: object) -> StreamedTraining:
-    chosen = chosen_recipe(**(RESIZED | {"flip": 0.5} | changes))
-    return StreamedTraining(files, recipe=chosen, preprocessing=PREPROCESSING, seed=seed, workers=workers)
+def training(
+    files: StreamedImages, *, seed: int = 0, workers: int | None = 2, **changes: object
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of an epoch as they are read: uint8 images and labels."""
+    images = dataclasses.replace(files, workers=workers)
+    chosen = chosen_recipe(**(({} if "crop" in changes else RESIZED) | {"flip": 0.5} | changes))
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(files), generator=generator)
+    read = images.training_batches(order, recipe=chosen, preprocessing=PREPROCESSING, generator=generator)
+    return ((levels(pixels), labels) for pixels, labels, _ in read)
+
+
+def evaluation(files: StreamedImages, *, size: int, workers: int | None = 2) -> Iterator[tuple[Tensor, Tensor]]:
+    """All images in order as they are read: uint8 images and labels."""
+    images = dataclasses.replace(files, workers=workers)
+    read = images.batches(torch.arange(len(files)), size=size, preprocessing=PREPROCESSING)
+    return ((levels(pixels), labels) for pixels, labels in read)
+
+
+def levels(pixels: Tensor) -> Tensor:
+    assert pixels.dtype == torch.float32
+    return (pixels * 255).round().to(torch.uint8)
 
 
 def chosen_recipe(**changes: object) -> Recipe:
@@ -272,7 +295,7 @@ def test_rectangles_of_one_size_are_those_of_many() -> None:
 # -------------------------------------------------------------------------------------------------------------- batches
 
 
-def test_training_batches_are_the_same_whatever_the_workers(files: ImageFiles) -> None:
+def test_training_batches_are_the_same_whatever_the_workers(files: StreamedImages) -> None:
     first = list(training(files, workers=0))
     assert [len(labels) for _, labels in first] == [20, 20, 5]
     assert torch.equal(torch.cat([labels for _, labels in first]).sort().values, files.labels)
@@ -284,7 +307,7 @@ def test_training_batches_are_the_same_whatever_the_workers(files: ImageFiles) -
             assert torch.equal(labels, same_labels)
 
 
-def test_an_epoch_is_that_of_its_seed_and_number(files: ImageFiles) -> None:
+def test_an_epoch_is_that_of_its_seed_and_number(files: StreamedImages) -> None:
     """A run that goes on with epoch 3 sees what one does that came through epochs 0 to 2."""
     uninterrupted = [list(training(files, seed=epoch_seed(7, epoch))) for epoch in range(4)]
     resumed = list(training(files, seed=epoch_seed(7, 3)))
@@ -299,39 +322,36 @@ def test_each_image_of_each_part_has_draws_of_its_own(tmp_path: Path) -> None:
     """40 times the same image: no two crops alike, about half of them mirrored."""
     grey = np.broadcast_to(np.arange(250, dtype=np.uint8), (200, 250))
     Image.fromarray(grey).save(tmp_path / "ramp.png")
-    alike = ImageFiles([tmp_path / "ramp.png"] * 40, torch.zeros(40))
+    alike = StreamedImages(tmp_path, ["ramp.png"] * 40, torch.zeros(40), torch.arange(40))
     images = torch.cat([images for images, _ in training(alike, batch_size=40)])
     assert len(images.flatten(1).unique(dim=0)) > 35
     mirrored = int((images[:, 0, 0, 0] > images[:, 0, 0, -1]).sum())
     assert 10 < mirrored < 30
 
 
-def test_flip_mirrors(files: ImageFiles) -> None:
+def test_flip_mirrors(files: StreamedImages) -> None:
     never, always = (next(iter(training(files, flip=flip)))[0] for flip in (0.0, 1.0))
     assert torch.equal(never.flip(-1), always)
 
 
-def test_another_crop_leaves_what_evaluation_sees(files: ImageFiles) -> None:
-    padded = chosen_recipe(crop="pad4")
-    images, labels = next(iter(StreamedTraining(files, recipe=padded, preprocessing=PREPROCESSING, seed=0)))
+def test_another_crop_leaves_what_evaluation_sees(files: StreamedImages) -> None:
+    images, labels = next(training(files, crop="pad4", flip=0.0))
     for image, label in zip(images, labels.tolist(), strict=True):
-        assert torch.equal(image, centre(read_encoded(files.paths[label]), PREPROCESSING)[0])
+        assert torch.equal(image, centre(read_encoded(files.root / files.names[label]), PREPROCESSING)[0])
 
 
-def test_drop_last_leaves_the_smaller_batch_out(files: ImageFiles) -> None:
-    loader = training(files, drop_last=True)
-    assert [len(labels) for _, labels in loader] == [20] * len(loader) == [20, 20]
+def test_drop_last_leaves_the_smaller_batch_out(files: StreamedImages) -> None:
+    assert [len(labels) for _, labels in training(files, drop_last=True)] == [20, 20]
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_evaluation_shows_all_images_in_order(files: ImageFiles, workers: int) -> None:
-    loader = StreamedEvaluation(files, preprocessing=PREPROCESSING, batch_size=20, workers=workers)
-    batches = list(loader)
-    assert len(batches) == len(loader) == 3
+def test_evaluation_shows_all_images_in_order(files: StreamedImages, workers: int) -> None:
+    batches = list(evaluation(files, size=20, workers=workers))
+    assert len(batches) == 3
     assert torch.equal(torch.cat([labels for _, labels in batches]), files.labels)
     images = torch.cat([images for images, _ in batches])
     for place in (0, 15, 16, 19, 20, 44):
-        expected = PREPROCESSING.resize(read_image(files.paths[place], channels=3))[0] * 255
+        expected = PREPROCESSING.resize(read_image(files.root / files.names[place], channels=3))[0] * 255
         assert (images[place] - expected).abs().max() <= 1.05
     normalised = PREPROCESSING.normalize(images / 255)
     assert normalised.dtype == torch.float32
@@ -344,8 +364,8 @@ def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("convatlas-images")]
 
 
-def test_no_thread_is_left(files: ImageFiles) -> None:
-    many = ImageFiles(list(files.paths) * 10, files.labels.repeat(10))
+def test_no_thread_is_left(files: StreamedImages) -> None:
+    many = StreamedImages(files.root, list(files.names) * 10, files.labels.repeat(10), torch.arange(450))
     for images, _ in training(many):
         assert threads()
         assert len(images) == 20
@@ -355,13 +375,13 @@ def test_no_thread_is_left(files: ImageFiles) -> None:
     assert not threads()
 
 
-def test_ctrl_c_leaves_no_thread(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_leaves_no_thread(files: StreamedImages, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the signal arrives: in the main thread, while it waits for the workers."""
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("convatlas.data.images.streaming._filled", interrupted)
+    monkeypatch.setattr("convatlas.data.images.workers._filled", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(iter(training(files)))
     assert not threads()
@@ -394,15 +414,12 @@ def broken(folder: Path, kind: str) -> Path:
     ],
 )
 def test_a_bad_file_is_named(
-    files: ImageFiles, tmp_path: Path, kind: str, message: str, workers: int, jpeg_decoder: str
+    files: StreamedImages, tmp_path: Path, kind: str, message: str, workers: int, jpeg_decoder: str
 ) -> None:
     path = broken(tmp_path, kind)
-    bad = ImageFiles([*files.paths[:30], path], torch.arange(31))
-    loaders: list[Iterator[object]] = [
-        iter(training(bad, workers=workers)),
-        iter(StreamedEvaluation(bad, preprocessing=PREPROCESSING, batch_size=8, workers=workers)),
-    ]
-    for loader in loaders:
+    names = [*(str(files.root / name) for name in files.names[:30]), path.name]
+    bad = StreamedImages(tmp_path, names, torch.arange(31), torch.arange(31))
+    for loader in (training(bad, workers=workers), evaluation(bad, size=8, workers=workers)):
         with pytest.raises(UsageError, match=message) as raised:
             list(loader)
         assert path.name in str(raised.value)
@@ -436,20 +453,20 @@ def test_a_harmless_flaw_is_left_to_pillow(tmp_path: Path) -> None:
     assert np.array_equal(read_encoded(path).pixels(), upright(path))
 
 
-def test_one_core_is_enough(monkeypatch: pytest.MonkeyPatch, files: ImageFiles) -> None:
+def test_one_core_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
-    assert training(files, workers=None).workers == 1
+    assert worker_count(None) == 1
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(), raising=False)
-    assert training(files, workers=None).workers == 1
+    assert worker_count(None) == 1
 
 
-def test_what_cannot_be_streamed(files: ImageFiles) -> None:
+def test_what_cannot_be_streamed(files: StreamedImages) -> None:
     with pytest.raises(UsageError, match="-1 workers"):
         training(files, workers=-1)
     with pytest.raises(UsageError, match="each needs one"):
-        ImageFiles(files.paths, torch.arange(3))
+        dataclasses.replace(files, labels=torch.arange(3))
     with pytest.raises(UsageError, match="0 image files"):
-        ImageFiles([], torch.arange(0))
+        StreamedImages(files.root, [], None, torch.arange(0))
     grey = Preprocessing(32, (0.5,), (0.25,))
     with pytest.raises(UsageError, match="takes 1"):
-        StreamedEvaluation(files, preprocessing=grey, batch_size=2)
+        files.batch(torch.arange(2), preprocessing=grey)

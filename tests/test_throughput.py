@@ -206,9 +206,9 @@ def test_the_precision_of_answers_is_chosen_and_said(finished: Run, capsys: pyte
 def test_precision_can_be_changed_back(finished: Run) -> None:
     """Folding for bf16 leaves the network itself as it was."""
     opened = open_predictor(finished.path)
-    plain = opened.to("cpu").logits(DIGITS.test.images)
+    plain = opened.to("cpu").logits(DIGITS.test.pixels)
     assert torch.equal(
-        opened.to("cpu", precision="bf16").to("cpu", precision="float32").logits(DIGITS.test.images), plain
+        opened.to("cpu", precision="bf16").to("cpu", precision="float32").logits(DIGITS.test.pixels), plain
     )
 
 
@@ -258,7 +258,7 @@ def test_clipping_bounds_the_gradients() -> None:
     plan = tiny_plan(clip_norm=0.01)
     network = plan.build()
     loss = TrainingLoss(plan.recipe, labels=DIGITS.train.labels, num_classes=10)
-    images = plan.preprocessing(DIGITS.train.images[:64])
+    images = plan.preprocessing(DIGITS.train.pixels[:64])
     gradients(network, loss, (images, DIGITS.train.labels[:64]), recipe=plan.recipe)
     norm = torch.stack([parameter.grad.norm() for parameter in network.parameters()]).norm()  # type: ignore[union-attr]
     assert float(norm) == pytest.approx(0.01, rel=1e-3)

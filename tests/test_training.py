@@ -118,7 +118,7 @@ def test_selected_is_the_first_best_epoch_of_validation(finished: Run) -> None:
 
 def test_predictions_belong_to_the_best_checkpoint(finished: Run) -> None:
     network = load_network(finished, finished.best_checkpoint)
-    logits = predict_logits(network, DIGITS.test.images, preprocessing=preprocessing_of(finished))
+    logits = predict_logits(network, DIGITS.test.pixels, preprocessing=preprocessing_of(finished))
     stored = finished.predictions()
     assert np.array_equal(stored["test_logits"], logits.numpy())
     assert np.array_equal(stored["test_index"], DIGITS.test.index.numpy())

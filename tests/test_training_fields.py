@@ -14,7 +14,8 @@ from torch import nn
 
 from convatlas.architectures import architecture
 from convatlas.data import load_data
-from convatlas.data.batches.loader import TrainingBatches, epoch_seed
+from convatlas.data.batches.loader import TrainingBatches
+from convatlas.data.epoch import epoch_seed
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryLogits
@@ -101,7 +102,7 @@ def test_the_average_is_what_is_validated_tested_and_loaded(tmp_path: Path) -> N
     best = torch.load(run.best_checkpoint, weights_only=True)["state_dict"]
     network = load_network(run, run.best_checkpoint)
     assert torch.equal(network.state_dict()["head.fc.weight"], best["ema_network.module.head.fc.weight"])
-    logits = predict_logits(network, DIGITS.test.images, preprocessing=preprocessing_of(run))
+    logits = predict_logits(network, DIGITS.test.pixels, preprocessing=preprocessing_of(run))
     assert np.array_equal(run.predictions()["test_logits"], logits.numpy())
     top1 = (run.predictions()["val_logits"].argmax(1) == run.predictions()["val_labels"]).mean()
     assert run.results["val_top1"] == pytest.approx(top1)
@@ -286,7 +287,9 @@ def test_with_both_each_batch_has_one() -> None:
         seed=1,
     )
     values = {value for images, _ in plain for value in images.unique().tolist()}
-    mixed = TrainingBatches(DIGITS.train, recipe=chosen, preprocessing=plain.preprocessing, num_classes=10, seed=1)
+    mixed = TrainingBatches(
+        DIGITS.train, recipe=chosen, preprocessing=plain.stage.preprocessing, num_classes=10, seed=1
+    )
     by_rectangle = sum(set(images.unique().tolist()) <= values for images, _ in mixed)
     assert 0.4 < by_rectangle / len(mixed) < 0.6
 

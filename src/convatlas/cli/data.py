@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 data_app = typer.Typer(help="Show or check a data set.")
 app.add_typer(data_app, name="data")
 
-Name = Annotated[str, typer.Argument(metavar="DATA", help="digits, cifar10, cifar100, mnist or fashion_mnist.")]
+Name = Annotated[str, typer.Argument(metavar="DATA", help=f"{options.DATA_HELP}.")]
 
 
 @data_app.command()
@@ -37,19 +37,20 @@ def show(
 
     Example: convatlas data show cifar10 --recipe uva_sgd --out cifar10.png
     """
-    from convatlas.data import load_data, spec
+    from convatlas.data import open_source
     from convatlas.files import check_writable
     from convatlas.insight.dataset import draw_data, view
     from convatlas.recipe import FALLBACK_RECIPE, with_settings
     from convatlas.recipe import recipe as find_recipe
     from convatlas.values import assignments
 
-    chosen = find_recipe(recipe or spec(data).default_recipe or FALLBACK_RECIPE)
+    source = open_source(data)
+    chosen = find_recipe(recipe or source.spec.default_recipe or FALLBACK_RECIPE)
     chosen = with_settings(chosen, assignments(setting or [], flag="--set"))
-    path = out or Path("runs") / f"data-{data}.png"
+    path = out or Path("runs") / f"data-{source.spec.label}.png"
     if path.suffix.lower() != ".png" or path.is_dir():
         raise UsageError(f"--out {path} must be the name of a .png file")
-    loaded = load_data(data, folder=data_dir)
+    loaded = source.load(data_dir)
     check_writable(path.parent)
     shown = view(loaded, chosen)
     draw_data(shown, path)
@@ -110,7 +111,8 @@ def _print_shown(content: dict[str, Any]) -> None:
 
 
 def _head(content: dict[str, Any]) -> None:
-    shape = " x ".join(map(str, content["shape"]))
+    channels, *size = content["shape"]
+    shape = " x ".join(map(str, (channels, *size))) if all(size) else f"{channels} channels, many sizes"
     _say(f"{content['title']} ({content['source']}): {shape}, split {content['split_hash']}")
 
 

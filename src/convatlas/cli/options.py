@@ -13,7 +13,8 @@ from rich.console import Console
 from convatlas.errors import UsageError
 from convatlas.values import assignments
 
-Data = Annotated[str, typer.Option("--data", help="Data set: digits, cifar10, cifar100, mnist or fashion_mnist.")]
+DATA_HELP = "digits, cifar10, cifar100, mnist, fashion_mnist, or folder:PATH with a folder of images for each class"
+Data = Annotated[str, typer.Option("--data", help=f"Data set: {DATA_HELP}.")]
 DataDir = Annotated[
     Path | None,
     typer.Option(

@@ -99,7 +99,7 @@ def train(
 
 def default_folder(plan: Plan) -> Path:
     """`runs/digits/resnet_uva@quick/seed0`."""
-    return Path("runs") / plan.data.spec.name / plan.folder_name / f"seed{plan.seed}"
+    return Path("runs") / plan.data.spec.label / plan.folder_name / f"seed{plan.seed}"
 
 
 def _print_run(run: Run) -> None:

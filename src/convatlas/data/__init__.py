@@ -1,49 +1,83 @@
-"""Data sets: a spec for each, one code path for all."""
+"""Data sets: a source for each, one code path for all."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from convatlas.data.dataset import DataSet, Spec, Split, Splits
-from convatlas.data.sources.cifar import CIFAR10, CIFAR100
-from convatlas.data.sources.digits import DIGITS
+from convatlas.data.dataset import DataSet, Source, Spec, Splits
+from convatlas.data.images.protocol import Images, class_labels
+from convatlas.data.images.resident import ResidentImages
+from convatlas.data.sources import KINDS, NAMED
 from convatlas.data.sources.imagenet import imagenet_classes
-from convatlas.data.sources.mnist import FASHION_MNIST, MNIST
-from convatlas.errors import unknown
+from convatlas.errors import UsageError, unknown
 
-__all__ = ["DataSet", "Spec", "Split", "Splits", "class_names", "list_data", "load_data", "spec"]
-
-_SPECS = {spec.name: spec for spec in (DIGITS, CIFAR10, CIFAR100, MNIST, FASHION_MNIST)}
+__all__ = [
+    "DataSet",
+    "Images",
+    "ResidentImages",
+    "Source",
+    "Spec",
+    "Splits",
+    "class_labels",
+    "class_names",
+    "is_known",
+    "list_data",
+    "load_data",
+    "open_source",
+]
 
 
 def list_data() -> list[str]:
-    """The names of the data sets, sorted."""
-    return sorted(_SPECS)
+    """Returns the names of the data sets, sorted."""
+    return sorted(NAMED)
 
 
-def spec(name: str) -> Spec:
-    """The description of the data set called `name`. Raises `UsageError` for an unknown one, with the nearest."""
-    if name not in _SPECS:
-        raise unknown("data set", name, _SPECS)
-    return _SPECS[name]
+def open_source(reference: str) -> Source:
+    """Returns the source that a reference stands for: `NAME`, or `KIND:REFERENCE` such as `folder:PATH`.
+
+    Raises `UsageError` for an unknown name or kind, with the nearest, and for a reference that leads nowhere.
+
+    >>> open_source("digits").spec.channels
+    1
+    """
+    kind, colon, rest = reference.partition(":")
+    if not colon:
+        if reference not in NAMED:
+            raise unknown("data set", reference, NAMED, hint=f"; a set of your own is {_own()}")
+        return NAMED[reference]
+    if kind not in KINDS:
+        raise unknown("kind of data", kind, KINDS)
+    if not rest:
+        raise UsageError(f"{reference} names no data; write {_own()}")
+    return KINDS[kind](rest)
+
+
+def is_known(reference: str) -> bool:
+    """Returns whether ConvAtlas reads data of this name or kind."""
+    kind, colon, _ = reference.partition(":")
+    return kind in (KINDS if colon else NAMED)
 
 
 def class_names(name: str) -> tuple[str, ...]:
-    """The classes of a data set in the order of their labels, of ImageNet's too; none for one that is not known here.
+    """Returns the classes of a named data set in the order of the labels, of ImageNet's too; none for an unknown name.
 
     >>> class_names("imagenet")[:2], len(class_names("imagenet"))
     (('tench', 'goldfish'), 1000)
     """
     if name == "imagenet":
         return imagenet_classes()
-    return _SPECS[name].class_names if name in _SPECS else ()
+    return NAMED[name].spec.class_names if name in NAMED else ()
 
 
-def load_data(name: str, *, folder: Path | None = None) -> DataSet:
+def load_data(reference: str, *, folder: Path | None = None) -> DataSet:
     """Reads a data set and splits it into training, validation and test, the same way every time.
 
     >>> data = load_data("digits")
-    >>> len(data.train.labels), len(data.validation.labels), len(data.test.labels)
+    >>> len(data.train), len(data.validation), len(data.test)
     (1077, 360, 360)
     """
-    return spec(name).load(folder)
+    return open_source(reference).load(folder)
+
+
+def _own() -> str:
+    return " or ".join(f"{kind}:PATH" for kind in KINDS)

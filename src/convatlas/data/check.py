@@ -1,4 +1,4 @@
-"""What is in a data set: images of each class in each split, and images that occur more than once."""
+"""The content of a data set: images of each class in each split, and images that occur more than once."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ from collections import Counter
 from itertools import combinations
 from typing import Any
 
-from convatlas.data.dataset import DataSet, Split
+from convatlas.data.dataset import DataSet
+from convatlas.data.images.protocol import Images, class_labels
 
 
 def summary(data: DataSet) -> dict[str, Any]:
-    """Name, source, splits with their class counts, split hash and notes, as plain data.
+    """Returns name, source, splits with their class counts, split hash and notes, as plain data.
+
+    The height and width in `shape` are None where images are of many sizes.
 
     >>> from convatlas.data import load_data
     >>> summary(load_data("digits"))["splits"]["test"]["n"]
     360
     """
     names = data.spec.class_names
-    counts = {part: split.labels.bincount(minlength=len(names)).tolist() for part, split in _splits(data).items()}
+    counts = {part: class_labels(images).bincount(minlength=len(names)).tolist() for part, images in data.parts.items()}
     return {
         "data": data.spec.name,
         "title": data.spec.title,
         "source": data.spec.source,
-        "shape": list(data.train.images.shape[1:]),
+        "shape": [data.train.channels, data.spec.image_size, data.spec.image_size],
         "splits": {
             part: {"n": sum(row), "per_class": dict(zip(names, row, strict=True))} for part, row in counts.items()
         },
@@ -33,12 +36,12 @@ def summary(data: DataSet) -> dict[str, Any]:
 
 
 def duplicates(data: DataSet) -> list[dict[str, Any]]:
-    """For each split, and each two of them: how many images are equal to another, pixel by pixel.
+    """Counts for each split, and each two of them, the images that equal another: in every pixel, in files every byte.
 
     `images` counts those of the later split that the earlier one has too, or within one split those that repeat an
     earlier image; `other_label` is how many of these have a label that no equal one of the earlier images has.
     """
-    seen = {part: _labels_by_image(split) for part, split in _splits(data).items()}
+    seen = {part: _labels_by_image(split) for part, split in data.parts.items()}
     found = []
     for part, images in seen.items():
         repeated = [labels for labels in images.values() if len(labels) > 1]
@@ -58,13 +61,9 @@ def imbalance(per_class: dict[str, int]) -> tuple[str, str]:
     return order[-1][0], order[0][0]
 
 
-def _splits(data: DataSet) -> dict[str, Split]:
-    return {"train": data.train, "validation": data.validation, "test": data.test}
-
-
-def _labels_by_image(split: Split) -> dict[bytes, list[int]]:
-    """The labels of each different image."""
+def _labels_by_image(images: Images) -> dict[bytes, list[int]]:
+    """Returns the labels of each different image."""
     found: dict[bytes, list[int]] = {}
-    for image, label in zip(split.images.numpy(), split.labels.tolist(), strict=True):
-        found.setdefault(hashlib.blake2b(image.tobytes(), digest_size=16).digest(), []).append(label)
+    for content, label in zip(images.content(), class_labels(images).tolist(), strict=True):
+        found.setdefault(hashlib.blake2b(content, digest_size=16).digest(), []).append(label)
     return found

@@ -1,87 +1,24 @@
-"""What a data set is: its spec, its splits, the hash that says which images each holds."""
+"""A data set: its description, its parts, and the hashes that say which images each part holds."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import torch
-from torch import Tensor
+from convatlas.data.images.protocol import Images, short_hash
 
 SPLIT_SEED = 42  # one seed for every study: runs differ in their training, never in their data
 
 
 @dataclass(frozen=True)
-class Split:
-    """Images (N, C, H, W) as uint8, labels (N,) as int64, and each image's place (N,) in the source."""
-
-    images: Tensor
-    labels: Tensor
-    index: Tensor
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def to(self, device: str) -> Split:
-        """The same split with images and labels on a device."""
-        return Split(self.images.to(device), self.labels.to(device), self.index)
-
-
-@dataclass(frozen=True)
-class Splits:
-    """What reading a data set gives; `notes` say what is not as it was published, each in a line."""
-
-    train: Split
-    validation: Split
-    test: Split
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set in memory: training, validation and test images, and the hash of who is where.
-
-    `notes` say what is not as it was published, such as fewer records; they go into every run.
-    """
-
-    spec: Spec
-    train: Split
-    validation: Split
-    test: Split
-    notes: tuple[str, ...] = ()
-
-    @property
-    def split_hash(self) -> str:
-        """A short sha256 over the images' places and labels in each split: equal hashes, equal splits."""
-        digest = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
-            digest.update(len(split).to_bytes(8, "little"))
-            digest.update(split.index.numpy().tobytes())
-            digest.update(split.labels.cpu().numpy().tobytes())
-        return digest.hexdigest()[:16]
-
-    @cached_property
-    def images_hash(self) -> str:
-        """A short sha256 over all pixels: it tells a compressed copy from the original, which have one split hash."""
-        digest = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
-            digest.update(split.images.cpu().numpy().data)
-        return digest.hexdigest()[:16]
-
-    def to(self, device: str) -> DataSet:
-        """The same data set with images and labels on a device."""
-        train, validation, test = (split.to(device) for split in (self.train, self.validation, self.test))
-        return DataSet(self.spec, train, validation, test, self.notes)
-
-
-@dataclass(frozen=True)
 class Spec:
-    """A data set's description. `read` gives the splits from a folder (None: the default place).
+    """The description of a data set. `name` is the reference that opens it again.
 
-    `mirror` says whether an image mirrored left to right keeps its label.
+    `image_size` is None where images are of many sizes; a recipe then names one. `mirror` says that an image mirrored
+    left to right keeps its label. Without a `default_recipe` it is the one that the architecture was published with.
+    `split_seed` is the seed that drew the split, None where the source brings its split.
     """
 
     name: str
@@ -89,18 +26,78 @@ class Spec:
     source: str
     class_names: tuple[str, ...]
     channels: int
-    image_size: int
+    image_size: int | None
     mirror: bool
-    default_recipe: str | None  # None: the one that the architecture was published with
+    default_recipe: str | None
+    split_seed: int | None = SPLIT_SEED
+
+    @property
+    def label(self) -> str:
+        """The name as a part of file names: `cifar10`, `folder-photos` for `folder:/home/ada/photos`."""
+        kind, colon, reference = self.name.partition(":")
+        return f"{kind}-{Path(reference).name}" if colon else self.name
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The parts of a data set as they were read; `notes` say in a line each where they are not as published."""
+
+    train: Images
+    validation: Images
+    test: Images
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A place that a data set is read from, whose description is known before: `open_source`.
+
+    `read` gives the parts, from a folder with published files or from the default one (None).
+    """
+
+    spec: Spec
     read: Callable[[Path | None], Splits]
-    split_seed: int | None = SPLIT_SEED  # None: the source brings its split
 
     def load(self, folder: Path | None = None) -> DataSet:
         """Reads and splits the data set."""
         splits = self.read(folder)
-        return DataSet(self, splits.train, splits.validation, splits.test, splits.notes)
+        return DataSet(self.spec, splits.train, splits.validation, splits.test, splits.notes)
 
 
-def take(images: Tensor, labels: Tensor, index: Tensor) -> Split:
-    """The split that holds the images at `index`."""
-    return Split(images[index].contiguous(), labels[index].to(torch.int64), index.to(torch.int64))
+@dataclass(frozen=True)
+class DataSet:
+    """A data set: training, validation and test images, and the hashes that tell it from others.
+
+    `notes` say where it is not as it was published, such as fewer records; they go into every run.
+    """
+
+    spec: Spec
+    train: Images
+    validation: Images
+    test: Images
+    notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, Images]:
+        """The parts by their names."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def split_hash(self) -> str:
+        """A short sha256 over the images' places and labels in each split: equal hashes, equal splits."""
+        return short_hash(self._identity())
+
+    @cached_property
+    def images_hash(self) -> str:
+        """A short sha256 over all images: it tells a compressed copy from the original, which have one split hash."""
+        return short_hash(content for images in self.parts.values() for content in images.content())
+
+    def to(self, device: str) -> DataSet:
+        """Returns the same data set with batches that arrive on a device."""
+        train, validation, test = (images.to(device) for images in self.parts.values())
+        return DataSet(self.spec, train, validation, test, self.notes)
+
+    def _identity(self) -> Iterator[bytes]:
+        for images in self.parts.values():
+            yield len(images).to_bytes(8, "little")
+            yield from images.identity()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convatlas.data.dataset import DataSet
-from convatlas.data.preprocessing import Preprocessing, channel_statistics
+from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe
 
@@ -39,10 +39,18 @@ def check_fit(fitted: Recipe, *, image_size: int, in_channels: int) -> None:
 
 
 def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
-    """The recipe's image size and normalisation; computed from the training images where it names none."""
+    """Returns the recipe's image size and normalisation; computed from the training images where it names none.
+
+    Raises `UsageError` where neither the recipe nor the data has an image size.
+    """
+    size = fitted.images.image_size or data.spec.image_size
+    if size is None:
+        raise UsageError(
+            f"the images of {data.spec.name} are of many sizes; name one to train with, such as --set image_size=224"
+        )
     mean, std = fitted.images.mean, fitted.images.std
     if mean is None or std is None:
-        mean, std = channel_statistics(data.train.images)
+        mean, std = data.train.channel_statistics(image_size=size)
         if len(mean) == 1:  # grey images: the same for every channel of the network
             mean, std = mean * in_channels, std * in_channels
-    return Preprocessing(fitted.images.image_size or data.spec.image_size, mean, std)
+    return Preprocessing(size, mean, std)

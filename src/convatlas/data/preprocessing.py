@@ -123,7 +123,16 @@ def _middle(height: float, width: float) -> Rectangle:
     return Rectangle(top, left, min(height, 2 * shorter), min(width, 2 * shorter))
 
 
-def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel over uint8 images (N, C, H, W), as values in [0, 1]."""
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""The mean and the standard deviation of each channel, of values in [0, 1]."""
+
+
+def channel_statistics(images: Tensor) -> Statistics:
+    """Returns mean and standard deviation of each channel over uint8 images (N, C, H, W), as values in [0, 1]."""
     values = images.to(torch.float64).transpose(0, 1).flatten(1) / 255
     return tuple(values.mean(1).tolist()), tuple(values.std(1, correction=0).tolist())
+
+
+def unnormalised(image_size: int, *, channels: int) -> Preprocessing:
+    """Returns the preprocessing that only resizes."""
+    return Preprocessing(image_size, mean=(0.0,) * channels, std=(1.0,) * channels)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data import DataSet
-from convatlas.data.augmentation.draws import augmented
-from convatlas.data.batches.loader import TrainingBatches, epoch_seed
+from convatlas.data import DataSet, class_labels
+from convatlas.data.batches.loader import TrainingBatches, augmented_images
+from convatlas.data.epoch import epoch_seed
 from convatlas.data.fitting import fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.drawing import DPI, INK, SOFT, save
@@ -70,16 +70,15 @@ def draw_data(shown: View, path: Path) -> None:
     above, below = parts
     chosen = choose_images(shown.data, count=COLUMNS * BLOCKS)
     _draw_grid(above, shown, chosen)
-    if grey:
-        _draw_grey(below, shown.data, int(chosen[0]))
-    else:
-        _draw_colour(below, shown.data, int(chosen[0]))
+    draw_one = _draw_grey if grey else _draw_colour
+    draw_one(below, shown, int(chosen[0]))
     save(figure, path)
 
 
 def choose_images(data: DataSet, *, count: int) -> Tensor:
     """The places in the training split of `count` images, class after class, and again while there are more."""
-    by_class = [torch.nonzero(data.train.labels == c).flatten().tolist() for c in range(len(data.spec.class_names))]
+    labels = class_labels(data.train)
+    by_class = [torch.nonzero(labels == c).flatten().tolist() for c in range(len(data.spec.class_names))]
     longest = max(map(len, by_class))
     order = [places[turn] for turn in range(min(longest, count)) for places in by_class if turn < len(places)]
     return torch.tensor(order[:count])
@@ -87,11 +86,11 @@ def choose_images(data: DataSet, *, count: int) -> Tensor:
 
 def _draw_grid(figure: SubFigure, shown: View, chosen: Tensor) -> None:
     """Rows in turn: ten images as the recipe resizes them, and the same as epochs 1 and 2 would show them."""
-    before = shown.preprocessing.resize(shown.data.train.images[chosen])
-    rows = [before]
+    train, preprocessing = shown.data.train, shown.preprocessing
+    rows = [train.batch(chosen, preprocessing=preprocessing)]
     for epoch in range(EPOCHS):
-        generator = torch.Generator().manual_seed(epoch_seed(0, epoch))
-        rows.append(augmented(before, recipe=shown.recipe, generator=generator))
+        seed = epoch_seed(0, epoch)
+        rows.append(augmented_images(train, chosen, recipe=shown.recipe, preprocessing=preprocessing, seed=seed))
     size = shown.preprocessing.image_size
     first = "stored" if size == shown.data.spec.image_size else "resized"
     labels = (first, *(f"epoch {epoch + 1}" for epoch in range(EPOCHS)))
@@ -112,15 +111,15 @@ def _draw_grid(figure: SubFigure, shown: View, chosen: Tensor) -> None:
             if place < len(chosen):
                 _picture(panel, images[place])
         if place < len(chosen):
-            name = shown.data.spec.class_names[int(shown.data.train.labels[chosen[place]])]
+            name = shown.data.spec.class_names[int(class_labels(train)[chosen[place]])]
             axes[block * len(rows), column].set_title(name.replace("_", " "), fontsize=8, color=INK, pad=3)
 
 
-def _draw_colour(figure: SubFigure, data: DataSet, place: int) -> None:
+def _draw_colour(figure: SubFigure, shown: View, place: int) -> None:
     """The image and its three channels, and below each the values of the square that is marked in it."""
-    image = data.train.images[place]
+    image = _stored(shown, place)
     corner, side = _patch(image)
-    _title(figure, data, place)
+    _title(figure, shown.data, place)
     axes = figure.subplots(2, 4)
     _picture(axes[0, 0], image / 255)
     _picture(axes[1, 0], image[:, corner : corner + side, corner : corner + side] / 255)
@@ -138,11 +137,12 @@ def _draw_colour(figure: SubFigure, data: DataSet, place: int) -> None:
         panel.set(xticks=[], yticks=[])
 
 
-def _draw_grey(figure: SubFigure, data: DataSet, place: int) -> None:
+def _draw_grey(figure: SubFigure, shown: View, place: int) -> None:
     """The image, and the values of the square that is marked in it."""
-    plane = data.train.images[place, 0].numpy()
-    corner, side = _patch(data.train.images[place])
-    _title(figure, data, place)
+    image = _stored(shown, place)
+    plane = image[0].numpy()
+    corner, side = _patch(image)
+    _title(figure, shown.data, place)
     left, right = figure.subplots(1, 2)
     _plane(left, plane, colours="white")
     _mark(left, corner, side)
@@ -150,6 +150,12 @@ def _draw_grey(figure: SubFigure, data: DataSet, place: int) -> None:
     left.set_xlabel(_range(plane), fontsize=8.5, color=SOFT)
     for panel in (left, right):
         panel.set(xticks=[], yticks=[])
+
+
+def _stored(shown: View, place: int) -> Tensor:
+    """Returns a training image uint8 (C, H, W): as it is stored, or resized where images are of many sizes."""
+    size = shown.data.spec.image_size or shown.preprocessing.image_size
+    return shown.data.train.thumbnails(torch.tensor([place]), size=size)[0]
 
 
 def _patch(image: Tensor) -> tuple[int, int]:
@@ -160,7 +166,7 @@ def _patch(image: Tensor) -> tuple[int, int]:
 
 
 def _title(figure: SubFigure, data: DataSet, place: int) -> None:
-    name = data.spec.class_names[int(data.train.labels[place])].replace("_", " ")
+    name = data.spec.class_names[int(class_labels(data.train)[place])].replace("_", " ")
     where = int(data.train.index[place])
     figure.suptitle(
         f"the pixels of training image {where} ({name}), and their values from 0 to 255", fontsize=11, color=INK

@@ -163,7 +163,7 @@ def _sizes(images: int) -> Iterator[int]:
 def _trial(plan: Plan, batch_size: int) -> BatchTrial:
     """Measures the median speed of a few steps at this batch size, on a fresh network."""
     changed = plan.recipe.replaced(batch_size=batch_size, accumulate=1)
-    device = plan.data.train.labels.device
+    device = plan.data.train.device
     trial = _Trial(dataclasses.replace(plan, recipe=changed), device=str(device))
     seconds = []
     for _step, batch in zip(range(TIMED + 1), trial.batches(), strict=False):

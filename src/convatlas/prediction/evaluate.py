@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from convatlas.data import DataSet, Split, list_data, load_data
+from convatlas.data import DataSet, Images, class_labels, is_known, load_data
 from convatlas.errors import UsageError, unknown
 from convatlas.evaluation import Evaluation, evaluate_logits
 from convatlas.prediction.opening import open_predictor
@@ -40,7 +40,7 @@ def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path |
     named, name = name is not None, name or predictor.data
     if name is None:
         raise UsageError(f"{predictor.source} does not say which data set its network is for; name one with --data")
-    if name == predictor.data and name not in list_data():
+    if name == predictor.data and not is_known(name):
         raise UsageError(
             f"{predictor.source} was trained on {name}, which ConvAtlas does not read; name a data set of the same "
             "classes with --data"
@@ -84,8 +84,8 @@ def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
 def evaluate_split(predictor: Predictor, data: DataSet, *, split: str = "test") -> tuple[Evaluation, np.ndarray]:
     """What the network scores on a split of the data, and its logits (n, classes)."""
     part = split_of(data, split)
-    logits = predictor.logits(part.images).numpy()
-    return evaluate_logits(logits, part.labels.numpy(), data.spec.class_names), logits
+    logits = predictor.logits(part).numpy()
+    return evaluate_logits(logits, class_labels(part).cpu().numpy(), data.spec.class_names), logits
 
 
 def check_split(split: str) -> None:
@@ -94,7 +94,7 @@ def check_split(split: str) -> None:
         raise unknown("split", split, get_args(SplitName))
 
 
-def split_of(data: DataSet, split: str) -> Split:
-    """The split called `train`, `validation` or `test`."""
+def split_of(data: DataSet, split: str) -> Images:
+    """Returns the split called `train`, `validation` or `test`."""
     check_split(split)
-    return {"train": data.train, "validation": data.validation, "test": data.test}[split]
+    return data.parts[split]

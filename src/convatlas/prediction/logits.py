@@ -7,6 +7,9 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from convatlas.data.batches.loader import EvaluationBatches
+from convatlas.data.images.protocol import Images
+from convatlas.data.images.resident import unlabelled
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import BATCH_SIZE, autocast, network_input, out_of_memory
 from convatlas.layers import folded
@@ -14,13 +17,14 @@ from convatlas.recipe import Precision
 
 
 def predict_logits(
-    network: nn.Module, images: Tensor, *, preprocessing: Preprocessing, precision: Precision = "float32"
+    network: nn.Module, images: Images | Tensor, *, preprocessing: Preprocessing, precision: Precision = "float32"
 ) -> Tensor:
-    """The logits (N, num_classes), float32 on the CPU, for images (N, C, H, W), uint8 or floats in [0, 1].
+    """The logits (N, num_classes), float32 on the CPU, for images, or pixels (N, C, H, W), uint8 or floats in [0, 1].
 
     The network is put in eval mode for the time of the call. Images may be on the network's device or on the CPU. Where
     memory does not suffice, fewer images are worked on at a time, and a warning says so.
     """
+    images = unlabelled(images) if isinstance(images, Tensor) else images
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
@@ -30,9 +34,12 @@ def predict_logits(
         with torch.inference_mode(), autocast(device, precision):
             while done < len(images) or not parts:
                 try:
-                    part = images[done : done + size]
-                    parts.append(network(normalised(part, preprocessing=preprocessing, device=device)).float())
-                    done += size
+                    left = EvaluationBatches(
+                        images, preprocessing=preprocessing, batch_size=size, first=done, device=device
+                    )
+                    for inputs, _ in left:
+                        parts.append(network(network_input(inputs)).float())
+                        done += len(inputs)
                 except RuntimeError as error:
                     if size == 1 or not out_of_memory(error):
                         raise

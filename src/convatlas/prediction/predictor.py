@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from convatlas import values
 from convatlas.architecture import Architecture, Weights
+from convatlas.data import Images
 from convatlas.data.preprocessing import Preprocessing, Rectangle
 from convatlas.device import described, keep_freed_memory, resolve_device
 from convatlas.errors import UsageError
@@ -47,8 +48,8 @@ class Predictor:
     run: Run | None = field(default=None, repr=False)
     answers: nn.Module | None = field(default=None, repr=False)
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Images (N, C, H, W), uint8 or floats in [0, 1] -> logits (N, num_classes), float32 on the CPU."""
+    def logits(self, images: Images | Tensor) -> Tensor:
+        """Images, or pixels (N, C, H, W), uint8 or floats in [0, 1] -> logits (N, num_classes), float32 on the CPU."""
         network = self.answers or answering(self.network, precision=self.precision)
         return predict_logits(network, images, preprocessing=self.preprocessing, precision=self.precision)
 

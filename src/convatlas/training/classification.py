@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from convatlas.data import Split
-from convatlas.data.batches.loader import TrainingBatches, epoch_seed
+from convatlas.data import Images, class_labels
+from convatlas.data.batches.loader import TrainingBatches
+from convatlas.data.epoch import epoch_seed
 from convatlas.evaluation import evaluate_logits
 from convatlas.prediction import answering, predict_logits
 from convatlas.recipe import Recipe
@@ -57,7 +58,7 @@ class Classification:
     @classmethod
     def of(cls, plan: Plan, device: str) -> Self:
         """The network of a plan, initialised from its seed, with its loss and its optimizer on a device."""
-        labels = plan.data.train.labels
+        labels = class_labels(plan.data.train)
         return cls(plan.build(), recipe=plan.recipe, labels=labels, num_classes=plan.num_classes, device=device)
 
     def batches(self, plan: Plan, epoch: int) -> TrainingBatches:
@@ -84,7 +85,7 @@ class Classification:
     def validate(self, plan: Plan) -> dict[str, float]:
         """Loss and accuracy on the validation images, by the arithmetic of the final evaluation."""
         logits = self._logits(plan, plan.data.validation)
-        labels = plan.data.validation.labels.cpu().numpy()
+        labels = class_labels(plan.data.validation).cpu().numpy()
         if not np.isfinite(logits).all():  # the network diverges: the loss says so
             return {"loss": float("nan"), "top1": float((logits.argmax(1) == labels).mean())}
         found = evaluate_logits(logits, labels, plan.data.spec.class_names)
@@ -95,7 +96,7 @@ class Classification:
         arrays: dict[str, np.ndarray] = {}
         results: dict[str, Any] = {}
         for name, split in (("val", plan.data.validation), ("test", plan.data.test)):
-            logits, labels = self._logits(plan, split), split.labels.cpu().numpy()
+            logits, labels = self._logits(plan, split), class_labels(split).cpu().numpy()
             arrays |= {f"{name}_logits": logits, f"{name}_labels": labels}
             arrays[f"{name}_index"] = split.index.cpu().numpy()
             found = evaluate_logits(logits, labels, plan.data.spec.class_names)
@@ -109,9 +110,9 @@ class Classification:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Nothing to restore."""
 
-    def _logits(self, plan: Plan, split: Split) -> np.ndarray:
+    def _logits(self, plan: Plan, split: Images) -> np.ndarray:
         """The logits (N, classes) that the network to be evaluated gives the images of a split."""
         precision = plan.recipe.precision
         network = answering(evaluated_network(self), precision=precision)
-        logits = predict_logits(network, split.images, preprocessing=plan.preprocessing, precision=precision)
+        logits = predict_logits(network, split, preprocessing=plan.preprocessing, precision=precision)
         return logits.numpy()

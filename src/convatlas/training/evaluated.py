@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from convatlas.complexity import complexity
-from convatlas.data import DataSet
+from convatlas.data import DataSet, class_labels
 from convatlas.errors import UsageError
 from convatlas.evaluation import Evaluation
 from convatlas.files import check_writable, held, is_free, write_arrays, write_bytes
@@ -44,7 +44,7 @@ def evaluated_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple
     result, logits = evaluate_split(predictor, data, split="test")
     arrays = {
         "test_logits": logits,
-        "test_labels": data.test.labels.cpu().numpy(),
+        "test_labels": class_labels(data.test).cpu().numpy(),
         "test_index": data.test.index.cpu().numpy(),
     }
     unknown = dict.fromkeys(("best_epoch", "val_top1", "val_loss", "train_seconds", "images_per_second"))

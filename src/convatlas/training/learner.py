@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.optim import Optimizer
 
-from convatlas.data.batches.loader import epoch_seed
+from convatlas.data.epoch import epoch_seed
 from convatlas.device import out_of_memory
 from convatlas.recipe import Recipe, rate_factor
 from convatlas.training.averaging import Plateau

@@ -14,8 +14,8 @@ from torch import nn
 from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
-from convatlas.data import DataSet, spec
-from convatlas.data.batches.loader import smallest_part, steps_per_epoch
+from convatlas.data import DataSet, open_source
+from convatlas.data.epoch import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError, unknown
@@ -194,7 +194,7 @@ def choose_recipe(
     architecture: Architecture, *, data: str, name: str | None = None, settings: Mapping[str, Any] | None = None
 ) -> Recipe:
     """The recipe called `name`, with fields set from text; without a name the data set's or the architecture's own."""
-    chosen = recipe(name or spec(data).default_recipe or architecture.recipe or FALLBACK_RECIPE)
+    chosen = recipe(name or open_source(data).spec.default_recipe or architecture.recipe or FALLBACK_RECIPE)
     return with_settings(chosen, settings or {})
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data.augmentation.draws import augmented
-from convatlas.data.batches.loader import epoch_seed
+from convatlas.data import class_labels
+from convatlas.data.batches.loader import augmented_images
+from convatlas.data.epoch import epoch_seed
 
 if TYPE_CHECKING:
     from convatlas.training.plan import Plan
@@ -24,19 +25,22 @@ def samples(plan: Plan, test_logits: np.ndarray) -> dict[str, np.ndarray]:
     The worst mistakes are the wrong answers of the highest probability. `before` and `after` are the same training
     images without and with an augmentation as the recipe draws it.
     """
-    before = plan.preprocessing.resize(plan.data.train.images[:COUNT].cpu())
-    generator = torch.Generator().manual_seed(epoch_seed(plan.seed, 0))
-    after = augmented(before, recipe=plan.recipe, generator=generator)
+    train, cpu = plan.data.train, torch.device("cpu")
+    places = torch.arange(min(COUNT, len(train)))
+    before = train.batch(places, preprocessing=plan.preprocessing, device=cpu)
+    after = augmented_images(
+        train, places, recipe=plan.recipe, preprocessing=plan.preprocessing, seed=epoch_seed(plan.seed, 0)
+    )
     test = plan.data.test
-    labels = test.labels.cpu().numpy()
+    labels = class_labels(test).cpu().numpy()
     probabilities = torch.from_numpy(test_logits).double().softmax(1).numpy()
     predicted = test_logits.argmax(1)
     certainty = np.where(predicted != labels, probabilities.max(1), -1.0)
     worst = [i for i in np.argsort(-certainty, kind="stable")[:COUNT] if certainty[i] >= 0]
     raw = dataclasses.replace(
-        plan.preprocessing, image_size=max(plan.preprocessing.image_size, plan.data.spec.image_size)
+        plan.preprocessing, image_size=max(plan.preprocessing.image_size, plan.data.spec.image_size or 0)
     )
-    mistakes = raw.resize(test.images[worst].cpu()) if worst else before[:0]
+    mistakes = test.batch(torch.tensor(worst), preprocessing=raw, device=cpu) if worst else before[:0]
     return {
         "before": _pixels(before),
         "after": _pixels(after),
@@ -49,4 +53,4 @@ def samples(plan: Plan, test_logits: np.ndarray) -> dict[str, np.ndarray]:
 
 def _pixels(images: Tensor) -> np.ndarray:
     """Float images in [0, 1] (k, C, H, W) -> uint8 (k, H, W, C)."""
-    return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return (images.cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -53,6 +53,13 @@ def draw(count: int, height: int, width: int, *, recipe: Recipe, generator: Gene
     return Draws(mirrored)
 
 
+def draw_after_reading(count: int, *, recipe: Recipe, generator: Generator, device: torch.device) -> Draws:
+    """Draws the rest for `count` images that were cut and mirrored while they were read: places of a padded crop."""
+    if recipe.images.crop == "pad4":
+        return Draws(places=sent(draw_places(count, generator=generator), device))
+    return Draws()
+
+
 def changed(images: Tensor, drawn: Draws, *, recipe: Recipe, generator: Generator) -> Tensor:
     """Float images (N, C, H, W) as their draws and the recipe change them, before they are normalised."""
     if drawn.rows is not None and drawn.columns is not None:
@@ -66,10 +73,3 @@ def changed(images: Tensor, drawn: Draws, *, recipe: Recipe, generator: Generato
             images, operations=recipe.images.rand_augment, magnitude=recipe.images.rand_magnitude, generator=generator
         )
     return images
-
-
-def augmented(images: Tensor, *, recipe: Recipe, generator: Generator) -> Tensor:
-    """The recipe's random changes of a batch of float images (N, C, H, W), before they are normalised."""
-    count, _, height, width = images.shape
-    drawn = draw(count, height, width, recipe=recipe, generator=generator, device=images.device)
-    return changed(images, drawn, recipe=recipe, generator=generator)

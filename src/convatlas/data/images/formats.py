@@ -2,3 +2,6 @@
 
 RASTER_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 """What an image given by a person may be; Pillow is never let try any other reader."""
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
+"""The endings, in small letters, by which image files are found in a folder."""

@@ -1,236 +1,211 @@
-"""Batches of large images: decoded, cut and resized while the network works, each epoch from its own seed."""
+"""Images in files: decoded, cut and resized while the network works."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from convatlas.data.augmentation.crops import rectangles_in
-from convatlas.data.batches.loader import steps_per_epoch
-from convatlas.data.images.decoding import Encoded, read_encoded
-from convatlas.data.preprocessing import Preprocessing
+from convatlas.data.augmentation.draws import Draws, draw_after_reading
+from convatlas.data.epoch import steps_per_epoch
+from convatlas.data.images.cutting import centre, cut_out, place
+from convatlas.data.images.decoding import read_encoded
+from convatlas.data.images.image_files import check_images
+from convatlas.data.images.protocol import Labels, Targets, label_bytes, short_hash, targets_at, thumbnails_of
+from convatlas.data.images.workers import Fill, completed, worker_count
+from convatlas.data.preprocessing import Preprocessing, Statistics, unnormalised
+from convatlas.device import sent
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe
 
 PART = 16  # images that one worker reads in a row; fixed, because each part has a generator of its own
+STATISTICS_IMAGES = 2_000  # from which mean and standard deviation are computed: decoding all could take hours
+STATISTICS_SEED = 42
+STATISTICS_BATCH = 64
+CPU = torch.device("cpu")
 
-Batch = tuple[Tensor, Tensor]
-Fill = Callable[[], None]  # decodes the images of one part into their places in the batch
+FillPart = Callable[[list[Path], np.ndarray], None]  # decodes files into uint8 (n, size, size, 3)
 
 
 @dataclass(frozen=True)
-class ImageFiles:
-    """Image files and their labels (N,), not yet read."""
+class StreamedImages:
+    """Image files, read by threads ahead of the network. `names` are their paths below `root`, with slashes.
 
-    paths: Sequence[Path]
-    labels: Tensor
+    A resized crop and the mirroring of a recipe are made while an image is read, from its own pixels; with another crop
+    the image is the one that evaluation sees. Batches are the same for any number of `workers`: by default as many as
+    there are cores, with 0 the caller reads. Batches are float32 in channels-last memory.
+
+    The image that evaluation sees is the one that `preprocessing.resize` gives of the file, in whole levels, to 1.05 of
+    them (3.7 where bicubic). A JPEG of four times the size needed or more is decoded reduced and then up to 20 levels
+    apart, on average 0.3 to 2.6.
+    """
+
+    root: Path
+    names: Sequence[str]
+    labels: Labels
+    index: Tensor
+    device: torch.device = CPU
+    workers: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.paths or len(self.paths) != len(self.labels):
-            raise UsageError(f"{len(self.paths)} image files with {len(self.labels)} labels; each needs one")
+        worker_count(self.workers)
+        if not self.names or (self.labels is not None and len(self.names) != len(self.labels)):
+            labels = "no" if self.labels is None else len(self.labels)
+            raise UsageError(f"{len(self.names)} image files with {labels} labels; each needs one")
+
+    @property
+    def channels(self) -> int:
+        return 3
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
+
+    def batch(self, places: Tensor, *, preprocessing: Preprocessing, device: torch.device | None = None) -> Tensor:
+        """Returns some images as evaluation sees them: float32 in [0, 1] (n, 3, size, size)."""
+        return next(self.batches(places, size=max(1, len(places)), preprocessing=preprocessing, device=device))[0]
+
+    def batches(
+        self, order: Tensor, *, size: int, preprocessing: Preprocessing, device: torch.device | None = None
+    ) -> Generator[tuple[Tensor, Targets], None, None]:
+        """Yields images as evaluation sees them, and their targets, for places in an order, `size` at a time."""
+        fill = partial(_fill_centres, preprocessing=_of_colour(preprocessing))
+        return self._completed(torch.split(order, size), repeat(fill), preprocessing, device=device or self.device)
+
+    def training_batches(
+        self, order: Tensor, *, recipe: Recipe, preprocessing: Preprocessing, generator: torch.Generator
+    ) -> Generator[tuple[Tensor, Targets, Draws], None, None]:
+        """Yields images, cropped and mirrored as the recipe says, their targets, and the changes still to make."""
+        chosen = torch.split(order, recipe.batch_size)[: steps_per_epoch(len(order), recipe)]
+        parts = sum(_part_count(places) for places in chosen)
+        # All seeds before the first batch: how far the workers read ahead does not change what is drawn after it.
+        seeds = torch.randint(2**63 - 1, (parts,), generator=generator).tolist()
+        _of_colour(preprocessing)
+        fills = (partial(_fill_crops, recipe=recipe, preprocessing=preprocessing, seed=seed) for seed in seeds)
+        for images, targets in self._completed(chosen, fills, preprocessing, device=self.device):
+            drawn = draw_after_reading(len(images), recipe=recipe, generator=generator, device=self.device)
+            yield images, targets, drawn
+
+    def channel_statistics(self, *, image_size: int) -> Statistics:
+        """Returns mean and standard deviation of each channel over 2,000 images, drawn with one seed, or over all."""
+        generator = torch.Generator().manual_seed(STATISTICS_SEED)
+        places = torch.randperm(len(self), generator=generator)[:STATISTICS_IMAGES].sort().values
+        plain = unnormalised(image_size, channels=3)
+        sums, squares = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
+        for images, _ in self.batches(places, size=STATISTICS_BATCH, preprocessing=plain, device=CPU):
+            values = images.to(torch.float64).transpose(0, 1).flatten(1)
+            sums += values.sum(1)
+            squares += values.square().sum(1)
+        mean = sums / (len(places) * image_size**2)
+        std = (squares / (len(places) * image_size**2) - mean.square()).clamp(min=0).sqrt()
+        return tuple(mean.tolist()), tuple(std.tolist())
+
+    def thumbnails(self, places: Tensor, *, size: int) -> Tensor:
+        """Returns small pictures: uint8 (n, 3, size, size)."""
+        return thumbnails_of(self, places, size=size)
+
+    def identity(self) -> Iterator[bytes]:
+        """Yields the paths below `root` and the labels."""
+        for name in self.names:
+            yield name.encode("utf-8", "surrogateescape") + b"\0"
+        yield label_bytes(self.labels)
+
+    def content(self) -> Iterator[bytes]:
+        """Yields the sha256 of each file. Raises `UsageError` for one that cannot be read."""
+        for name in self.names:
+            yield file_digest(self.root / name)
+
+    def content_hash(self) -> str:
+        """Returns a short sha256 over all files."""
+        return short_hash(self.content())
+
+    def to(self, device: str) -> StreamedImages:
+        """Returns the same images with batches that arrive on a device. Labels stay on the CPU."""
+        return replace(self, device=torch.device(device))
+
+    def _completed(
+        self, chosen: Iterable[Tensor], fills: Iterable[FillPart], preprocessing: Preprocessing, *, device: torch.device
+    ) -> Generator[tuple[Tensor, Targets], None, None]:
+        """Yields the images and targets of each tensor of places; `fills` has a function for each part of each."""
+        jobs = self.jobs(chosen, fills, size=preprocessing.image_size)
+        for pixels, places in completed(jobs, workers=worker_count(self.workers)):
+            targets = targets_at(self.labels, places)
+            if isinstance(targets, Tensor):
+                targets = sent(targets, device)
+            yield sent(pixels, device).to(torch.float32) / 255, targets
+
+    def jobs(
+        self, chosen: Iterable[Tensor], fills: Iterable[FillPart], *, size: int
+    ) -> Iterator[tuple[tuple[Tensor, Tensor], list[Fill]]]:
+        """Yields for each tensor of places an empty batch uint8 (n, 3, size, size), and what fills each part of it."""
+        fills = iter(fills)
+        for places in chosen:
+            images = torch.empty((len(places), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last)
+            squares = images.permute(0, 2, 3, 1).numpy()
+            paths = [self.root / self.names[number] for number in places.tolist()]
+            parts: list[Fill] = [
+                partial(fill, paths[start : start + PART], squares[start : start + PART])
+                for start, fill in zip(range(0, len(paths), PART), fills, strict=False)
+            ]
+            yield (images, places), parts
 
 
-class StreamedTraining:
-    """The shuffled batches of one epoch, uint8 images (n, 3, size, size) in channels-last memory and labels (n,).
+def file_digest(path: Path) -> bytes:
+    """Returns the sha256 of a file's content; one that has its size and time of change from before is not read again.
 
-    The recipe's resized crop and flip are made here, image by image, the crop bilinearly and antialiased; with another
-    crop the image is what evaluation sees. All else that a recipe changes is arithmetic on the batch and comes after:
-    `pad4`, RandAugment, `preprocessing.normalize(images / 255)`, cutout, mixing.
-
-    Everything random is drawn from a generator with `seed` (`epoch_seed`), whatever the number of `workers`.
+    Raises `UsageError` for a file that is not there or cannot be read.
     """
-
-    def __init__(
-        self,
-        files: ImageFiles,
-        *,
-        recipe: Recipe,
-        preprocessing: Preprocessing,
-        seed: int,
-        workers: int | None = None,
-    ) -> None:
-        self.files = files
-        self.recipe = recipe
-        self.preprocessing = _of_colour(preprocessing)
-        self.seed = seed
-        self.workers = _counted(workers)
-
-    def __len__(self) -> int:
-        return steps_per_epoch(len(self.files), self.recipe)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return completed(self._jobs(), workers=self.workers)
-
-    def _jobs(self) -> Iterator[tuple[Batch, list[Fill]]]:
-        generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(self.files), generator=generator)
-        for chosen in torch.split(order, self.recipe.batch_size)[: len(self)]:
-            seeds = torch.randint(2**63 - 1, (-(-len(chosen) // PART),), generator=generator).tolist()
-            fills = [partial(self._fill, seed=seed) for seed in seeds]
-            yield _job(self.files, chosen, size=self.preprocessing.image_size, fills=fills)
-
-    def _fill(self, paths: list[Path], squares: np.ndarray, *, seed: int) -> None:
-        """Draws for all images of a part at once, then decodes them one after the other."""
-        generator = torch.Generator().manual_seed(seed)
-        images = [read_encoded(path) for path in paths]
-        sizes = torch.tensor([(image.height, image.width) for image in images])
-        scale, ratio = self.recipe.images.crop_scale, self.recipe.images.crop_ratio
-        rectangles = rectangles_in(sizes, scale=scale, ratio=ratio, generator=generator).int().tolist()
-        mirrored = (torch.rand(len(images), generator=generator) < self.recipe.images.flip).tolist()
-        for place, image in enumerate(images):
-            if self.recipe.images.crop == "resized":
-                square = cut_out(image, rectangles[place], size=self.preprocessing.image_size)
-            else:
-                square = centre(image, self.preprocessing)
-            _place(square, squares[place], mirrored=mirrored[place])
-
-
-class StreamedEvaluation:
-    """All images in order: uint8 (n, 3, size, size) in channels-last memory and labels (n,).
-
-    Each is what `preprocessing.resize` gives of the image, in whole levels, to 1.05 of them (3.7 where bicubic);
-    `preprocessing.normalize(images / 255)` comes after. A JPEG of four times the size needed or more is decoded reduced
-    and then up to 20 levels apart, on average 0.3 to 2.6.
-    """
-
-    def __init__(
-        self, files: ImageFiles, *, preprocessing: Preprocessing, batch_size: int, workers: int | None = None
-    ) -> None:
-        self.files = files
-        self.preprocessing = _of_colour(preprocessing)
-        self.batch_size = batch_size
-        self.workers = _counted(workers)
-
-    def __len__(self) -> int:
-        return -(-len(self.files) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return completed(self._jobs(), workers=self.workers)
-
-    def _jobs(self) -> Iterator[tuple[Batch, list[Fill]]]:
-        for chosen in torch.split(torch.arange(len(self.files)), self.batch_size):
-            fills = [self._fill] * -(-len(chosen) // PART)
-            yield _job(self.files, chosen, size=self.preprocessing.image_size, fills=fills)
-
-    def _fill(self, paths: list[Path], squares: np.ndarray) -> None:
-        for place, path in enumerate(paths):
-            _place(centre(read_encoded(path), self.preprocessing), squares[place])
-
-
-def cut_out(image: Encoded, rectangle: Sequence[int], *, size: int) -> Tensor:
-    """A part (top, left, height, width) of an image, resized to uint8 (1, 3, size, size).
-
-    A reduced image is cut at its nearest whole pixels, at most a quarter of one of the result's from the exact place.
-    """
-    top, left, height, width = rectangle
-    reduction = image.reduction(height=height, width=width, size=size)
-    rows, columns = (
-        slice(*((2 * edge + reduction) // (2 * reduction) for edge in (start, start + length)))
-        for start, length in ((top, height), (left, width))
-    )
-    pixels = _as_images(image.pixels(reduction=reduction)[rows, columns])
-    return F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
-
-
-def centre(image: Encoded, preprocessing: Preprocessing) -> Tensor:
-    """The part of an image that evaluation sees, uint8 (1, 3, size, size)."""
-    side = preprocessing.shorter_side or preprocessing.image_size
-    reduction = image.reduction(height=image.height, width=image.width, size=side)
-    extent = image.height / reduction, image.width / reduction
-    return preprocessing.framed(_as_images(image.pixels(reduction=reduction)), extent=extent)
-
-
-def _as_images(pixels: np.ndarray) -> Tensor:
-    """uint8 (H, W, 3) -> (1, 3, H, W) in channels-last memory, for which PyTorch resizes with vector instructions."""
-    return torch.from_numpy(np.ascontiguousarray(pixels)).unsqueeze(0).permute(0, 3, 1, 2)
-
-
-def _place(image: Tensor, square: np.ndarray, *, mirrored: bool = False) -> None:
-    """Copies uint8 (1, 3, size, size) to (size, size, 3). By NumPy: PyTorch would start threads in every worker."""
-    pixels = image[0].permute(1, 2, 0).numpy()
-    if not mirrored:
-        square[:] = pixels
-        return
-    for channel in range(3):  # four times as fast as whole pixels in reverse
-        square[..., channel] = pixels[:, ::-1, channel]
-
-
-# ------------------------------------------------------------------------------------------------------------- workers
-
-
-def completed(jobs: Iterable[tuple[Batch, list[Fill]]], *, workers: int) -> Iterator[Batch]:
-    """Batches in order, each when all its parts are filled; further ones are filled meanwhile.
-
-    With 0 workers the caller fills them himself. The first error of a part is raised, in the order of the parts. When
-    the iteration ends, however it ends, no thread is left.
-    """
-    # Threads, not processes: all that takes time (reading, decoding, resizing) releases Python's lock. bench/loader.py
-    # measures both ways; threads read more images a second than as many processes, which have each batch to hand over,
-    # start at once and end with the iteration.
-    if not workers:
-        for batch, parts in jobs:
-            for fill in parts:
-                fill()
-            yield batch
-        return
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="convatlas-images")
-    waiting: deque[tuple[Batch, list[Future[None]]]] = deque()
+    check_images([path])
     try:
-        for batch, parts in jobs:
-            waiting.append((batch, [pool.submit(fill) for fill in parts]))
-            if len(waiting) > 2 and sum(len(futures) for _, futures in waiting) >= 3 * workers:
-                yield _filled(*waiting.popleft())
-        while waiting:
-            yield _filled(*waiting.popleft())
-    finally:
-        pool.shutdown(cancel_futures=True)
+        status = path.stat()
+        return _digest(path, status.st_size, status.st_mtime_ns)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
 
 
-def _filled(batch: Batch, futures: list[Future[None]]) -> Batch:
-    for future in futures:
-        future.result()
-    return batch
+@cache
+def _digest(path: Path, _size: int, _changed: int) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
-def _job(
-    files: ImageFiles, chosen: Tensor, *, size: int, fills: Sequence[Callable[[list[Path], np.ndarray], None]]
-) -> tuple[Batch, list[Fill]]:
-    """An empty batch of the chosen images, and for each part of it what fills it."""
-    images = torch.empty((len(chosen), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last)
-    squares = images.permute(0, 2, 3, 1).numpy()
-    paths = [files.paths[index] for index in chosen.tolist()]
-    parts: list[Fill] = [
-        partial(fill, paths[start : start + PART], squares[start : start + PART])
-        for fill, start in zip(fills, range(0, len(paths), PART), strict=True)
-    ]
-    return (images, files.labels[chosen]), parts
+def _part_count(places: Tensor) -> int:
+    return -(-len(places) // PART)
 
 
-def _counted(workers: int | None) -> int:
-    """The number of workers: as many as this process may use cores where none is given."""
-    if workers is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return cores or 1
-    if workers < 0:
-        raise UsageError(f"{workers} workers are not possible; 0 or more are, 0 for none beside the caller")
-    return workers
+def _fill_centres(paths: list[Path], squares: np.ndarray, *, preprocessing: Preprocessing) -> None:
+    """Decodes the part of each image that evaluation sees."""
+    for path, square in zip(paths, squares, strict=True):
+        place(centre(read_encoded(path), preprocessing), square)
+
+
+def _fill_crops(
+    paths: list[Path], squares: np.ndarray, *, recipe: Recipe, preprocessing: Preprocessing, seed: int
+) -> None:
+    """Draws for all images of a part at once, then decodes them one after the other."""
+    generator = torch.Generator().manual_seed(seed)
+    images = [read_encoded(path) for path in paths]
+    sizes = torch.tensor([(image.height, image.width) for image in images])
+    scale, ratio = recipe.images.crop_scale, recipe.images.crop_ratio
+    rectangles = rectangles_in(sizes, scale=scale, ratio=ratio, generator=generator).int().tolist()
+    mirrored = (torch.rand(len(images), generator=generator) < recipe.images.flip).tolist()
+    for number, image in enumerate(images):
+        if recipe.images.crop == "resized":
+            square = cut_out(image, rectangles[number], size=preprocessing.image_size)
+        else:
+            square = centre(image, preprocessing)
+        place(square, squares[number], mirrored=mirrored[number])
 
 
 def _of_colour(preprocessing: Preprocessing) -> Preprocessing:
-    """Raises `UsageError` for a network that takes other than three channels."""
+    """Returns it. Raises `UsageError` for a network that takes other than three channels."""
     if len(preprocessing.mean) != 3:
         raise UsageError(f"image files are streamed with 3 channels; the network takes {len(preprocessing.mean)}")
     return preprocessing

@@ -1,1 +1,19 @@
-"""The sources of images: collections with names, and the layouts in which their files lie."""
+"""The sources of images: data sets with names, and kinds of data of one's own, a row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from convatlas.data.dataset import Source
+from convatlas.data.sources.cifar import CIFAR10, CIFAR100
+from convatlas.data.sources.digits import DIGITS
+from convatlas.data.sources.folder import folder_source
+from convatlas.data.sources.mnist import FASHION_MNIST, MNIST
+
+NAMED: dict[str, Source] = {
+    source.spec.name: source for source in (DIGITS, CIFAR10, CIFAR100, MNIST, FASHION_MNIST)
+}  # by NAME
+
+KINDS: dict[str, Callable[[str], Source]] = {  # by KIND: what opens KIND:REFERENCE
+    "folder": folder_source,
+}

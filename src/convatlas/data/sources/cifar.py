@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convatlas.data.dataset import Spec
+from convatlas.data.dataset import Source, Spec
 from convatlas.data.sources.collection import Collection
 from convatlas.data.sources.layouts.parquet import ParquetFiles
 from convatlas.data.sources.layouts.parts import Form
@@ -53,47 +53,51 @@ CIFAR100_FILES = Collection(
     ),
 )
 
-CIFAR10 = Spec(
-    name="cifar10",
-    title="CIFAR-10: photographs of animals and vehicles",
-    source=_SOURCE,
-    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
-    channels=3,
-    image_size=32,
-    mirror=True,
-    default_recipe=None,
+CIFAR10 = Source(
+    Spec(
+        name="cifar10",
+        title="CIFAR-10: photographs of animals and vehicles",
+        source=_SOURCE,
+        class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        channels=3,
+        image_size=32,
+        mirror=True,
+        default_recipe=None,
+    ),
     read=CIFAR10_FILES.read,
 )
 
-CIFAR100 = Spec(
-    name="cifar100",
-    title="CIFAR-100: photographs in 100 fine classes",
-    source=_SOURCE,
-    class_names=(
-        *("apple", "aquarium_fish", "baby", "bear", "beaver"),
-        *("bed", "bee", "beetle", "bicycle", "bottle"),
-        *("bowl", "boy", "bridge", "bus", "butterfly"),
-        *("camel", "can", "castle", "caterpillar", "cattle"),
-        *("chair", "chimpanzee", "clock", "cloud", "cockroach"),
-        *("couch", "crab", "crocodile", "cup", "dinosaur"),
-        *("dolphin", "elephant", "flatfish", "forest", "fox"),
-        *("girl", "hamster", "house", "kangaroo", "keyboard"),
-        *("lamp", "lawn_mower", "leopard", "lion", "lizard"),
-        *("lobster", "man", "maple_tree", "motorcycle", "mountain"),
-        *("mouse", "mushroom", "oak_tree", "orange", "orchid"),
-        *("otter", "palm_tree", "pear", "pickup_truck", "pine_tree"),
-        *("plain", "plate", "poppy", "porcupine", "possum"),
-        *("rabbit", "raccoon", "ray", "road", "rocket"),
-        *("rose", "sea", "seal", "shark", "shrew"),
-        *("skunk", "skyscraper", "snail", "snake", "spider"),
-        *("squirrel", "streetcar", "sunflower", "sweet_pepper", "table"),
-        *("tank", "telephone", "television", "tiger", "tractor"),
-        *("train", "trout", "tulip", "turtle", "wardrobe"),
-        *("whale", "willow_tree", "wolf", "woman", "worm"),
+CIFAR100 = Source(
+    Spec(
+        name="cifar100",
+        title="CIFAR-100: photographs in 100 fine classes",
+        source=_SOURCE,
+        class_names=(
+            *("apple", "aquarium_fish", "baby", "bear", "beaver"),
+            *("bed", "bee", "beetle", "bicycle", "bottle"),
+            *("bowl", "boy", "bridge", "bus", "butterfly"),
+            *("camel", "can", "castle", "caterpillar", "cattle"),
+            *("chair", "chimpanzee", "clock", "cloud", "cockroach"),
+            *("couch", "crab", "crocodile", "cup", "dinosaur"),
+            *("dolphin", "elephant", "flatfish", "forest", "fox"),
+            *("girl", "hamster", "house", "kangaroo", "keyboard"),
+            *("lamp", "lawn_mower", "leopard", "lion", "lizard"),
+            *("lobster", "man", "maple_tree", "motorcycle", "mountain"),
+            *("mouse", "mushroom", "oak_tree", "orange", "orchid"),
+            *("otter", "palm_tree", "pear", "pickup_truck", "pine_tree"),
+            *("plain", "plate", "poppy", "porcupine", "possum"),
+            *("rabbit", "raccoon", "ray", "road", "rocket"),
+            *("rose", "sea", "seal", "shark", "shrew"),
+            *("skunk", "skyscraper", "snail", "snake", "spider"),
+            *("squirrel", "streetcar", "sunflower", "sweet_pepper", "table"),
+            *("tank", "telephone", "television", "tiger", "tractor"),
+            *("train", "trout", "tulip", "turtle", "wardrobe"),
+            *("whale", "willow_tree", "wolf", "woman", "worm"),
+        ),
+        channels=3,
+        image_size=32,
+        mirror=True,
+        default_recipe=None,
     ),
-    channels=3,
-    image_size=32,
-    mirror=True,
-    default_recipe=None,
     read=CIFAR100_FILES.read,
 )

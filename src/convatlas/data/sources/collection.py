@@ -11,7 +11,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from convatlas.data.dataset import SPLIT_SEED, Split, Splits
+from convatlas.data.dataset import SPLIT_SEED, Splits
+from convatlas.data.images.resident import ResidentImages
 from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part
 from convatlas.data.sources.staging import addresses, fetch_together
 from convatlas.download import RemoteFile
@@ -158,7 +159,7 @@ def _identity(place: Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _split(part: Part, index: torch.Tensor) -> Split:
+def _split(part: Part, index: torch.Tensor) -> ResidentImages:
     places = index.numpy()
     images = np.ascontiguousarray(part.images[places])
-    return Split(torch.from_numpy(images), torch.from_numpy(part.labels[places]), index)
+    return ResidentImages(torch.from_numpy(images), torch.from_numpy(part.labels[places]), index)

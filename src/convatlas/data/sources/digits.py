@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convatlas.data.dataset import SPLIT_SEED, Spec, Splits, take
+from convatlas.data.dataset import SPLIT_SEED, Source, Spec, Splits
+from convatlas.data.images.resident import take
 
 
 def read_digits(_folder: Path | None = None) -> Splits:
@@ -28,14 +29,16 @@ def read_digits(_folder: Path | None = None) -> Splits:
     return Splits(train_split, validation_split, test_split)
 
 
-DIGITS = Spec(
-    name="digits",
-    title="Optical recognition of handwritten digits (the test part, as scikit-learn ships it)",
-    source="Alpaydin and Kaynak 1998, https://archive.ics.uci.edu/dataset/80",
-    class_names=tuple("0123456789"),
-    channels=1,
-    image_size=8,
-    mirror=False,
-    default_recipe="quick",
+DIGITS = Source(
+    Spec(
+        name="digits",
+        title="Optical recognition of handwritten digits (the test part, as scikit-learn ships it)",
+        source="Alpaydin and Kaynak 1998, https://archive.ics.uci.edu/dataset/80",
+        class_names=tuple("0123456789"),
+        channels=1,
+        image_size=8,
+        mirror=False,
+        default_recipe="quick",
+    ),
     read=read_digits,
 )

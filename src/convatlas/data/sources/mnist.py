@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convatlas.data.dataset import Spec
+from convatlas.data.dataset import Source, Spec
 from convatlas.data.sources.collection import Collection
 from convatlas.data.sources.layouts.idx import IdxFiles
 from convatlas.data.sources.layouts.parquet import ParquetFiles
@@ -62,29 +62,33 @@ FASHION_MNIST_FILES = Collection(
     ),
 )
 
-MNIST = Spec(
-    name="mnist",
-    title="MNIST: handwritten digits",
-    source="LeCun, Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/",
-    class_names=tuple("0123456789"),
-    channels=1,
-    image_size=28,
-    mirror=False,
-    default_recipe="quick",
+MNIST = Source(
+    Spec(
+        name="mnist",
+        title="MNIST: handwritten digits",
+        source="LeCun, Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/",
+        class_names=tuple("0123456789"),
+        channels=1,
+        image_size=28,
+        mirror=False,
+        default_recipe="quick",
+    ),
     read=MNIST_FILES.read,
 )
 
-FASHION_MNIST = Spec(
-    name="fashion_mnist",
-    title="Fashion-MNIST: articles of clothing",
-    source="Xiao, Rasul and Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist",
-    class_names=(
-        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+FASHION_MNIST = Source(
+    Spec(
+        name="fashion_mnist",
+        title="Fashion-MNIST: articles of clothing",
+        source="Xiao, Rasul and Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist",
+        class_names=(
+            *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+            *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        ),
+        channels=1,
+        image_size=28,
+        mirror=True,  # a shoe that points the other way is still a shoe
+        default_recipe="quick",
     ),
-    channels=1,
-    image_size=28,
-    mirror=True,  # a shoe that points the other way is still a shoe
-    default_recipe="quick",
     read=FASHION_MNIST_FILES.read,
 )

@@ -1,0 +1,28 @@
+"""An epoch: the number of its steps, the smallest part of a batch, and its seed."""
+
+from __future__ import annotations
+
+from convatlas.recipe import Recipe
+
+
+def steps_per_epoch(count: int, recipe: Recipe) -> int:
+    """Returns the optimizer steps of one epoch over `count` images; a set smaller than a batch is one step."""
+    whole, rest = divmod(count, recipe.batch_size)
+    return whole if whole and (recipe.drop_last or not rest) else whole + 1
+
+
+def smallest_part(count: int, recipe: Recipe) -> int:
+    """Returns the fewest images that pass through the network together in an epoch over `count` images.
+
+    >>> from convatlas.recipe import recipe
+    >>> smallest_part(1000, recipe("quick").replaced(accumulate=4)), smallest_part(1001, recipe("he_cifar"))
+    (8, 105)
+    """
+    whole, rest = divmod(count, recipe.batch_size)
+    sizes = ([recipe.batch_size] if whole else []) + ([rest] if rest and not (whole and recipe.drop_last) else [])
+    return min(size // min(recipe.optimizer.accumulate, size) for size in sizes)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Returns the seed of one epoch of one run; a multiplier keeps neighbouring seeds and epochs apart."""
+    return (seed * 1_000_003 + epoch) % 2**63
