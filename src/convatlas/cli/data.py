@@ -40,13 +40,12 @@ def show(
     from convatlas.data import open_source
     from convatlas.files import check_writable
     from convatlas.insight.dataset import draw_data, view
-    from convatlas.recipe import FALLBACK_RECIPE, with_settings
-    from convatlas.recipe import recipe as find_recipe
+    from convatlas.recipe import FALLBACK_RECIPE, parsed_settings, recipe_or_rule
     from convatlas.values import assignments
 
     source = open_source(data)
-    chosen = find_recipe(recipe or source.spec.default_recipe or FALLBACK_RECIPE)
-    chosen = with_settings(chosen, assignments(setting or [], flag="--set"))
+    chosen = recipe_or_rule(recipe or source.spec.default_recipe or FALLBACK_RECIPE)
+    chosen = chosen.replaced(**parsed_settings(assignments(setting or [], flag="--set")))
     path = out or Path("runs") / f"data-{source.spec.label}.png"
     if path.suffix.lower() != ".png" or path.is_dir():
         raise UsageError(f"--out {path} must be the name of a .png file")

@@ -48,14 +48,14 @@ def _list_recipes(pattern: str, *, as_json: bool) -> None:
     """The recipes of these names: what each does, what it gave, where it comes from."""
     from convatlas.architectures import matches
     from convatlas.errors import unknown
-    from convatlas.recipe import list_recipes, recipe
+    from convatlas.recipe import Recipe, list_recipes, recipe_or_rule
 
     names = [name for name in list_recipes() if matches(name, pattern)]
     if not names:
         raise unknown("recipe", pattern, list_recipes())
-    rows = [recipe(name) for name in names]
+    rows = [recipe_or_rule(name) for name in names]
     if as_json:
-        print_json([row.flat() for row in rows])
+        print_json([row.flat() if isinstance(row, Recipe) else row.described() for row in rows])
         return
     for row in rows:
         for line in (row.summary(), f"  expected: {row.expected}", f"  source: {row.source}"):

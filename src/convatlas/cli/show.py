@@ -108,14 +108,15 @@ def show(
 def _shown(name: str, option: list[str] | None, *, image_size: int | None, batch_size: int | None) -> Shown:
     from convatlas.architectures import architecture
     from convatlas.complexity import meta_network, network_complexity
-    from convatlas.recipe import recipe
+    from convatlas.recipe import Recipe, recipe_or_rule
 
     row = architecture(name)
     options = row.parse_options(architecture_options(option))
     network = meta_network(row, **options)
     channels, size = options.get("in_channels", row.in_channels), image_size or row.image_size
     counted = network_complexity(row, network, in_channels=channels, image_size=size)
-    images = batch_size or (recipe(row.recipe).batch_size if row.recipe else BATCH_SIZE)
+    own = recipe_or_rule(row.recipe) if row.recipe else None
+    images = batch_size or (own.batch_size if isinstance(own, Recipe) else BATCH_SIZE)
     memory = _memory(row, network, shape=counted.shape, batch_size=images)
     return Shown(row, options, counted, images, memory)
 

@@ -5,11 +5,18 @@ from __future__ import annotations
 from convatlas.data.dataset import DataSet
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.recipe import Recipe
+from convatlas.recipe import DataFacts, Recipe, RecipeRule, resolved
 
 
-def fit_recipe(chosen: Recipe, *, data: DataSet, in_channels: int) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe without what the data cannot have, and a note for each change."""
+def facts_of(data: DataSet) -> DataFacts:
+    """Returns the facts of a data set from which a rule makes a recipe."""
+    size = data.spec.image_size
+    return DataFacts(images=len(data.train), height=size, width=size, classes=len(data.spec.class_names))
+
+
+def fit_recipe(chosen: Recipe | RecipeRule, *, data: DataSet, in_channels: int) -> tuple[Recipe, tuple[str, ...]]:
+    """Returns the recipe, or that of a rule, without what the data cannot have, and a note for each change."""
+    chosen = resolved(chosen, facts_of(data))
     notes = []
     if chosen.images.flip and not data.spec.mirror:
         chosen = chosen.with_values(flip=0.0)

@@ -16,7 +16,7 @@ from convatlas.data.epoch import epoch_seed
 from convatlas.data.fitting import fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.drawing import DPI, INK, SOFT, save
-from convatlas.recipe import Recipe
+from convatlas.recipe import Recipe, RecipeRule
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +52,7 @@ class View:
         return {"n": min(self.recipe.batch_size, len(self.data.train)), "mean": mean, "std": std}
 
 
-def view(data: DataSet, chosen: Recipe) -> View:
+def view(data: DataSet, chosen: Recipe | RecipeRule) -> View:
     """The data under a recipe that is fitted to it, as training does."""
     recipe, notes = fit_recipe(chosen, data=data, in_channels=data.spec.channels)
     preprocessing = make_preprocessing(recipe, data=data, in_channels=data.spec.channels)

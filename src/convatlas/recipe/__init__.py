@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from convatlas.recipe.fields import NETWORK_FIELDS, WORDS, Precision, Recipe, defaults, with_settings
-from convatlas.recipe.named import FALLBACK_RECIPE, RECIPES, list_recipes, recipe
+from convatlas.recipe.fields import NETWORK_FIELDS, WORDS, Precision, Recipe, defaults, parsed_settings, with_settings
+from convatlas.recipe.named import (
+    FALLBACK_RECIPE,
+    RECIPES,
+    list_recipes,
+    recipe,
+    recipe_for,
+    recipe_or_rule,
+    resolved,
+)
 from convatlas.recipe.reading import read_recipe, write_recipe
+from convatlas.recipe.rule import DataFacts, RecipeRule
 from convatlas.recipe.schedule import rate_factor
 
 __all__ = [
@@ -12,13 +21,19 @@ __all__ = [
     "NETWORK_FIELDS",
     "RECIPES",
     "WORDS",
+    "DataFacts",
     "Precision",
     "Recipe",
+    "RecipeRule",
     "defaults",
     "list_recipes",
+    "parsed_settings",
     "rate_factor",
     "read_recipe",
     "recipe",
+    "recipe_for",
+    "recipe_or_rule",
+    "resolved",
     "with_settings",
     "write_recipe",
 ]

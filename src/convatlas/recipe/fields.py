@@ -9,8 +9,8 @@ from typing import Any, Literal, get_type_hints
 
 from convatlas import values
 from convatlas.errors import UsageError, unknown
+from convatlas.recipe.checks import check_recipe, short
 from convatlas.recipe.groups import ImageFields, LossFields, NetworkFields, OptimizerFields, ScheduleFields
-from convatlas.recipe.rules import check_recipe, short
 from convatlas.recipe.schedule import scaled_schedule
 
 Precision = Literal["float32", "bf16"]
@@ -249,6 +249,15 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
     >>> with_settings(recipe("quick"), {"lr": "0.02"}).optimizer.lr
     0.02
     """
+    return recipe.replaced(**parsed_settings(settings))
+
+
+def parsed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings with every text as the value of its field. Raises `UsageError` for an unknown name.
+
+    >>> parsed_settings({"lr": "0.02", "milestones": "5,7", "flip": 0.5})
+    {'lr': 0.02, 'milestones': (5, 7), 'flip': 0.5}
+    """
     settable = {name: field for name, field in FIELDS.items() if name not in WORDS}
     changes = {}
     for name, value in settings.items():
@@ -256,4 +265,4 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
             raise unknown("recipe field", name, settable)
         parsed = values.parse(value, settable[name].annotation, name=name) if isinstance(value, str) else value
         changes[name] = parsed
-    return recipe.replaced(**changes)
+    return changes

@@ -19,7 +19,7 @@ from convatlas.data.epoch import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError, unknown
-from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, Recipe, recipe, with_settings
+from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, Recipe, RecipeRule, parsed_settings, recipe_or_rule
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.scores import TOP1, Score
 from convatlas.training.classification import Classification
@@ -112,23 +112,19 @@ class Plan:
 
 
 def make_plan(
-    architecture: Architecture, *, data: DataSet, chosen: Recipe, seed: int, options: Mapping[str, Any] | None = None
+    architecture: Architecture,
+    *,
+    data: DataSet,
+    chosen: Recipe | RecipeRule,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Fits recipe, data and network together and checks that the network can be built and takes the images.
 
     `options` may hold `num_classes` and `in_channels` too; else the data decides them. Raises `UsageError`.
     """
     builder_options = dict(options or {})
-    classes = len(data.spec.class_names)
-    num_classes = builder_options.pop("num_classes", classes)
-    own_channels = data.spec.channels if architecture.takes("in_channels") else architecture.in_channels
-    in_channels = builder_options.pop("in_channels", own_channels)
-    if num_classes != classes:
-        raise UsageError(f"num_classes={num_classes} does not fit {data.spec.name}, which has {classes} classes")
-    if in_channels != data.spec.channels and data.spec.channels != 1:
-        raise UsageError(
-            f"in_channels={in_channels} does not fit {data.spec.name}, whose images have {data.spec.channels}"
-        )
+    num_classes, in_channels = _take_shape(builder_options, architecture, data=data)
     fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
     preprocessing = make_preprocessing(fitted, data=data, in_channels=in_channels)
     check_fit(fitted, image_size=preprocessing.image_size, in_channels=in_channels)
@@ -151,6 +147,21 @@ def make_plan(
         seed=check_seed(seed),
         notes=(*data.notes, *notes, *cost.notes),
     )
+
+
+def _take_shape(options: dict[str, Any], architecture: Architecture, *, data: DataSet) -> tuple[int, int]:
+    """Takes `num_classes` and `in_channels` out of the options, or from the data. Raises `UsageError`."""
+    classes = len(data.spec.class_names)
+    num_classes = options.pop("num_classes", classes)
+    own_channels = data.spec.channels if architecture.takes("in_channels") else architecture.in_channels
+    in_channels = options.pop("in_channels", own_channels)
+    if num_classes != classes:
+        raise UsageError(f"num_classes={num_classes} does not fit {data.spec.name}, which has {classes} classes")
+    if in_channels != data.spec.channels and data.spec.channels != 1:
+        raise UsageError(
+            f"in_channels={in_channels} does not fit {data.spec.name}, whose images have {data.spec.channels}"
+        )
+    return num_classes, in_channels
 
 
 def network_options(architecture: Architecture, recipe: Recipe, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,10 +203,13 @@ def check_optimizer(network: nn.Module, recipe: Recipe, *, name: str) -> None:
 
 def choose_recipe(
     architecture: Architecture, *, data: str, name: str | None = None, settings: Mapping[str, Any] | None = None
-) -> Recipe:
-    """The recipe called `name`, with fields set from text; without a name the data set's or the architecture's own."""
-    chosen = recipe(name or open_source(data).spec.default_recipe or architecture.recipe or FALLBACK_RECIPE)
-    return with_settings(chosen, settings or {})
+) -> Recipe | RecipeRule:
+    """Returns the recipe or the rule called `name`, with fields set from text.
+
+    Without a name it is the data set's or the architecture's own.
+    """
+    chosen = recipe_or_rule(name or open_source(data).spec.default_recipe or architecture.recipe or FALLBACK_RECIPE)
+    return chosen.replaced(**parsed_settings(settings or {}))
 
 
 def selection(score: Score) -> str:

@@ -1,33 +1,59 @@
-"""The named recipes, each one literal with its source and its expected result."""
+"""The named recipes, each one literal with its source and its expected result, and rules that make recipes."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from convatlas.errors import unknown
+from convatlas.errors import UsageError, unknown
 from convatlas.recipe.fields import Recipe
 from convatlas.recipe.named import own, papers, teaching
 from convatlas.recipe.reading import read_recipe
+from convatlas.recipe.rule import DataFacts, RecipeRule
 
 FALLBACK_RECIPE = "uva_adam"  # for a network that nobody published, on data without a recipe of its own
 RECIPES = (*own.RECIPES, *teaching.RECIPES, *papers.RECIPES)
 
-_BY_NAME = {recipe.name: recipe for recipe in RECIPES}
+RULES: tuple[RecipeRule, ...] = ()
+
+_ROWS: tuple[Recipe | RecipeRule, ...] = (*RECIPES, *RULES)
+_BY_NAME = {row.name: row for row in _ROWS}
 
 
 def list_recipes() -> list[str]:
-    """The names of the recipes, sorted."""
+    """Returns the names of the recipes and rules, sorted."""
     return sorted(_BY_NAME)
 
 
-def recipe(name: str) -> Recipe:
-    """The recipe called `name`, or the one in the file `name` when that ends in .yaml or .yml.
-
-    >>> recipe("uva_sgd").optimizer.lr
-    0.1
-    """
+def recipe_or_rule(name: str) -> Recipe | RecipeRule:
+    """Returns the recipe or the rule called `name`, or the recipe in the file `name` that ends in .yaml or .yml."""
     if name.endswith((".yaml", ".yml")):
         return read_recipe(Path(name).expanduser())
     if name not in _BY_NAME:
         raise unknown("recipe", name, _BY_NAME, hint="; your own is a file ending in .yaml")
     return _BY_NAME[name]
+
+
+def recipe(name: str) -> Recipe:
+    """Returns the recipe called `name`, or the one in the file `name`. Raises `UsageError` for a rule.
+
+    >>> recipe("uva_sgd").optimizer.lr
+    0.1
+    """
+    found = recipe_or_rule(name)
+    if isinstance(found, RecipeRule):
+        raise UsageError(f"{name} is a rule, which makes a recipe from a data set; give the facts of one to recipe_for")
+    return found
+
+
+def recipe_for(name: str, facts: DataFacts) -> Recipe:
+    """Returns the recipe called `name`, or the one that the rule `name` makes for a data set.
+
+    >>> recipe_for("uva_sgd", DataFacts(images=45_000, height=32, width=32, classes=10)) is recipe("uva_sgd")
+    True
+    """
+    return resolved(recipe_or_rule(name), facts)
+
+
+def resolved(chosen: Recipe | RecipeRule, facts: DataFacts) -> Recipe:
+    """Returns the recipe itself, or the one that the rule makes for a data set."""
+    return chosen.recipe(facts) if isinstance(chosen, RecipeRule) else chosen
