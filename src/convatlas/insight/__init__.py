@@ -1,1 +1,1 @@
-"""Looking inside: what a network is shown, and later what it makes of it."""
+"""Insight into data and networks: figures of a data set, diagrams, receptive fields."""

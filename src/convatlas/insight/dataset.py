@@ -1,4 +1,4 @@
-"""What a network is shown: images with their classes, before and after augmentation, and one image's channels."""
+"""The figure of a data set: images with their classes, before and after augmentation, and one image's channels."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class View:
     notes: tuple[str, ...]
 
     def batch(self) -> dict[str, Any]:
-        """Size of the first batch of seed 0, and its mean and standard deviation per channel after normalisation."""
+        """Returns the size of the first batch of seed 0, and its mean and deviation per channel when normalised."""
         batches = TrainingBatches(
             self.data.train,
             recipe=self.recipe.with_values(mixup=0.0, cutmix=0.0),
@@ -53,7 +53,7 @@ class View:
 
 
 def view(data: DataSet, chosen: Recipe | RecipeRule) -> View:
-    """The data under a recipe that is fitted to it, as training does."""
+    """Returns the data under a recipe that is fitted to it, as training does."""
     recipe, notes = fit_recipe(chosen, data=data, in_channels=data.spec.channels)
     preprocessing = make_preprocessing(recipe, data=data, in_channels=data.spec.channels)
     return View(data, recipe, preprocessing, (*data.notes, *notes))
@@ -76,7 +76,7 @@ def draw_data(shown: View, path: Path) -> None:
 
 
 def choose_images(data: DataSet, *, count: int) -> Tensor:
-    """The places in the training split of `count` images, class after class, and again while there are more."""
+    """Returns the places of `count` training images: one of each class in turn, and again while there are more."""
     labels = class_labels(data.train)
     by_class = [torch.nonzero(labels == c).flatten().tolist() for c in range(len(data.spec.class_names))]
     longest = max(map(len, by_class))
@@ -85,7 +85,7 @@ def choose_images(data: DataSet, *, count: int) -> Tensor:
 
 
 def _draw_grid(figure: SubFigure, shown: View, chosen: Tensor) -> None:
-    """Rows in turn: ten images as the recipe resizes them, and the same as epochs 1 and 2 would show them."""
+    """Draws ten images in a row as the recipe resizes them, and below the same images as in epochs 1 and 2."""
     train, preprocessing = shown.data.train, shown.preprocessing
     rows = [train.batch(chosen, preprocessing=preprocessing)]
     for epoch in range(EPOCHS):
@@ -116,7 +116,7 @@ def _draw_grid(figure: SubFigure, shown: View, chosen: Tensor) -> None:
 
 
 def _draw_colour(figure: SubFigure, shown: View, place: int) -> None:
-    """The image and its three channels, and below each the values of the square that is marked in it."""
+    """Draws the image and its three channels, and below each channel the values of the square that is marked in it."""
     image = _stored(shown, place)
     corner, side = _patch(image)
     _title(figure, shown.data, place)
@@ -138,7 +138,7 @@ def _draw_colour(figure: SubFigure, shown: View, place: int) -> None:
 
 
 def _draw_grey(figure: SubFigure, shown: View, place: int) -> None:
-    """The image, and the values of the square that is marked in it."""
+    """Draws the image, and the values of the square that is marked in it."""
     image = _stored(shown, place)
     plane = image[0].numpy()
     corner, side = _patch(image)
@@ -159,7 +159,7 @@ def _stored(shown: View, place: int) -> Tensor:
 
 
 def _patch(image: Tensor) -> tuple[int, int]:
-    """Where the square in the middle begins, down and across alike, and its side."""
+    """Returns the row, which is the column too, at which the square in the middle begins, and its side."""
     size = image.shape[-1]
     side = min(PATCH, size)
     return (size - side) // 2, side
@@ -174,7 +174,7 @@ def _title(figure: SubFigure, data: DataSet, place: int) -> None:
 
 
 def _picture(axes: Axes, image: Tensor) -> None:
-    """A float image (C, H, W) in [0, 1], grey for one channel."""
+    """Draws a float image (C, H, W) in [0, 1], grey for one channel."""
     pixels = image.clamp(0, 1).permute(1, 2, 0).numpy()
     axes.imshow(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=1)
 
@@ -184,14 +184,14 @@ def _row_label(axes: Axes, text: str) -> None:
 
 
 def _plane(axes: Axes, plane: np.ndarray, *, colours: str) -> None:
-    """One channel from black at 0 to its colour at 255."""
+    """Draws one channel, from black at 0 to its colour at 255."""
     from matplotlib.colors import LinearSegmentedColormap
 
     axes.imshow(plane, cmap=LinearSegmentedColormap.from_list(colours, ["black", colours]), vmin=0, vmax=255)
 
 
 def _values(axes: Axes, plane: np.ndarray, *, colours: str) -> None:
-    """A few pixels, each with its value."""
+    """Draws a few pixels, each with its value."""
     _plane(axes, plane, colours=colours)
     for (row, column), value in np.ndenumerate(plane):
         dark = value < 128 or colours in ("red", "blue")  # these stay dark enough for white letters

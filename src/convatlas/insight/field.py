@@ -1,7 +1,7 @@
-"""What a network sees: the theoretical receptive field of its stages, and the effective one, on an image.
+"""The receptive fields of a network's stages, theoretical and effective, drawn on an image.
 
-Luo, Li, Urtasun, Zemel 2016, https://arxiv.org/abs/1701.04128: the pixels at the edge of a field have few paths to the
-output, those in the middle many; the gradient falls off like a Gaussian, and the field that counts is much smaller.
+Luo, Li, Urtasun, Zemel 2016, https://arxiv.org/abs/1701.04128: a pixel at the edge of a field has few paths to the
+output, a pixel in the middle many. The gradient falls off like a Gaussian, so the effective field is much smaller.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FRAME = "#E69F00"
 
 @dataclass(frozen=True)
 class SeenField:
-    """What the value in the middle of a stage's output sees.
+    """The field of the value in the middle of a stage's output.
 
     `rows` and `columns` are the theoretical field, in pixels of the image and beyond it, where the padding is;
     `gradient` (H, W) is the mean effect of each pixel, 1 at most.
@@ -47,17 +47,17 @@ class SeenField:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns of the theoretical field."""
+        """Returns the rows and columns of the theoretical field."""
         return self.rows[1] - self.rows[0] + 1, self.columns[1] - self.columns[0] + 1
 
     @property
     def effective_size(self) -> float:
-        """The side in pixels of a square of as many pixels as have more than 4.55 % of the largest effect."""
+        """The side of a square of as many pixels as have more than 4.55 % of the largest effect, in pixels."""
         return float(np.sqrt((self.gradient > SHARE).sum()))
 
 
 def fields_seen(row: Architecture, *, image_size: int | None = None, seed: int = 0, **options: Any) -> list[SeenField]:
-    """The fields of an architecture's stages that have rows and columns, with new weights drawn from `seed`.
+    """Returns the fields of the stages that have rows and columns, with new weights drawn from `seed`.
 
     The gradient of the middle of the output, the mean of all channels, with respect to images of noise; its root mean
     square over these and their channels. Norms have the statistics of the same images.
@@ -89,13 +89,13 @@ def fields_seen(row: Architecture, *, image_size: int | None = None, seed: int =
 
 
 def _span(axis: Axis, count: int) -> tuple[int, int]:
-    """The first and last pixel that the middle one of `count` values sees."""
+    """Returns the first and the last pixel in the field of the middle one of `count` values."""
     start = count // 2 * axis.stride
     return axis.low + start, axis.high + start
 
 
 def _places(network: nn.Module, channels: int, size: int, stages: list[str]) -> dict[str, tuple[Axis, Axis, int, int]]:
-    """For each stage with several rows and columns whose field is known, the field and how many there are."""
+    """Returns the field, the rows and the columns of each stage that has several of them and a known field."""
     image = torch.empty(1, channels, size, size, device="meta")
     fields = Fields(image)
     places: dict[str, tuple[Axis, Axis, int, int]] = {}
@@ -113,7 +113,7 @@ def _places(network: nn.Module, channels: int, size: int, stages: list[str]) -> 
 
 @contextmanager
 def _watched(network: nn.Module, stages: list[str], note: Any) -> Iterator[None]:
-    """`note` is told each of the network's stages and what it gives."""
+    """Calls `note` with the name and the output of each stage while the network works."""
     hooks = [
         network.get_submodule(stage).register_forward_hook(lambda _m, _inputs, output, stage=stage: note(stage, output))
         for stage in stages
@@ -138,7 +138,7 @@ def _calibrate(network: nn.Module, images: Tensor) -> None:
 
 
 def _gradients(network: nn.Module, images: Tensor, stages: list[str]) -> dict[str, np.ndarray]:
-    """The effect of each pixel (H, W) on the middle of each stage's output, 1 at most."""
+    """Returns the effect of each pixel (H, W) on the middle of each stage's output, 1 at most."""
     outputs: dict[str, Tensor] = {}
 
     def note(stage: str, output: object) -> None:
@@ -174,7 +174,7 @@ def draw_fields(fields: list[SeenField], path: Path, *, name: str, photo: Path |
 
 
 def _photo(path: Path | None, size: tuple[int, ...]) -> np.ndarray:
-    """A photograph (H, W, 3) of this size, values from 0 to 1: a file, or the one that scikit-learn ships."""
+    """Returns a photograph (H, W, 3) of this size, values from 0 to 1: a file, or the one that scikit-learn ships."""
     if path is None:
         from sklearn.datasets import load_sample_image
 
@@ -189,7 +189,7 @@ def _photo(path: Path | None, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _smooth(effect: np.ndarray) -> np.ndarray:
-    """Means of a pixel's surroundings in a large image, where single pixels would tear the contour."""
+    """Returns the means around each pixel of a large image, in which single pixels would tear the contour."""
     around = min(effect.shape) // 64
     padded = nn.functional.pad(torch.from_numpy(effect)[None, None], (around,) * 4, mode="replicate")
     return nn.functional.avg_pool2d(padded, 2 * around + 1, stride=1)[0, 0].numpy()

@@ -22,7 +22,7 @@ __all__ = ["Diagram", "Drawing", "Flow", "View", "blocks_of", "diagram", "drawin
 
 @dataclass(frozen=True)
 class Diagram:
-    """An SVG, the paths of its closed blocks, one of each kind, which can be opened, and its text's size on A4."""
+    """An SVG, the paths of the closed blocks that can be opened (one of each kind), and the size of its text on A4."""
 
     svg: str
     blocks: tuple[str, ...]
@@ -32,7 +32,7 @@ class Diagram:
 def diagram(row: Architecture, *, block: str = "", image_size: int | None = None, **options: Any) -> Diagram:
     """Draws an architecture, or its module `block` (such as stage2.0), opened.
 
-    Raises `UsageError` for a block that there is not and for an image that the network does not take.
+    Raises `UsageError` for a block that does not exist and for an image that the network does not take.
     """
     channels, size = options.get("in_channels", row.in_channels), image_size or row.image_size
     network = meta_network(row, **options)
@@ -44,7 +44,7 @@ def diagram(row: Architecture, *, block: str = "", image_size: int | None = None
 
 
 def drawing(flow: Flow, counted: Complexity, *, name: str, block: str = "") -> Drawing:
-    """The drawing of a network that was followed and counted, or of one of its modules."""
+    """Returns the drawing of a network that was followed and counted, or of one of its modules."""
     part = next((part for part in _all(counted.network) if part.name == block), counted.network)
     title = f"{name}: {block}" if block else name
     counts = f"{quantity(part.params)} parameters, {part.at_least}{quantity(part.macs)} MACs"
@@ -52,7 +52,7 @@ def drawing(flow: Flow, counted: Complexity, *, name: str, block: str = "") -> D
 
 
 def _all(part: Part) -> Iterator[Part]:
-    """The part and all that is inside."""
+    """Yields the part and all parts inside it."""
     yield part
     for inside in part.parts:
         yield from _all(inside)

@@ -1,4 +1,4 @@
-"""The boxes and arrows of a diagram, and which of them are drawn as one."""
+"""The boxes and arrows of a diagram, and the rules that draw several boxes as one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SHARED = 4  # lines of a box that several layers share
 
 @dataclass(frozen=True)
 class Box:
-    """What is drawn as one: its module's path, its lines, what kind of thing it is; `shapes` are of what it gives.
+    """A box of the diagram: the path of its module, its lines of text, its kind, and the `shapes` of its outputs.
 
-    `kind` is image, output, conv, pool, layer, operation or block. `skip` says that a value passes by inside a closed
-    block, `count` for how many equal boxes in a row it stands. `stage` is the part of the whole that it belongs to, and
-    boxes of one `signature` hold the same layers, joined in the same way.
+    `kind` is image, output, conv, pool, layer, operation or block. `skip` marks a closed block with a shortcut inside.
+    `count` is the number of equal boxes in a row that this box stands for. `stage` is the stage of the network that the
+    box belongs to. Boxes of one `signature` hold the same layers, joined in the same way.
     """
 
     path: str
@@ -31,18 +31,18 @@ class Box:
 
     @property
     def said(self) -> str:
-        """The shapes as a label."""
+        """Returns the shapes as a label."""
         return " and ".join(map(size_of, self.shapes))
 
     def is_like(self, other: Box) -> bool:
-        """Whether both hold the same."""
+        """Returns whether both boxes hold the same layers."""
         same = (self.kind, self.signature, self.stage) == (other.kind, other.signature, other.stage)
         return same and self.kind in ("conv", "pool", "layer", "block")
 
 
 @dataclass(frozen=True)
 class View:
-    """Boxes in an order in which each stands after those that it is given something by, and arrows by their indices."""
+    """The boxes of a diagram, each after the boxes that lead to it, and the arrows as pairs of indices."""
 
     boxes: tuple[Box, ...]
     arrows: frozenset[tuple[int, int]]
@@ -57,21 +57,21 @@ class View:
         return before, after
 
     def before(self, index: int) -> list[int]:
-        """What a box is given something by."""
+        """Returns the boxes from which an arrow leads to a box."""
         return self._neighbours[0].get(index, [])
 
     def after(self, index: int) -> list[int]:
-        """What a box gives something to."""
+        """Returns the boxes to which an arrow leads from a box."""
         return self._neighbours[1].get(index, [])
 
 
 def folded(whole: View) -> View:
-    """Layers share a box with what they follow, and equal boxes in a row are one that says how many it stands for."""
+    """Returns the view with fewer boxes: norms and activations join their layer, equal boxes in a row become one."""
     return _merged(_merged(whole, _shares, _joined), Box.is_like, _repeated)
 
 
 def blocks_of(whole: View, limit: int = 12) -> list[str]:
-    """The paths of the closed blocks, one of each kind: what can be opened."""
+    """Returns the paths of the closed blocks that can be opened, one of each kind."""
     seen: dict[tuple[object, ...], str] = {}
     for box in whole.boxes:
         if box.kind == "block":
@@ -80,7 +80,7 @@ def blocks_of(whole: View, limit: int = 12) -> list[str]:
 
 
 def _shares(first: Box, second: Box) -> bool:
-    """Whether the second only works on each value of what the first, a layer beside it, has made."""
+    """Returns whether the second box only changes each value of the first box's output, and so can share its box."""
     beside = first.path.rpartition(".")[0] == second.path.rpartition(".")[0]
     small = len(second.lines) == 1 and second.kind == "layer"
     return beside and small and first.kind in ("conv", "pool", "layer") and len(first.lines) < SHARED
@@ -106,7 +106,7 @@ class _Run:
 
 
 def _merged(whole: View, alike: Callable[[Box, Box], bool], joined: Callable[[Box, Box], Box]) -> View:
-    """The view with each pair that only one arrow leaves and enters made one box, where they are alike."""
+    """Returns the view in which two boxes become one where a single arrow joins them and they are alike."""
     runs: list[_Run] = []
     place: dict[int, int] = {}
     for index, box in enumerate(whole.boxes):

@@ -1,4 +1,4 @@
-"""The flow of data through a network, followed on the meta device: its layers and operations, what each is given."""
+"""The flow of data through a network, followed on the meta device: its layers and operations with their inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VIEWS = {"alias", "detach", "view", "_unsafe_view", "slice", "expand", "contiguo
 
 @dataclass(eq=False, repr=False)
 class Call:
-    """A module at work, once: which, where it stands, and within which other; the network itself is within none.
+    """One call of a module: the module, its path, and the call around it, which the network itself does not have.
 
     `outputs` are the values that it returns, in their order.
     """
@@ -33,11 +33,11 @@ class Call:
 
     @property
     def is_layer(self) -> bool:
-        """Whether it is a step of its own, whatever happens inside."""
+        """Returns whether the module is one step of the flow, whatever happens inside it."""
         return self.around is not None and is_layer(self.module)
 
     def chain(self) -> Iterator[Call]:
-        """The modules around this one from the network on, and this one."""
+        """Returns the calls around this one, from the network on, and this call."""
         if self.around is not None:
             yield from self.around.chain()
         yield self
@@ -53,7 +53,7 @@ class Value:
 
 @dataclass(eq=False, repr=False)
 class Step:
-    """A layer at work, or an operation between layers, which has a name; `sources` are what it is given."""
+    """One call of a layer, or a named operation between layers; `sources` are its inputs."""
 
     call: Call
     operation: str
@@ -63,25 +63,25 @@ class Step:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the first value that it gives."""
+        """The shape of the step's first output."""
         return self.values[0].shape if self.values else ()
 
     @property
     def makers(self) -> list[Step | None]:
-        """The steps that made what it is given; None is the image."""
+        """The steps that made the inputs; None stands for the image."""
         return [source.step for source in self.sources]
 
 
 @dataclass(frozen=True)
 class Flow:
-    """All steps of a network in their order, and the image."""
+    """The steps of a network in their order, and the image."""
 
     network: Call
     steps: tuple[Step, ...]
     image: Value
 
     def find(self, path: str) -> Call:
-        """The module of this path where it works first. Raises `UsageError` where none does."""
+        """Returns the first call of the module at this path. Raises `UsageError` where no module there is called."""
         calls = {call.path: call for step in reversed(self.steps) for call in step.call.chain()}
         if path not in calls:
             names = [name for name in calls if name and name.count(".") < 2]
@@ -108,12 +108,12 @@ def follow(network: nn.Module, image: Tensor, *, name: str) -> Flow:
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:
-    """Without the batch of one; whole where the batch was folded into something else."""
+    """Returns the shape without the batch of one, or the whole shape where the batch is not its first number."""
     return tuple(tensor.shape[1:] if tensor.ndim and tensor.shape[0] == 1 else tensor.shape)
 
 
 def _ends(tensor: Tensor) -> tuple[int, int]:
-    """The first and the last place of a tensor's values in its memory."""
+    """Returns the first and the last place of a tensor's values in its memory."""
     first = int(tensor.storage_offset())
     return first, first + sum(
         int(size - 1) * int(step) for size, step in zip(tensor.shape, tensor.stride(), strict=True)
@@ -121,7 +121,7 @@ def _ends(tensor: Tensor) -> tuple[int, int]:
 
 
 class _Follower(TorchDispatchMode):
-    """Hooks see the layers, the mode sees the operations between them."""
+    """Notes the steps: hooks see the layers, the mode sees the operations between them."""
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -140,7 +140,7 @@ class _Follower(TorchDispatchMode):
             self.hooks.append(module.register_forward_hook(self._stop, with_kwargs=True, always_call=True))
 
     def known(self, values: Any) -> list[Value]:
-        """Those of the values that depend on the image."""
+        """Returns the values that depend on the image."""
         return [self._made[x] for x in tree_leaves(values) if isinstance(x, Tensor) and x in self._made]
 
     def _start(self, module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -150,7 +150,7 @@ class _Follower(TorchDispatchMode):
         self._given.append(self.known((args, kwargs)))
 
     def _stop(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-        """A layer is a step; its output gets a tensor of its own, so that what it passes on unchanged counts as its."""
+        """Notes a layer as a step. Its output gets a tensor of its own, even where the layer passes its input on."""
         call, given = self._working.pop(), self._given.pop()
         layer = call.is_layer and not any(each.is_layer for each in call.chain() if each is not call)
         if layer and not isinstance(module, nn.Identity) and given:
@@ -163,9 +163,9 @@ class _Follower(TorchDispatchMode):
         return output
 
     def _note(self, step: Step, results: Any, *, in_place: bool) -> None:
-        """The results are the step's values; in place, so is what else lies in the memory that was written to.
+        """Notes the results as the step's values. A step in place also makes other tensors in that memory its values.
 
-        Of that, what reaches beyond it keeps old values too, and the step is given them.
+        A tensor that reaches beyond that memory keeps old values as well; they become inputs of the step.
         """
         for tensor in tree_leaves(results):
             if not isinstance(tensor, Tensor):
@@ -179,7 +179,7 @@ class _Follower(TorchDispatchMode):
             step.values.append(value)
 
     def _overlapping(self, tensor: Tensor) -> list[Tensor]:
-        """Other tensors, alive, in whose memory some of this one's values lie, as far as their ends tell."""
+        """Returns other live tensors whose memory overlaps that of this tensor, as far as their ends tell."""
         place = tensor.untyped_storage()._cdata
         same = [x for x in (*self._made, *self._others) if x.untyped_storage()._cdata == place and x is not tensor]
         first, last = _ends(tensor)

@@ -1,4 +1,4 @@
-"""What a drawing is made of: rectangles, labels, wires; and how pieces of it are put beside and below each other."""
+"""The parts of a drawing: rectangles, labels and wires, and pieces that stand beside and below each other."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class Rect:
         return self.y + self.height
 
     def overlaps(self, other: Rect) -> bool:
-        """Whether both have a point inside in common."""
+        """Returns whether the two rectangles overlap."""
         across = self.x < other.right and other.x < self.right
         return across and self.y < other.bottom and other.y < self.bottom
 
     def contains(self, x: float, y: float) -> bool:
-        """Whether a point lies inside, not on the border."""
+        """Returns whether a point lies inside the rectangle, not on its border."""
         near = 0.01
         return self.x + near < x < self.right - near and self.y + near < y < self.bottom - near
 
     def moved(self, x: float, y: float) -> Rect:
-        """The same somewhere else."""
+        """Returns a copy that is moved."""
         return Rect(self.x + x, self.y + y, self.width, self.height)
 
 
 @dataclass(frozen=True)
 class Node:
-    """A box where it is drawn."""
+    """A box at its place in the drawing."""
 
     box: Box
     rect: Rect
@@ -61,7 +61,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Label:
-    """A line of small text where it is drawn; `x`, `y` are the left end of its base line."""
+    """A line of small text; `x` and `y` are the left end of its base line."""
 
     text: str
     x: float
@@ -74,17 +74,17 @@ class Label:
 
 @dataclass(frozen=True)
 class Wire:
-    """A line through points, straight where they are above each other and else a curve that leaves and ends upright."""
+    """A line through points: straight between points above each other, else a curve that leaves and ends upright."""
 
     points: tuple[tuple[float, float], ...]
     arrow: bool = False
 
     def moved(self, x: float, y: float) -> Wire:
-        """The same somewhere else."""
+        """Returns a copy that is moved."""
         return replace(self, points=tuple((a + x, b + y) for a, b in self.points))
 
     def sampled(self, count: int = 24) -> Iterator[tuple[float, float]]:
-        """Points along the line, the curves as they are drawn."""
+        """Returns points along the line, curves as they are drawn."""
         for (x, y), (to_x, to_y) in zip(self.points, self.points[1:], strict=False):
             for index in range(count + 1):
                 t = index / count
@@ -98,7 +98,7 @@ class Wire:
 
 @dataclass(frozen=True)
 class Frame:
-    """A tinted ground behind boxes that belong together, and its name."""
+    """A tinted ground behind the boxes of a group, and its name."""
 
     text: str
     rect: Rect
@@ -106,10 +106,10 @@ class Frame:
 
 @dataclass
 class Piece:
-    """A part of a drawing, around x = 0 from y = 0 down to `height`; `left` and `right` are how far it reaches.
+    """A part of a drawing, around x = 0 from y = 0 down to `height`; it reaches from `left` to `right`.
 
-    What comes from above enters at the points of `entries` at y = 0, and what leaves does so at `exits` at y = height.
-    `inside` tells of each entry whether a box is there, which an arrow points at.
+    Wires from above enter at the points `entries` at y = 0; wires leave at the points `exits` at y = height. `inside`
+    says for each entry whether a box is there, at which an arrow points.
     """
 
     left: float
@@ -123,7 +123,7 @@ class Piece:
     frames: list[Frame] = field(default_factory=list)
 
     def take(self, other: Piece, x: float, y: float) -> None:
-        """Draws what another piece has, at this place."""
+        """Takes the parts of another piece, moved to this place."""
         self.nodes += [replace(node, rect=node.rect.moved(x, y)) for node in other.nodes]
         self.labels += [replace(label, x=label.x + x, y=label.y + y) for label in other.labels]
         self.wires += [wire.moved(x, y) for wire in other.wires]
@@ -131,7 +131,7 @@ class Piece:
 
 
 def box_piece(box: Box, *, leads: bool) -> Piece:
-    """A box with its shape beside the wire that leaves it, where it leads somewhere."""
+    """Returns a box; its shape stands beside the wire that leaves it, where there is one."""
     width, height = box_size(box)
     foot = height + (BEHIND if box.count > 1 else 0)
     label = Label(box.said, 5, foot + 13)
@@ -146,7 +146,7 @@ def box_piece(box: Box, *, leads: bool) -> Piece:
 
 
 def box_size(box: Box) -> tuple[float, float]:
-    """Width and height of a box: a circle or a pill for operations and ends, else as its lines need."""
+    """Returns width and height of a box: of a circle or a pill for operations and ends, else as its lines need."""
     widest = max(text_width(line, BODY) for line in box.lines)
     if box.kind == "operation":
         return (CIRCLE, CIRCLE) if len(box.lines[0]) == 1 else (widest + 2 * PAD, CIRCLE)
@@ -158,19 +158,19 @@ def box_size(box: Box) -> tuple[float, float]:
 
 
 def junction() -> Piece:
-    """A point that a wire comes to, from which others may part."""
+    """Returns a point that a wire comes to, and from which other wires may part."""
     return Piece(0, 0, 0, [(0, False)], [0])
 
 
 def lane_piece() -> Piece:
-    """A wire that passes by."""
+    """Returns a wire that passes by."""
     return Piece(LANE / 2, LANE / 2, 0, [(0, False)], [0])
 
 
 def ports(starts: list[float], middle: float, width: float) -> list[float]:
-    """Where wires that come from `starts`, from left to right, end on the upper side of a box around `middle`.
+    """Returns the points on the upper side of a box around `middle` where the wires from `starts` end, in order.
 
-    One that comes from straight above stays straight.
+    A wire from straight above stays straight.
     """
     step = min(PORTS, (width - 8) / max(len(starts) - 1, 2))
     straight = [index for index, start in enumerate(starts) if start == middle]
@@ -179,6 +179,6 @@ def ports(starts: list[float], middle: float, width: float) -> list[float]:
 
 
 def bounds(pieces: Iterable[Piece]) -> float:
-    """The width of pieces side by side."""
+    """Returns the width of pieces side by side."""
     listed = list(pieces)
     return sum(piece.left + piece.right for piece in listed) + GAP * (len(listed) - 1)

@@ -1,4 +1,4 @@
-"""A graph in layers: for what is no chain of branches. Each box stands below all that it is given something by."""
+"""The layout of a graph in layers, for graphs that are no chain of branches. Each box stands below all its inputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Place:
 
 
 def in_layers(view: View, boxes: list[int], *, entered: list[int], left: list[int]) -> Piece:
-    """The boxes in layers; `entered` are those that something above leads to, `left` those that lead below."""
+    """Returns the boxes in layers. Wires lead from above to the boxes `entered`, and below from the boxes `left`."""
     layers, links = _layers(view, boxes, entered=entered, left=left)
     for sweep in range(SWEEPS):
         _sort(layers, links, down=sweep % 2 == 0)
@@ -39,7 +39,7 @@ Links = list[tuple[_Place, _Place]]
 
 
 def _layers(view: View, boxes: list[int], *, entered: list[int], left: list[int]) -> tuple[Layers, Links]:
-    """The places of each layer, the first and the last for wires from above and to below, and which are joined."""
+    """Returns the places of each layer and the joined pairs; the outer layers are for wires from and to outside."""
     after = {box: [b for b in view.after(box) if b in boxes] for box in boxes}
     level = _levels(view, boxes, after=after)
     depth = max(level.values())
@@ -52,7 +52,7 @@ def _layers(view: View, boxes: list[int], *, entered: list[int], left: list[int]
     lanes: dict[tuple[object, int], _Place] = {}  # one for all wires from the same place
 
     def lead(start: _Place, first: int, end: _Place | None, last: int) -> None:
-        """A wire through the layers from `first` to `last`, where `end` stands, or which it only reaches."""
+        """Adds a wire through the layers from `first` to `last`; `end` is the box there, if it ends at one."""
         origin = start
         for index in range(first, last):
             if (origin, index) not in lanes:
@@ -77,7 +77,7 @@ def _layers(view: View, boxes: list[int], *, entered: list[int], left: list[int]
 
 
 def _levels(view: View, boxes: list[int], *, after: dict[int, list[int]]) -> dict[int, int]:
-    """The layer of each box: below all that lead to it, and else as far down as it can stand."""
+    """Returns the layer of each box: below all boxes that lead to it, and then as far down as possible."""
     before = {box: [a for a in view.before(box) if a in after] for box in boxes}
     level: dict[int, int] = {}
     for box in boxes:
@@ -96,7 +96,7 @@ def _neighbours(links: Links, *, above: bool) -> dict[_Place, list[_Place]]:
 
 
 def _sort(layers: Layers, links: Links, *, down: bool) -> None:
-    """Orders each layer by the mean place of what it is joined to in the one before."""
+    """Orders each layer by the mean place of its neighbours in the layer before."""
     joined = _neighbours(links, above=down)
     for layer in layers if down else reversed(layers):
         rank = {place: index / max(len(each) - 1, 1) for each in layers for index, place in enumerate(each)}
@@ -104,7 +104,7 @@ def _sort(layers: Layers, links: Links, *, down: bool) -> None:
 
 
 def _settle(layers: Layers, links: Links, *, down: bool) -> None:
-    """Moves each layer towards what it is joined to, as far as its places do not overlap."""
+    """Moves the places of each layer towards their neighbours, as far as they do not overlap."""
     joined = _neighbours(links, above=down)
     for layer in layers if down else reversed(layers):
         wanted = [_mean([other.x for other in joined.get(place, [place])]) for place in layer]
@@ -122,7 +122,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _drawn(layers: Layers, links: Links, *, entered: list[int], left: list[int]) -> Piece:
-    """The piece: layers below each other with curves between them."""
+    """Returns the piece: layers below each other with curves between them."""
     inner = layers[1:-1]
     tops, y = {}, 0.0 if not layers[0] else BETWEEN
     whole = Piece(0, 0, 0)

@@ -1,8 +1,8 @@
-"""Where each box goes: chains downward, branches side by side, what skips them past them on the right.
+"""The place of each box: chains go downward, branches stand side by side, shortcuts pass them on the right.
 
-Where all paths of a graph lead through a box, the graph is cut there; between two cuts its parts that have nothing to
-do with each other are branches, each of which is laid out in the same way. What cannot be cut nor parted is laid out in
-layers, as in Sugiyama, Tagawa and Toda 1981.
+Where all paths of a graph lead through a box, the graph is cut there. Parts between two cuts that no arrow joins are
+branches, and each branch is laid out in the same way. A part that cannot be cut is laid out in layers, as in Sugiyama,
+Tagawa and Toda 1981.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ MANY = 3  # equal branches from which on one is drawn for all
 
 
 def arranged(view: View) -> list[Piece]:
-    """The pieces of a view from top to bottom: its boxes that all paths lead through, and what is between them."""
+    """Returns the pieces of a view from top to bottom: the boxes that all paths lead through, and the parts between."""
     return _chain(_Section(view, list(range(len(view.boxes))), [], []))
 
 
 def stacked(pieces: Sequence[Piece], gaps: Sequence[float] | None = None) -> Piece:
-    """Pieces below each other, with the wires between them; `gaps` is the room above each."""
+    """Returns pieces below each other, with the wires between them; `gaps` is the room above each piece."""
     gaps = gaps or [0.0, *(gap_height(before, piece) for before, piece in pairwise(pieces))]
     whole = Piece(0, 0, 0, entries=list(pieces[0].entries), exits=list(pieces[-1].exits))
     before = None
@@ -57,13 +57,13 @@ def stacked(pieces: Sequence[Piece], gaps: Sequence[float] | None = None) -> Pie
 
 
 def gap_height(before: Piece, after: Piece) -> float:
-    """The room between two pieces: more where wires go far to the side."""
+    """Returns the room between two pieces: more where wires go far to the side."""
     far = max((abs(a - b) for a in before.exits for b, _ in after.entries), default=0.0)
     return ARROW if far == 0 and len(before.exits) == 1 else min(CURVE + SPREAD * far, HIGHEST) + ARROW
 
 
 def joints(before: Piece, after: Piece, *, y: float, height: float) -> list[Wire]:
-    """The wires from one piece, which ends at `y`, to the next: from one to all, or from all to the ports of one."""
+    """Returns the wires from a piece, which ends at `y`, to the next: from one point to all, or from all to one box."""
     if len(after.entries) == 1 and after.entries[0][1] and len(before.exits) > 1:
         x = after.entries[0][0]
         width = after.nodes[0].rect.width if after.nodes else 40.0
@@ -82,9 +82,9 @@ def _joint(start: float, end: float, *, y: float, height: float, arrow: bool) ->
 
 @dataclass(frozen=True)
 class _Section:
-    """Some boxes of a view: `entered` are those that something outside leads to, `left` those that lead outside.
+    """Some boxes of a view. Wires from outside lead to the boxes `entered`; wires lead outside from the boxes `left`.
 
-    A box stands in them once for each such wire.
+    A box stands in these lists once for each wire.
     """
 
     view: View
@@ -94,13 +94,13 @@ class _Section:
 
     @cached_property
     def arrows(self) -> set[tuple[int, int]]:
-        """The arrows from box to box within the section."""
+        """Returns the arrows from box to box within the section."""
         own = set(self.boxes)
         return {(a, b) for a, b in self.view.arrows if a in own and b in own}
 
 
 def _chain(section: _Section) -> list[Piece]:
-    """The pieces of a section: the boxes at which it is cut, and what is between them."""
+    """Returns the pieces of a section: the boxes at which it is cut, and the parts between them."""
     cuts = _cuts(section)
     if not cuts and len(_parts(section.boxes, section.arrows)) == 1:
         return [in_layers(section.view, section.boxes, entered=section.entered, left=section.left)]
@@ -117,14 +117,14 @@ def _chain(section: _Section) -> list[Piece]:
 
 
 def _passing(section: _Section, above: int | None, below: int | None) -> int:
-    """How many wires go from one cut to the next and past what is between them."""
+    """Returns the number of wires that go from one cut straight to the next, past the boxes between them."""
     if above is None:
         return section.entered.count(below) if below is not None else 0
     return section.left.count(above) if below is None else int((above, below) in section.arrows)
 
 
 def _cuts(section: _Section) -> list[int]:
-    """The places in the section, an order that follows the arrows, of the boxes that no arrow leads past."""
+    """Returns the places, in the order of the section, of the boxes that no arrow leads past."""
     boxes = section.boxes
     place = {box: index for index, box in enumerate(boxes)}
     passed = [0] * (len(boxes) + 1)  # differences: where arrows begin and end to lead past boxes
@@ -143,7 +143,7 @@ def _cuts(section: _Section) -> list[int]:
 
 
 def _parts(boxes: list[int], arrows: set[tuple[int, int]]) -> list[list[int]]:
-    """The boxes in groups that no arrow joins."""
+    """Returns the boxes in groups that no arrow joins."""
     group = {box: box for box in boxes}
 
     def root(box: int) -> int:
@@ -161,7 +161,7 @@ def _parts(boxes: list[int], arrows: set[tuple[int, int]]) -> list[list[int]]:
 
 
 def _branches(section: _Section, between: list[int], above: int | None, below: int | None) -> Piece:
-    """What is between two cuts: its parts side by side, and a lane for each wire that passes by."""
+    """Returns the piece between two cuts: its parts side by side, and a lane for each wire that passes by."""
     view = section.view
     ends = {
         box: (
@@ -179,9 +179,9 @@ def _branches(section: _Section, between: list[int], above: int | None, below: i
 
 
 def _alike(view: View, parts: list[list[int]], ends: dict[int, tuple[int, int]]) -> list[tuple[list[int], int]]:
-    """The parts, and for how many each stands: of three or more that are alike only one is drawn.
+    """Returns the parts to draw, each with its count: of three or more equal parts one is drawn.
 
-    `ends` are for each box the wires from above and to below.
+    `ends` holds the wires from above and to below for each box.
     """
     kinds: dict[object, list[list[int]]] = {}
     for part in parts:
@@ -197,7 +197,7 @@ def _alike(view: View, parts: list[list[int]], ends: dict[int, tuple[int, int]])
 
 
 def _framed(piece: Piece, text: str) -> Piece:
-    """A piece on a ground of its own, which says how often it is there."""
+    """Returns a piece on a ground of its own, which says how often the piece occurs."""
     side = max(piece.left, piece.right) + 8
     room = FRAME
     framed = Piece(side, side, piece.height + 2 * room, list(piece.entries), list(piece.exits))
@@ -211,7 +211,7 @@ def _framed(piece: Piece, text: str) -> Piece:
 
 
 def side_by_side(pieces: Sequence[Piece], passing: int = 0) -> Piece:
-    """Pieces beside each other, each in the middle of the height, and `passing` wires on the right of them."""
+    """Returns pieces beside each other, each in the middle of the height, and `passing` wires on their right."""
     height = max(piece.height for piece in pieces)
     across = bounds(pieces)
     whole = Piece(0, 0, height)
@@ -230,7 +230,7 @@ def side_by_side(pieces: Sequence[Piece], passing: int = 0) -> Piece:
 
 
 def _set_between(whole: Piece, piece: Piece, x: float, *, height: float) -> None:
-    """A piece in the middle of the height, with its wires drawn out to both ends."""
+    """Returns a piece in the middle of the height, with its wires drawn out to both ends."""
     top = (height - piece.height) / 2
     whole.take(piece, x, top)
     for entry, arrow in piece.entries:

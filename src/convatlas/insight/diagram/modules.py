@@ -1,4 +1,4 @@
-"""What works inside each module, which modules a diagram opens, and what passes by inside them."""
+"""The steps inside each module, the modules that a diagram opens, and the shortcuts inside them."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ class Inside:
                 self._users.setdefault(value.step, []).append(user)
 
     def steps(self, call: Call) -> list[Step]:
-        """In the order in which they work."""
+        """Returns the steps inside a module, in the order in which they work."""
         return self._steps.get(call, [])
 
     def _once(self, question: str, call: Call, find: Callable[[Call], bool]) -> bool:
-        """An answer that is found once."""
+        """Returns an answer that is computed once and then kept."""
         key = question, call
         if key not in self._known:
             self._known[key] = find(call)
         return self._known[key]
 
     def is_small(self, call: Call) -> bool:
-        """A chain of few layers, with at most one product: a convolution with its norm and its activation."""
+        """Returns whether a module is a chain of few layers with at most one product, such as convolution and norm."""
         return self._once("small", call, self._find_small)
 
     def _find_small(self, call: Call) -> bool:
@@ -54,11 +54,11 @@ class Inside:
         return is_chain(steps) and layers and within and sum(kind_of(step) == "conv" for step in steps) <= 1
 
     def is_complex(self, call: Call) -> bool:
-        """More than a layer or a small chain."""
+        """Returns whether a module is more than a layer or a small chain."""
         return not call.is_layer and not self.is_small(call) and bool(self.steps(call))
 
     def is_sequential(self, call: Call) -> bool:
-        """Whether each module inside is given what the one before it made, and nothing happens between them."""
+        """Returns whether the modules inside follow each other, with nothing between them."""
         working = [each for each in call.inside if self.steps(each)]
         if not working or any(step.call is call and not call.is_layer for step in self.steps(call)):
             return False
@@ -70,7 +70,7 @@ class Inside:
         return outside == {self.steps(before)[-1]}
 
     def is_opened(self, call: Call) -> bool:
-        """Whether the network's diagram shows what is inside: of chains of blocks or layers, and of all like this."""
+        """Returns whether the network's diagram shows the inside of a module: of chains of blocks or layers it does."""
         return self._once("opened", call, self._find_opened)
 
     def _find_opened(self, call: Call) -> bool:
@@ -98,14 +98,14 @@ class Inside:
         return depth == 0 and any(kind_of(step) == "conv" for step in others)
 
     def branching(self, call: Call) -> Call:
-        """The module in which the data flow parts: this one, or the only block inside it."""
+        """Returns the module in which the data flow parts: this one, or the only block inside it."""
         blocks = [each for each in call.inside if self.is_complex(each) and not is_gate(each)]
         own = [step for step in self.steps(call) if step.call is call]
         return self.branching(blocks[0]) if len(blocks) == 1 and not own else call
 
 
 def is_chain(steps: Sequence[Step]) -> bool:
-    """Whether each step is given what the one before it made, perhaps through a gate, and nothing else."""
+    """Returns whether the input of each step is the output of the step before it, perhaps through a gate."""
     return all(
         len(after.makers) == 1 and (after.makers[0] is before or in_gate(after.makers[0]))
         for before, after in pairwise(steps)
@@ -113,9 +113,9 @@ def is_chain(steps: Sequence[Step]) -> bool:
 
 
 def skips(steps: Sequence[Step]) -> bool:
-    """Whether what a block is given passes by what the block makes of it, and is added to it or joined with it.
+    """Returns whether a block has a shortcut: its input passes by its layers and is added or joined to their output.
 
-    By itself, or to a sum with fewer convolutions on its way than the other part: that is a shortcut with a projection.
+    The input passes as it is, or with fewer convolutions on its way than the other path: a shortcut with a projection.
     """
     own = set(steps)
     sums = [step for step in steps if step.operation in ("add", "add_") and len(step.makers) > 1]
@@ -124,21 +124,21 @@ def skips(steps: Sequence[Step]) -> bool:
 
 
 def grows(steps: Sequence[Step]) -> bool:
-    """Whether a block joins what it is given with what it makes of it, as dense layers do: each has more channels."""
+    """Returns whether a block joins its input to its output, as dense layers do, so that the channels grow."""
     own = set(steps)
     joins = [[_whole(maker) in own for maker in step.makers] for step in steps if step.operation == "cat"]
     return any(any(given) and not all(given) for given in joins)
 
 
 def _whole(step: Step | None) -> Step | None:
-    """Of some channels of a value, the step that made the value."""
+    """Returns the step that made the whole value where a step only takes some channels of it."""
     while step is not None and step.operation == "slice":
         step = step.makers[0]
     return step
 
 
 def _products_behind(step: Step | None, own: set[Step]) -> int:
-    """Convolutions on the shortest way from what the block is given to what this step makes."""
+    """Returns the number of convolutions on the shortest way from the block's input to the output of this step."""
     if step is None or step not in own:
         return 0
     here = int(kind_of(step) == "conv")

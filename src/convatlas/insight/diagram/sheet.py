@@ -20,7 +20,7 @@ GUTTER = 44.0  # between columns, for the wire that leads to the next
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that is drawn, in pixels from the upper left corner."""
+    """The nodes, labels, wires and frames of a sheet, in pixels from the upper left corner."""
 
     title: str
     subtitle: str
@@ -39,7 +39,7 @@ class Drawing:
 
 
 def sheet(view: View, *, title: str, subtitle: str) -> Drawing:
-    """A view with a title above it."""
+    """Returns a view as a drawing, with a title above it."""
     columns = [_column(pieces) for pieces in _columns(arranged(view))]
     whole = Piece(0, 0, 0)
     x, joints_at = MARGIN, []
@@ -62,7 +62,7 @@ def sheet(view: View, *, title: str, subtitle: str) -> Drawing:
 
 
 def _to_next(start: float, before: Piece, end: float, after: Piece, *, gutter: float) -> Wire:
-    """The wire from the foot of a column to the head of the next."""
+    """Returns the wire from the foot of a column to the head of the next."""
     foot, head = MARGIN + TITLE + before.height, MARGIN + TITLE
     x, to_x = start + before.exits[0], end + after.entries[0][0]
     corners = ((x, foot), (x, foot + 8), (gutter, foot + 8), (gutter, head - 10), (to_x, head - 10))
@@ -71,13 +71,13 @@ def _to_next(start: float, before: Piece, end: float, after: Piece, *, gutter: f
 
 
 def _stage(piece: Piece) -> str:
-    """The stage that all boxes of a piece belong to."""
+    """Returns the stage that all boxes of a piece belong to."""
     stages = {node.box.stage for node in piece.nodes}
     return stages.pop() if len(stages) == 1 else ""
 
 
 def _columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """The pieces in columns of about the same height; a new one begins only where a single wire leads on."""
+    """Returns the pieces in columns of about the same height; a column begins only where a single wire leads on."""
     heights = [piece.height + _between(before, piece) for before, piece in zip([None, *pieces], pieces, strict=False)]
     count = -(-sum(heights) // COLUMN)
     limit = sum(heights) / count + 40
@@ -105,7 +105,7 @@ def _between(before: Piece | None, piece: Piece) -> float:
 
 
 def _column(pieces: list[Piece]) -> Piece:
-    """Pieces below each other, with a ground behind those of a stage."""
+    """Returns pieces below each other, with a ground behind the pieces of each stage."""
     gaps = [_between(before, piece) for before, piece in zip([None, *pieces], pieces, strict=False)]
     whole = stacked(pieces, gaps)
     feet = list(accumulate(gap + piece.height for gap, piece in zip(gaps, pieces, strict=True)))

@@ -40,7 +40,7 @@ FONT = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
 def svg(drawing: Drawing) -> str:
-    """The whole file."""
+    """Returns the text of the SVG file."""
     width, height = (f"{value:.0f}" for value in (drawing.width, drawing.height))
     name = f"{drawing.title}: {drawing.subtitle}"
     return "\n".join(
@@ -82,12 +82,12 @@ def _rules(colours: Colours) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """Text for XML, without the characters that XML cannot hold."""
+    """Returns text for XML, without the characters that XML cannot hold."""
     return html.escape("".join(c if c.isprintable() else "?" for c in text))
 
 
 def _n(value: float) -> str:
-    """A coordinate, short."""
+    """Returns a coordinate as short text."""
     return f"{value:.1f}".removesuffix(".0")
 
 
@@ -101,7 +101,7 @@ def _label(label: Label) -> str:
 
 
 def _wire(wire: Wire) -> Iterator[str]:
-    """The line and, where it points at a box, the arrow's head."""
+    """Returns the line and, where it points at a box, the head of the arrow."""
     (x, y), *_ = wire.points
     path = f"M{_n(x)} {_n(y)}"
     for (from_x, from_y), (to_x, to_y) in pairwise(wire.points):
@@ -142,12 +142,12 @@ def _node(node: Node) -> Iterator[str]:
 
 
 def _is_main(kind: str, index: int, line: str) -> bool:
-    """Whether a line says what a box is above all: a block's name, a convolution among norm and activation."""
+    """Returns whether a line is the main line of its box: the name of a block, or a convolution beside its norm."""
     return (kind == "block" and index == 0) or (kind == "conv" and ("conv" in line or "linear" in line))
 
 
 def _arc(node: Node) -> str:
-    """The value that passes by inside a closed block, as an arc beside it."""
+    """Returns the shortcut inside a closed block as an arc beside it."""
     rect = node.rect
     top, bottom, right = rect.y + 6, rect.bottom - 6, rect.right
     return (

@@ -1,4 +1,4 @@
-"""How wide text is, without a font at hand: generous, so that what is drawn with another font fits too."""
+"""The width of text without a font at hand: generous, so that text in another font fits too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a diagram shows of a network: its stages and closed blocks, or one block opened."""
+"""The view that a diagram has of a network: its stages and closed blocks, or one block opened."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Owner = Call | Step
 
 
 def view(flow: Flow, path: str = "") -> View:
-    """The network as a whole, its blocks closed and equal ones in a row folded; or one of its modules, opened.
+    """Returns the whole network, with blocks closed and equal boxes in a row folded, or one of its modules, opened.
 
     Raises `UsageError` for a path where no module works.
     """
@@ -31,7 +31,7 @@ def view(flow: Flow, path: str = "") -> View:
 
 
 def _owners(root: Call, inside: Inside, opened: Callable[[Call], bool]) -> dict[Step, Owner]:
-    """For each step what is drawn as its box: the outermost module around it that stays closed, or itself."""
+    """Returns the owner of each step's box: the outermost closed module around the step, or the step itself."""
     owners: dict[Step, Owner] = {}
     for step in inside.steps(root):
         around = list(step.call.chain())
@@ -41,7 +41,7 @@ def _owners(root: Call, inside: Inside, opened: Callable[[Call], bool]) -> dict[
 
 
 def _joined(flow: Flow, root: Call, inside: Inside, owners: dict[Step, Owner]) -> View:
-    """Boxes and arrows: first what comes from outside, then the owners of steps, at last what is returned."""
+    """Returns boxes and arrows: first the inputs from outside, then the owners of steps, at last the outputs."""
     members: dict[Owner, list[Step]] = {}
     for step, owner in owners.items():
         members.setdefault(owner, []).append(step)
@@ -71,7 +71,7 @@ def _joined(flow: Flow, root: Call, inside: Inside, owners: dict[Step, Owner]) -
 
 
 def _box(owner: Owner, steps: Sequence[Step], inside: Inside, shapes: tuple[tuple[int, ...], ...]) -> Box:
-    """A box by the whole path of its module."""
+    """Returns the box of an owner, by the whole path of its module."""
     signature = _signature(steps)
     if isinstance(owner, Step):
         kind = kind_of(owner)
@@ -85,16 +85,16 @@ def _box(owner: Owner, steps: Sequence[Step], inside: Inside, shapes: tuple[tupl
 
 
 def _within(box: Box, path: str, root: Call) -> Box:
-    """The box with its path from `root` on, and in the network as a whole its stage: the first part of the path."""
+    """Returns the box with its path from `root` on; in the whole network the first part of the path is its stage."""
     relative = path.removeprefix(root.path).lstrip(".")
     stage = relative.split(".")[0] if root.around is None and "." in relative else ""
     return replace(box, path=relative if box.path else "", stage=stage)
 
 
 def _signature(steps: Sequence[Step]) -> tuple[object, ...]:
-    """What two boxes have in common if they are alike: their layers, how these are joined, and their parameters.
+    """Returns the signature that equal boxes share: their layers, the joints between them, and their parameters.
 
-    Of blocks that grow, such as dense layers, the channels that enter differ, and do not count.
+    The input channels of blocks that grow, such as dense layers, differ from block to block and do not count.
     """
     growing = grows(steps)
     places: dict[Step | None, int] = {step: index for index, step in enumerate(steps)}
@@ -106,7 +106,7 @@ def _signature(steps: Sequence[Step]) -> tuple[object, ...]:
 
 
 def _layer_signature(step: Step, *, growing: bool) -> tuple[object, ...]:
-    """A step's own part of the signature; the rate of stochastic depth grows from block to block and does not count."""
+    """Returns a step's part of the signature; the rate of stochastic depth, which grows over blocks, does not count."""
     if not step.call.is_layer:
         return (words(step), *(() if growing else (step.shape,)))
     module = step.call.module
@@ -118,7 +118,7 @@ def _layer_signature(step: Step, *, growing: bool) -> tuple[object, ...]:
 
 
 def _title(call: Call, inside: Inside) -> str:
-    """What a closed block is called."""
+    """Returns the name of a closed block."""
     steps = inside.steps(call)
     name, skip = type(inside.branching(call).module).__name__, skips(steps)
     if name == "Concat" and skip:
@@ -134,7 +134,7 @@ def _title(call: Call, inside: Inside) -> str:
 
 
 def _summary(call: Call, inside: Inside) -> Iterator[str]:
-    """The convolutions and pools of a closed block, a line or more for each of its branches."""
+    """Returns the convolutions and pools of a closed block, a line or more for each of its branches."""
     branching = inside.branching(call)
     lines: list[str] = []
     for branch in [branching] if inside.is_sequential(branching) else branching.inside:
@@ -150,7 +150,7 @@ def _summary(call: Call, inside: Inside) -> Iterator[str]:
 
 
 def _wrapped(parts: list[str], *, joint: str) -> list[str]:
-    """The parts in lines of bounded length."""
+    """Returns the parts in lines of bounded length."""
     lines: list[str] = []
     for part in parts:
         if lines and len(lines[-1]) + len(joint) + len(part) <= LINE:

@@ -1,4 +1,4 @@
-"""What boxes say: a layer in the words of the papers' tables, a closed block in its convolutions."""
+"""The text of boxes: a layer in the words of the papers' tables, a closed block in its convolutions."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ BLOCKS = {
 
 
 def kind_of(step: Step) -> str:
-    """conv for what has a matrix of weights, pool, layer, or operation for what happens between layers."""
+    """Returns the kind of a step: conv for a layer with a matrix of weights, pool, layer, or operation."""
     if not step.call.is_layer:
         return "operation"
     if type(step.call.module).__name__ in POOLS:
@@ -68,7 +68,7 @@ def kind_of(step: Step) -> str:
 
 
 def words(step: Step) -> str:
-    """A layer or an operation in a line, as in the papers' tables: 3 x 3 conv, 64, /2."""
+    """Returns a layer or an operation in a line, as in the papers' tables: 3 x 3 conv, 64, /2."""
     if not step.call.is_layer:
         return _operation(step)
     name = type(step.call.module).__name__
@@ -102,17 +102,17 @@ def _operation(step: Step) -> str:
 
 
 def is_gate(call: Call) -> bool:
-    """Whether a module weighs channels by the whole image."""
+    """Returns whether a module weighs channels by the whole image."""
     return type(call.module).__name__ == "SqueezeExcite"
 
 
 def in_gate(step: Step | None) -> bool:
-    """Whether a step works inside a gate."""
+    """Returns whether a step works inside a gate."""
     return step is not None and any(map(is_gate, step.call.chain()))
 
 
 def product(step: Step) -> str:
-    """A convolution or a pool in few words, a gate in one; nothing for other steps."""
+    """Returns a convolution or a pool in few words, a gate in one word, and nothing for other steps."""
     if in_gate(step):
         return "squeeze-excite"
     if kind_of(step) not in ("conv", "pool"):
