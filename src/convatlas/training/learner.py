@@ -14,7 +14,7 @@ from convatlas.recipe import Recipe, rate_factor
 from convatlas.training.averaging import Plateau
 from convatlas.training.objective import Means, Measured, Objective, TooLittleMemoryError
 from convatlas.training.optimizers import set_rate
-from convatlas.training.parallel import ALONE, Group
+from convatlas.training.parallel import ALONE, Group, process_group
 
 if TYPE_CHECKING:
     from convatlas.training.plan import Plan
@@ -129,11 +129,14 @@ class Learner:
         return Means(self.objective.measures["train"], device)
 
 
-def build_learner(plan: Plan, *, device: str, group: Group = ALONE) -> Learner:
-    """The learner of a plan, with its networks on a device and in the memory layout that trains fastest."""
+def build_learner(plan: Plan, *, device: str, group: Group | None = None) -> Learner:
+    """Returns the learner of a plan, with its networks on a device and in the memory layout that trains fastest.
+
+    The group is by default the one that `torch.distributed` was started with, or this process alone.
+    """
     objective = plan.objective.of(plan, device)
     steps = len(objective.batches(plan, 0))
-    return Learner(objective, recipe=plan.recipe, steps_per_epoch=steps, group=group)
+    return Learner(objective, recipe=plan.recipe, steps_per_epoch=steps, group=group or process_group())
 
 
 def _update(optimizer: Optimizer) -> None:
