@@ -21,6 +21,7 @@ LAYERS = (  # from the ground up; a module imports only from layers below its ow
     {"prediction", "report", "checks"},
     {"training", "insight"},
     {"measure"},
+    {"request"},
     {"study"},
     {"api"},
     {"cli"},

@@ -14,8 +14,9 @@ from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.errors import UsageError
 from convatlas.recipe import DataFacts, Recipe, RecipeRule, list_recipes, named, recipe, recipe_for, recipe_or_rule
+from convatlas.request import Entry, Request
 from convatlas.run import read_run
-from convatlas.study import Protocol, plan_study
+from convatlas.study import plan_study
 from convatlas.training import choose_recipe, make_plan, train_plan
 
 FACTS = DataFacts(images=45_000, height=32, width=48, classes=10)
@@ -90,7 +91,7 @@ def test_a_run_keeps_the_literal_recipe(tmp_path: Path) -> None:
 
 def test_a_study_takes_a_rule(tmp_path: Path) -> None:
     entries = ["resnet_uva@toy_rule", "resnet_uva@quick"]
-    members = plan_study(entries, protocol=Protocol(seeds=(0,), options=SMALL), out=tmp_path)
+    members = plan_study(Request(tuple(map(Entry.parse, entries)), options=SMALL), out=tmp_path)
     assert [member.plan.recipe.name for member in members] == ["toy_rule(steps=10,image_size=8)", "quick"]
     assert members[0].folder.parent.name == "resnet_uva_depths=1,1,1,_widths=8,8,16_@toy_rule_steps=10,image_size=8"
 

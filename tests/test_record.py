@@ -19,15 +19,17 @@ from convatlas.cli import main
 from convatlas.errors import UsageError
 from convatlas.recipe import defaults, recipe
 from convatlas.report import write_report
+from convatlas.request import Entry, Request
 from convatlas.run import Run, Start, find_runs, read_checkpoint_record, read_run, read_run_record, read_study
-from convatlas.study import Protocol, compare
+from convatlas.study import compare
 from convatlas.training import train_plan
 from fixtures import fake_record, write_fake_run, write_fake_study
 from test_training import StopAt, assert_same, tiny_plan
 
 FORMAT_1 = Path(__file__).parent / "format_1"  # as ConvAtlas wrote them before format 2
 NAME = "resnet_uva_depths=1,1,1,_widths=8,8,16_@quick_epochs=3,batch_size=256,image_size=8"
-PROTOCOL = Protocol(
+REQUEST = Request(
+    (Entry("resnet_uva"),),
     seeds=(0,),
     settings={"epochs": 3, "batch_size": 256, "image_size": 8},
     options={"depths": (1, 1, 1), "widths": (8, 8, 16)},
@@ -121,8 +123,8 @@ def test_a_study_of_format_1_is_resumed_and_reported(tmp_path: Path) -> None:
     assert write_report(out).protocol["command"] == [content_of("study.json")["command"]]
     put(out / NAME / "seed0", content_of("run.json"))
     with pytest.raises(UsageError, match=r"holds another study \(seeds \[1\] here, \[0\] there\)"):
-        compare(["resnet_uva"], out=out, protocol=dataclasses.replace(PROTOCOL, seeds=(1,)), resume=True, quiet=True)
-    report = compare(["resnet_uva"], out=out, protocol=PROTOCOL, resume=True, quiet=True)
+        compare(dataclasses.replace(REQUEST, seeds=(1,)), out=out, resume=True, quiet=True)
+    report = compare(REQUEST, out=out, resume=True, quiet=True)
     assert report.rows[0]["test_top1_mean"] == content_of("run.json")["results"]["test_top1"]
 
 
@@ -137,12 +139,12 @@ def test_a_study_without_the_newer_fields_goes_on(tmp_path: Path) -> None:
     write_fake_run(tmp_path / "files", "resnet_uva")
     for name in ("metrics.csv", "predictions.npz", "samples.npz"):
         (tmp_path / "files" / name).rename(out / NAME / "seed0" / name)
-    report = compare(["resnet_uva"], out=out, protocol=PROTOCOL, resume=True, quiet=True)
+    report = compare(REQUEST, out=out, resume=True, quiet=True)
     assert report.rows[0]["n_seeds"] == 1
     fields["lr"] = 0.5
     put(out, content, "study.json")
     with pytest.raises(UsageError, match=r"holds another study \(networks\..*recipe\.lr 0\.005 here, 0\.5 there\)"):
-        compare(["resnet_uva"], out=out, protocol=PROTOCOL, resume=True, quiet=True)
+        compare(REQUEST, out=out, resume=True, quiet=True)
 
 
 def test_an_evaluated_checkpoint_of_format_1_is_evaluated_into_its_folder_again(tmp_path: Path) -> None:
@@ -294,7 +296,7 @@ def test_a_damaged_study_is_one_line(tmp_path: Path, change: Callable[[dict[str,
     out = put(write_fake_study(tmp_path / "study", seeds=1), content, "study.json")
     for use in (
         lambda: write_report(out),
-        lambda: compare(["resnet_uva"], out=out, protocol=PROTOCOL, resume=True, quiet=True),
+        lambda: compare(REQUEST, out=out, resume=True, quiet=True),
     ):
         with pytest.raises(UsageError) as caught:
             use()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from convatlas.files import held
 from convatlas.progress import Silent
 from convatlas.recipe import recipe, write_recipe
 from convatlas.report import write_report
+from convatlas.request import Entry, Request
 from convatlas.run import find_runs, read_run
-from convatlas.study import Protocol, compare, plan_study
+from convatlas.study import compare, plan_study
 from convatlas.training import TrainingError
 
 FAST = {"epochs": 1, "batch_size": 256, "image_size": 8}
@@ -24,8 +26,10 @@ OPTIONS = {"depths": (1, 1, 1), "widths": (8, 16, 16)}
 NETWORKS = ["resnet_uva", "preact_resnet_uva"]
 
 
-def protocol(**changes: Any) -> Protocol:
-    return Protocol(**{"seeds": (0, 1), "settings": FAST, "options": OPTIONS, **changes})
+def asked(entries: Sequence[str] = NETWORKS, **changes: Any) -> Request:
+    """Two networks with two seeds, unless other things are asked for."""
+    values = {"seeds": (0, 1), "settings": FAST, "options": OPTIONS, **changes}
+    return Request(tuple(Entry.parse(entry) for entry in entries), **values)
 
 
 def without_clock(content: dict[str, Any]) -> str:
@@ -42,7 +46,7 @@ def without_clock(content: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "out"
-    compare(NETWORKS, out=folder, protocol=protocol(), quiet=True)
+    compare(asked(), out=folder, quiet=True)
     return folder
 
 
@@ -74,7 +78,7 @@ def test_results_csv_has_a_row_for_each(study: Path) -> None:
 def test_a_finished_study_is_loaded(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (study / "results.json").read_bytes()
     monkeypatch.setattr("convatlas.training.train._train_and_evaluate", lambda _: pytest.fail("trained again"))
-    compare(NETWORKS, out=study, protocol=protocol(), quiet=True)
+    compare(asked(), out=study, quiet=True)
     assert (study / "results.json").read_bytes() == before
 
 
@@ -106,10 +110,10 @@ def test_a_stopped_study_goes_on(study: Path, tmp_path: Path, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr("convatlas.study.choose", lambda *_, **__: StopIn(3))
         with pytest.raises(KeyboardInterrupt):
-            compare(NETWORKS, out=out, protocol=protocol())
+            compare(asked(), out=out)
     with pytest.raises(UsageError, match=r"unfinished \(2 of 4 runs\); go on with --resume"):
-        compare(NETWORKS, out=out, protocol=protocol(), quiet=True)
-    resumed = compare(NETWORKS, out=out, protocol=protocol(), resume=True, quiet=True)
+        compare(asked(), out=out, quiet=True)
+    resumed = compare(asked(), out=out, resume=True, quiet=True)
     assert without_clock(resumed.content()) == without_clock(json.loads((study / "results.json").read_text()))
 
 
@@ -131,7 +135,7 @@ def test_a_failing_run_does_not_lose_the_others(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(BROKEN)
     entries = [f"{path}:broken", "resnet_uva"]
-    report = compare(entries, out=tmp_path / "out", protocol=protocol(options={}, seeds=(0,)), quiet=True)
+    report = compare(asked(entries, options={}, seeds=(0,)), out=tmp_path / "out", quiet=True)
     assert [row["architecture"] for row in report.rows] == ["resnet_uva"]
     assert "breaks when it works" in report.failed[0]["error"]
     failed = read_run(tmp_path / "out" / report.failed[0]["path"])
@@ -143,12 +147,12 @@ def test_all_runs_failing_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(BROKEN)
     with pytest.raises(TrainingError, match="all 1 runs failed; the first: broken seed 0"):
-        compare([f"{path}:broken"], out=tmp_path / "out", protocol=protocol(options={}, seeds=(0,)), quiet=True)
+        compare(asked([f"{path}:broken"], options={}, seeds=(0,)), out=tmp_path / "out", quiet=True)
 
 
 def test_recipes_of_their_own(tmp_path: Path) -> None:
     entries = ["resnet_uva@uva_adam", "resnet_uva@quick"]
-    members = plan_study(entries, protocol=protocol(settings={"epochs": 2}), out=tmp_path)
+    members = plan_study(asked(entries, settings={"epochs": 2}), out=tmp_path)
     assert [member.plan.recipe.optimizer.kind for member in members[::2]] == ["adamw", "adamw"]
     assert members[0].plan.recipe.schedule.milestones == (1, 2)
     assert "@uva_adam" in members[0].job.label
@@ -158,13 +162,13 @@ def test_recipes_of_their_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("changes", [{"seeds": (0, 2)}, {"settings": {**FAST, "lr": 0.1}}, {"options": {}}])
 def test_a_folder_of_another_study_is_refused(study: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="holds another study"):
-        compare(NETWORKS, out=study, protocol=protocol(**changes), quiet=True)
+        compare(asked(**changes), out=study, quiet=True)
 
 
 def test_a_refused_study_changes_nothing(study: Path) -> None:
     before = (study / "study.json").read_bytes()
     with held(study), pytest.raises(UsageError, match="is held by process"):
-        compare(NETWORKS, out=study, protocol=protocol(seeds=(0, 1, 2)), resume=True, quiet=True)
+        compare(asked(seeds=(0, 1, 2)), out=study, resume=True, quiet=True)
     assert (study / "study.json").read_bytes() == before
 
 
@@ -178,25 +182,25 @@ def test_a_full_disk_ends_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("convatlas.training.train._train_and_evaluate", full)
     with pytest.raises(OSError, match="No space left"):
-        compare(NETWORKS, out=tmp_path / "out", protocol=protocol(), quiet=True)
+        compare(asked(), out=tmp_path / "out", quiet=True)
     assert attempts == 1
 
 
 def test_a_study_grows_with_resume(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    compare(NETWORKS[:1], out=out, protocol=protocol(seeds=(0,)), quiet=True)
+    compare(asked(NETWORKS[:1], seeds=(0,)), out=out, quiet=True)
     with pytest.raises(UsageError, match="holds another study"):
-        compare(NETWORKS, out=out, protocol=protocol(), quiet=True)
-    report = compare(NETWORKS, out=out, protocol=protocol(), resume=True, quiet=True)
+        compare(asked(), out=out, quiet=True)
+    report = compare(asked(), out=out, resume=True, quiet=True)
     assert [row["n_seeds"] for row in report.rows] == [2, 2]
     with pytest.raises(UsageError, match="holds another study"):
-        compare(NETWORKS[:1], out=out, protocol=protocol(), resume=True, quiet=True)
+        compare(asked(NETWORKS[:1]), out=out, resume=True, quiet=True)
 
 
 def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty and holds no study"):
-        compare(NETWORKS, out=tmp_path, protocol=protocol(), quiet=True)
+        compare(asked(), out=tmp_path, quiet=True)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +219,7 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_compared(tmp_path: Path, entries: list[str], changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        compare(entries, out=tmp_path / "out", protocol=protocol(**changes), quiet=True)
+        compare(asked(entries, **changes), out=tmp_path / "out", quiet=True)
     assert not (tmp_path / "out").exists()
 
 
@@ -228,11 +232,11 @@ def test_a_study_has_one_arithmetic(
     with pytest.raises(
         UsageError, match=r"one arithmetic, but quick.* in float32 and quick\[precision=bf16\].* in bf16 .*--precision"
     ):
-        plan_study(entries, protocol=protocol(), out=tmp_path / "out")
-    chosen = protocol(settings={**FAST, "precision": "bf16"})
-    plans = [member.plan for member in plan_study(entries, protocol=chosen, out=tmp_path / "out")]
+        plan_study(asked(entries), out=tmp_path / "out")
+    rounding = {**FAST, "precision": "bf16"}
+    plans = [member.plan for member in plan_study(asked(entries, settings=rounding), out=tmp_path / "out")]
     assert {plan.recipe.precision for plan in plans} == {"bf16"}
     monkeypatch.setattr("convatlas.study._attempt", lambda *_args, **_kwargs: "not trained")
     with pytest.raises(TrainingError, match="not trained"):
-        compare(["resnet_uva"], out=tmp_path / "study", protocol=chosen)
+        compare(asked(["resnet_uva"], settings=rounding), out=tmp_path / "study")
     assert "computed in bf16 on cpu" in capsys.readouterr().err

@@ -98,7 +98,7 @@ def preprocessing(name: str, weights: str) -> Preprocessing:
 def train(
     name: str,
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     data: str = "digits",
     data_dir: str | Path | None = None,
     recipe: str | None = None,
@@ -111,21 +111,29 @@ def train(
 ) -> Run:
     """Trains one network into the folder `out` and returns the run; a finished one is loaded.
 
-    `settings` are recipe fields (`{"epochs": 3}`), `options` the architecture's. Raises `UsageError`, as the command
-    `convatlas train` does.
+    Without `out` the folder is that of the command line, such as `runs/digits/resnet_uva@quick/seed0`. `settings` are
+    recipe fields (`{"epochs": 3}`), `options` the architecture's. Raises `UsageError`, as the command `convatlas train`
+    does.
     """
     from rich.console import Console
 
-    from convatlas.data import load_data
     from convatlas.progress import Job, choose
-    from convatlas.training import choose_recipe, make_plan, train_plan
+    from convatlas.request import Entry, Request, plan_request, run_folder
+    from convatlas.training import train_plan
 
-    row = architecture(name)
-    chosen = choose_recipe(row, data=data, name=recipe, settings=settings)
-    loaded = load_data(data, folder=_path(data_dir))
-    plan = make_plan(row, data=loaded, chosen=chosen, seed=seed, options=row.parse_options(options or {}))
+    request = Request(
+        entries=(Entry(name, recipe),),
+        data=data,
+        data_dir=_path(data_dir),
+        seeds=(seed,),
+        settings=dict(settings or {}),
+        options=dict(options or {}),
+        device=device,
+    )
+    (plan,) = plan_request(request)
+    folder = _path(out) or run_folder(plan)
     with choose(Console(stderr=True), [Job(plan.label, plan.seed, plan.epochs)], quiet=quiet) as progress:
-        return train_plan(plan, folder=Path(out), resume=resume, device=device, progress=progress)
+        return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
 
 
 def evaluate(
@@ -160,7 +168,7 @@ def evaluate(
 def compare(
     entries: Sequence[str],
     *,
-    out: str | Path,
+    out: str | Path | None = None,
     data: str = "digits",
     data_dir: str | Path | None = None,
     seeds: int | Sequence[int] = 3,
@@ -171,19 +179,23 @@ def compare(
     device: str = "auto",
     quiet: bool = False,
 ) -> Report:
-    """Trains `ARCH[@RECIPE]` entries over seeds (a number n: 0 to n - 1) into `out` and returns the report."""
-    from convatlas.study import Protocol
+    """Trains `ARCH[@RECIPE]` entries over seeds (a number n: 0 to n - 1) into `out` and returns the report.
+
+    Without `out` the folder is that of the command line, such as `runs/compare-digits`.
+    """
+    from convatlas.request import Entry, Request, seeds_of, study_folder
     from convatlas.study import compare as run_study
 
-    protocol = Protocol(
+    request = Request(
+        entries=tuple(Entry.parse(entry, recipe=recipe) for entry in entries),
         data=data,
         data_dir=_path(data_dir),
-        seeds=tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds),
-        recipe=recipe,
+        seeds=seeds_of(seeds),
         settings=dict(settings or {}),
         options=dict(options or {}),
+        device=device,
     )
-    return run_study(entries, out=Path(out), protocol=protocol, resume=resume, device=device, quiet=quiet)
+    return run_study(request, out=_path(out) or study_folder(data), resume=resume, quiet=quiet)
 
 
 def _path(folder: str | Path | None) -> Path | None:

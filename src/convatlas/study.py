@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from convatlas.architectures import architecture
-from convatlas.data import DataSet, load_data
 from convatlas.device import described, resolve_device
-from convatlas.errors import UsageError, unknown
+from convatlas.errors import UsageError
 from convatlas.files import held, is_free, is_full_disk
 from convatlas.progress import Job, Progress, choose
 from convatlas.report import Report, write_report
+from convatlas.request import Request, plan_request
 from convatlas.run import command, differences, is_run, is_study, read_run, read_study, study_of
-from convatlas.training import Plan, TrainingError, choose_recipe, make_plan, train_plan
+from convatlas.training import Plan, TrainingError, train_plan
 
 
 @dataclass(frozen=True)
@@ -30,64 +27,19 @@ class Member:
     job: Job
 
 
-@dataclass(frozen=True)
-class Protocol:
-    """What all runs of a study share: data, seeds, a recipe and changes to it, and options of the architectures.
+def compare(request: Request, *, out: Path, resume: bool = False, quiet: bool = False) -> Report:
+    """Trains every entry of a request with every seed into the folder `out` and writes the report.
 
-    `recipe` None is the data set's or the architecture's own; an entry `ARCH@RECIPE` overrides it.
+    A run that fails is recorded and does not stop the others. Raises `UsageError` for an unusable entry, before
+    anything is trained, for a folder of another study, and for an unfinished one without `resume`; `TrainingError` when
+    every run failed. With `resume` a study may get more seeds and more networks.
     """
-
-    data: str = "digits"
-    data_dir: Path | None = None
-    seeds: tuple[int, ...] = (0, 1, 2)
-    recipe: str | None = None
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-
-# The comparisons that `--protocol` names: published by others, as entries of ours.
-PROTOCOLS = {
-    "uva": ("googlenet_uva@uva_adam", "resnet_uva@uva_sgd", "preact_resnet_uva@uva_sgd", "densenet_uva@uva_adam"),
-}
-
-
-def protocol_entries(name: str | None, entries: Sequence[str]) -> list[str]:
-    """The entries of a published comparison, or those given; both together are a `UsageError`.
-
-    >>> protocol_entries("uva", [])[1]
-    'resnet_uva@uva_sgd'
-    """
-    if name is None:
-        return list(entries)
-    if name not in PROTOCOLS:
-        raise unknown("protocol", name, PROTOCOLS)
-    if entries:
-        raise UsageError(f"--protocol {name} names its own networks; leave out {', '.join(entries)}")
-    return list(PROTOCOLS[name])
-
-
-def compare(
-    entries: Sequence[str],
-    *,
-    out: Path,
-    protocol: Protocol,
-    resume: bool = False,
-    device: str = "auto",
-    quiet: bool = False,
-) -> Report:
-    """Trains every architecture with every seed into the folder `out` and writes the report.
-
-    An entry is `ARCH`, `ARCH@RECIPE` or `path/to/file.py:name[@RECIPE]`. A run that fails is recorded and does not stop
-    the others. Raises `UsageError` for an unusable entry, before anything is trained, for a folder of another study,
-    and for an unfinished one without `resume`; `TrainingError` when every run failed. With `resume` a study may get
-    more seeds and more networks.
-    """
-    members = plan_study(entries, protocol=protocol, out=out)
-    device = resolve_device(device)
+    members = plan_study(request, out=out)
+    device = resolve_device(request.device)
     if not is_free(out) and not is_study(out):
         raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
     with held(out):
-        _open_study(members, out=out, protocol=protocol, device=device, resume=resume)
+        _open_study(members, out=out, seeds=request.seeds, device=device, resume=resume)
         screen = Console(stderr=True)
         for line in () if quiet else _announcements(members, device):
             screen.print(line, markup=False, highlight=False, soft_wrap=True)
@@ -106,59 +58,22 @@ def _announcements(members: Sequence[Member], device: str) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def plan_study(entries: Sequence[str], *, protocol: Protocol, out: Path) -> list[Member]:
+def plan_study(request: Request, *, out: Path) -> list[Member]:
     """The runs of a study, one architecture's seeds after another's. Raises `UsageError` for what cannot be run."""
-    if not entries:
-        raise UsageError("compare needs at least one architecture; `convatlas list` shows them")
-    if not protocol.seeds or len(set(protocol.seeds)) != len(protocol.seeds):
-        raise UsageError(f"seeds {protocol.seeds} must be one or more different numbers")
-    data = load_data(protocol.data, folder=protocol.data_dir)
-    rows = [_plan_entry(entry, data=data, protocol=protocol) for entry in entries]
-    precisions = {row[0].recipe.precision: row[0].recipe.name for row in rows}
-    if len(precisions) > 1:
-        recipes = " and ".join(f"{name} in {precision}" for precision, name in precisions.items())
-        raise UsageError(f"a study has one arithmetic, but {recipes} compute differently; choose with --precision")
-    names = [row[0].folder_name for row in rows]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"{name} is there {names.count(name)} times; each network with its recipe once")
-    several = len({row[0].recipe.name for row in rows}) > 1
+    plans = plan_request(request)
+    several = len({plan.recipe.name for plan in plans}) > 1
     members = []
-    for plans, name in zip(rows, names, strict=True):
-        for plan in plans:
-            label = f"{plan.label}@{plan.recipe.name}" if several else plan.label
-            members.append(Member(plan, out / name / f"seed{plan.seed}", Job(label, plan.seed, plan.epochs)))
+    for plan in plans:
+        label = f"{plan.label}@{plan.recipe.name}" if several else plan.label
+        folder = out / plan.folder_name / f"seed{plan.seed}"
+        members.append(Member(plan, folder, Job(label, plan.seed, plan.epochs)))
     return members
 
 
-def _plan_entry(entry: str, *, data: DataSet, protocol: Protocol) -> list[Plan]:
-    """The plans of one entry, one for each seed."""
-    name, recipe_name = split_entry(entry)
-    row = architecture(name)
-    chosen = choose_recipe(row, data=protocol.data, name=recipe_name or protocol.recipe, settings=protocol.settings)
-    options = row.parse_options(protocol.options)
-    first = make_plan(row, data=data, chosen=chosen, seed=protocol.seeds[0], options=options)
-    return [first.with_seed(seed) for seed in protocol.seeds]
-
-
-def split_entry(entry: str) -> tuple[str, str | None]:
-    """`ARCH@RECIPE` as its two parts; an @ inside a path is part of the path.
-
-    >>> split_entry("resnet_uva@uva_adam"), split_entry("/home/me@work/net.py:net")
-    (('resnet_uva', 'uva_adam'), ('/home/me@work/net.py:net', None))
-    """
-    name, at, recipe_name = entry.rpartition("@")
-    if not at or ".py:" in recipe_name:
-        return entry, None
-    if not name or not recipe_name:
-        raise UsageError(f"{entry!r} is not ARCH@RECIPE")
-    return name, recipe_name
-
-
-def _open_study(members: Sequence[Member], *, out: Path, protocol: Protocol, device: str, resume: bool) -> None:
+def _open_study(members: Sequence[Member], *, out: Path, seeds: tuple[int, ...], device: str, resume: bool) -> None:
     """Checks that the folder, which this process holds, has this very study or none, and writes a new `study.json`."""
     records = {member.folder.parent.name: member.plan.record() for member in members}
-    study = study_of(records, seeds=protocol.seeds, device=device, command=command())
+    study = study_of(records, seeds=seeds, device=device, command=command())
     if is_study(out):
         there = read_study(out)
         different = differences(study.identity(), there.identity())

@@ -9,6 +9,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from convatlas.errors import UsageError, unknown
 
+Device = Literal["auto", "cpu", "cuda"]  # the places that a user may name to compute in
+
 
 def parse(text: str, annotation: Any, *, name: str) -> Any:
     """`text` as a value of the annotated type: int, float, bool, str, Literal, tuples of these by commas, or None.
@@ -104,6 +106,13 @@ def _check_scalar(value: Any, kind: Any, *, name: str) -> None:
         raise UsageError(f"{name}={value!r} must be {words[kind]}")
     if isinstance(value, float) and not math.isfinite(value):
         raise UsageError(f"{name}={value!r} must be a finite number")
+
+
+def check_seed(seed: int) -> int:
+    """Returns the seed itself. Raises `UsageError` for one that is no whole number from 0 to 2^31 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise UsageError(f"seed={seed!r} must be a whole number from 0 to {2**31 - 1}")
+    return seed
 
 
 def _not_none(annotation: Any) -> Any:

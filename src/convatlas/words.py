@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,15 @@ def label(name: str, options: Mapping[str, Any]) -> str:
     'resnet_uva(depths=2,2,2, activation=gelu)'
     """
     return f"{name}({', '.join(f'{key}={plain(value)}' for key, value in options.items())})" if options else name
+
+
+def file_name(text: str) -> str:
+    """A name with `_` in the place of the characters that a shell would read.
+
+    >>> file_name("resnet_uva(depths=2,2,2)@quick")
+    'resnet_uva_depths=2,2,2_@quick'
+    """
+    return re.sub(r"[^\w.@=,+-]+", "_", text).strip("_")
 
 
 def stacked(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convatlas.cli import INTERRUPTED, app, options
+from convatlas.cli.finders import search
 from convatlas.errors import UsageError
 from convatlas.values import parse
 from convatlas.words import percent
@@ -49,35 +50,43 @@ def train(
 
     Example: convatlas train resnet_uva --data digits --epochs 3
     """
-    from rich.console import Console
+    from convatlas.device import resolve_device
+    from convatlas.request import Entry, Request, plan_request, run_folder
 
-    from convatlas.architectures import architecture as find
-    from convatlas.data import load_data
-    from convatlas.device import described, resolve_device
-    from convatlas.progress import Job, choose
-    from convatlas.training import choose_recipe, make_plan, open_folder, train_plan
-
-    row = find(architecture)
-    fields = options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision)
-    chosen = choose_recipe(row, data=data, name=recipe, settings=fields)
-    builder_options = row.parse_options(options.architecture_options(option))
-    plan = make_plan(
-        row,
-        data=load_data(data, folder=data_dir),
-        chosen=chosen,
-        seed=parse(seed, int, name="seed"),
-        options=builder_options,
-    )
-    folder = out or default_folder(plan)
-    device = resolve_device(device)
     wanted = [field for field, asked in (("lr", find_lr), ("batch_size", find_batch_size)) if asked]
+    if wanted and resume:
+        raise UsageError("--resume goes on with a run; --find-lr and --find-batch-size begin none")
+    request = Request(
+        entries=(Entry(architecture, recipe),),
+        data=data,
+        data_dir=data_dir,
+        seeds=(parse(seed, int, name="seed"),),
+        settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision),
+        options=options.architecture_options(option),
+        device=device,
+    )
+    (plan,) = plan_request(request)
+    folder = out or run_folder(plan)
+    device = resolve_device(device)
     if wanted:
-        from convatlas.cli.finders import search
-
-        if resume:
-            raise UsageError("--resume goes on with a run; --find-lr and --find-batch-size begin none")
         search(plan, folder, device=device, wanted=wanted, as_json=as_json)
         return
+    run = _train(plan, folder, device=device, resume=resume, quiet=quiet)
+    if as_json:
+        content = run.record.content()
+        options.print_json({"run": str(run.path), **{key: content[key] for key in ("architecture", "seed", "results")}})
+    else:
+        _print_run(run)
+
+
+def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) -> Run:
+    """Trains the plan, with progress on standard error unless `quiet`."""
+    from rich.console import Console
+
+    from convatlas.device import described
+    from convatlas.progress import Job, choose
+    from convatlas.training import open_folder, train_plan
+
     open_folder(plan, folder, resume=resume)
     screen = Console(stderr=True)
     if not quiet:
@@ -86,20 +95,10 @@ def train(
             screen.print(line, soft_wrap=True, markup=False, highlight=False)
     try:
         with choose(screen, [Job(plan.label, plan.seed, plan.epochs)], quiet=quiet) as progress:
-            run = train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
+            return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
     except KeyboardInterrupt:
         screen.print(f"stopped; the same command with --resume goes on with {folder}", markup=False, highlight=False)
         raise typer.Exit(INTERRUPTED) from None
-    if as_json:
-        content = run.record.content()
-        options.print_json({"run": str(run.path), **{key: content[key] for key in ("architecture", "seed", "results")}})
-    else:
-        _print_run(run)
-
-
-def default_folder(plan: Plan) -> Path:
-    """`runs/digits/resnet_uva@quick/seed0`."""
-    return Path("runs") / plan.data.spec.label / plan.folder_name / f"seed{plan.seed}"
 
 
 def _print_run(run: Run) -> None:

@@ -43,21 +43,24 @@ def compare(
 
     Example: convatlas compare resnet_uva densenet_uva@uva_adam --data digits --seeds 3 --out runs/first
     """
-    from convatlas.study import Protocol, protocol_entries
-    from convatlas.study import compare as run_study
+    from convatlas.request import Entry, Request, check_words, protocol_entries, study_folder
 
-    protocol = Protocol(
+    names = protocol_entries(protocol_name, architectures or [])
+    request = Request(
+        entries=tuple(Entry.parse(name, recipe=recipe) for name in names),
         data=data,
         data_dir=data_dir,
         seeds=parse_seeds(seeds),
-        recipe=recipe,
         settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision),
         options=options.architecture_options(option),
+        device=device,
     )
-    entries = protocol_entries(protocol_name, architectures or [])
-    folder = out or Path("runs") / f"{protocol_name or 'compare'}-{data}"
+    check_words(request)
+    from convatlas.study import compare as run_study  # not sooner: it imports PyTorch, which takes seconds
+
+    folder = out or study_folder(data, protocol=protocol_name)
     try:
-        report = run_study(entries, out=folder, protocol=protocol, resume=resume, device=device, quiet=quiet)
+        report = run_study(request, out=folder, resume=resume, quiet=quiet)
     except KeyboardInterrupt:
         typer.echo(f"stopped; the same command with --resume goes on with {folder}", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -87,11 +90,13 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     >>> parse_seeds("3"), parse_seeds("7,8")
     ((0, 1, 2), (7, 8))
     """
+    from convatlas.request import seeds_of
+
     try:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
         raise UsageError(f"--seeds {text!r} must be a number, or numbers separated by commas") from error
-    seeds = tuple(range(numbers[0])) if len(numbers) == 1 and "," not in text else tuple(numbers)
+    seeds = seeds_of(numbers[0] if len(numbers) == 1 and "," not in text else numbers)
     if not seeds:
         raise UsageError(f"--seeds {text!r} leaves nothing to train; give 1 or more")
     return seeds

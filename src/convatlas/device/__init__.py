@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from convatlas.device.choice import (
     BATCH_SIZE,
-    Device,
     autocast,
     described,
     has_bf16,
@@ -16,7 +15,6 @@ from convatlas.device.transfer import per_channel, sent
 
 __all__ = [
     "BATCH_SIZE",
-    "Device",
     "autocast",
     "described",
     "free_memory",

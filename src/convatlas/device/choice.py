@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import AbstractContextManager
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from convatlas.errors import UsageError, unknown
+from convatlas import values
+from convatlas.errors import UsageError
 from convatlas.recipe import Precision
-
-Device = Literal["auto", "cpu", "cuda"]
+from convatlas.values import Device
 
 BATCH_SIZE = 64  # images that are answered at a time: small enough for the caches of a CPU
 
 
 def resolve_device(device: str) -> str:
     """`cpu` or `cuda`; `auto` is cuda where there is one. Raises `UsageError` for cuda where there is none."""
-    if device not in get_args(Device):
-        raise unknown("device", device, get_args(Device))
+    values.parse(device, Device, name="device")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device cuda: PyTorch finds no CUDA device here; use auto or cpu")
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"

@@ -49,11 +49,6 @@ def predict_logits(
     return torch.cat(parts).cpu()  # once: each copy to the CPU would wait for the device
 
 
-def normalised(images: Tensor, *, preprocessing: Preprocessing, device: torch.device) -> Tensor:
-    """Returns the inputs of a network for images, on a device and in the layout in which it answers."""
-    return network_input(preprocessing(images.to(device)))
-
-
 def _halved(size: int, device: torch.device) -> int:
     """Half as many images at a time, and a warning."""
     warnings.warn(

@@ -13,9 +13,9 @@ from convatlas import values
 from convatlas.architecture import Architecture, Weights
 from convatlas.data import Images
 from convatlas.data.preprocessing import Preprocessing, Rectangle
-from convatlas.device import described, keep_freed_memory, resolve_device
+from convatlas.device import described, keep_freed_memory, network_input, resolve_device
 from convatlas.errors import UsageError
-from convatlas.prediction.logits import answering, normalised, predict_logits
+from convatlas.prediction.logits import answering, predict_logits
 from convatlas.recipe import Precision
 from convatlas.run import Run
 
@@ -81,8 +81,7 @@ class Predictor:
         """
         self._check_images(images)
         parameter = next(self.network.parameters())
-        inputs = normalised(images, preprocessing=self.preprocessing, device=parameter.device)
-        return inputs.to(parameter.dtype)
+        return network_input(self.preprocessing(images.to(parameter.device)).to(parameter.dtype))
 
     def rectangle(self, images: Tensor) -> Rectangle:
         """Returns the part of images (N, C, H, W) that the network sees, in their pixels, to lay a map over them."""

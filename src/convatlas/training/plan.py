@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +26,7 @@ from convatlas.training.objective import Objective
 from convatlas.training.optimizers import is_part
 from convatlas.training.records import architecture_record, data_record
 from convatlas.training.start import started_network
-from convatlas.words import label
+from convatlas.words import file_name, label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
 
@@ -81,11 +80,11 @@ class Plan:
     @property
     def folder_name(self) -> str:
         """`resnet_uva@quick`: network and recipe without the characters that a shell would read."""
-        return re.sub(r"[^\w.@=,+-]+", "_", f"{self.label}@{self.recipe.name}").strip("_")
+        return file_name(f"{self.label}@{self.recipe.name}")
 
     def with_seed(self, seed: int) -> Plan:
         """The same plan with another seed."""
-        return dataclasses.replace(self, seed=check_seed(seed))
+        return dataclasses.replace(self, seed=values.check_seed(seed))
 
     def on(self, device: str) -> Plan:
         """The same plan with its images and labels on a device."""
@@ -144,7 +143,7 @@ def make_plan(
         data=data,
         preprocessing=preprocessing,
         cost=cost,
-        seed=check_seed(seed),
+        seed=values.check_seed(seed),
         notes=(*data.notes, *notes, *cost.notes),
     )
 
@@ -222,10 +221,3 @@ def selection(score: Score) -> str:
         return SELECTION
     extreme = "highest" if score.direction == "max" else "lowest"
     return f"{extreme} validation {score.measure}, first epoch that reaches it"
-
-
-def check_seed(seed: int) -> int:
-    """The seed itself. Raises `UsageError` for one that is no whole number from 0 to 2^31 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise UsageError(f"seed={seed!r} must be a whole number from 0 to {2**31 - 1}")
-    return seed

@@ -1,0 +1,195 @@
+"""A training that is asked for, in words, and the plans that it becomes: the one way of every verb that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convatlas import values
+from convatlas.errors import UsageError, unknown
+from convatlas.recipe import Recipe, RecipeRule, parsed_settings, recipe_or_rule
+from convatlas.values import check_seed
+from convatlas.words import file_name, label
+
+if TYPE_CHECKING:
+    from convatlas.architecture import Architecture
+    from convatlas.training import Plan
+
+MOST_SEEDS = 10_000
+
+# The comparisons that `--protocol` names: published by others, as entries of ours.
+PROTOCOLS = {
+    "uva": ("googlenet_uva@uva_adam", "resnet_uva@uva_sgd", "preact_resnet_uva@uva_sgd", "densenet_uva@uva_adam"),
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network that is asked for: a name or `path/to/file.py:name`, and the name of its recipe.
+
+    Without a recipe it has that of the data set, else the one that it was published with.
+    """
+
+    architecture: str
+    recipe: str | None = None
+
+    @classmethod
+    def parse(cls, text: str, *, recipe: str | None = None) -> Entry:
+        """Returns the entry of `ARCH` or `ARCH@RECIPE`; an @ inside a path is part of the path.
+
+        `recipe` is that of an entry which names none. Raises `UsageError`.
+
+        >>> Entry.parse("resnet_uva@uva_adam")
+        Entry(architecture='resnet_uva', recipe='uva_adam')
+        >>> Entry.parse("/home/me@work/net.py:net", recipe="quick")
+        Entry(architecture='/home/me@work/net.py:net', recipe='quick')
+        """
+        name, at, own = text.rpartition("@")
+        if not at or ".py:" in own:
+            return cls(text, recipe)
+        if not name or not own:
+            raise UsageError(f"{text!r} is not ARCH@RECIPE")
+        return cls(name, own)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A training of every entry with every seed on one data set; nothing of it is looked up yet.
+
+    `settings` are changes to the recipes and `options` those of the architectures, from text or as values. `device` is
+    `auto`, `cpu` or `cuda`.
+    """
+
+    entries: tuple[Entry, ...]
+    data: str = "digits"
+    data_dir: Path | None = None
+    seeds: tuple[int, ...] = (0,)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An entry that was looked up: the architecture, its options, and the changed recipe or the rule that makes it."""
+
+    architecture: Architecture
+    recipe: Recipe | RecipeRule
+    options: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The network and its recipe, as the folders of a study tell them apart."""
+        return file_name(f"{label(self.architecture.name, self.options)}@{self.recipe.name}")
+
+
+def plan_request(request: Request) -> tuple[Plan, ...]:
+    """Returns the plans of a request: the first entry with each seed, then the next. The data is read once.
+
+    Words are checked first, then the networks and recipes that they name; the data is read at last. Raises `UsageError`
+    for whatever cannot be trained.
+
+    >>> request = Request((Entry("lenet5"),), seeds=(0, 1), settings={"epochs": 1, "image_size": 32})
+    >>> [(plan.label, plan.recipe.name, plan.seed) for plan in plan_request(request)]
+    [('lenet5', 'quick[epochs=1,image_size=32]', 0), ('lenet5', 'quick[epochs=1,image_size=32]', 1)]
+    """
+    check_words(request)
+    choices = [_choose(entry, request) for entry in request.entries]
+    check_different([choice.name for choice in choices])
+    check_arithmetic([choice.recipe for choice in choices if isinstance(choice.recipe, Recipe)])
+
+    from convatlas.data import load_data
+    from convatlas.device import resolve_device
+    from convatlas.training import make_plan
+
+    resolve_device(request.device)  # one that is not there is refused before the data is read
+    data = load_data(request.data, folder=request.data_dir)
+    plans = [
+        make_plan(choice.architecture, data=data, chosen=choice.recipe, seed=request.seeds[0], options=choice.options)
+        for choice in choices
+    ]
+    check_different([plan.folder_name for plan in plans])  # again, now that rules have made their recipes
+    check_arithmetic([plan.recipe for plan in plans])
+    return tuple(plan.with_seed(seed) for plan in plans for seed in request.seeds)
+
+
+def check_words(request: Request) -> None:
+    """Raises `UsageError` for a word that nothing can be made of; neither PyTorch nor data is needed to see that."""
+    if not request.entries:
+        raise UsageError("there is no network to train; name at least one architecture, `convatlas list` shows them")
+    if not request.seeds or len(set(request.seeds)) != len(request.seeds):
+        raise UsageError(f"seeds {request.seeds} must be one or more different numbers")
+    for seed in request.seeds:
+        check_seed(seed)
+    values.parse(request.device, values.Device, name="device")
+    settings = parsed_settings(request.settings)
+    for name in {entry.recipe: None for entry in request.entries if entry.recipe is not None}:
+        recipe_or_rule(name).replaced(**settings)
+
+
+def check_arithmetic(recipes: Sequence[Recipe]) -> None:
+    """Raises `UsageError` for recipes that compute in different arithmetic."""
+    precisions = {recipe.precision: recipe.name for recipe in recipes}
+    if len(precisions) > 1:
+        named = " and ".join(f"{name} in {precision}" for precision, name in precisions.items())
+        raise UsageError(f"a study has one arithmetic, but {named} compute differently; choose with --precision")
+
+
+def check_different(names: Sequence[str]) -> None:
+    """Raises `UsageError` for a network that is there twice with the same recipe."""
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{name} is there {names.count(name)} times; each network with its recipe once")
+
+
+def protocol_entries(name: str | None, entries: Sequence[str]) -> tuple[str, ...]:
+    """Returns the entries of a published comparison, or the entries that are given; both are a `UsageError`.
+
+    >>> protocol_entries("uva", [])[1]
+    'resnet_uva@uva_sgd'
+    """
+    if name is None:
+        return tuple(entries)
+    if name not in PROTOCOLS:
+        raise unknown("protocol", name, PROTOCOLS)
+    if entries:
+        raise UsageError(f"--protocol {name} names its own networks; leave out {', '.join(entries)}")
+    return PROTOCOLS[name]
+
+
+def seeds_of(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """Returns the seeds 0 to n - 1 of a number n, and other seeds as they are. Raises `UsageError` for too many.
+
+    >>> seeds_of(3), seeds_of([7, 8])
+    ((0, 1, 2), (7, 8))
+    """
+    count = seeds if isinstance(seeds, int) else len(seeds)
+    if count > MOST_SEEDS:
+        raise UsageError(f"{count} seeds are too many; a study has at most {MOST_SEEDS:,}")
+    return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+
+
+def run_folder(plan: Plan) -> Path:
+    """Returns the folder of a run where the user names none: `runs/digits/resnet_uva@quick/seed0`."""
+    return Path("runs") / plan.data.spec.label / plan.folder_name / f"seed{plan.seed}"
+
+
+def study_folder(data: str, *, protocol: str | None = None) -> Path:
+    """Returns the folder of a study where the user names none.
+
+    >>> str(study_folder("digits")), str(study_folder("cifar10", protocol="uva"))
+    ('runs/compare-digits', 'runs/uva-cifar10')
+    """
+    return Path("runs") / file_name(f"{protocol or 'compare'}-{data}")
+
+
+def _choose(entry: Entry, request: Request) -> Choice:
+    """Looks up the network and the recipe of an entry, and types its options."""
+    from convatlas.architectures import architecture
+    from convatlas.training import choose_recipe
+
+    row = architecture(entry.architecture)
+    chosen = choose_recipe(row, data=request.data, name=entry.recipe, settings=request.settings)
+    return Choice(row, chosen, row.parse_options(request.options))
