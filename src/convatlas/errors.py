@@ -1,4 +1,4 @@
-"""What went wrong, in one line: the value, what is permitted, the next step."""
+"""Errors in one line: the value, the permitted values, the next step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class UsageError(ValueError):
 
 
 def unknown(kind: str, name: str, permitted: Iterable[str], *, hint: str = "") -> UsageError:
-    """A `UsageError` for a name that does not exist, with the nearest permitted ones.
+    """Returns a `UsageError` for a name that does not exist, with the nearest permitted names.
 
     >>> str(unknown("recipe", "quik", ["quick", "uva_sgd"]))
     "unknown recipe 'quik'; did you mean quick? (all: quick, uva_sgd)"

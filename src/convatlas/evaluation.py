@@ -24,7 +24,7 @@ ROWS_AT_ONCE = 8192  # images ranked at once: 50,000 x 1,000 logits in float64 w
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network scores on labelled images; accuracies are fractions, `loss` the mean cross entropy in nats.
+    """The scores of a network on labelled images; accuracies are fractions, `loss` is the mean cross entropy in nats.
 
     `top5` is `None` where there are fewer than 6 classes, a class's accuracy where it has no image.
     """
@@ -48,7 +48,7 @@ class Difference:
 
 
 def evaluate_logits(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Evaluation:
-    """Metrics of logits (n, classes) against labels (n,).
+    """Returns metrics of logits (n, classes) against labels (n,).
 
     Of equal logits the class with the lower index comes first, as in `argmax`. Raises `ValueError` where shapes, labels
     and class names do not agree or a logit is not finite.
@@ -75,7 +75,7 @@ def evaluate_logits(logits: np.ndarray, labels: np.ndarray, class_names: Sequenc
 
 
 def correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether each image is right, (n, classes) and (n,) -> (n,) boolean.
+    """Returns whether each image is right: (n, classes) and (n,) -> (n,) boolean.
 
     >>> correct(np.array([[2.0, 0.0], [1.0, 0.0]]), np.array([0, 1]))
     array([ True, False])
@@ -86,7 +86,7 @@ def correct(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def t_quantile(df: int) -> float:
-    """The 0.975 quantile of Student's t with `df` degrees of freedom: half the width of a 95 % interval.
+    """Returns the 0.975 quantile of Student's t with `df` degrees of freedom: half the width of a 95 % interval.
 
     A table to 30; the Cornish-Fisher series in 1/df beyond (Abramowitz and Stegun, 26.7.5), there exact to 1e-7.
 
@@ -132,10 +132,10 @@ def summarize(values: Sequence[float]) -> tuple[float, float | None, list[float]
 def paired_bootstrap(
     correct_a: np.ndarray, correct_b: np.ndarray, *, seed: int = 0, resamples: int = 10_000
 ) -> Difference:
-    """Accuracy of a less accuracy of b, over the choice of test images: (seeds, images) booleans, the same images.
+    """Returns the accuracy of a less that of b, with its interval over test images: (seeds, images) booleans.
 
-    Accuracies are averaged over seeds image by image, then images are drawn again with replacement; the interval is
-    that of percentiles 2.5 to 97.5. Says nothing about other training seeds.
+    Accuracies are averaged over seeds image by image, then images are drawn again with replacement. The interval is
+    that of percentiles 2.5 to 97.5. It does not cover other training seeds.
 
     >>> paired_bootstrap(np.array([[True, False]]), np.array([[True, False]]))
     Difference(mean=0.0, low=0.0, high=0.0, significant=False)
@@ -167,7 +167,7 @@ def _check(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -
 
 
 def _ranks_and_losses(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each image the number of classes put before the true one, and its cross entropy."""
+    """Returns for each image the number of classes that rank before the true class, and the cross entropy."""
     ranks, losses = [], []
     for start in range(0, len(logits), ROWS_AT_ONCE):
         scores = logits[start : start + ROWS_AT_ONCE].astype(np.float64)

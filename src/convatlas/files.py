@@ -26,7 +26,7 @@ TEMPORARY = ".writing-"  # how the names of files begin that are not yet whole
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises `UsageError` where the file cannot be read as one."""
+    """Returns the object in a JSON file. Raises `UsageError` where the file cannot be read as one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -75,7 +75,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def held(folder: Path) -> Iterator[None]:
     """Holds a folder for this process, so that no second one writes into it; it is free again when the process ends.
 
-    Raises `UsageError` that says who holds it. What a killed process left half-written is removed.
+    Raises `UsageError` that says who holds it. Files that a killed process left half-written are removed.
     """
     check_writable(folder)
     note = folder / ".holder.json"
@@ -100,12 +100,12 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Whether an error says that there is no room on the disk, or no more for this user."""
+    """Returns whether an error says that there is no room on the disk, or no more for this user."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_free(folder: Path) -> bool:
-    """Whether a folder does not exist or has nothing in it but what `held` leaves."""
+    """Returns whether a folder does not exist, or is empty but for the files that `held` leaves."""
     return not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir())
 
 

@@ -27,11 +27,11 @@ class Score:
         return f"val_{self.measure}"
 
     def better(self, value: float) -> float:
-        """The value with a sign that makes higher always better."""
+        """Returns the value with a sign that makes higher always better."""
         return value if self.direction == "max" else -value
 
     def shown(self, value: float, *, decimals: int = 2) -> str:
-        """A value as it is printed, without its unit.
+        """Returns a value as it is printed, without its unit.
 
         >>> Score("top1").shown(0.98056), Score("loss", "min", "number").shown(0.25)
         ('98.06', '0.25')
@@ -44,7 +44,7 @@ TITLES: Mapping[str, str] = {"top1": "accuracy (%)", "loss": "loss (cross entrop
 
 
 def validation_measures(columns: Mapping[str, float]) -> list[str]:
-    """The measures of validation that a row of `metrics.csv` holds, in its order.
+    """Returns the measures of validation that a row of `metrics.csv` holds, in its order.
 
     >>> validation_measures({"epoch": 1, "train_loss": 0.5, "val_loss": 0.4, "val_top1": 0.9})
     ['loss', 'top1']

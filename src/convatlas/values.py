@@ -1,4 +1,4 @@
-"""Typed values: from text and plain data to what a keyword or a field asks for, and whether a value fits."""
+"""Typed values: text and plain data become the type of a keyword or a field, and a value is checked against it."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def check_seed(seed: int) -> int:
 
 
 def _not_none(annotation: Any) -> Any:
-    """The X of `X | None`."""
+    """Returns the X of `X | None`."""
     (kind,) = (member for member in get_args(annotation) if member is not type(None))
     return kind
 

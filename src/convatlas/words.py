@@ -1,4 +1,4 @@
-"""How a report writes names and numbers, and what it may put into JSON."""
+"""Names and numbers as they are printed, and records as JSON can hold them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def label(name: str, options: Mapping[str, Any]) -> str:
-    """A name with the values it was given, as a row shows it.
+    """Returns a name with the values it was given, as a row shows it.
 
     >>> label("resnet_uva", {})
     'resnet_uva'
@@ -21,7 +21,7 @@ def label(name: str, options: Mapping[str, Any]) -> str:
 
 
 def file_name(text: str) -> str:
-    """A name with `_` in the place of the characters that a shell would read.
+    """Returns a name with `_` in the place of the characters that a shell would read.
 
     >>> file_name("resnet_uva(depths=2,2,2)@quick")
     'resnet_uva_depths=2,2,2_@quick'
@@ -30,7 +30,7 @@ def file_name(text: str) -> str:
 
 
 def stacked(text: str) -> str:
-    """A label with each of its values on a line of its own, for where there is little width.
+    """Returns a label with each of its values on a line of its own, for where there is little width.
 
     >>> print(stacked("resnet_uva(depths=2,2,2, activation=gelu) @ quick"))
     resnet_uva
@@ -44,7 +44,7 @@ def stacked(text: str) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A fraction in percent with two decimals, `-` where there is none.
+    """Returns a fraction in percent with two decimals, `-` where there is none.
 
     >>> percent(0.98056)
     '98.06'
@@ -62,7 +62,7 @@ def seconds(value: float | None) -> str:
 
 
 def quantity(value: float | None) -> str:
-    """A count with three digits and its suffix.
+    """Returns a count with three digits and its suffix.
 
     >>> quantity(10_129_024), quantity(4_089_184_256), quantity(850), quantity(999_999)
     ('10.1 M', '4.09 G', '850', '1.00 M')
@@ -78,7 +78,7 @@ def quantity(value: float | None) -> str:
 
 
 def finite(value: Any) -> Any:
-    """A record without what JSON cannot hold: NaN and infinities become `None`.
+    """Returns a record that JSON can hold: NaN and infinities become `None`.
 
     >>> finite({"loss": float("nan"), "shape": (1, 2)})
     {'loss': None, 'shape': [1, 2]}
@@ -91,12 +91,12 @@ def finite(value: Any) -> Any:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a value, whatever the order of its keys."""
+    """Returns the one JSON text of a value, whatever the order of its keys."""
     return json.dumps(value, sort_keys=True)
 
 
 def plain(value: Any) -> str:
-    """A value of an option as it is typed.
+    """Returns a value of an option as it is typed.
 
     >>> plain([2, 2, 2])
     '2,2,2'

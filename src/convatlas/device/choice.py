@@ -1,4 +1,4 @@
-"""Where a network computes, and in which arithmetic."""
+"""Devices and the arithmetic that a network computes in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def resolve_device(device: str) -> str:
 
 
 def described(device: str | torch.device, precision: Precision) -> str:
-    """The arithmetic in a line: what every number that a network gives on this device is computed in.
+    """Returns the arithmetic of a network on this device, in a line.
 
     >>> described("cpu", "float32")
     'float32 on cpu'
@@ -38,7 +38,7 @@ def described(device: str | torch.device, precision: Precision) -> str:
 
 
 def has_bf16(kind: str) -> bool:
-    """Whether the CPU or the GPU computes in bf16 itself."""
+    """Returns whether the CPU or the GPU computes in bf16 itself."""
     if kind == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
@@ -53,5 +53,5 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def network_input(images: Tensor) -> Tensor:
-    """The batch in the memory layout in which convolutions are fastest (channels last)."""
+    """Returns the batch in the memory layout in which convolutions are fastest (channels last)."""
     return images.contiguous(memory_format=torch.channels_last)

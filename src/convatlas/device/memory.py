@@ -1,4 +1,4 @@
-"""How the process asks for memory, and what it looks like when there is too little."""
+"""The memory of the process: how freed memory is kept, how much is free, and the errors of too little."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ONEDNN = ("could not create a primitive", "could not execute a primitive")  # n
 
 
 def keep_freed_memory() -> bool:
-    """Makes glibc keep the memory of freed tensors for the next ones; whether it could.
+    """Makes glibc keep the memory of freed tensors for the next ones, and returns whether it could.
 
     By default each large tensor is mapped afresh and given back when it is freed, and the page faults cost some percent
     of a training step on a CPU. The arithmetic is not touched; the process holds its peak memory until it ends.
@@ -35,7 +35,7 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 
 def free_memory(system: Path = Path("/")) -> float:
-    """Bytes that the system, and the container that it may be in, can still give; infinite where neither says.
+    """Returns bytes that the system, and the container that it may be in, can still give; infinite where neither says.
 
     `system` is the root of the files that say it; a container's limit is that of Linux's control groups, version 2, and
     where it cannot be read there is none.
@@ -53,6 +53,6 @@ def free_memory(system: Path = Path("/")) -> float:
 
 
 def _numbers(file: Path) -> dict[str, float]:
-    """The lines of a file, each a name and a number."""
+    """Returns the lines of a file, each a name and a number."""
     lines = (line.split() for line in file.read_text().splitlines())
     return {words[0]: float(words[1]) for words in lines if len(words) > 1 and words[1].isdigit()}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """The tensor on a device, where a copy may still be under way: nothing here waits for it.
+    """Returns the tensor on a device, where a copy may still be under way: nothing here waits for it.
 
     A copy to a GPU waits for all work there unless the tensor lies in pinned memory.
     """

@@ -1,4 +1,4 @@
-"""Learning rate and batch size, tried out on a throw-away copy of the network: suggestions, never a changed run."""
+"""Searches for a learning rate and a batch size on throw-away networks. They suggest a value and change no run."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class BatchTrial:
 
 @dataclass(frozen=True)
 class BatchSearch:
-    """The batch sizes that fit, the smallest that is nearly as fast as the fastest, and why no larger was tried."""
+    """The batch sizes that fit, the smallest of nearly the highest speed, and the reason why the search ended."""
 
     trials: tuple[BatchTrial, ...]
     suggestion: int
@@ -62,7 +62,7 @@ class BatchSearch:
 
 
 def find_lr(plan: Plan, *, device: str) -> RateSearch:
-    """The learning rate range test with everything else as in the plan: up to 100 steps, each at a higher rate.
+    """Runs the learning rate range test: up to 100 steps, each at a higher rate, all else as in the plan.
 
     The suggestion is the rate at which the loss falls fastest for each doubling of the rate. The search ends where the
     smoothed loss is four times its lowest. Smith 2015, https://arxiv.org/abs/1506.01186, section 3.3.
@@ -105,7 +105,7 @@ class _Trial:
 
 
 def steepest(rates: list[float], losses: list[float], *, skipped: int = 10) -> float | None:
-    """The rate at which the loss falls fastest in the logarithm of the rate; the first ones are warm-up.
+    """Returns the rate at which the loss falls fastest in the logarithm of the rate; the first ones are warm-up.
 
     >>> steepest([10.0**power for power in range(-8, 0)], [3, 3, 3, 2.9, 2, 1.8, 1.7, 9], skipped=1)
     0.0001
@@ -182,6 +182,6 @@ def _peak_memory(device: torch.device) -> int:
 
 
 def _fits(trials: list[BatchTrial]) -> bool:
-    """Whether twice the last batch is likely to fit: what it added to memory, doubled, against what is free."""
+    """Returns whether a batch of twice the size is likely to fit, by the memory that the last one added."""
     added = trials[-1].memory - trials[0].memory
     return 2 * added < 0.8 * free_memory()

@@ -1,4 +1,4 @@
-"""The fastest arithmetic of this machine, to measure a network's against: square matrix products, 3x3 convolutions."""
+"""The fastest arithmetic of this machine, as a measure for networks: square matrix products and 3x3 convolutions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHAPES = ((64, 56), (128, 28), (256, 14))  # channels and pixels of the 3x3 conv
 
 @dataclass(frozen=True)
 class Work:
-    """Something to be measured: what one call does, its FLOPs and the images that it works on."""
+    """One measured work: the call, its FLOPs and the number of its images."""
 
     run: Callable[[], object]
     flops: int
@@ -28,7 +28,7 @@ class Work:
 
 
 def peak_works(device: str, precision: Precision) -> dict[str, Work]:
-    """By what they are called: the matrix product and the convolutions that are measured."""
+    """Returns the matrix product and the convolutions that are measured, by their names."""
     size = MATRIX[device]
     works = {f"{MATRIX_PRODUCT} of {size} x {size}": _matrix_product(size, device=device, dtype=DTYPES[precision])}
     for channels, pixels in SHAPES:
@@ -39,7 +39,7 @@ def peak_works(device: str, precision: Precision) -> dict[str, Work]:
 
 
 def _matrix_product(size: int, *, device: str, dtype: torch.dtype) -> Work:
-    """(size, size) times (size, size) into memory that is there."""
+    """Returns the product of two matrices (size, size), written into memory that exists already."""
     left, right = (torch.randn(size, size).to(device, dtype) for _ in range(2))
     result = torch.empty_like(left)
 
@@ -50,7 +50,7 @@ def _matrix_product(size: int, *, device: str, dtype: torch.dtype) -> Work:
 
 
 def _convolution(channels: int, pixels: int, *, device: str, dtype: torch.dtype) -> Work:
-    """Images of as many channels before and after, padded, channels last."""
+    """Returns a padded convolution that keeps the number of channels, channels last in memory."""
     count = IMAGES[device]
     images = network_input(torch.randn(count, channels, pixels, pixels).to(device, dtype))
     weight = network_input(torch.randn(channels, channels, 3, 3).to(device, dtype))

@@ -1,4 +1,4 @@
-"""How fast a network answers and is trained here: images and FLOPs a second, beside the machine's own peak."""
+"""The speed of a network on this machine: images and FLOPs a second in evaluation and training, beside the peak."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Key = tuple[Precision, str]  # the arithmetic, and what is measured in it
 
 @dataclass(frozen=True)
 class Speed:
-    """The seconds that some work took in each round, for so many FLOPs on so many images (none: the machine's peak)."""
+    """The seconds of a work in each round, its FLOPs and its images; the machine's peak has no images."""
 
     precision: Precision
     work: str
@@ -57,7 +57,7 @@ class Speed:
 
 
 def choose_precisions(wanted: Precision | None, *, device: str) -> tuple[tuple[Precision, ...], tuple[str, ...]]:
-    """The one that is wanted, else all in which the device itself computes; and notes that a reader needs."""
+    """Returns the wanted precision, else all that the device computes in itself, and notes for the reader."""
     chosen: tuple[Precision, ...] = ("float32", "bf16") if wanted is None else (wanted,)
     notes = []
     if wanted is None and not has_bf16(device):
@@ -69,7 +69,7 @@ def choose_precisions(wanted: Precision | None, *, device: str) -> tuple[tuple[P
 
 
 def measure(workload: Workload, *, precisions: Sequence[Precision]) -> list[Speed]:
-    """The speeds of the machine's peak, of evaluation and of a training step, which take turns.
+    """Measures the machine's peak, evaluation and a training step, which take turns.
 
     Evaluation is `predict_logits` of uint8 images in memory; a training step the gradients and the optimizer's step on
     a batch that is ready, without augmentation. Raises `UsageError` where memory does not suffice.
@@ -104,7 +104,7 @@ class _Subject:
         self.inputs = self.preprocessing(self.images)
 
     def works(self, precision: Precision) -> dict[str, Work]:
-        """All that is measured in one precision; both work on the same network."""
+        """Returns the works in one precision; evaluation and training use the same network."""
         count = self.workload.batch_size
         train = partial(self._learner(precision).step, (self.inputs, self.labels))
         answers = answering(self.network, precision=precision)
@@ -118,7 +118,7 @@ class _Subject:
         }
 
     def _learner(self, precision: Precision) -> Learner:
-        """A learner of the network in one precision, as `train` sets it up."""
+        """Returns a learner of the network in one precision, as `train` sets it up."""
         recipe = self.workload.recipe.replaced(precision=precision)
         objective = Classification(
             self.network,
@@ -151,7 +151,7 @@ def _wait(device: str) -> None:
 
 
 def peaks(speeds: Iterable[Speed]) -> dict[Key, Speed]:
-    """The machine's best in each precision over all that was measured: of matrix products, and of convolutions."""
+    """Returns the machine's peak in each precision: of matrix products, and of convolutions."""
     found: dict[Key, Speed] = {}
     for speed in speeds:
         key = speed.precision, speed.work.partition(" of ")[0]

@@ -1,4 +1,4 @@
-"""What the speed of a network is measured with: its counts, and a batch that fits the memory."""
+"""The workload of a measurement: the counts of a network, and a batch that fits the memory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Workload:
 
     @property
     def recipe(self) -> Recipe:
-        """That of a training step."""
+        """The recipe of the training step."""
         return RECIPE.replaced(batch_size=self.batch_size)
 
 
@@ -83,7 +83,7 @@ def make_workload(
 
 
 def _usual(image_size: int) -> int:
-    """The batch size for images of this size."""
+    """Returns the batch size for images of this size."""
     return next((images for pixels, images in BATCHES if image_size <= pixels), OF_LARGE)
 
 
@@ -110,7 +110,7 @@ def _fitting(needed: Callable[[int], int], wanted: int | None, *, size: int, dev
 
 
 def _free(device: str) -> float:
-    """Bytes that may be used."""
+    """Returns the bytes that a measurement may use."""
     return FREE * (torch.cuda.mem_get_info()[0] if device == "cuda" else free_memory())
 
 

@@ -1,4 +1,4 @@
-"""What a person sees while networks train: nothing, a line an epoch, a bar for one run, or the table of a study."""
+"""Displays of a training: nothing, a line an epoch, a bar for one run, or the table of a study."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Bar", "Job", "Lines", "Overview", "Progress", "Silent", "choose"]
 
 
 class Progress(Protocol):
-    """What training reports to; used as a context manager around the training.
+    """The display that a training reports to, a context manager around the training.
 
     `steps` are all optimizer steps of the run, `first_epoch` the epochs already done when it resumes, `step` the global
     step done so far. Accuracies are fractions. `row` is a row of `metrics.csv`, `results` those of `run.json`.
@@ -37,7 +37,7 @@ class Progress(Protocol):
 
 
 def choose(console: Console, jobs: Sequence[Job], *, quiet: bool = False) -> Progress:
-    """The display that fits: none when quiet, lines where there is no terminal, else a bar for one run or a table."""
+    """Returns the display: none when quiet, lines without a terminal, else a bar for one run or a table."""
     if quiet:
         return Silent()
     # FORCE_COLOR colours a pipe, and rich then takes it for a terminal: a log would fill with cursor movements.

@@ -18,7 +18,7 @@ EVERY_EPOCH = 20  # a run of more epochs prints a line above its bar only for a 
 
 
 class Bar(Display):
-    """One run: a bar over all its steps and what it has reached; at the end the bar gives way to the result."""
+    """One run: a bar over all its steps and the scores so far; at the end the result takes the place of the bar."""
 
     def __init__(self, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock=clock)
@@ -53,7 +53,7 @@ class Bar(Display):
         self._ending = Text.assemble(self._fit(name, self._width - cell_len(shown)), (shown, style))
 
     def render(self) -> Text:
-        """The bar and a line of facts beneath; the result once there is one."""
+        """Returns the bar and a line of facts beneath; the result once there is one."""
         if self._ending is not None:
             return self._lines([self._ending.copy()])
         if self._run is None:
@@ -70,5 +70,5 @@ class Bar(Display):
 
 
 def _shown(job: Job, value: float) -> str:
-    """A value of the job's score, a fraction in percent."""
+    """Returns a value of the job's score, a fraction in percent."""
     return percent(value).strip() if job.score.unit == "fraction" else job.score.shown(value)

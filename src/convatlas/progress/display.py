@@ -1,4 +1,4 @@
-"""What every live display shares: it starts, draws, restores the terminal, and keeps its lines inside it."""
+"""The part that live displays share: they start, draw, restore the terminal, and keep their lines inside it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Display(ABC):
 
     @abstractmethod
     def render(self) -> Text:
-        """What the screen shows now."""
+        """Returns the text that the screen shows now."""
 
     def started(self, job: Job, *, steps: int, first_epoch: int) -> None:
         self._runs.setdefault(job, JobState(job)).start(steps, first_epoch, self._clock())

@@ -1,4 +1,4 @@
-"""How far a run is, how fast it goes, and when it will be done."""
+"""The progress of a run: its steps, its speed, and the time that is left."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Job:
 
 
 class JobState:
-    """How far a job is and how fast it goes. Written by the training, read by the thread that draws."""
+    """The progress of a job. The training writes it, and the thread that draws reads it."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -68,7 +68,7 @@ class JobState:
         return 1.0 if self.is_over else min(1.0, self.step / self.steps) if self.steps else 0.0
 
     def epoch_seconds(self) -> float | None:
-        """Seconds an epoch takes, from what this session has done of the run; None while that is unknown."""
+        """Returns seconds an epoch takes, from what this session has done of the run; None while that is unknown."""
         if self.status == "done" and self.job.epochs > self.first_epoch:
             return (self.seen_at - self.started_at) / (self.job.epochs - self.first_epoch)
         # From the first step's end: the first step compiles and fills caches, and would promise hours.

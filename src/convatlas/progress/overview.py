@@ -22,7 +22,7 @@ FAILURES = 3  # failed runs named under a live table; all of them when it ends
 
 
 class Overview(Display):
-    """A study: a row a label, a column a seed, and beneath how far the whole is and when it will be done."""
+    """A study: a row for each label, a column for each seed, and beneath them the progress and the time left."""
 
     def __init__(self, console: Console, jobs: Iterable[Job], *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(console, clock=clock)
@@ -57,7 +57,7 @@ class Overview(Display):
         self._failures[job] = first_line(error)
 
     def left(self) -> float | None:
-        """Seconds until the study is done: per label, from its finished runs, else its running one, else all labels."""
+        """Returns the seconds until the study is done, from finished runs of each label, else running ones, else others."""
         speeds = {label: speed for label in self._labels if (speed := self._epoch_seconds(label)) is not None}
         mean = fmean(speeds.values()) if speeds else None
         lefts = [run.left(speeds.get(run.job.label, mean)) for run in self._runs.values() if not run.is_over]
@@ -75,7 +75,7 @@ class Overview(Display):
         return None
 
     def render(self) -> Text:
-        """The table, the failures, the state of the study and its bar; the whole table once the study is over."""
+        """Returns the table, the failures, the state of the study and its bar; at the end the whole table."""
         failures = self._failure_lines()
         footer = [Text(""), *failures, *self._state()]
         room = len(self._labels) if self._is_over else max(2, self._console.height - 2 - len(footer))
@@ -84,7 +84,7 @@ class Overview(Display):
         return self._lines([header, *rows, *hidden, *footer])
 
     def _window(self, room: int) -> tuple[list[str], list[Text]]:
-        """The labels around the running one that fit into `room` lines, and the line that counts the others."""
+        """Returns the labels around the running one that fit into `room` lines, and the line that counts the others."""
         count = len(self._labels)
         if count <= room:
             return self._labels, []
@@ -120,7 +120,7 @@ class Overview(Display):
         return Text("  ".join(facts)), Text.assemble(bar, f" {int(100 * fraction):3d} %")
 
     def _table(self, labels: Sequence[str]) -> tuple[Text, list[Text]]:
-        """The header and a row for each of `labels`, as detailed as the width permits."""
+        """Returns the header and a row for each of `labels`, as detailed as the width permits."""
         longest = max(12, *(cell_len(label) for label in self._labels)) if self._labels else 12
         for detail in ("bar", "epoch", "short"):
             cell = self._cell_width(detail)
@@ -152,7 +152,7 @@ class Overview(Display):
         }[detail]
 
     def _cell(self, label: str, seed: int, detail: str) -> Text:
-        """One run: waiting, where it is, what it reached, or that it failed."""
+        """Returns the cell of one run: waiting, its epoch, its score, or failed."""
         run = self._cells.get((label, seed))
         if run is None:
             return Text("")
@@ -184,7 +184,7 @@ class Overview(Display):
 
 
 def _row(name: str, cells: Sequence[Text], name_width: int, cell_width: int) -> Text:
-    """The name and the cells, each padded to its width; a last cell may be wider."""
+    """Returns the name and the cells, each padded to its width; a last cell may be wider."""
     row = Text(set_cell_size(name, name_width))
     for cell in cells:
         cell.pad_right(max(0, cell_width - cell.cell_len))

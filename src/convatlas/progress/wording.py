@@ -13,7 +13,7 @@ from convatlas.scores import Score
 
 
 def epoch_facts(job: Job, row: Mapping[str, float], width: int) -> list[str]:
-    """An epoch in columns of fixed width, the most important first; `width` is that of the epoch's number."""
+    """Returns an epoch in columns of fixed width, the most important first; `width` is that of the epoch's number."""
     epoch = f"{int(row['epoch']):>{width}}/{job.epochs:<{width}}"
     return [
         f"epoch {epoch}",
@@ -25,7 +25,7 @@ def epoch_facts(job: Job, row: Mapping[str, float], width: int) -> list[str]:
 
 
 def _measures(row: Mapping[str, float], part: str, score: Score) -> str:
-    """The measures of a part: the score last, in percent where it is a fraction."""
+    """Returns the measures of a part: the score last, in percent where it is a fraction."""
     names = [name.removeprefix(f"{part}_") for name in row if name.startswith(f"{part}_")]
     ordered = sorted(names, key=lambda name: name == score.measure)
     fraction = score.unit == "fraction"
@@ -48,7 +48,7 @@ def _rate(value: float) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A fraction as percent with one decimal, always as wide."""
+    """Returns a fraction as percent with one decimal, always as wide."""
     return f"{100 * fraction:5.1f} %"
 
 
@@ -62,7 +62,7 @@ def duration(seconds: float | None) -> str:
 
 
 def outcome(results: Mapping[str, float], score: Score) -> str:
-    """`val 98.33 %, test 97.78 %, 4.2 s`: of these, all that the results hold."""
+    """Returns the results in a line, such as `val 98.33 %, test 97.78 %, 4.2 s`."""
     unit = " %" if score.unit == "fraction" else ""
     reached = [(part, results.get(f"{part}_{score.measure}")) for part in ("val", "test")]
     facts = [f"{part} {score.shown(value)}{unit}" for part, value in reached if value is not None]
@@ -73,7 +73,7 @@ def outcome(results: Mapping[str, float], score: Score) -> str:
 
 
 def first_line(error: str) -> str:
-    """The first line of an error that says something."""
+    """Returns the first line of an error that says something."""
     return next((line.strip() for line in error.splitlines() if line.strip()), "unknown error")
 
 

@@ -64,7 +64,7 @@ class Plateau:
         self.factor = 1.0
 
     def observe(self, top1: float) -> float:
-        """The factor after an epoch with this accuracy."""
+        """Returns the factor after an epoch with this accuracy."""
         self.waited = 0 if top1 > self.best else self.waited + 1
         self.best = max(self.best, top1)
         if self.waited >= self.patience:

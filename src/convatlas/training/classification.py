@@ -57,12 +57,12 @@ class Classification:
 
     @classmethod
     def of(cls, plan: Plan, device: str) -> Self:
-        """The network of a plan, initialised from its seed, with its loss and its optimizer on a device."""
+        """Returns the network of a plan, initialised from its seed, with its loss and its optimizer on a device."""
         labels = class_labels(plan.data.train)
         return cls(plan.build(), recipe=plan.recipe, labels=labels, num_classes=plan.num_classes, device=device)
 
     def batches(self, plan: Plan, epoch: int) -> TrainingBatches:
-        """The shuffled, augmented batches (images, targets) of one epoch."""
+        """Returns the shuffled, augmented batches (images, targets) of one epoch."""
         return TrainingBatches(
             plan.data.train,
             recipe=plan.recipe,
@@ -111,7 +111,7 @@ class Classification:
         """Nothing to restore."""
 
     def _logits(self, plan: Plan, split: Images) -> np.ndarray:
-        """The logits (N, classes) that the network to be evaluated gives the images of a split."""
+        """Returns the logits (N, classes) that the network to be evaluated gives the images of a split."""
         precision = plan.recipe.precision
         network = answering(evaluated_network(self), precision=precision)
         logits = predict_logits(network, split, preprocessing=plan.preprocessing, precision=precision)

@@ -103,7 +103,7 @@ def _record(predictor: Predictor, data: DataSet) -> RunRecord:
 
 
 def _checkpoint(predictor: Predictor, record: RunRecord) -> bytes:
-    """The weights in our names, with what they are of."""
+    """Returns the weights in our names, with what they are of."""
     buffer = io.BytesIO()
     state = {f"network.{key}": tensor.cpu().contiguous() for key, tensor in predictor.network.state_dict().items()}
     torch.save({"state_dict": state, METADATA: record.entry()}, buffer)

@@ -74,7 +74,7 @@ class Learner:
         return measured
 
     def means(self) -> dict[str, float]:
-        """The means of the epoch's training measures so far; waits for the device."""
+        """Returns the means of the epoch's training measures so far; waits for the device."""
         return self._means.values(self.group)
 
     def validate(self, plan: Plan, *, epoch: int) -> dict[str, float]:
@@ -87,7 +87,7 @@ class Learner:
         return found
 
     def counters(self) -> dict[str, Any]:
-        """The state beside modules and optimizers, as plain data and tensors."""
+        """Returns the state beside modules and optimizers, as plain data and tensors."""
         kept: dict[str, Any] = {"step": self.steps}
         if self.plateau is not None:
             kept["plateau"] = self.plateau.state()
@@ -120,7 +120,7 @@ class Learner:
         self.restore_counters(state)
 
     def _factor(self) -> float:
-        """The factor on the recipe's rate at the next step."""
+        """Returns the factor on the recipe's rate at the next step."""
         factor = rate_factor(self.recipe, self.steps, steps_per_epoch=self.steps_per_epoch)
         return factor if self.plateau is None else factor * self.plateau.factor
 

@@ -38,7 +38,7 @@ class TrainingLoss(nn.Module):
 
 
 def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
-    """The weight of each class, as many times higher as it is rarer; 1 on the average image. Of no image: 0.
+    """Returns the weight of each class: higher for rarer classes, 1 on the average image, 0 for a class without images.
 
     >>> balanced_weights(torch.tensor([0, 0, 0, 1]), 2)
     tensor([0.6667, 2.0000])
@@ -50,5 +50,5 @@ def balanced_weights(labels: Tensor, num_classes: int) -> Tensor:
 
 
 def classes_of(targets: Tensor) -> Tensor:
-    """The class (N,) of each target, of mixed ones that with the largest part."""
+    """Returns the class (N,) of each target; of mixed targets it is the class with the largest part."""
     return targets if targets.ndim == 1 else targets.argmax(1)

@@ -72,11 +72,11 @@ class Objective(Protocol):
 
     @classmethod
     def of(cls, plan: Plan, device: str) -> Self:
-        """The objective of a plan: its networks, initialised from the plan's seed, on a device."""
+        """Returns the objective of a plan: its networks, initialised from the plan's seed, on a device."""
         ...
 
     def batches(self, plan: Plan, epoch: int) -> Batches:
-        """The batches of one epoch, drawn from the plan's seed and the epoch alone."""
+        """Returns the batches of one epoch, drawn from the plan's seed and the epoch alone."""
         ...
 
     def step(self, batch: Any, *, update: Callable[[Optimizer], None], group: Group) -> Measured:
@@ -84,11 +84,11 @@ class Objective(Protocol):
         ...
 
     def validate(self, plan: Plan) -> dict[str, float]:
-        """The measures of the validation images by the network that is evaluated."""
+        """Returns the measures of the validation images by the network that is evaluated."""
         ...
 
     def outcome(self, plan: Plan) -> Outcome:
-        """The final evaluation, by the weights of the selected epoch, which are loaded."""
+        """Returns the final evaluation, by the weights of the selected epoch, which are loaded."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -101,13 +101,13 @@ class Objective(Protocol):
 
 
 def evaluated_network(objective: Objective) -> nn.Module:
-    """The network whose answers count: of a moving average the averaged network."""
+    """Returns the network that is evaluated; of a moving average it is the averaged network."""
     module = objective.modules[objective.evaluated]
     return module.module if isinstance(module, MovingAverage) else module
 
 
 def evaluated_prefix(objective: Objective) -> str:
-    """The beginning of the names of the evaluated network's tensors in a checkpoint."""
+    """Returns the beginning of the names of the evaluated network's tensors in a checkpoint."""
     averaged = isinstance(objective.modules[objective.evaluated], MovingAverage)
     return f"{objective.evaluated}.module." if averaged else f"{objective.evaluated}."
 
@@ -128,5 +128,5 @@ class Means:
         self.count += measured.count
 
     def values(self, group: Group) -> dict[str, float]:
-        """The means over all images, those of other processes included; waits for the device."""
+        """Returns the means over all images, those of other processes included; waits for the device."""
         return {name: group.total(value).item() / group.total_count(self.count) for name, value in self.sums.items()}

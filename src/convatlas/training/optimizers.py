@@ -167,7 +167,7 @@ class Muon(EachParameter):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix (rows, columns) with singular values moved to about 1 (0.68 to 1.2), its directions kept.
+    """Returns the matrix (rows, columns) with singular values moved to about 1 (0.68 to 1.2) and directions kept.
 
     Values below 0.2 % of the matrix's norm stay lower.
 

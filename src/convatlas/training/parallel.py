@@ -1,4 +1,4 @@
-"""The processes that train one network together: who computes which part of a batch, and how gradients meet.
+"""Processes that train one network together: each computes a part of a batch, and the gradients are added up.
 
 Each batch is drawn alike in all processes. Each process sends its part through the network, and the gradients are added
 up, weighted by the images, before they are clipped and the optimizers step. So the gradients are those of one process
@@ -24,7 +24,7 @@ class Group:
     size: int = 1
 
     def part(self, tensor: Tensor) -> Tensor:
-        """The rows (n, ...) of a batch (N, ...) that this process computes."""
+        """Returns the rows (n, ...) of a batch (N, ...) that this process computes."""
         return tensor.tensor_split(self.size)[self.rank] if self.size > 1 else tensor
 
     def add_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -52,7 +52,7 @@ class Group:
                     buffer.div_(self.size)
 
     def total(self, value: Tensor) -> Tensor:
-        """The sum of a value over all processes."""
+        """Returns the sum of a value over all processes."""
         if self.size == 1:
             return value
         value = value.clone()
@@ -60,7 +60,7 @@ class Group:
         return value
 
     def total_count(self, count: int) -> int:
-        """The sum of a number over all processes."""
+        """Returns the sum of a number over all processes."""
         return count if self.size == 1 else int(self.total(torch.tensor(count)))
 
 
@@ -68,7 +68,7 @@ ALONE = Group()
 
 
 def process_group() -> Group:
-    """The group that `torch.distributed` was started with; one process alone where it was not."""
+    """Returns the group that `torch.distributed` was started with; one process alone where it was not."""
     if not (dist.is_available() and dist.is_initialized()):
         return ALONE
     return Group(dist.get_rank(), dist.get_world_size())

@@ -33,7 +33,7 @@ SELECTION = "best validation accuracy, first epoch that reaches it"  # by the sc
 
 @dataclass(frozen=True)
 class Plan:
-    """A network, a recipe that fits the data, and a seed. `notes` say what was made to fit and what the data lacks.
+    """A network, a recipe that fits the data, and a seed. `notes` name the changes to the recipe and the data's faults.
 
     `options` are the network's options that were chosen for it; the recipe may set others (`network_options`).
     `start` says where the first weights come from (`starting_from` takes those of a checkpoint). `objective` makes the
@@ -83,11 +83,11 @@ class Plan:
         return file_name(f"{self.label}@{self.recipe.name}")
 
     def with_seed(self, seed: int) -> Plan:
-        """The same plan with another seed."""
+        """Returns the same plan with another seed."""
         return dataclasses.replace(self, seed=values.check_seed(seed))
 
     def on(self, device: str) -> Plan:
-        """The same plan with its images and labels on a device."""
+        """Returns the same plan with its images and labels on a device."""
         return dataclasses.replace(self, data=self.data.to(device))
 
     def record(self) -> RunRecord:
@@ -164,7 +164,7 @@ def _take_shape(options: dict[str, Any], architecture: Architecture, *, data: Da
 
 
 def network_options(architecture: Architecture, recipe: Recipe, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The chosen options and those that the recipe sets.
+    """Returns the chosen options and those that the recipe sets.
 
     Raises `UsageError` for a field of the recipe that the network has no option for, and for one that is set twice.
     """
@@ -212,7 +212,7 @@ def choose_recipe(
 
 
 def selection(score: Score) -> str:
-    """The rule by which the epoch was selected, in words.
+    """Returns the rule by which the epoch was selected, in words.
 
     >>> selection(Score("loss", "min", "number"))
     'lowest validation loss, first epoch that reaches it'

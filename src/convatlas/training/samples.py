@@ -20,7 +20,7 @@ COUNT = 12
 
 
 def samples(plan: Plan, test_logits: np.ndarray) -> dict[str, np.ndarray]:
-    """Arrays for `samples.npz`: uint8 pictures (k, H, W, C), and the mistakes' labels, predictions and probabilities.
+    """Returns the arrays of `samples.npz`: uint8 pictures (k, H, W, C); labels and answers of the mistakes.
 
     The worst mistakes are the wrong answers of the highest probability. `before` and `after` are the same training
     images without and with an augmentation as the recipe draws it.

@@ -20,11 +20,11 @@ def gradients(
     recipe: Recipe,
     group: Group = ALONE,
 ) -> tuple[Tensor, Tensor]:
-    """Sets the network's gradients to those of the batch's mean loss, clipped: (loss, right answers), on the device.
+    """Sets the gradients of the batch's mean loss, clipped, and returns (loss, right answers) on the device.
 
-    The batch (images, targets) goes through the network in as many parts as the recipe says; with a group of several
-    processes each computes its own share, and loss and right answers are those of the share. The loss that is returned
-    is that of the main head alone. Nothing waits for the device.
+    The batch (images, targets) goes through the network in as many parts as the recipe says. In a group of several
+    processes each computes its own share of the batch and returns the loss and the right answers of that share. The
+    returned loss is that of the main head alone. Nothing waits for the device.
     """
     network.zero_grad()
     count = len(batch[1])

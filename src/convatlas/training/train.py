@@ -26,7 +26,7 @@ from convatlas.weights import load_strictly, network_state, read_checkpoint
 
 @dataclass(frozen=True)
 class Session:
-    """One sitting at a plan: where the run lies, on which device it works, and who is told."""
+    """One sitting at a plan: the folder of the run, the device, and the display."""
 
     plan: Plan
     folder: Path
@@ -41,11 +41,11 @@ class Session:
 def train_plan(
     plan: Plan, *, folder: Path, resume: bool = False, device: str = "auto", progress: Progress | None = None
 ) -> Run:
-    """Trains a plan into `folder` and returns the run; one that is finished there is loaded instead.
+    """Trains a plan into `folder` and returns the run; a finished run is loaded instead.
 
     `resume` goes on with an unfinished or failed run from its last checkpoint, else starts it. Raises `UsageError`
-    where the folder holds another run or an unfinished one without `resume`; whatever stops the training is recorded
-    in the run and raised again.
+    where the folder holds another run, or an unfinished one without `resume`. An error that stops the training is
+    recorded in the run and raised again.
     """
     device = resolve_device(device)
     session = Session(plan.on(device), folder, device, progress or Silent())
@@ -89,7 +89,7 @@ def _train(session: Session, existing: Run | None) -> Run:
 
 
 def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
-    """The plan's run that lies in the folder, None where there is none yet and the folder, made if need be, is free.
+    """Returns the plan's run in the folder, or None where the folder is free; it is made if need be.
 
     Raises `UsageError` as `train_plan` does.
     """
@@ -115,7 +115,7 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
 
 
 def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str, float]]]:
-    """Trains, loads the best epoch and evaluates it once: the results for `run.json`, the rows of epochs."""
+    """Trains, loads the best epoch and evaluates it once; returns the results for `run.json` and the rows of epochs."""
     from convatlas.training.engine import fit, log_results
 
     folder, plan = session.folder, session.plan

@@ -78,7 +78,7 @@ class LearnerModule(L.LightningModule):
         self.log_dict({**values, "step": float(self.learner.steps)})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Writes into the checkpoint which network it is of, so that it can be read away from its run."""
+        """Writes the name of the network into the checkpoint, so that it can be read away from its run."""
         checkpoint[METADATA] = self.plan.record().entry()
         checkpoint.update(self.learner.counters())
 

@@ -1,4 +1,4 @@
-"""Lightning's loop over the epochs of a plan, and what TensorBoard is told."""
+"""Lightning's loop over the epochs of a plan, and the entries for TensorBoard."""
 
 from __future__ import annotations
 
