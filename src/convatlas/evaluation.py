@@ -48,7 +48,7 @@ class Difference:
 
 
 def evaluate_logits(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Evaluation:
-    """Returns metrics of logits (n, classes) against labels (n,).
+    """Returns the metrics of logits (n, classes) against labels (n,).
 
     Of equal logits the class with the lower index comes first, as in `argmax`. Raises `ValueError` where shapes, labels
     and class names do not agree or a logit is not finite.

@@ -35,7 +35,7 @@ def out_of_memory(error: RuntimeError) -> bool:
 
 
 def free_memory(system: Path = Path("/")) -> float:
-    """Returns bytes that the system, and the container that it may be in, can still give; infinite where neither says.
+    """Returns the bytes that the system and its container can still give; infinite where neither says.
 
     `system` is the root of the files that say it; a container's limit is that of Linux's control groups, version 2, and
     where it cannot be read there is none.

@@ -68,7 +68,7 @@ class JobState:
         return 1.0 if self.is_over else min(1.0, self.step / self.steps) if self.steps else 0.0
 
     def epoch_seconds(self) -> float | None:
-        """Returns seconds an epoch takes, from what this session has done of the run; None while that is unknown."""
+        """Returns the seconds of an epoch, from the steps of this session; None while they are unknown."""
         if self.status == "done" and self.job.epochs > self.first_epoch:
             return (self.seen_at - self.started_at) / (self.job.epochs - self.first_epoch)
         # From the first step's end: the first step compiles and fills caches, and would promise hours.

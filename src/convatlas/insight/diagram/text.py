@@ -6,7 +6,7 @@ NARROW, WIDE = frozenset("ijlI.,:;|'!()[]/f t1"), frozenset("mwMW%@→×+QGO")
 
 
 def text_width(text: str, size: float) -> float:
-    """Returns pixels of a line in a common sans-serif font of this size.
+    """Returns the pixels of a line in a common sans-serif font of this size.
 
     >>> text_width("3 x 3 conv, 64", 12) < text_width("3 x 3 conv, 64", 13)
     True
