@@ -19,7 +19,8 @@ from torch.utils.data import random_split
 import data_files as made
 from convatlas.data import DataSet, ResidentImages, list_data, load_data, open_source
 from convatlas.data.check import duplicates
-from convatlas.data.sources.collection import data_folder, hold_out
+from convatlas.data.sources.collection import data_folder
+from convatlas.data.sources.splitting import hold_out
 from convatlas.errors import UsageError
 
 

@@ -46,7 +46,8 @@ def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path |
             "classes with --data"
         )
     data = load_data(name, folder=folder)
-    if predictor.split_hash is not None and name == predictor.data and data.split_hash != predictor.split_hash:
+    own = data.spec.name == predictor.data
+    if own and predictor.split_hash is not None and data.split_hash != predictor.split_hash:
         raise UsageError(
             f"the data at hand is split as {data.split_hash}, that of the run {predictor.source} as "
             f"{predictor.split_hash}: an evaluation would mix training and test images"

@@ -29,7 +29,7 @@ class TrainingBatches:
         self, images: Images, *, recipe: Recipe, preprocessing: Preprocessing, num_classes: int, seed: int
     ) -> None:
         if mixes(recipe):
-            class_labels(images)
+            class_labels(images, needed_by="mixup or cutmix in the recipe")
         self.images = images
         self.stage = Stage(recipe, preprocessing, num_classes)
         self.seed = seed

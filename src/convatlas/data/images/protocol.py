@@ -100,12 +100,12 @@ class Images(Protocol):
         ...
 
 
-def class_labels(images: Images) -> Tensor:
-    """Returns the class of each image (N,). Raises `UsageError` where images have no classes."""
+def class_labels(images: Images, *, needed_by: str = "this") -> Tensor:
+    """Returns the class of each image (N,). Raises `UsageError`, which names the need, where images have no classes."""
     if isinstance(images.labels, Tensor):
         return images.labels
     kind = "no labels" if images.labels is None else "structured labels"
-    raise UsageError(f"these images have {kind}; this needs the class of each image")
+    raise UsageError(f"{needed_by} needs the class of each image; these images have {kind}")
 
 
 def targets_at(labels: Labels, places: Tensor) -> Targets:

@@ -11,9 +11,10 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from convatlas.data.dataset import SPLIT_SEED, Splits
+from convatlas.data.dataset import Splits
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part
+from convatlas.data.sources.splitting import hold_out
 from convatlas.data.sources.staging import addresses, fetch_together
 from convatlas.download import RemoteFile
 from convatlas.errors import UsageError
@@ -142,15 +143,6 @@ def data_folder(folder: Path | None) -> Path:
     import pooch
 
     return Path(pooch.os_cache("convatlas"))
-
-
-def hold_out(count: int, held_out: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The places of the images to train on and of those held out, in an order of their own.
-
-    The permutation is the one that `torch.utils.data.random_split` makes after `torch.manual_seed(42)`.
-    """
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(SPLIT_SEED))
-    return order[: count - held_out], order[count - held_out :]
 
 
 def _identity(place: Path) -> tuple[int, int]:

@@ -7,22 +7,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from convatlas.data.dataset import SPLIT_SEED, Source, Spec, Splits
+from convatlas.data.dataset import Source, Spec, Splits
 from convatlas.data.images.resident import take
+from convatlas.data.sources.splitting import hold_out_of_each_class
 
 
 def read_digits(_folder: Path | None = None) -> Splits:
     """The digits as uint8 (N, 1, 8, 8), split 60/20/20 with every class in proportion."""
     from sklearn.datasets import load_digits
-    from sklearn.model_selection import train_test_split
 
     digits = load_digits()
     images = torch.from_numpy(np.rint(digits.images * (255 / 16)).astype(np.uint8)).unsqueeze(1)  # 0..16 in the source
     labels = torch.from_numpy(digits.target.astype(np.int64))
-    rest, test = train_test_split(
-        np.arange(len(labels)), test_size=0.2, stratify=digits.target, random_state=SPLIT_SEED
-    )
-    train, validation = train_test_split(rest, test_size=0.25, stratify=digits.target[rest], random_state=SPLIT_SEED)
+    rest, test = hold_out_of_each_class(np.arange(len(labels)), digits.target, share=0.2)
+    train, validation = hold_out_of_each_class(rest, digits.target, share=0.25)
     train_split, validation_split, test_split = (
         take(images, labels, torch.from_numpy(np.sort(part))) for part in (train, validation, test)
     )

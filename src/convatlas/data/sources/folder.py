@@ -14,6 +14,7 @@ import torch
 from convatlas.data.dataset import SPLIT_SEED, Source, Spec, Splits
 from convatlas.data.images.formats import SUFFIXES
 from convatlas.data.images.streaming import STATISTICS_IMAGES, StreamedImages
+from convatlas.data.sources.splitting import hold_out_of_each_class
 from convatlas.errors import UsageError
 
 PARTS = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}
@@ -36,15 +37,14 @@ class Layout:
         """Lists the files and splits them. Raises `UsageError` where classes are missing, unknown or too small."""
         if folder is not None:
             raise UsageError(f"folder:{self.root} says itself where the images are; leave out --data-dir {folder}")
-        listed, notes = self._listed()
-        names = [name for files in listed.values() for name, _ in files]
-        labels = np.array([label for files in listed.values() for _, label in files], np.int64)
-        places, start = {}, 0
-        for part, files in listed.items():
-            places[part] = np.arange(start, start + len(files))
-            start += len(files)
+        notes = list(self.notes)
+        listed = {part: self._images(part, notes) for part in self.homes}
+        names = [path.relative_to(self.root).as_posix() for images in listed.values() for path, _ in images]
+        labels = np.array([label for images in listed.values() for _, label in images], np.int64)
+        ends = np.cumsum([len(images) for images in listed.values()])
+        places = dict(zip(listed, np.split(np.arange(len(labels)), ends[:-1]), strict=True))
         self._check(labels[places["train"]])
-        notes += self._hold_out(places, labels)
+        self._hold_out(places, labels, notes)
         if len(places["train"]) > STATISTICS_IMAGES:
             notes.append(
                 f"where the recipe names no mean and std, they are computed from {STATISTICS_IMAGES:,} of the "
@@ -52,67 +52,60 @@ class Layout:
             )
         train, validation, test = (
             StreamedImages(
-                self.root,
-                [names[place] for place in places[part]],
-                torch.from_numpy(labels[places[part]]),
-                torch.from_numpy(places[part]),
+                self.root, [names[place] for place in index], torch.from_numpy(labels[index]), torch.from_numpy(index)
             )
-            for part in PARTS
+            for index in (np.sort(places[part]) for part in PARTS)
         )
-        return Splits(train, validation, test, (*self.notes, *notes))
+        return Splits(train, validation, test, tuple(notes))
 
-    def _listed(self) -> tuple[dict[str, list[tuple[str, int]]], list[str]]:
-        """Returns the files (path below the root, label) of each part that has a folder, and notes."""
-        listed: dict[str, list[tuple[str, int]]] = {}
-        notes, others = [], 0
-        for part, home in self.homes.items():
-            found = _class_folders(home)[0]
-            if unknown := [name for name in found if name not in self.classes]:
-                raise UsageError(f"{home} has the class {unknown[0]}, which {self.homes['train']} has not")
-            if absent := [name for name in self.classes if name not in found]:
-                notes.append(f"{home.name} has no image of {', '.join(absent)}")
-            listed[part] = []
-            for name in found:
-                for path in _files(home / name):
-                    if path.suffix.lower() in SUFFIXES:
-                        listed[part].append((path.relative_to(self.root).as_posix(), self.classes.index(name)))
-                    else:
-                        others += 1
-            if not listed[part]:
-                raise UsageError(f"{home} holds no image; {', '.join(SUFFIXES)} are read")
-        if others:
-            notes.append(f"{others:,} files were left out: their names do not end like those of images")
-        return listed, notes
+    def _images(self, part: str, notes: list[str]) -> list[tuple[Path, int]]:
+        """Returns the image files in the folder of a part with their labels, and notes what is not there or left out.
+
+        Raises `UsageError` for a class that the training part has not, and where there is no image.
+        """
+        home = self.homes[part]
+        there = set(_visible(home))
+        if unknown := there - set(self.classes):
+            raise UsageError(f"{home} has the class {min(unknown)}, which {self.homes['train']} has not")
+        classes = [(label, name) for label, name in enumerate(self.classes) if name in there]
+        files = [(path, label) for label, name in classes for path in _files(home / name)]
+        images = [(path, label) for path, label in files if path.suffix.lower() in SUFFIXES]
+        if not images:
+            raise UsageError(f"{home} holds no image; {', '.join(SUFFIXES)} are read")
+        found = {label for _, label in images}
+        if part != "train" and len(found) < len(self.classes):
+            absent = ", ".join(name for label, name in enumerate(self.classes) if label not in found)
+            notes.append(f"{home.name} has no image of {absent}")
+        if others := len(files) - len(images):
+            notes.append(
+                f"files left out of {home.name}, since their names do not end like those of images: {others:,}"
+            )
+        return images
 
     def _check(self, labels: np.ndarray) -> None:
-        """Raises `UsageError` for a class without images, or with too few to hold some out."""
+        """Raises `UsageError` for a class with too few training images."""
         least = 1 if len(self.homes) == len(PARTS) else LEAST
-        for name, count in zip(self.classes, np.bincount(labels, minlength=len(self.classes)).tolist(), strict=True):
+        counts = np.bincount(labels, minlength=len(self.classes)).tolist()
+        for name, count in zip(self.classes, counts, strict=True):
             if count < least:
-                few = "no image" if not count else f"{count} images" if count > 1 else "1 image"
+                otherwise = ", or folders train, val and test" if least == LEAST else ""
                 raise UsageError(
-                    f"the class {name} of {self.homes['train']} has {few}; {least} or more are needed"
-                    + (", or folders train, val and test" if least == LEAST else "")
+                    f"images of class {name} in {self.homes['train']}: {count}; {least} or more are needed{otherwise}"
                 )
 
-    def _hold_out(self, places: dict[str, np.ndarray], labels: np.ndarray) -> list[str]:
-        """Moves parts that have no folder out of the training part, every class in proportion; returns notes."""
-        from sklearn.model_selection import train_test_split
-
+    def _hold_out(self, places: dict[str, np.ndarray], labels: np.ndarray, notes: list[str]) -> None:
+        """Moves parts that have no folder out of the training part, every class in proportion, and notes it."""
         missing = [part for part in PARTS if part not in places]
-        share = 1 / LEAST  # of the images that the training part has now
-        for part, held in zip(reversed(missing), (share, share / (1 - share)), strict=False):
-            rest, taken = train_test_split(
-                places["train"], test_size=held, stratify=labels[places["train"]], random_state=SPLIT_SEED
-            )
-            places["train"], places[part] = np.sort(rest), np.sort(taken)
         if not missing:
-            return []
+            return
+        share = 1 / LEAST
+        for part, held in zip(reversed(missing), (share, share / (1 - share)), strict=False):  # of what is left
+            places["train"], places[part] = hold_out_of_each_class(places["train"], labels, share=held)
         counts = ", ".join(f"{len(places[part]):,} for {part}" for part in PARTS)
-        return [
+        notes.append(
             f"a fifth of the images in {self.homes['train'].name} is held out for {' and a fifth for '.join(missing)}, "
             f"every class in proportion, with seed {SPLIT_SEED}: {counts}"
-        ]
+        )
 
 
 def folder_source(reference: str) -> Source:
@@ -121,13 +114,14 @@ def folder_source(reference: str) -> Source:
     if not root.is_dir():
         raise UsageError(f"there is no folder at {root}; folder:PATH needs one with a folder for each class")
     homes, notes = _homes(root)
-    classes, hidden = _class_folders(homes["train"])
+    classes = _visible(homes["train"])
     if len(classes) < 2:
         raise UsageError(
             f"{homes['train']} has {len(classes)} class folders; folder:PATH needs a folder for each class, two or more"
         )
+    hidden = [name for home in dict.fromkeys((root, *homes.values())) for name in _folders(home) if name[0] == "."]
     if hidden:
-        notes.append(f"hidden folders were left out: {', '.join(hidden)}")
+        notes.append(f"hidden folders that were left out: {', '.join(hidden)}")
     layout = Layout(root, homes, tuple(classes), tuple(notes))
     spec = Spec(
         name=f"folder:{root}",
@@ -155,7 +149,7 @@ def natural(name: str) -> tuple[list[tuple[str, int, str]], str]:
 
 def _homes(root: Path) -> tuple[dict[str, Path], list[str]]:
     """Returns the folder of each part and notes. Raises `UsageError` where they contradict each other."""
-    visible, _ = _class_folders(root)
+    visible = _visible(root)
     homes = {part: [name for name in names if name in visible] for part, names in PARTS.items()}
     if not homes["train"]:
         if visible and all(name in PARTS["validation"] + PARTS["test"] for name in visible):
@@ -169,13 +163,17 @@ def _homes(root: Path) -> tuple[dict[str, Path], list[str]]:
     return {part: root / names[0] for part, names in homes.items() if names}, notes
 
 
-def _class_folders(home: Path) -> tuple[list[str], list[str]]:
-    """Returns the names of the folders in a folder in natural order, and those of the hidden ones."""
+def _visible(home: Path) -> list[str]:
+    """Returns the names of the folders in a folder, without hidden ones, in natural order."""
+    return [name for name in _folders(home) if name[0] != "."]
+
+
+def _folders(home: Path) -> list[str]:
+    """Returns the names of the folders in a folder in natural order."""
     try:
-        names = sorted((entry.name for entry in os.scandir(home) if entry.is_dir()), key=natural)
+        return sorted((entry.name for entry in os.scandir(home) if entry.is_dir()), key=natural)
     except OSError as error:
         raise UsageError(f"cannot read the folder {home}: {error.strerror}") from error
-    return [name for name in names if name[0] != "."], [name for name in names if name[0] == "."]
 
 
 def _files(folder: Path) -> Iterator[Path]:
