@@ -105,6 +105,8 @@ def test_without_parts_the_split_is_60_20_20_in_proportion(photos: Path) -> None
         for name, label in zip(names(part), class_labels(part).tolist(), strict=True):
             assert name.startswith(f"{CLASSES[label]}/")
     assert torch.equal(torch.cat([part.index for part in data.parts.values()]).sort().values, torch.arange(60))
+    numbers = [int(Path(name).stem) for name in names(data.train)]
+    assert numbers == [number for label in range(3) for number in sorted(numbers[12 * label : 12 * label + 12])]
     (note,) = data.notes
     assert "a fifth of the images in photos is held out for validation and a fifth for test" in note
     assert "seed 42: 36 for train, 12 for validation, 12 for test" in note
