@@ -57,7 +57,7 @@ class Overview(Display):
         self._failures[job] = first_line(error)
 
     def left(self) -> float | None:
-        """Returns the seconds until the study is done, from the finished or running runs of each label, else of others."""
+        """Returns the seconds until the study is done, from the runs of each label, else from those of other labels."""
         speeds = {label: speed for label in self._labels if (speed := self._epoch_seconds(label)) is not None}
         mean = fmean(speeds.values()) if speeds else None
         lefts = [run.left(speeds.get(run.job.label, mean)) for run in self._runs.values() if not run.is_over]
