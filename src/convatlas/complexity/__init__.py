@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convatlas.complexity.counting import UNFIT, count, is_layer, parameter_count, refused
+from convatlas.complexity.meta import carried_out
 from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
 from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, macs_of, operation_of, side_of, size_of
 from convatlas.complexity.receptive_field import Axis, Field, Fields
@@ -17,6 +18,7 @@ __all__ = [
     "Field",
     "Fields",
     "Part",
+    "carried_out",
     "check_training",
     "complexity",
     "count",

@@ -12,6 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from convatlas.complexity.meta import carried_out
+
 aten = torch.ops.aten
 
 
@@ -86,7 +88,7 @@ class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         inputs = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
         known = [(value, self.of(value)) for value in inputs if value in self._fields]
-        result = func(*args, **kwargs)
+        result = carried_out(func, args, kwargs)
         made = known and _name(func) not in CONSTANT
         for output in tree_leaves(result):
             if not isinstance(output, Tensor):

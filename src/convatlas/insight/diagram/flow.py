@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from convatlas.complexity import UNFIT, is_layer, refused
+from convatlas.complexity import UNFIT, carried_out, is_layer, refused
 from convatlas.errors import UsageError, unknown
 
 VIEWS = {"alias", "detach", "view", "_unsafe_view", "slice", "expand", "contiguous", "clone", "squeeze", "unsqueeze"}
@@ -188,7 +188,7 @@ class _Follower(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         sources = self.known((args, kwargs))
-        result = func(*args, **kwargs)
+        result = carried_out(func, args, kwargs)
         results = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
         if not sources:
             self._others.update(dict.fromkeys(results))
