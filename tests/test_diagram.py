@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,9 @@ def faults(drawn: Drawing) -> list[str]:
         if rect.overlaps(second):
             found.append(f"{name} lies on {other}")
     for wire in drawn.wires:
-        for x, y in wire.sampled():
-            found += [f"a wire crosses {name}" for name, rect in (*fronts, *labels) if rect.contains(x, y)]
+        points = list(wire.sampled())
+        for name, rect in near(points, (*fronts, *labels)):
+            found += [f"a wire crosses {name}" for x, y in points if rect.contains(x, y)]
     found += loose_ends(drawn)
     sheet_of = Rect(0, 0, drawn.width, drawn.height)
     for name, rect in (*boxes, *labels):
@@ -63,6 +64,16 @@ def faults(drawn: Drawing) -> list[str]:
     if drawn.points < SMALLEST:
         found.append(f"the text is {drawn.points:.1f} points high on A4")
     return found
+
+
+def near(points: list[tuple[float, float]], rects: Iterable[tuple[str, Rect]]) -> list[tuple[str, Rect]]:
+    """Returns the rectangles that may hold one of the points: others lie beyond all of them."""
+    (left, right), (top, bottom) = ((min(each), max(each)) for each in zip(*points, strict=True))
+    return [
+        (name, rect)
+        for name, rect in rects
+        if rect.x <= right and rect.right >= left and rect.y <= bottom and rect.bottom >= top
+    ]
 
 
 def extent(node: Node) -> Rect:

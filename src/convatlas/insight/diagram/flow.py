@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,16 +31,15 @@ class Call:
     inside: list[Call] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
 
-    @property
+    @cached_property
     def is_layer(self) -> bool:
         """Returns whether the module is one step of the flow, whatever happens inside it."""
         return self.around is not None and is_layer(self.module)
 
-    def chain(self) -> Iterator[Call]:
-        """Returns the calls around this one, from the network on, and this call."""
-        if self.around is not None:
-            yield from self.around.chain()
-        yield self
+    @cached_property
+    def chain(self) -> tuple[Call, ...]:
+        """The calls around this one, from the network on, and this call."""
+        return (*self.around.chain, self) if self.around is not None else (self,)
 
 
 @dataclass(eq=False, repr=False)
@@ -72,7 +71,7 @@ class Step:
         return [source.step for source in self.sources]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Flow:
     """The steps of a network in their order, and the image."""
 
@@ -80,13 +79,17 @@ class Flow:
     steps: tuple[Step, ...]
     image: Value
 
+    @cached_property
+    def calls(self) -> dict[str, Call]:
+        """The first call of each module by its path."""
+        return {call.path: call for step in reversed(self.steps) for call in step.call.chain}
+
     def find(self, path: str) -> Call:
         """Returns the first call of the module at this path. Raises `UsageError` where no module there is called."""
-        calls = {call.path: call for step in reversed(self.steps) for call in step.call.chain()}
-        if path not in calls:
-            names = [name for name in calls if name and name.count(".") < 2]
+        if path not in self.calls:
+            names = [name for name in self.calls if name and name.count(".") < 2]
             raise unknown("module of the network", path, names, hint=f"; as {', '.join(sorted(names)[-3:])}")
-        return calls[path]
+        return self.calls[path]
 
 
 def follow(network: nn.Module, image: Tensor, *, name: str) -> Flow:
@@ -152,7 +155,7 @@ class _Follower(TorchDispatchMode):
     def _stop(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         """Notes a layer as a step. Its output gets a tensor of its own, even where the layer passes its input on."""
         call, given = self._working.pop(), self._given.pop()
-        layer = call.is_layer and not any(each.is_layer for each in call.chain() if each is not call)
+        layer = call.is_layer and not any(each.is_layer for each in call.chain if each is not call)
         if layer and not isinstance(module, nn.Identity) and given:
             step = Step(call, "", (), given)
             self.steps.append(step)

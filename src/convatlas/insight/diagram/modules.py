@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 from convatlas.insight.diagram.flow import Call, Flow, Step, Value
@@ -20,7 +21,7 @@ class Inside:
         self._steps: dict[Call, list[Step]] = {}
         self._users: dict[Step, list[Step | None]] = {}  # None: it is returned by the network
         for step in flow.steps:
-            for call in step.call.chain():
+            for call in step.call.chain:
                 self._steps.setdefault(call, []).append(step)
             self._use(step.sources, step)
         self._use(flow.network.outputs, None)
@@ -102,6 +103,12 @@ class Inside:
         blocks = [each for each in call.inside if self.is_complex(each) and not is_gate(each)]
         own = [step for step in self.steps(call) if step.call is call]
         return self.branching(blocks[0]) if len(blocks) == 1 and not own else call
+
+
+@lru_cache(maxsize=1)
+def inside_of(flow: Flow) -> Inside:
+    """Returns the steps inside each module; the blocks of one network are mostly asked for in turn."""
+    return Inside(flow)
 
 
 def is_chain(steps: Sequence[Step]) -> bool:

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from convatlas.insight.diagram.boxes import Box, View, folded
 from convatlas.insight.diagram.flow import Call, Flow, Step, Value
-from convatlas.insight.diagram.modules import Inside, grows, is_chain, skips
+from convatlas.insight.diagram.modules import Inside, grows, inside_of, is_chain, skips
 from convatlas.insight.diagram.wording import BLOCKS, in_gate, kind_of, product, words
 
 LINE = 34  # characters of a line in a box
@@ -23,7 +23,7 @@ def view(flow: Flow, path: str = "") -> View:
     Raises `UsageError` for a path where no module works.
     """
     call = flow.find(path) if path else flow.network
-    inside = Inside(flow)
+    inside = inside_of(flow)
     whole = call is flow.network or inside.is_opened(call)
     opened: Callable[[Call], bool] = inside.is_opened if whole else lambda each: not inside.is_small(each)
     owners = _owners(call, inside, opened)
@@ -34,8 +34,7 @@ def _owners(root: Call, inside: Inside, opened: Callable[[Call], bool]) -> dict[
     """Returns the owner of each step's box: the outermost closed module around the step, or the step itself."""
     owners: dict[Step, Owner] = {}
     for step in inside.steps(root):
-        around = list(step.call.chain())
-        around = around[around.index(root) + 1 :]
+        around = step.call.chain[step.call.chain.index(root) + 1 :]
         owners[step] = next((call for call in around if not opened(call)), step)
     return owners
 

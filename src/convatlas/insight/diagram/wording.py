@@ -108,7 +108,7 @@ def is_gate(call: Call) -> bool:
 
 def in_gate(step: Step | None) -> bool:
     """Returns whether a step works inside a gate."""
-    return step is not None and any(map(is_gate, step.call.chain()))
+    return step is not None and any(map(is_gate, step.call.chain))
 
 
 def product(step: Step) -> str:
