@@ -12,8 +12,8 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "convatlas"
 LAYERS = (  # from the ground up; a module imports only from layers below its own, or from its own folder
     {"errors"},
-    {"values", "words", "scores"},
-    {"files", "download"},
+    {"values", "words", "scores", "bounds"},
+    {"files", "download", "unpickling"},
     {"layers", "architecture", "recipe", "drawing"},
     {"device"},
     {"architectures", "data", "run"},

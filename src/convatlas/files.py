@@ -8,12 +8,13 @@ import io
 import json
 import os
 import socket
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +24,29 @@ if TYPE_CHECKING:
     import numpy as np
 
 TEMPORARY = ".writing-"  # how the names of files begin that are not yet whole
+
+
+KINDS = {  # files that are no regular ones, and to wait for which may take for ever
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Returns a regular file, opened for its bytes; a pipe that nobody writes to would be waited for without end.
+
+    Raises `UsageError` for any other kind of file, and `OSError` as `open` does.
+    """
+    if kind := KINDS.get(stat.S_IFMT(os.stat(path).st_mode)):
+        raise UsageError(f"{path} is {kind}; a regular file is needed")
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if kind := KINDS.get(stat.S_IFMT(os.fstat(descriptor).st_mode)):  # it was exchanged meanwhile
+        os.close(descriptor)
+        raise UsageError(f"{path} is {kind}; a regular file is needed")
+    return os.fdopen(descriptor, "rb")
 
 
 def read_json(path: Path) -> dict[str, Any]:

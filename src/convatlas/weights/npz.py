@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
+import io
+import math
 import re
 import zipfile
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from convatlas.bounds import Allowance
 from convatlas.errors import UsageError
+from convatlas.weights.archives import open_archive, read_member
 
-LARGEST = 8 * 2**30  # bytes of all arrays; BiT-M-R152x4, the largest file that is published, has 4.4e9
 FLOATS = ("float16", "float32", "float64")
 NAMES = {"kernel": "weight", "gamma": "weight", "beta": "bias"}  # of the last part of a name
+LONGEST_HEADER = 10_000  # bytes of the text that tells type and shape of an array
 
 
-def is_npz(path: Path) -> bool:
-    """Whether the file is called so, or is a zip of nothing but arrays: torch's own files are zips too."""
-    if path.suffix == ".npz":
-        return True
+def is_npz(file: BinaryIO, *, allowance: Allowance) -> bool:
+    """Returns whether a zip holds nothing but arrays: torch's own files are zips too."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(file, allowance=allowance) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
+    except zipfile.BadZipFile:
         return False
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
-def read_npz(path: Path) -> dict[str, Tensor]:
-    """The arrays as tensors, with dots for slashes in their names; nothing is unpickled.
+def read_npz(file: BinaryIO, *, allowance: Allowance) -> dict[str, Tensor]:
+    """Returns the arrays as tensors, with dots for slashes in their names; nothing is unpickled.
 
     A convolution's `block1/conv/kernel`, (H, W, in, out), becomes `block1.conv.weight`, (out, in, H, W), and a norm's
-    `gamma` and `beta` its `weight` and `bias`. Raises `UsageError` for a file that is damaged, that needs more than 8
-    GiB or that holds something else than arrays of floating-point numbers, and for two arrays of one name.
+    `gamma` and `beta` its `weight` and `bias`. Raises `UsageError` for a file that is damaged, that unpacks to more
+    than it may take or that holds something else than arrays of floating-point numbers, and for two arrays of one name.
     """
+    path = allowance.path
     tensors: dict[str, Tensor] = {}
-    for name, array in _arrays(path).items():
+    for name, array in _arrays(file, allowance).items():
         kind = array.dtype.newbyteorder("=")
         if kind.name not in FLOATS:
             raise UsageError(f"{path}: the array {name} is of {kind.name}, not of {', '.join(FLOATS)}")
@@ -49,28 +52,47 @@ def read_npz(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """What the file holds, by name. Raises `UsageError` where that is not arrays only."""
+def _arrays(file: BinaryIO, allowance: Allowance) -> dict[str, np.ndarray]:
+    """Returns the arrays by name. Raises `UsageError` where the file holds something else."""
+    path = allowance.path
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())  # no more is unpacked of a member
-            names = archive.namelist()
+        with open_archive(file, allowance=allowance) as archive:
+            members = archive.infolist()
+            names = [member.filename for member in members]
             odd = next((name for name in names if not name.endswith(".npy")), None)
-            twice = next((name for name in names if names.count(name) > 1), None)
-        if size > LARGEST:
-            raise UsageError(f"{path} needs {size / 2**30:.0f} GiB of memory; {LARGEST // 2**30} are the limit")
-        if odd is not None:
-            raise UsageError(f"{path} is no checkpoint of arrays: it holds {odd}")
-        if twice is not None:
-            raise UsageError(f"{path} is no checkpoint of arrays: it holds {twice} twice")
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except UsageError:
+            if odd is not None:
+                raise UsageError(f"{path} is no checkpoint of arrays: it holds {odd[:100]}")
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise UsageError(f"{path} is no checkpoint of arrays: it holds {twice[:100]} twice")
+            return {
+                member.filename.removesuffix(".npy"): _array(read_member(archive, member, allowance=allowance))
+                for member in members
+            }
+    except (UsageError, OSError):
         raise
     except Exception as error:  # a damaged file may raise anything
-        pickled = "allow_pickle" in str(error)
-        reason = "it wants to load objects, which may run code" if pickled else "it is cut off or damaged"
+        reason = str(error) if isinstance(error, _ObjectsError) else "it is cut off or damaged"
         raise UsageError(f"{path} is no checkpoint of arrays: {reason}") from error
+
+
+class _ObjectsError(ValueError):
+    """An array holds pickled objects."""
+
+
+def _array(content: np.ndarray) -> np.ndarray:
+    """Returns the array in the bytes of an `.npy` file, in their memory. Raises `ValueError` where they are none."""
+    beginning = io.BytesIO(content[: LONGEST_HEADER + 20].tobytes())
+    version = np.lib.format.read_magic(beginning)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, kind = read(beginning, max_header_size=LONGEST_HEADER)
+    if kind.hasobject:
+        raise _ObjectsError("it wants to load objects, which may run code")
+    values = content[beginning.tell() :]
+    if math.prod(shape) * kind.itemsize != len(values):
+        raise ValueError("its header tells another size than it has")
+    array = np.require(values.view(kind) if len(values) else np.empty(0, kind), requirements="A")
+    return array.reshape(shape[::-1]).transpose() if fortran else array.reshape(shape)
 
 
 def _renamed(name: str) -> str:
