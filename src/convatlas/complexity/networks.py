@@ -7,16 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
+from convatlas.architectures.meta import without_memory
 from convatlas.complexity.counting import UNFIT, count
 from convatlas.complexity.parts import Complexity
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryHeads
-
-INITIAL = {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_}
 
 
 def complexity(
@@ -73,24 +71,11 @@ def check_training(
 def meta_network(row: Architecture, **arguments: Any) -> nn.Module:
     """The network in eval mode without memory."""
     try:
-        with torch.device("meta"), _Uninitialised():
-            network = row.build(**arguments)
+        network = without_memory(row, **arguments)
     except UsageError:  # a builder may compute with tensors, which the meta device cannot
         with torch.random.fork_rng(devices=[]):
             network = row.build(**arguments).to("meta")
     return network.eval()
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Leaves initial values out, which nothing has on the meta device, and which take most of the time there."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if func in INITIAL or getattr(func, "__module__", "") == "torch.nn.init":
-            tensor = args[0] if args else kwargs.get("tensor")
-            if isinstance(tensor, Tensor) and tensor.is_meta:
-                return tensor
-        return func(*args, **kwargs)
 
 
 def _image(channels: int, size: int) -> Tensor:

@@ -48,8 +48,8 @@ class Key:
 def safe_key(value: Any) -> Any:
     """Returns the key itself where hashing and comparing it is quick whatever the file says, else a `Key` around it.
 
-    >>> safe_key("fc.weight"), type(safe_key(((), ())))
-    ('fc.weight', <class 'convatlas.unpickling.Key'>)
+    >>> safe_key("fc.weight"), safe_key(((), ()))
+    ('fc.weight', Key(value=((), ())))
     """
     small = isinstance(value, int) and -(2**32) < value < 2**32
     return value if small or value is None or isinstance(value, str | bytes) else Key(value)

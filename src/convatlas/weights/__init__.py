@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from convatlas.weights.checkpoint import Checkpoint, checkpoint_of, open_checkpoint
 from convatlas.weights.files import METADATA, file_sha256, network_state, read_checkpoint
-from convatlas.weights.identity import Identified, identify
+from convatlas.weights.fitting import Identified
+from convatlas.weights.identity import identify
 from convatlas.weights.keys import load_strictly, translate_keys
 from convatlas.weights.named import download, is_file_of, preprocessing_of_weights, weights_named
 from convatlas.weights.record import preprocessing_said

@@ -1,43 +1,54 @@
-"""What a checkpoint holds: the network's tensors, wherever they lie in it, and what it says of the network."""
+"""The tensors of a network in a checkpoint, wherever they lie in it, and the facts that it says of the network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from convatlas.errors import UsageError
 from convatlas.run import CheckpointRecord, read_checkpoint_record
-from convatlas.weights.files import METADATA, file_sha256, read_checkpoint
+from convatlas.unpickling import LeftOut
+from convatlas.weights.files import METADATA, file_sha256, read_file, unsafe
+from convatlas.weights.places import NoTensorsError, find_state, shown_key
+from convatlas.weights.wrappers import State, inner_network, spellings, without_side_entries
 
-NESTED = ("state_dict", "model_state_dict", "model", "net")  # where people put the network's tensors
-AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")  # and the moving averages of them (EMA)
-PREFIXES = ("module.", "model.", "network.", "net.", "_forward_module.")  # of modules that hold the network
-AVERAGED_PREFIXES = ("ema_model.", "model_ema.", "ema_network.", "averaged_model.", "ema.")
-COMPILED = "_orig_mod."  # torch.compile's, wherever a compiled part begins
-COUNTERS = ("n_averaged", "num_updates")  # of the averaged models of torch and others, beside the network
+MOST_SAID = 200_000  # values in what a checkpoint says of itself; a record of 21,000 classes has 21,100
+LONGEST_SAID = 10_000  # characters of a text in it
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One reading of a checkpoint's names; `notes` say which of its entries this reading takes and leaves out."""
+
+    state: State
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The tensors of a network and what the checkpoint says of it.
+    """The tensors of a network and the facts that the checkpoint says of it.
 
-    `variants` are the tensors with 0, 1, 2 ... of the prefixes removed that all their keys share. `record` is what our
-    own checkpoints say, `hyperparameters` what Lightning ones do. `label` names it in messages.
-    `notes` say what was chosen where the checkpoint holds more than one network.
+    `variants` are the tensors with fewer and fewer of the words that wrappers add to their names. `record` is the entry
+    of our own checkpoints, `hyperparameters` that of Lightning's. `label` names the checkpoint in messages. `notes` say
+    which entries were left out.
     """
 
     label: str
-    variants: tuple[dict[str, Tensor], ...]
+    variants: tuple[Variant, ...]
     record: CheckpointRecord | None = None
-    hyperparameters: Mapping[str, Any] | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
     path: Path | None = None
     notes: tuple[str, ...] = ()
     outlines: dict[str, dict[str, Tensor]] = field(default_factory=dict, repr=False, compare=False)  # compared so far
+
+    @property
+    def state(self) -> State:
+        """The tensors by the names that they have in the checkpoint."""
+        return self.variants[0].state
 
     def sha256(self) -> str:
         """The hash of the file; nothing for a checkpoint that is in memory only."""
@@ -45,84 +56,88 @@ class Checkpoint:
 
 
 def open_checkpoint(path: Path) -> Checkpoint:
-    """The checkpoint in a file. Raises `UsageError` as `read_checkpoint` and `checkpoint_of` do."""
-    return checkpoint_of(read_checkpoint(path), label=str(path), path=path)
+    """Returns the checkpoint in a file. Raises `UsageError` as `read_file` and `checkpoint_of` do."""
+    opened = read_file(path)
+    try:
+        checkpoint = checkpoint_of(opened.content, label=str(path), path=path)
+    except NoTensorsError as error:
+        if opened.left_out:
+            raise unsafe(path, opened.left_out[0][1]) from error
+        raise
+    if opened.left_out:
+        named = [f"{shown_key(place)} ({shown_key(name)})" for place, name in opened.left_out]
+        note = f"left out, as only code of their own could read them: {_some(named)}"
+        return replace(checkpoint, notes=(*checkpoint.notes, note))
+    return checkpoint
 
 
 def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", path: Path | None = None) -> Checkpoint:
-    """A checkpoint's content, or a plain state dict, as a `Checkpoint`.
+    """Returns a checkpoint's content, or a plain state dict, as a `Checkpoint`.
 
-    Known are Lightning's, a state dict under `state_dict`, `model_state_dict`, `model` or `net`, and a bare one; of a
-    checkpoint that holds a moving average of the weights too, the average counts, and a note says so. Raises
-    `UsageError` for another content, and for a tensor that holds NaN or infinity.
+    The tensors lie in it as they are, or below a name such as `state_dict` or `model`. Where it holds moving averages
+    of the weights too, these are taken, and a note says so. Raises `UsageError` for another content.
 
+    >>> import torch
     >>> checkpoint = checkpoint_of({"state_dict": {"module.fc.bias": torch.zeros(1)}, "best_prec1": 91.7})
-    >>> [list(variant) for variant in checkpoint.variants]
+    >>> [list(variant.state) for variant in checkpoint.variants]
     [['module.fc.bias'], ['fc.bias']]
     """
-    state, notes = _averaged(*_state(content, label))
-    for key, tensor in state.items():
-        if tensor.layout != torch.strided or tensor.is_quantized or tensor.device.type == "meta":
-            raise UsageError(f"{label}: the tensor {key} is sparse, quantized or empty; dense ones are needed")
-        if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
-            raise UsageError(f"{label}: the tensor {key} holds NaN or infinity; the training had diverged")
+    found = find_state(content, label=label)
+    variants: list[Variant] = []
+    for state, notes in zip(found.states, found.notes, strict=True):
+        for variant in _readings(state, notes):
+            if not any(variant.state.keys() == other.state.keys() for other in variants):
+                variants.append(variant)
     entry, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
-    if entry is not None and not isinstance(entry, Mapping):
+    if entry is not None and not (isinstance(entry, Mapping) and is_small(entry)):
         raise UsageError(f"{label}: what it says of itself under {METADATA!r} cannot be read")
+    said = hyperparameters if isinstance(hyperparameters, Mapping) else {}
+    strange = (f"left out, as they are no tensors of real numbers: {_some(found.strange)}",) if found.strange else ()
     return Checkpoint(
         label=label,
-        variants=tuple(_variants(state)),
+        variants=tuple(variants),
         record=None if entry is None else read_checkpoint_record(entry, label=label),
-        hyperparameters=hyperparameters if isinstance(hyperparameters, Mapping) else None,
+        hyperparameters={name: value for name, value in said.items() if is_small(value)},
         path=path,
-        notes=notes,
+        notes=strange,
     )
 
 
-def _averaged(state: dict[str, Tensor], notes: tuple[str, ...]) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """Of a module that holds the network and a moving average of it, the average; counters are left out."""
-    state = {key: tensor for key, tensor in state.items() if key.rpartition(".")[2] not in COUNTERS}
-    prefix = next((p for p in AVERAGED_PREFIXES if any(key.startswith(p) for key in state)), None)
-    if prefix is None or all(key.startswith(prefix) for key in state):
-        return {key.removeprefix(prefix or ""): tensor for key, tensor in state.items()}, notes
-    note = f"of the two networks in it the averaged one ({prefix}*) is taken"
-    return {key.removeprefix(prefix): t for key, t in state.items() if key.startswith(prefix)}, (*notes, note)
+def _readings(state: State, notes: tuple[str, ...]) -> Iterator[Variant]:
+    """Yields the tensors under the names that they may have without wrappers, with and without entries beside them."""
+    clean, sides = without_side_entries(state)
+    readings = [(state, notes)]
+    if sides and clean:
+        readings.append((clean, (*notes, f"left out, as they are no weights: {_some(sides)}")))
+    for reading, said in readings:
+        yield from (Variant(spelling, said) for spelling in spellings(reading))
+        inner = inner_network(reading)
+        if inner is not None:
+            beside = (*said, f"left out, as they lie beside the network: {_some(inner[1])}")
+            yield from (Variant(spelling, beside) for spelling in spellings(inner[0]))
 
 
-def _state(content: Mapping[str, Any], label: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The network's tensors by name, and a note where the checkpoint holds others too."""
-    averaged = [name for name in AVERAGED if isinstance(content.get(name), Mapping)]
-    nested = averaged + [name for name in NESTED if isinstance(content.get(name), Mapping)]
-    state = content[nested[0]] if nested else content
-    if not state:
-        raise UsageError(f"{label} is a checkpoint of no known format: it holds no tensors")
-    odd = next((key for key, value in state.items() if not (isinstance(key, str) and isinstance(value, Tensor))), None)
-    if odd is None:
-        both = bool(averaged) and len(nested) > len(averaged)
-        return dict(state), (f"the averaged weights are taken ({nested[0]}, not {nested[-1]})",) if both else ()
-    if nested:
-        raise UsageError(f"{label} is a checkpoint of no known format: {nested[0]}[{odd!r}] is no tensor")
-    names = ", ".join(map(str, list(content)[:6]))
-    raise UsageError(f"{label} is a checkpoint of no known format: it holds {names}, and none of {', '.join(NESTED)}")
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    """Returns the first names, and how many more there are.
 
-
-def _variants(state: dict[str, Tensor]) -> list[dict[str, Tensor]]:
-    """The state without compilers' prefixes, again with each part removed that all names begin with, and, where most of
-    the names lie under one known prefix, those alone: beside the network a module may hold a loss with weights.
+    >>> _some(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
     """
-    variants = [{key.replace(COMPILED, ""): tensor for key, tensor in state.items()}]
-    while (shared := _shared(variants[-1])) is not None:
-        variants.append({key.removeprefix(shared): tensor for key, tensor in variants[-1].items()})
-    for prefix in PREFIXES:
-        inner = {key.removeprefix(prefix): t for key, t in variants[0].items() if key.startswith(prefix)}
-        if len(variants[0]) > len(inner) > len(variants[0]) / 2:
-            variants += _variants(inner)
-    return variants
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
-def _shared(state: dict[str, Tensor]) -> str | None:
-    """The first part of the names, with its dot, where it is the same in all: a known one, or one of several parts."""
-    first = f"{next(iter(state), '').partition('.')[0]}."
-    if not all(key.startswith(first) for key in state):
-        return None
-    return first if first in PREFIXES or all("." in key.removeprefix(first) for key in state) else None
+def is_small(value: object) -> bool:
+    """Returns whether plain data, written out, is of a bearable size: in a pickle, lists may lie in themselves."""
+    waiting, count = [value], 0
+    while waiting:
+        value = waiting.pop()
+        count += 1
+        if isinstance(value, LeftOut) or (isinstance(value, str | bytes) and len(value) > LONGEST_SAID):
+            return False
+        inner = [*value, *value.values()] if isinstance(value, Mapping) else value
+        if isinstance(inner, list | tuple | set | frozenset):
+            if count + len(waiting) + len(inner) > MOST_SAID:
+                return False
+            waiting += inner
+    return True

@@ -113,10 +113,11 @@ def _same_layer(theirs: torch.Size, ours: torch.Size) -> bool:
 
 
 def with_counters(state: dict[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """PyTorch before 0.4.1 did not count the batches of a norm; the count matters to none that has a momentum."""
-    if any(key.endswith(COUNTER) for key in state):
-        return state
-    return state | {key: torch.tensor(0) for key in outline if key.endswith(COUNTER)}
+    """Returns the state with a count of 0 for each norm that has none, as those of PyTorch before 0.4.1.
+
+    The count matters to no norm that has a momentum.
+    """
+    return state | {key: torch.tensor(0) for key in outline if key.endswith(COUNTER) and key not in state}
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor]) -> None:
