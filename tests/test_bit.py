@@ -35,7 +35,6 @@ from convatlas.cli import main
 from convatlas.complexity import complexity
 from convatlas.errors import UsageError
 from convatlas.weights import checkpoint_of, identify, read_checkpoint
-from convatlas.weights.npz import read_npz
 
 # -------------------------------------------------------------------------------------------------- counts and shapes
 
@@ -365,7 +364,7 @@ def test_forms_of_published_files(arrays: dict[str, np.ndarray], published: Path
 def test_names_and_axes(tmp_path: Path) -> None:
     kernel = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
     content = {"a/conv/kernel": kernel, "a/norm/gamma": np.ones(1), "a/norm/beta": np.ones(1), "a.fc.weight": kernel}
-    tensors = read_npz(written(tmp_path / "x.npz", content))
+    tensors = read_checkpoint(written(tmp_path / "x.npz", content))["state_dict"]
     assert list(tensors) == ["a.conv.weight", "a.norm.weight", "a.norm.bias", "a.fc.weight"]
     assert tensors["a.conv.weight"].shape == (5, 4, 2, 3)
     assert tensors["a.conv.weight"][4, 3, 1, 2] == kernel[1, 2, 3, 4]
@@ -447,15 +446,15 @@ FAULTS = [
     ("torch.npz", "no checkpoint of arrays: it holds .*data.pkl"),
     ("nothing.npz", "holds no tensors"),
     ("pickled.npz", "it wants to load objects, which may run code"),
-    ("integers.npz", "the array step is of int64, not of float16, float32, float64"),
-    ("complex.npz", "the array c is of complex64"),
-    ("words.npz", "the array c is of str32"),
+    ("integers.npz", r"left out, as they are no tensors of real numbers: state_dict\['step'\]"),
+    ("complex.npz", r"left out, .*: state_dict\['c'\]"),
+    ("words.npz", r"left out, .*: state_dict\['c'\]"),
     ("nan.npz", "the tensor c holds NaN or infinity"),
     ("twice.npz", "two arrays become a.x.weight"),
     ("strange.npz", "fits no architecture that we know; its keys are a.weight, b.bias"),
     ("long.npz", "cut off or damaged"),
     ("bfloat16.npz", "the array a is of void16"),
-    ("bomb.npz", "needs 4 GiB of memory; 2 are the limit"),
+    ("bomb.npz", "asks for at least 4.0 GiB of memory"),
 ]
 
 
@@ -463,13 +462,10 @@ FAULTS = [
 def test_faults_are_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
     faulty: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
     name: str,
     message: str,
 ) -> None:
     path = faulty[name]
-    if name == "bomb.npz":
-        monkeypatch.setattr("convatlas.weights.npz.LARGEST", 2 * 2**30)
     assert main(["evaluate", str(path), "--data", "digits"]) == 2
     captured = capsys.readouterr()
     assert (captured.out, captured.err.count("\n")) == ("", 1)

@@ -395,7 +395,7 @@ def test_the_stand_ins_run_nothing(tmp_path: Path) -> None:
 
     path = tmp_path / "file"
     path.write_bytes(pickle.dumps({"data": made.pixels(1, 3)}, protocol=2))
-    assert type(read_pickle(path)["data"]).__module__ == "convatlas.data.sources.layouts.pickles"
+    assert type(read_pickle(path)["data"]).__module__.startswith("convatlas.")
     path.write_bytes(b"\x80\x02}(U\x01dcnumpy\nndarray\n(K\x05tRu.")  # ndarray called with a shape
     with pytest.raises(UsageError, match="no whole pickle"):
         read_pickle(path)

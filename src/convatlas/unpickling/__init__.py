@@ -7,13 +7,14 @@ for itself (`Maker`), and a call of it is answered by a function of ours, or by 
 from __future__ import annotations
 
 from convatlas.unpickling.machine import Source, unpickle
-from convatlas.unpickling.names import NUMPY, PLAIN, Array
+from convatlas.unpickling.names import NUMPY, PLAIN, Array, ArrayType
 from convatlas.unpickling.stand_ins import Buildable, Key, LeftOut, Maker, PickleError, RefusedError, mapping
 
 __all__ = [
     "NUMPY",
     "PLAIN",
     "Array",
+    "ArrayType",
     "Buildable",
     "Key",
     "LeftOut",

@@ -48,25 +48,29 @@ def _directory(file: BinaryIO, *, size: int) -> int:
 
 
 def read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, allowance: Allowance) -> np.ndarray:
-    """Returns the bytes of a member, uint8. Raises `zipfile.BadZipFile` where the archive is damaged or cut off.
-
-    A member that is only stored is read as it lies in the file, in one go; torch can be told to write it without a
-    checksum.
-    """
-    stored = member.compress_type == zipfile.ZIP_STORED and not member.flag_bits & 1
-    if stored and member.file_size > allowance.size:
-        raise zipfile.BadZipFile("a member is larger than the file")
-    if not stored:
-        allowance.take(member.file_size, "what its archive unpacks to")
+    """Returns the bytes of a member, uint8. Raises `zipfile.BadZipFile` where the archive is damaged or cut off."""
+    allowance.take(member.file_size, "what its archive unpacks to")
     content = np.empty(member.file_size, np.uint8)
-    if stored:
-        _read_stored(archive, member, content)
-    else:
-        _unpack(archive, member, content)
+    done = 0
+    with archive.open(member) as file:
+        while chunk := file.read(CHUNK):
+            content[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
+            done += len(chunk)
+    if done != member.file_size:
+        raise zipfile.BadZipFile("a member is cut off")
     return content
 
 
-def _read_stored(archive: zipfile.ZipFile, member: zipfile.ZipInfo, content: np.ndarray) -> None:
+def read_record(archive: zipfile.ZipFile, member: zipfile.ZipInfo, *, allowance: Allowance) -> np.ndarray:
+    """Returns the bytes of a member as `read_member` does; one that torch has only stored is read in one go.
+
+    Its checksum is not compared: torch can be told to write none.
+    """
+    if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+        return read_member(archive, member, allowance=allowance)
+    if member.file_size > allowance.size:
+        raise zipfile.BadZipFile("a member is larger than the file")
+    content = np.empty(member.file_size, np.uint8)
     file: Any = archive.fp
     file.seek(member.header_offset)
     header = file.read(LOCAL.size)
@@ -76,13 +80,4 @@ def _read_stored(archive: zipfile.ZipFile, member: zipfile.ZipInfo, content: np.
     file.seek(name + extra, 1)
     if file.readinto(content) != member.file_size:
         raise zipfile.BadZipFile("a member is cut off")
-
-
-def _unpack(archive: zipfile.ZipFile, member: zipfile.ZipInfo, content: np.ndarray) -> None:
-    done = 0
-    with archive.open(member) as file:
-        while chunk := file.read(CHUNK):
-            content[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
-            done += len(chunk)
-    if done != member.file_size:
-        raise zipfile.BadZipFile("a member is cut off")
+    return content

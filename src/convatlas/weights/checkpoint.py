@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from convatlas.run import CheckpointRecord, read_checkpoint_record
 from convatlas.unpickling import LeftOut
 from convatlas.weights.files import METADATA, file_sha256, read_file, unsafe
 from convatlas.weights.places import NoTensorsError, find_state, shown_key
-from convatlas.weights.wrappers import State, inner_network, spellings, without_side_entries
+from convatlas.weights.wrappers import COUNTERS, State, inner_network, spellings, without_side_entries
 
 MOST_SAID = 200_000  # values in what a checkpoint says of itself; a record of 21,000 classes has 21,100
 LONGEST_SAID = 10_000  # characters of a text in it
@@ -86,20 +86,19 @@ def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", 
     variants: list[Variant] = []
     for state, notes in zip(found.states, found.notes, strict=True):
         for variant in _readings(state, notes):
-            if not any(variant.state.keys() == other.state.keys() for other in variants):
-                variants.append(variant)
+            variants = [other for other in variants if other.state.keys() != variant.state.keys()]
+            variants.append(variant)  # of the same names the later reading says more
     entry, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
     if entry is not None and not (isinstance(entry, Mapping) and is_small(entry)):
         raise UsageError(f"{label}: what it says of itself under {METADATA!r} cannot be read")
     said = hyperparameters if isinstance(hyperparameters, Mapping) else {}
-    strange = (f"left out, as they are no tensors of real numbers: {_some(found.strange)}",) if found.strange else ()
     return Checkpoint(
         label=label,
         variants=tuple(variants),
         record=None if entry is None else read_checkpoint_record(entry, label=label),
         hyperparameters={name: value for name, value in said.items() if is_small(value)},
         path=path,
-        notes=strange,
+        notes=_left_out("are no tensors of real numbers", found.strange),
     )
 
 
@@ -108,16 +107,22 @@ def _readings(state: State, notes: tuple[str, ...]) -> Iterator[Variant]:
     clean, sides = without_side_entries(state)
     readings = [(state, notes)]
     if sides and clean:
-        readings.append((clean, (*notes, f"left out, as they are no weights: {_some(sides)}")))
+        told = [key for key in sides if key.rpartition(".")[2] not in COUNTERS]
+        readings.append((clean, (*notes, *_left_out("are no weights", told))))
     for reading, said in readings:
         yield from (Variant(spelling, said) for spelling in spellings(reading))
         inner = inner_network(reading)
         if inner is not None:
-            beside = (*said, f"left out, as they lie beside the network: {_some(inner[1])}")
+            beside = (*said, *_left_out("lie beside the network", inner[1]))
             yield from (Variant(spelling, beside) for spelling in spellings(inner[0]))
 
 
-def _some(names: list[str] | tuple[str, ...]) -> str:
+def _left_out(reason: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the note of entries that are left out, where there are any."""
+    return (f"left out, as they {reason}: {_some(names)}",) if names else ()
+
+
+def _some(names: Sequence[str]) -> str:
     """Returns the first names, and how many more there are.
 
     >>> _some(["a", "b", "c", "d", "e"])

@@ -6,14 +6,14 @@ import io
 import math
 import re
 import zipfile
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from convatlas.bounds import Allowance
 from convatlas.errors import UsageError
+from convatlas.unpickling import LeftOut
 from convatlas.weights.archives import open_archive, read_member
 
 FLOATS = ("float16", "float32", "float64")
@@ -31,25 +31,31 @@ def is_npz(file: BinaryIO, *, allowance: Allowance) -> bool:
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 
-def read_npz(file: BinaryIO, *, allowance: Allowance) -> dict[str, Tensor]:
+def read_npz(file: BinaryIO, *, allowance: Allowance) -> dict[str, Any]:
     """Returns the arrays as tensors, with dots for slashes in their names; nothing is unpickled.
 
     A convolution's `block1/conv/kernel`, (H, W, in, out), becomes `block1.conv.weight`, (out, in, H, W), and a norm's
     `gamma` and `beta` its `weight` and `bias`. Raises `UsageError` for a file that is damaged, that unpacks to more
-    than it may take or that holds something else than arrays of floating-point numbers, and for two arrays of one name.
+    than it may take or that holds no arrays of floating-point numbers, and for two arrays of one name. Beside such
+    arrays, others, such as a count of steps, are left out.
     """
     path = allowance.path
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, Any] = {}
+    others: dict[str, str] = {}
     for name, array in _arrays(file, allowance).items():
         kind = array.dtype.newbyteorder("=")
         if kind.name not in FLOATS:
-            raise UsageError(f"{path}: the array {name} is of {kind.name}, not of {', '.join(FLOATS)}")
+            others[name] = kind.name
+            continue
         tensor = torch.from_numpy(np.asarray(array, dtype=kind))  # its bytes may be the other way round
         renamed = _renamed(name)
         if renamed in tensors:
             raise UsageError(f"{path}: two arrays become {renamed}; one of them is {name}")
         tensors[renamed] = tensor.permute(3, 2, 0, 1) if name.endswith("kernel") and tensor.ndim == 4 else tensor
-    return tensors
+    if others and not tensors:
+        name, kind_name = next(iter(others.items()))
+        raise UsageError(f"{path}: the array {name[:100]} is of {kind_name}, not of {', '.join(FLOATS)}")
+    return tensors | {name: LeftOut(f"numpy.{kind_name}") for name, kind_name in others.items() if name not in tensors}
 
 
 def _arrays(file: BinaryIO, allowance: Allowance) -> dict[str, np.ndarray]:

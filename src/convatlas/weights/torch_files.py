@@ -16,7 +16,7 @@ from torch import Tensor
 
 from convatlas.bounds import Allowance
 from convatlas.unpickling import NUMPY, PLAIN, Array, LeftOut, Maker, PickleError, Source, unpickle
-from convatlas.weights.archives import open_archive, read_member
+from convatlas.weights.archives import open_archive, read_record
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # the first object of a legacy file; the second is the version of the format
 PROTOCOL = 1001
@@ -71,11 +71,11 @@ def read_zip(file: BinaryIO, *, allowance: Allowance) -> Any:
 
         def storage(kind: _Kind, key: str, _: int) -> _Storage:
             if key not in stored:
-                content = read_member(archive, members[f"{folder}data/{key}"], allowance=allowance)
+                content = read_record(archive, members[f"{folder}data/{key}"], allowance=allowance)
                 stored[key] = _Storage(torch.from_numpy(_native(content, kind, order=order)), kind)
             return stored[key]
 
-        content = read_member(archive, members[pickles[0]], allowance=allowance)
+        content = read_record(archive, members[pickles[0]], allowance=allowance)
         source = Source.of(content.tobytes())
         return unpickle(source, allowance=allowance, find=_names(allowance), persistent=_persistent(storage))
 
@@ -84,7 +84,7 @@ def _small(archive: zipfile.ZipFile, member: zipfile.ZipInfo | None, allowance: 
     """Returns the text of a member of a few letters."""
     if member is None or member.file_size > 16:
         return ""
-    return read_member(archive, member, allowance=allowance).tobytes().decode("ascii")
+    return read_record(archive, member, allowance=allowance).tobytes().decode("ascii")
 
 
 def _native(content: np.ndarray, kind: _Kind, *, order: str) -> np.ndarray:

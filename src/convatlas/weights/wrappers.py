@@ -18,6 +18,7 @@ WORDS = PURE | set(HOLDERS)
 AVERAGED = frozenset(("ema", "swa", "averaged", "average", "avg", "shadow", "polyak", "moving"))
 # Entries of profilers (thop), averaged models and hooks. A network that has an entry of this name keeps it.
 SIDE_ENTRIES = frozenset(("total_ops", "total_params", "n_averaged", "num_updates", "decay", "flops", "macs"))
+COUNTERS = ("n_averaged", "num_updates")  # of averaged models; nobody misses them
 SIDE_WORDS = frozenset(("hook", "hooks", "activation", "activations", "gradient", "gradients", "profiler", "observer"))
 COUNTER = "num_batches_tracked"
 LONGEST_NAME = 300  # characters
