@@ -6,8 +6,9 @@ for itself (`Maker`), and a call of it is answered by a function of ours, or by 
 
 from __future__ import annotations
 
-from convatlas.unpickling.machine import Source, unpickle
+from convatlas.unpickling.machine import unpickle
 from convatlas.unpickling.names import NUMPY, PLAIN, Array, ArrayType
+from convatlas.unpickling.source import Source
 from convatlas.unpickling.stand_ins import Buildable, Key, LeftOut, Maker, PickleError, RefusedError, mapping
 
 __all__ = [

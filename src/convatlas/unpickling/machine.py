@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import codecs
-import io
-import struct
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 from convatlas.bounds import Allowance
 from convatlas.errors import UsageError
+from convatlas.unpickling.source import Source
 from convatlas.unpickling.stand_ins import (
     Buildable,
     LeftOut,
@@ -24,42 +23,6 @@ COST = 64  # bytes of memory that an operation takes, about
 OFTEN = 1024  # operations after which their memory is taken from the allowance
 SET = 216  # bytes of an empty set
 LONGEST_NUMBER = 255  # bytes of a whole number
-
-
-class Source:
-    """The bytes of a file from where it stands; a read beyond its end is refused before anything is allocated."""
-
-    def __init__(self, file: BinaryIO, *, size: int) -> None:
-        self.file = file
-        self.size = size
-
-    @classmethod
-    def of(cls, content: bytes) -> Source:
-        """Returns the bytes as a source."""
-        return cls(io.BytesIO(content), size=len(content))
-
-    def read(self, count: int) -> bytes:
-        if count > 1 and count > self.size - self.file.tell():
-            raise PickleError("it is cut off")
-        content = self.file.read(count)
-        if len(content) != count:
-            raise PickleError("it is cut off")
-        return content
-
-    def fill(self, content: Any) -> None:
-        """Reads the bytes that follow into an array of bytes."""
-        file: Any = self.file
-        if file.readinto(content) != len(content):
-            raise PickleError("it is cut off")
-
-    def line(self) -> bytes:
-        content = self.file.readline()
-        if not content.endswith(b"\n"):
-            raise PickleError("it is cut off")
-        return content[:-1]
-
-    def number(self, form: str) -> Any:
-        return struct.unpack(form, self.read(struct.calcsize(form)))[0]
 
 
 def unpickle(

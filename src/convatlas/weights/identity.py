@@ -9,7 +9,7 @@ from typing import Any
 from convatlas.architectures import architecture
 from convatlas.errors import UsageError
 from convatlas.weights.checkpoint import Checkpoint
-from convatlas.weights.fitting import OWN_LAYOUT, Identified, fitting, of_similar_size, known_layouts
+from convatlas.weights.fitting import OWN_LAYOUT, Identified, fitting, known_layouts, of_similar_size
 from convatlas.weights.nearest import no_fit
 from convatlas.weights.said import options_said, said
 

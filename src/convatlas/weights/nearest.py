@@ -13,10 +13,10 @@ from convatlas.weights.fitting import (
     OWN_LAYOUT,
     Identified,
     identified,
+    known_layouts,
     may_be_ours,
     of_similar_size,
     outline_of,
-    known_layouts,
     size_of,
 )
 from convatlas.weights.keys import differences, in_our_shapes, shown, translate_what_matches, with_counters
