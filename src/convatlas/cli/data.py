@@ -84,7 +84,7 @@ def check(data: Name, data_dir: options.DataDir = None, as_json: options.AsJson 
 
 
 def _shown(shown: View) -> dict[str, Any]:
-    """What is there and what a network gets of it, as plain data."""
+    """Returns the content of the data set and the batch that a network gets of it, as plain data."""
     from convatlas.data.check import summary
 
     return {

@@ -1,4 +1,4 @@
-"""What a recipe becomes on a data set: without what the data cannot have, with its size and normalisation."""
+"""A recipe fitted to a data set: without changes that its images cannot have, with their size and normalisation."""
 
 from __future__ import annotations
 

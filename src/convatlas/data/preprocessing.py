@@ -58,7 +58,7 @@ class Preprocessing:
         return self.framed(pixels)
 
     def framed(self, pixels: Tensor, *, extent: tuple[float, float] | None = None) -> Tensor:
-        """Of images (N, C, H, W), uint8 or float in [0, 1], the part that the network sees: (N, C, size, size).
+        """Returns the part of images (N, C, H, W), uint8 or float in [0, 1], that the network sees: (N, C, size, size).
 
         `extent` is the height and width of the image itself where its last row and column stand for less than others.
         """

@@ -1,4 +1,4 @@
-"""A network's answers on a split of a data set, and what they score."""
+"""The answers of a network on a split of a data set, and their scores."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
 
 
 def evaluate_split(predictor: Predictor, data: DataSet, *, split: str = "test") -> tuple[Evaluation, np.ndarray]:
-    """What the network scores on a split of the data, and its logits (n, classes)."""
+    """Returns the scores of the network on a split of the data, and its logits (n, classes)."""
     part = split_of(data, split)
     logits = predictor.logits(part).numpy()
     return evaluate_logits(logits, class_labels(part).cpu().numpy(), data.spec.class_names), logits

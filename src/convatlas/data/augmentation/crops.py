@@ -29,7 +29,7 @@ def resized_crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 def read_places(
     rectangles: Tensor, height: int, width: int, *, mirrored: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Where in images of one size the rows (N, height) and columns (N, width) of their `rectangles` (N, 4) are read.
+    """Returns the places in images at which rows (N, height) and columns (N, width) of `rectangles` (N, 4) are read.
 
     Only pixels inside the rectangle count. Images that are `mirrored` (N,) are so before they are cut, at no cost:
     their columns are read from the other end.
@@ -93,7 +93,7 @@ def mirrored_where(images: Tensor, mirrored: Tensor) -> Tensor:
 
 
 def draw_mirrored(count: int, *, probability: float, generator: Generator) -> Tensor:
-    """Which of `count` images are mirrored (count,), each with the given probability."""
+    """Draws whether each of `count` images is mirrored (count,), with the given probability."""
     return torch.rand(count, generator=generator) < probability
 
 
@@ -112,7 +112,7 @@ def _central_rectangle(height: Tensor, width: Tensor, *, ratio: tuple[float, ...
 
 
 def _centres(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Where in a line of `size` pixels those of its part [start, start + length) lie when resized to it: (N, size).
+    """Returns the places (N, size) at which a line of `size` pixels is read: its part [start, start + length), resized.
 
     Pixel centres are at halves; beyond the border of the part its outermost pixel repeats.
     """

@@ -1,4 +1,4 @@
-"""What a recipe draws for each training image before it is changed, and the changes."""
+"""The random numbers that a recipe draws for each training image, and the changes that they make."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from convatlas.recipe import Recipe
 
 @dataclass(frozen=True)
 class Draws:
-    """Of each of N images, on their device: whether it is mirrored, and which part of it is taken.
+    """The changes of N images, on their device: whether each is mirrored, and the part of it that is taken.
 
     `rows` and `columns` are of a resized crop, which mirrors too; `places` are of a padded one.
     """
@@ -34,7 +34,7 @@ class Draws:
     places: Tensor | None = None  # (N, 2)
 
     def part(self, start: int, end: int) -> Draws:
-        """Those of the images from `start` to `end`."""
+        """Returns the draws of the images from `start` to `end`."""
         return Draws(*(None if drawn is None else drawn[start:end] for drawn in vars(self).values()))
 
 

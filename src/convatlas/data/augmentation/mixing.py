@@ -1,4 +1,4 @@
-"""What is cut out of training images or mixed between them, after normalisation: cutout, mixup, CutMix."""
+"""Changes of training images after normalisation: a part cut out, or mixed with another image."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def mixing_share(alpha: float, *, generator: Generator) -> float:
 
 
 def _stretch(length: int, count: int, size: int, *, generator: Generator) -> Tensor:
-    """Which pixels (count, length) of a line lie in a stretch of `size` around a uniformly drawn one."""
+    """Returns whether each pixel of a line lies in a stretch of `size` around one drawn uniformly: (count, length)."""
     start = torch.randint(length, (count, 1), generator=generator) - size // 2
     pixels = torch.arange(length)
     return (pixels >= start) & (pixels < start + size)

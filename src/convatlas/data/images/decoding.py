@@ -39,7 +39,7 @@ LYING = (5, 6, 7, 8)  # the orientations in which height and width change places
 
 
 def decoder() -> str:
-    """What decodes JPEG files here, with its version."""
+    """Returns the name and version of the decoder of JPEG files."""
     name = "pillow" if simplejpeg is None else "simplejpeg"
     return f"{name} {version(name)}"
 
@@ -100,7 +100,7 @@ def read_encoded(path: Path) -> Encoded:
 
 
 def _turned_late(file: Image.Image, content: bytes) -> bool:
-    """Whether the orientation is known after decoding only: of TIFF, which Pillow turns itself, and of some PNG."""
+    """Returns whether the orientation is known only after decoding: TIFF, which Pillow turns itself, and some PNG."""
     if file.format == "PNG":
         behind = content[content.rfind(b"IDAT") :]
         return any(said in behind for said in (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"))

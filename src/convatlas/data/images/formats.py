@@ -1,7 +1,7 @@
 """The kinds of image file the project opens, by Pillow's names for them."""
 
 RASTER_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
-"""What an image given by a person may be; Pillow is never let try any other reader."""
+"""The formats that an image given by a person may have; Pillow tries no other reader."""
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".ppm", ".pgm")
 """The endings, in small letters, by which image files are found in a folder."""

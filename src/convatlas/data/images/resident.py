@@ -65,7 +65,8 @@ class ResidentImages:
                 draws = draw(count, side, side, recipe=recipe, generator=generator, device=self.device)
             places = order[start : start + size]
             drawn = draws.part(start - first, start - first + size)
-            yield self.batch(places, preprocessing=preprocessing), targets_at(self.labels, places), drawn
+            images = preprocessing.resize(self.pixels.index_select(0, places))
+            yield images, targets_at(self.labels, places), drawn
 
     def channel_statistics(self, *, image_size: int) -> Statistics:
         """Returns mean and standard deviation of each channel over all pixels as they are stored."""

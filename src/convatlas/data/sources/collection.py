@@ -26,7 +26,7 @@ class Layout(Protocol):
     """A way in which the files of a collection lie in a folder."""
 
     def lies_in(self, folder: Path) -> bool:
-        """Whether a folder holds files of this layout."""
+        """Returns whether a folder holds files of this layout."""
         ...
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
@@ -95,7 +95,7 @@ class Collection:
         return None
 
     def _places(self, root: Path) -> Iterator[Sequence[Path]]:
-        """Where the files may lie, the nearest first: the folder itself, its homes, those of its subfolders."""
+        """Yields the places where the files may lie: the folder itself, its homes, the homes of its subfolders."""
         if not root.is_dir():
             kind = "is no folder" if root.exists() else "does not exist"
             raise UsageError(

@@ -28,7 +28,7 @@ class IdxFiles:
     """The four files `train-images-idx3-ubyte` to `t10k-labels-idx1-ubyte`, each also as .gz."""
 
     def lies_in(self, folder: Path) -> bool:
-        """Whether a folder holds any of the files."""
+        """Returns whether a folder holds any of the files."""
         return any(_find(folder, name).is_file() for names in NAMES.values() for name in names)
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:

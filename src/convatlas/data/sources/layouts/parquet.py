@@ -37,7 +37,7 @@ class ParquetFiles:
     labels: str
 
     def lies_in(self, folder: Path) -> bool:
-        """Whether a folder holds shards with this column of labels, or one whose columns cannot be read."""
+        """Returns whether a folder holds shards with this column of labels, or one whose columns cannot be read."""
         shards = [*folder.glob("train-*.parquet"), *folder.glob("test-*.parquet")]
         return bool(shards) and self._fits(min(shards))
 
@@ -132,7 +132,7 @@ def _decoded(content: Any, *, path: Path, place: int, form: Form) -> tuple[np.nd
 
 
 def _is_lossless_webp(content: bytes) -> bool:
-    """Whether the first image of a WebP file is in its lossless form; not where that cannot be told."""
+    """Returns whether the first image of a WebP file is known to be in its lossless form."""
     at = 12  # behind RIFF, the size and WEBP
     while at + 8 <= len(content):
         name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")

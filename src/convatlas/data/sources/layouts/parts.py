@@ -1,4 +1,4 @@
-"""What a reader hands over: the images and labels of one part of a data set, checked where they enter."""
+"""A part as a reader hands it over: images and labels, checked where they enter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LARGEST_LABEL = 2**31
 
 @dataclass(frozen=True)
 class Form:
-    """What every record of a data set looks like: channels, pixels a side, classes, and the records of each part."""
+    """The form of every record of a data set: channels, pixels a side, classes, and the records of each part."""
 
     channels: int
     image_size: int

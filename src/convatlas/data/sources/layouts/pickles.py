@@ -34,7 +34,7 @@ class Batches:
     labels: str
 
     def lies_in(self, folder: Path) -> bool:
-        """Whether a folder holds any of the files."""
+        """Returns whether a folder holds any of the files."""
         return any((folder / name).is_file() for name in (*self.train, *self.test))
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
