@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from convatlas import create
 from convatlas.architectures import architecture
 from convatlas.architectures.bit.blocks import StandardizedConv2d
+from convatlas.cli import main
 from convatlas.complexity import Axis, Fields, complexity
 from convatlas.layers import SqueezeExcite
 
@@ -75,6 +76,13 @@ def written(x: Tensor) -> Tensor:
     return copied
 
 
+def turned(x: Tensor) -> Tensor:
+    """A sum that is written through another view, of the same sizes."""
+    copied = x.clone()
+    copied.transpose(2, 3).add_(x)
+    return copied
+
+
 def window(size: int = 3, **options: int) -> Callable[[Tensor], Tensor]:
     """A convolution of equal weights."""
     return lambda x: F.conv2d(x, torch.ones(1, 1, size, size, dtype=x.dtype, device=x.device), **options)
@@ -114,6 +122,65 @@ def test_gradients_of_functions_reach_exactly_the_field(function: Callable[[Tens
         assert (reached[0], reached[-1]) == axis.seen(place, 32)
 
 
+def reached_by(function: Callable[[Tensor], Tensor], pixels: int) -> list[tuple[int, int]]:
+    """The first and last row on which each row of an output depends, by its gradient."""
+    image = torch.rand(1, 1, pixels, pixels, dtype=torch.float64, requires_grad=True)
+    found = []
+    for row in function(image).sum((0, 1, 3)):
+        (gradient,) = torch.autograd.grad(row, image, retain_graph=True)
+        places = (gradient[0, 0] != 0).any(1).nonzero().flatten().tolist()
+        found.append((places[0], places[-1]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("function", "size", "stride"),
+    [
+        (lambda x: F.adaptive_avg_pool2d(x, 6), 8, 40 / 6),
+        (lambda x: window()(F.adaptive_avg_pool2d(x, 6)), 21, 40 / 6),
+        (lambda x: window(2)(F.adaptive_avg_pool2d(window(padding=1)(x), 7)), 15, 40 / 7),
+        (lambda x: F.adaptive_avg_pool2d(x[:, :, :39, :39], 26), 2, 1.5),
+        (lambda x: F.adaptive_avg_pool2d(x, 8), 5, 5),
+        (lambda x: F.adaptive_avg_pool2d(window(2, stride=2)(x), 3), 16, 40 / 3),
+        (lambda x: window()(F.pad(x, (5,) * 4, mode="reflect")), 3, 1),
+        (lambda x: window(1)(F.pad(x, (5, 0, 5, 0), mode="reflect")), 1, 1),
+        (lambda x: window(5, dilation=2, stride=3)(F.pad(x, (9,) * 4, mode="reflect")), 9, 3),
+        (lambda x: window()(F.pad(x, (7,) * 4, mode="replicate")), 3, 1),
+        (lambda x: window()(F.pad(window()(F.pad(x, (1,) * 4, mode="reflect")), (1,) * 4, mode="reflect")), 5, 1),
+        (lambda x: window()(F.pad(window(stride=2)(x), (4,) * 4, mode="reflect")), 7, 2),
+        (lambda x: window(2)(F.pad(window()(x), (4, 0, 4, 0), mode="replicate"))[:, :, 2:], 4, 1),
+    ],
+)
+def test_gradients_of_all_rows_stay_in_the_field(
+    function: Callable[[Tensor], Tensor], size: int, stride: float
+) -> None:
+    """At the edges too, and where windows do not begin equally far apart; the size is that of the largest."""
+    rows, _ = field_of(Function(function), torch.empty(1, 1, 40, 40, device="meta"))
+    reached = reached_by(function, 40)
+    seen = [rows.seen(index, 40) for index in range(len(reached))]
+    inner = slice(len(seen) // 4, -(len(seen) // 4) or None)
+    assert reached[inner] == seen[inner]
+    for (first, last), (lowest, highest) in zip(reached, seen, strict=True):
+        assert lowest <= first <= last <= highest
+    assert max(last - first + 1 for first, last in reached) == rows.size == size
+    assert float(rows.stride) == pytest.approx(stride)
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.function(images)
+
+
+def test_a_stride_that_is_no_whole_number_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", "--module", "AdaptiveAvgPool2d(6)", "--module", "Conv2d(3, 4, 3)", "--input", "3x40x40"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-2:] for line in lines if line.startswith(("0 ", "1 "))] == [["8", "6.67"], ["21", "6.67"]]
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -127,6 +194,13 @@ def test_gradients_of_functions_reach_exactly_the_field(function: Callable[[Tens
         lambda x: x @ torch.ones(32, 32, device=x.device),
         lambda x: F.pixel_unshuffle(x, 2).sum(1, keepdim=True),
         lambda x: x @ x,
+        lambda x: F.pad(x, (1, 1, 1, 1), mode="circular"),
+        lambda x: x.expand(1, 32, 32, 32).mean(2).unsqueeze(1),  # as many rows as channels
+        lambda x: x.expand(1, 32, 32, 32).select(2, 3).unsqueeze(1),
+        lambda x: x.mean(2).unsqueeze(-1),
+        lambda x: x.expand(1, 32, 32, 32).permute(0, 2, 3, 1).sum(1, keepdim=True),
+        lambda x: x.reshape(1, 1, -1, 1).expand(1, 1, 1024, 32),
+        lambda x: turned(x),
         lambda x: x + x.flip(2),
         lambda x: F.avg_pool2d(x, 2) + x[:, :, :16, :16],  # neighbours are differently far apart
         lambda x: F.adaptive_avg_pool2d(x, 40),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import torch
@@ -81,7 +82,7 @@ class _Tally:
     works: bool = False
     shape: tuple[int, ...] = ()
     receptive_field: tuple[int, int] | None = None
-    stride: tuple[int, int] | None = None
+    stride: tuple[float, float] | None = None
     inside: dict[str, _Tally] = field(default_factory=dict)
 
     @property
@@ -132,7 +133,7 @@ class _Counter:
             seen = self.fields.of(output) if output.ndim == 4 else None
             if seen is not None:
                 tally.receptive_field = (seen[0].size, seen[1].size)
-                tally.stride = (seen[0].stride, seen[1].stride)
+                tally.stride = (_plain(seen[0].stride), _plain(seen[1].stride))
 
     def _made(self, operation: str, result: Tensor) -> None:
         """An operation made values of the image: between layers they count at once, inside one only its output."""
@@ -199,3 +200,8 @@ def _part(tally: _Tally, *, claimed: set[nn.Parameter]) -> Part:
 def _idle(name: str, module: nn.Module, *, claimed: set[nn.Parameter]) -> Part:
     """A module that did not work where it stands, with the parameters that nothing else has."""
     return _part(_Tally(name, module), claimed=claimed)
+
+
+def _plain(stride: int | Fraction) -> float:
+    """Returns a stride as an ordinary number, whole where it is."""
+    return int(stride) if stride == int(stride) else float(stride)

@@ -38,7 +38,7 @@ class Part:
     macs: int
     activations: int
     receptive_field: tuple[int, int] | None = None
-    stride: tuple[int, int] | None = None
+    stride: tuple[float, float] | None = None
     not_counted: tuple[str, ...] = ()
     works: bool = True  # whether the network used it; auxiliary heads work in training only
     parts: tuple[Part, ...] = ()
@@ -138,19 +138,20 @@ def size_of(shape: tuple[int, ...], between: str = " x ") -> str:
     return between.join(map(str, shape))
 
 
-def side_of(pixels: tuple[int, int] | None) -> str:
+def side_of(pixels: tuple[float, float] | None) -> str:
     """Of a square, one side; nothing where there are no rows and columns.
 
-    >>> side_of((7, 7)), side_of((7, 1)), side_of(None)
-    ('7', '7 x 1', '')
+    >>> side_of((7, 7)), side_of((7, 1)), side_of((20 / 3, 20 / 3)), side_of(None)
+    ('7', '7 x 1', '6.67', '')
     """
     if pixels is None:
         return ""
-    return str(pixels[0]) if pixels[0] == pixels[1] else size_of(pixels)
+    sides = [f"{side:.2f}".removesuffix(".00") for side in pixels]
+    return sides[0] if sides[0] == sides[1] else " x ".join(sides)
 
 
 def macs_of(part: Part, write: Callable[[int], str]) -> str:
-    """A row's multiply-adds in words: nothing where there are none, "not counted" where its only operation is not.
+    """Returns a row's multiply-adds in words: nothing where there are none, "not counted" where its only operation is not.
 
     >>> macs_of(Part("", "Bilinear", "", (), 0, 0, 8, 0), str)
     '8'

@@ -90,7 +90,7 @@ def _shapes(formula: Callable[..., int]) -> Callable[..., int]:
 
 
 def _by_first(first: Shape, *_: Any, out: Shape) -> int:
-    """Matrix times vector, vector times vector: every value of the first is multiplied once."""
+    """Counts matrix times vector, or vector times vector: every value of the first is multiplied once."""
     return 2 * math.prod(first)
 
 
@@ -99,7 +99,7 @@ def _by_second(_bias: Shape, matrix: Shape, *_: Any, out: Shape) -> int:
 
 
 def _by_output(*_: Any, out: Shape) -> int:
-    """A product of one column and one row that is added to a matrix."""
+    """Counts the product of a column and a row that is added to a matrix."""
     return 2 * math.prod(out)
 
 
@@ -112,17 +112,17 @@ def _matrices(left: Shape, right: Shape, *_: Any, out: Shape) -> int:
 
 
 def _over_time(_image: Shape, weight: Shape, *_: Any, out: Shape) -> int:
-    """A convolution of (time, batch, channels) with weights of (kernel, channels, outputs)."""
+    """Counts a convolution of (time, batch, channels) with weights of (kernel, channels, outputs)."""
     return 2 * out[0] * out[1] * math.prod(weight)
 
 
 def _grid(theta: Shape, size: Shape, *_: Any, out: Shape) -> int:
-    """A matrix for each image, times the place of each of its pixels."""
+    """Counts the product of a matrix for each image with the place of each of its pixels."""
     return _by_output(out=out) * theta[-1]
 
 
 def _trilinear(*args: Any, out: Shape) -> int:
-    """Two products in turn, as torch takes them: of the first two over what the third lacks, then with the third.
+    """Counts two products in turn, as torch takes them: of the first two over what the third lacks, then with the third.
 
     `nn.Bilinear` consists of this; an einsum of the same has as many multiply-adds.
     """
@@ -146,7 +146,7 @@ def _with_ones(shape: Shape, places: Sequence[int]) -> list[int]:
 def _convolution_backward(
     grad: Tensor, image: Tensor, weight: Tensor, _bias: Any, *rest: Any, out_val: Any = None, **_: Any
 ) -> int:
-    """Each gradient that is wanted, of images and of weights, takes as many as the convolution itself.
+    """Counts the gradients that are wanted, of images and of weights: each takes as many as the convolution itself.
 
     torch's own formula has the weights of a convolution in g groups take g times too many (as of 2.13).
     """

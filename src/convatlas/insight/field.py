@@ -83,15 +83,9 @@ def fields_seen(row: Architecture, *, image_size: int | None = None, seed: int =
     except UNFIT as error:
         raise UsageError(f"no gradient reaches the image through {row.name}: {error}") from error
     return [
-        SeenField(stage, _span(rows, height), _span(columns, width), gradients[stage])
+        SeenField(stage, rows.span(height // 2), columns.span(width // 2), gradients[stage])
         for stage, (rows, columns, height, width) in places.items()
     ]
-
-
-def _span(axis: Axis, count: int) -> tuple[int, int]:
-    """Returns the first and the last pixel in the field of the middle one of `count` values."""
-    start = count // 2 * axis.stride
-    return axis.low + start, axis.high + start
 
 
 def _places(network: nn.Module, channels: int, size: int, stages: list[str]) -> dict[str, tuple[Axis, Axis, int, int]]:
