@@ -76,7 +76,7 @@ def _turns(call: Call, values: Tensor, output: Tensor) -> bool:
 
 
 def _united(fields: Sequence[Field], output: Tensor) -> Field | None:
-    """Returns the field of all together; where neighbours are differently far apart it is not one for all of several values."""
+    """Returns the field of all together; none for several values whose neighbours are differently far apart."""
     first, *others = fields
     for other in others:
         for ours, theirs, count in zip(first, other, _sides(output), strict=True):

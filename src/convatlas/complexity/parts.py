@@ -151,7 +151,7 @@ def side_of(pixels: tuple[float, float] | None) -> str:
 
 
 def macs_of(part: Part, write: Callable[[int], str]) -> str:
-    """Returns a row's multiply-adds in words: nothing where there are none, "not counted" where its only operation is not.
+    """Returns a row's multiply-adds in words: none, a number, or "not counted" for a lone operation.
 
     >>> macs_of(Part("", "Bilinear", "", (), 0, 0, 8, 0), str)
     '8'

@@ -122,7 +122,7 @@ def _grid(theta: Shape, size: Shape, *_: Any, out: Shape) -> int:
 
 
 def _trilinear(*args: Any, out: Shape) -> int:
-    """Counts two products in turn, as torch takes them: of the first two over what the third lacks, then with the third.
+    """Counts two products in turn, as torch takes them: the first over what the third input lacks.
 
     `nn.Bilinear` consists of this; an einsum of the same has as many multiply-adds.
     """
