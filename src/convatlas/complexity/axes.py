@@ -48,7 +48,7 @@ class Axis:
         return math.floor(self.high - self.low) + 1
 
     def window(self, size: Number, *, stride: Number = 1, before: Number = 0, dilation: int = 1) -> Axis:
-        """Returns the axis after a window of so many values that moves by `stride`; `before` more are padded in front."""
+        """Returns the axis after a window of so many values that moves by `stride`, with `before` more in front."""
         after = dilation * (size - 1) - before
         return Axis(
             self.low - before * self.stride,
