@@ -12,7 +12,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from convatlas.api import compare, create, evaluate, load, preprocessing, train
+    from convatlas.api.answers import evaluate, predict, predictions
+    from convatlas.api.networks import create, load, preprocessing, show
+    from convatlas.api.training import compare, train
     from convatlas.architecture import Architecture, Paper, Published, Weights
     from convatlas.architectures import list_architectures, register
     from convatlas.checks import check_architecture
@@ -28,15 +30,18 @@ _HOMES = {
     "Weights": "convatlas.architecture",
     "class_names": "convatlas.data",
     "check_architecture": "convatlas.checks",
-    "compare": "convatlas.api",
-    "create": "convatlas.api",
-    "evaluate": "convatlas.api",
+    "compare": "convatlas.api.training",
+    "create": "convatlas.api.networks",
+    "evaluate": "convatlas.api.answers",
     "list_architectures": "convatlas.architectures",
     "list_recipes": "convatlas.recipe",
-    "load": "convatlas.api",
-    "preprocessing": "convatlas.api",
+    "load": "convatlas.api.networks",
+    "predict": "convatlas.api.answers",
+    "predictions": "convatlas.api.answers",
+    "preprocessing": "convatlas.api.networks",
     "register": "convatlas.architectures",
-    "train": "convatlas.api",
+    "show": "convatlas.api.networks",
+    "train": "convatlas.api.training",
 }
 
 __all__ = [
@@ -53,8 +58,11 @@ __all__ = [
     "list_architectures",
     "list_recipes",
     "load",
+    "predict",
+    "predictions",
     "preprocessing",
     "register",
+    "show",
     "train",
 ]
 

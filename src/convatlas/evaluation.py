@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,7 +26,8 @@ ROWS_AT_ONCE = 8192  # images ranked at once: 50,000 x 1,000 logits in float64 w
 class Evaluation:
     """The scores of a network on labelled images; accuracies are fractions, `loss` is the mean cross entropy in nats.
 
-    `top5` is `None` where there are fewer than 6 classes, a class's accuracy where it has no image.
+    `top5` is `None` where there are fewer than 6 classes, a class's accuracy where it has no image. `logits` (n,
+    classes) and `labels` (n,) are what the scores were computed from.
     """
 
     n: int
@@ -35,6 +36,13 @@ class Evaluation:
     top5: float | None
     loss: float
     per_class: dict[str, float | None]
+    logits: np.ndarray = field(repr=False, compare=False)
+    labels: np.ndarray = field(repr=False, compare=False)
+
+    def scores(self) -> dict[str, int | float | dict[str, float | None] | None]:
+        """Returns the scores as plain data, without logits and labels."""
+        names = ("n", "correct", "top1", "top5", "loss", "per_class")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,8 @@ def evaluate_logits(logits: np.ndarray, labels: np.ndarray, class_names: Sequenc
         top5=float((ranks < 5).mean()) if classes >= 6 else None,
         loss=float(losses.mean()),
         per_class=per_class,
+        logits=logits,
+        labels=labels,
     )
 
 

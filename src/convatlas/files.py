@@ -141,3 +141,8 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise UsageError(f"cannot write to the folder {folder}: {error.strerror}; choose another with --out") from error
+
+
+def as_path(place: str | Path | None) -> Path | None:
+    """Returns a place in the file system as a path, None for none."""
+    return None if place is None else Path(place)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -70,7 +69,7 @@ def evaluate(
     ).to(device, precision=precision)
     loaded = choose_data(predictor, name=data, folder=data_dir)
     if out is None:
-        result, _ = evaluate_split(predictor, loaded, split=split)
+        result = evaluate_split(predictor, loaded, split=split)
     else:
         from convatlas.training import evaluated_run
 
@@ -82,7 +81,7 @@ def evaluate(
         "data": loaded.spec.name,
         "split": split,
         "precision": predictor.precision,
-        **asdict(result),
+        **result.scores(),
         "notes": notes,
     }
     if as_json:

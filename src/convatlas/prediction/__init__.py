@@ -8,6 +8,7 @@ from convatlas.prediction.logits import answering, predict_logits
 from convatlas.prediction.opening import (
     Normalisation,
     architecture_of,
+    identify_source,
     load_network,
     open_predictor,
     open_weights,
@@ -28,6 +29,7 @@ __all__ = [
     "choose_data",
     "evaluate_run",
     "evaluate_split",
+    "identify_source",
     "load_network",
     "open_predictor",
     "open_weights",

@@ -6,8 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import Literal, get_args
 
-import numpy as np
-
 from convatlas.data import DataSet, Images, class_labels, is_known, load_data
 from convatlas.errors import UsageError, unknown
 from convatlas.evaluation import Evaluation, evaluate_logits
@@ -27,7 +25,7 @@ def evaluate_run(
     """
     check_split(split)
     predictor = open_predictor(source).to(device)
-    return evaluate_split(predictor, choose_data(predictor, folder=data_dir), split=split)[0]
+    return evaluate_split(predictor, choose_data(predictor, folder=data_dir), split=split)
 
 
 def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path | None = None) -> DataSet:
@@ -82,11 +80,11 @@ def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
     )
 
 
-def evaluate_split(predictor: Predictor, data: DataSet, *, split: str = "test") -> tuple[Evaluation, np.ndarray]:
-    """Returns the scores of the network on a split of the data, and its logits (n, classes)."""
+def evaluate_split(predictor: Predictor, data: DataSet, *, split: str = "test") -> Evaluation:
+    """Returns the scores of the network on a split of the data, with the logits (n, classes) and labels (n,)."""
     part = split_of(data, split)
     logits = predictor.logits(part).numpy()
-    return evaluate_logits(logits, class_labels(part).cpu().numpy(), data.spec.class_names), logits
+    return evaluate_logits(logits, class_labels(part).cpu().numpy(), data.spec.class_names)
 
 
 def check_split(split: str) -> None:

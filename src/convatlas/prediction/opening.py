@@ -21,6 +21,7 @@ from convatlas.prediction.predictor import Predictor
 from convatlas.run import Run, is_run, read_run
 from convatlas.weights import (
     Identified,
+    checkpoint_of,
     download,
     identify,
     is_file_of,
@@ -126,15 +127,38 @@ def preprocessing_of(run: Run) -> Preprocessing:
     return preprocessing_said(run.record.preprocessing, label=str(run.path))
 
 
-def _identified_of(run: Run, checkpoint: Path, *, arch: str | None = None) -> Identified:
-    """A run's checkpoint; the record of the run counts, whatever the file says."""
+def identify_source(
+    source: str | Path | Run | Mapping[str, Any], *, arch: str | None = None, options: Mapping[str, Any] | None = None
+) -> tuple[Identified, str]:
+    """Returns the network that a run, its folder, a checkpoint file or a state dict holds, and the source's name.
+
+    Without `arch` the source says itself which network it is, or its keys do. Raises `UsageError`.
+    """
+    if isinstance(source, Mapping):
+        return identify(checkpoint_of(source), arch=arch, options=options), "the state dict"
+    if not isinstance(source, str | Path | Run):
+        raise UsageError(f"a checkpoint is a file, a run's folder or a state dict, not {type(source).__name__}")
+    path = source.path if isinstance(source, Run) else Path(source)
+    if arch is None and (path.is_dir() or is_run(path.parent.parent)):
+        run, checkpoint = run_and_checkpoint(path)
+        return _identified_of(run, checkpoint, options=options), str(checkpoint)
+    if arch is None and str(path) in list_architectures() and not path.exists():
+        raise UsageError(f"{path} is an architecture, which has no weights of its own; name a run or a checkpoint too")
+    if arch is None and not path.exists():
+        raise _nothing_at(str(path))
+    file = read_run(path).best_checkpoint if path.is_dir() else path
+    return identify(open_checkpoint(file), arch=arch, options=options), str(file)
+
+
+def _identified_of(
+    run: Run, checkpoint: Path, *, arch: str | None = None, options: Mapping[str, Any] | None = None
+) -> Identified:
+    """A run's checkpoint with other options where they are given; the run's record counts, whatever the file says."""
     row = architecture_of(run, arch=arch)
     hints = row.option_types()
-    options = {
-        name: values.from_plain(value, hints.get(name)) for name, value in run.record.architecture.options.items()
-    }
+    own = {name: values.from_plain(value, hints.get(name)) for name, value in run.record.architecture.options.items()}
     opened = dataclasses.replace(open_checkpoint(checkpoint), record=run.record.said())
-    return identify(opened, arch=row.reference or row.name, options=options)
+    return identify(opened, arch=row.reference or row.name, options={**own, **(options or {})})
 
 
 def _of_run(run: Run, checkpoint: Path, *, source: str, arch: str | None = None) -> Predictor:

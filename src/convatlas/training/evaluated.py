@@ -41,9 +41,9 @@ def evaluated_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple
     """
     record = _record(predictor, data)
     _open_folder(predictor, folder, record=record)
-    result, logits = evaluate_split(predictor, data, split="test")
+    result = evaluate_split(predictor, data, split="test")
     arrays = {
-        "test_logits": logits,
+        "test_logits": result.logits,
         "test_labels": class_labels(data.test).cpu().numpy(),
         "test_index": data.test.index.cpu().numpy(),
     }

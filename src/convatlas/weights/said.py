@@ -56,9 +56,14 @@ def options_said(checkpoint: Checkpoint, plain: Mapping[str, Any], row: Architec
 def _try(checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any]) -> None:
     """Builds the network without memory, and lets it take an image, which a padding may make too large for any memory.
 
-    Raises nearly any exception where it cannot.
+    The image is such as the checkpoint says: a network may take no other. Raises nearly any exception where it cannot.
     """
+    num_classes, in_channels, size = row.num_classes, row.in_channels, row.image_size
+    if (record := checkpoint.record) is not None:
+        num_classes = record.architecture.num_classes or num_classes
+        in_channels = record.architecture.in_channels or in_channels
+        size = record.preprocessing.image_size if record.preprocessing is not None else size
     with at_most(most_modules(checkpoint)):
-        network = without_memory(row, num_classes=row.num_classes, in_channels=row.in_channels, **options)
+        network = without_memory(row, num_classes=num_classes, in_channels=in_channels, **options)
     with torch.no_grad():
-        network.eval()(torch.empty(1, row.in_channels, row.image_size, row.image_size, device="meta"))
+        network.eval()(torch.empty(1, in_channels, size, size, device="meta"))

@@ -1,0 +1,87 @@
+"""Training in Python: one run, or a study of many. What is asked for is checked before PyTorch is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convatlas.files import as_path
+from convatlas.report import Report
+from convatlas.request import Entry, Request, check_words, plan_request, run_folder, seeds_of, study_folder
+from convatlas.run import Run
+
+
+def train(
+    name: str,
+    *,
+    out: str | Path | None = None,
+    data: str = "digits",
+    data_dir: str | Path | None = None,
+    recipe: str | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Run:
+    """Trains one network into the folder `out` and returns the run; a finished one is loaded.
+
+    Without `out` the folder is that of the command line, such as `runs/digits/resnet_uva@quick/seed0`. `settings` are
+    recipe fields (`{"epochs": 3}`), `options` the architecture's. Raises `UsageError`, as the command `convatlas train`
+    does.
+    """
+    request = Request(
+        entries=(Entry(name, recipe),),
+        data=data,
+        data_dir=as_path(data_dir),
+        seeds=(seed,),
+        settings=dict(settings or {}),
+        options=dict(options or {}),
+        device=device,
+    )
+    (plan,) = plan_request(request)
+
+    from rich.console import Console
+
+    from convatlas.progress import Job, choose
+    from convatlas.training import train_plan
+
+    folder = as_path(out) or run_folder(plan)
+    with choose(Console(stderr=True), [Job(plan.label, plan.seed, plan.epochs)], quiet=quiet) as progress:
+        return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
+
+
+def compare(
+    entries: Sequence[str],
+    *,
+    out: str | Path | None = None,
+    data: str = "digits",
+    data_dir: str | Path | None = None,
+    seeds: int | Sequence[int] = 3,
+    recipe: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Report:
+    """Trains `ARCH[@RECIPE]` entries over seeds (a number n: 0 to n - 1) into `out` and returns the report.
+
+    Without `out` the folder is that of the command line, such as `runs/compare-digits`.
+    """
+    request = Request(
+        entries=tuple(Entry.parse(entry, recipe=recipe) for entry in entries),
+        data=data,
+        data_dir=as_path(data_dir),
+        seeds=seeds_of(seeds),
+        settings=dict(settings or {}),
+        options=dict(options or {}),
+        device=device,
+    )
+    check_words(request)
+
+    from convatlas.study import compare as run_study  # not sooner: it imports PyTorch, which takes seconds
+
+    return run_study(request, out=as_path(out) or study_folder(data), resume=resume, quiet=quiet)
