@@ -18,7 +18,7 @@ from pathlib import Path
 import train_throughput
 from torch.utils.data import DataLoader
 
-from convatlas.api import compare
+from convatlas import compare
 from convatlas.architectures import architecture
 from convatlas.data import DataSet, load_data
 from convatlas.files import read_json, write_json

@@ -13,7 +13,7 @@ import torch
 import convatlas
 from convatlas.cli import main
 from convatlas.errors import UsageError
-from convatlas.recipe import recipe, write_recipe
+from convatlas.recipe import RecipeRule, named, recipe, write_recipe
 from convatlas.request import MOST_SEEDS, Entry, Request, check_words, plan_request
 from convatlas.training import Plan
 
@@ -97,6 +97,16 @@ def test_two_arithmetics_are_refused_before_the_data_is_read(tmp_path: Path) -> 
     rounded.write_text(write_recipe(recipe("quick").replaced(precision="bf16")))
     with pytest.raises(UsageError, match="a study has one arithmetic"):
         plan_request(asked("resnet_uva@quick", f"preact_resnet_uva@{rounded}"))
+
+
+def test_the_arithmetic_of_a_rule_is_known_with_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {**recipe("quick").flat(), "precision": "bf16"}
+    rule = RecipeRule("rounded", "this test", "?", ("epochs",), lambda facts: {**values, "epochs": facts.classes})
+    monkeypatch.setitem(named._BY_NAME, "rounded", rule)
+    (plan,) = plan_request(asked("resnet_uva@rounded", settings={}))
+    assert (plan.recipe.name, plan.recipe.precision) == ("rounded(epochs=10)", "bf16")
+    with pytest.raises(UsageError, match=r"quick in float32 and rounded\(epochs=10\) in bf16"):
+        plan_request(asked("resnet_uva@quick", "resnet_uva@rounded", settings={}))
 
 
 @pytest.mark.usefixtures("unread")
