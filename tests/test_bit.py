@@ -30,11 +30,13 @@ from bit_references import (
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures
 from convatlas.architectures.bit.blocks import StandardizedConv2d
+from convatlas.architectures.meta import without_memory
 from convatlas.checks import check_architecture
 from convatlas.cli import main
 from convatlas.complexity import complexity
 from convatlas.errors import UsageError
 from convatlas.weights import checkpoint_of, identify, read_checkpoint
+from counted import Counted
 
 # -------------------------------------------------------------------------------------------------- counts and shapes
 
@@ -66,22 +68,20 @@ FINE_TUNED = {"bit_resnet50x1": 1_334_595_584, "bit_resnet101x3": 22_689_411_072
 
 
 def outline(name: str, **options: Any) -> nn.Module:
-    with torch.device("meta"):
-        return architecture(name).build(**options)
+    return without_memory(architecture(name), **options)
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_published_counts(name: str) -> None:
+def test_published_counts(counted: Callable[[str], Counted], name: str) -> None:
     params, macs, pixels, convs, norms = COUNTS[name]
     row = architecture(name)
     assert (row.params, row.macs, row.image_size) == (params, macs, pixels)
-    network = outline(name)
-    assert sum(p.numel() for p in network.parameters()) == params
-    kinds = [type(module) for module in network.modules()]
+    assert counted(name).parameters == params
+    kinds = counted(name).modules
     bit = row.family == "bit"
-    assert kinds.count(StandardizedConv2d if bit else nn.Conv2d) == convs
-    assert kinds.count(nn.GroupNorm if bit else nn.BatchNorm2d) == norms
-    assert kinds.count(nn.Linear) == 1
+    assert kinds["StandardizedConv2d" if bit else "Conv2d"] == convs
+    assert kinds["GroupNorm" if bit else "BatchNorm2d"] == norms
+    assert kinds["Linear"] == 1
 
 
 def test_every_bit_stands_in_the_table() -> None:
@@ -103,8 +103,8 @@ def test_macs_of_fine_tuning(name: str) -> None:
     ("name", "width"),
     [("bit_resnet50x3", 192), ("preact_resnet50", 64)],
 )
-def test_stage_shapes(name: str, width: int) -> None:
-    stages = {stage.name: stage.shape for stage in complexity(architecture(name)).stages}
+def test_stage_shapes(counted: Callable[[str], Counted], name: str, width: int) -> None:
+    stages = {stage.name: stage.shape for stage in counted(name).complexity.stages}
     expected = {f"stage{n}": (width * 2 ** (n + 1), 112 // 2**n, 112 // 2**n) for n in range(1, 5)}
     assert stages == {
         "stem": (width, 56, 56),
@@ -123,11 +123,11 @@ def test_published_accuracies_say_what_was_trained_on() -> None:
     assert {("imagenet", 0.8754), ("imagenet", 0.854), ("cifar10", 0.9937), ("cifar100", 0.9217)} <= best
 
 
-def test_both_families_are_made_of_one_unit() -> None:
+def test_both_families_are_made_of_one_unit(counted: Callable[[str], Counted]) -> None:
     """The same layers under the same names, but for what batch norm remembers."""
-    batch, group = (outline(name).state_dict() for name in ("preact_resnet50", "bit_resnet50x1"))
-    kept = {key: tensor.shape for key, tensor in batch.items() if not re.search("running|tracked", key)}
-    assert kept == {key: tensor.shape for key, tensor in group.items()}
+    batch, group = (counted(name).tensors for name in ("preact_resnet50", "bit_resnet50x1"))
+    kept = {key: shape for key, shape in batch.items() if not re.search("running|tracked", key)}
+    assert kept == group
 
 
 # ------------------------------------------------------------------------------------------------------ initial weights

@@ -27,9 +27,10 @@ from convatlas.architectures.lenet import (
 from convatlas.architectures.nin import nin_cifar
 from convatlas.architectures.vgg import vgg, vgg_cifar, vgg_textbook
 from convatlas.checks import check_architecture
-from convatlas.complexity import Complexity, complexity
+from convatlas.complexity import complexity
 from convatlas.errors import UsageError
 from convatlas.weights import load_strictly, translate_keys
+from counted import Counted
 from references import randomize
 
 # ------------------------------------------------------------------------------------------------- counts and shapes
@@ -72,16 +73,12 @@ def test_every_row_stands_in_the_table() -> None:
     assert {name for name in list_architectures() if architecture(name).family in families} == set(COUNTS)
 
 
-@functools.cache
-def counted(name: str) -> Complexity:
-    return complexity(architecture(name))
-
-
 @pytest.mark.parametrize("name", COUNTS)
-def test_published_counts(name: str) -> None:
+def test_published_counts(counted: Callable[[str], Counted], name: str) -> None:
     row = architecture(name)
-    assert (row.params, row.macs) == (counted(name).params, counted(name).macs) == COUNTS[name]
-    assert sum(stage.macs for stage in counted(name).stages) == COUNTS[name][1]
+    found = counted(name).complexity
+    assert (row.params, row.macs) == (found.params, found.macs) == COUNTS[name]
+    assert sum(stage.macs for stage in found.stages) == COUNTS[name][1]
     assert row.image_size == SIZES.get(name, 32 if "cifar" in name else 224)
     assert row.in_channels == (1 if name in GRAY else 3)
     assert row.num_classes == (1000 if row.dataset == "imagenet" else 10)
@@ -210,8 +207,8 @@ SHAPES: dict[str, Mapping[str, tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_shapes(name: str) -> None:
-    found = {part.name: part.shape for part in (*counted(name).layers, *counted(name).stages)}
+def test_shapes(counted: Callable[[str], Counted], name: str) -> None:
+    found = {part.name: part.shape for part in (*counted(name).complexity.layers, *counted(name).complexity.stages)}
     assert {part: found.get(part) for part in SHAPES[name]} == SHAPES[name]
 
 
@@ -261,8 +258,9 @@ for _layers in (11, 13, 16, 19):
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_order_of_the_layers(name: str) -> None:
-    found = "".join(LETTERS[layer.operation] for layer in counted(name).layers if layer.operation != "TableConvolution")
+def test_order_of_the_layers(counted: Callable[[str], Counted], name: str) -> None:
+    layers = counted(name).complexity.layers
+    found = "".join(LETTERS[layer.operation] for layer in layers if layer.operation != "TableConvolution")
     assert found == SEQUENCES[name].replace(" ", "")
 
 

@@ -23,10 +23,11 @@ from convatlas.architectures.efficientnet.scaling import (
     scaled_rows,
     scaled_width,
 )
-from convatlas.complexity import complexity
+from convatlas.architectures.meta import without_memory
 from convatlas.errors import UsageError
 from convatlas.layers import InvertedRow, Residual, StochasticDepth, inverted_residual
 from convatlas.weights import checkpoint_of, identify, load_strictly, translate_keys
+from counted import Counted
 from references import randomize
 
 # --------------------------------------------------------------------------------------------------- counts and scaling
@@ -90,16 +91,13 @@ def test_the_baseline_scaled_gives_the_published_counts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_published_counts_and_norms(name: str) -> None:
+def test_published_counts_and_norms(counted: Callable[[str], Counted], name: str) -> None:
     """The norms of torchvision's are PyTorch's up to B4; all others are TensorFlow's."""
     params, macs, pixels, dropout, width, _ = PUBLISHED[ROWS[name]]
     row = architecture(name)
     assert (row.params, row.macs, row.image_size, row.num_classes) == (params, macs, pixels, 1000)
-    with torch.device("meta"):
-        whole = name in TENSORFLOW  # the other form has the same layers
-        network = row.build() if whole else row.build(depth=0.1)
-    if whole:
-        assert sum(p.numel() for p in network.parameters()) == params
+    assert counted(name).parameters == params
+    network = without_memory(row)
     assert network.get_submodule("head.dropout").p == dropout
     assert network.get_submodule("stem.conv").out_channels == scaled_width(32, width)
     norms = {(m.eps, m.momentum) for m in network.modules() if isinstance(m, nn.BatchNorm2d)}
@@ -127,11 +125,11 @@ def test_published_counts_and_norms(name: str) -> None:
         ("efficientnet_b0_cifar", {"stem": (32, 32, 32), "stage2": (24, 16, 16), "stage7": (320, 2, 2)}),
     ],
 )
-def test_stages_and_macs(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
-    counted = complexity(architecture(name))
-    stages = {stage.name: stage.shape for stage in counted.stages}
+def test_stages_and_macs(counted: Callable[[str], Counted], name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    found = counted(name).complexity
+    stages = {stage.name: stage.shape for stage in found.stages}
     assert {stage: stages[stage] for stage in shapes} == shapes
-    assert counted.macs == (PUBLISHED[ROWS[name]][1] if name in ROWS else 30_331_392)
+    assert found.macs == (PUBLISHED[ROWS[name]][1] if name in ROWS else 30_331_392)
 
 
 def test_compound_scaling() -> None:

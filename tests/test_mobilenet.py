@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 import convatlas
 from convatlas.architectures import architecture
-from convatlas.complexity import complexity
 from convatlas.errors import UsageError
 from convatlas.layers import (
     ConvNormAct,
@@ -28,6 +27,7 @@ from convatlas.layers import (
     scaled_width,
 )
 from convatlas.weights import load_strictly, translate_keys
+from counted import Counted
 from references import randomize
 
 # ------------------------------------------------------------------------------------------------- counts and shapes
@@ -40,13 +40,11 @@ COUNTS = {
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_published_counts(name: str) -> None:
+def test_published_counts(counted: Callable[[str], Counted], name: str) -> None:
     row = architecture(name)
     assert (row.params, row.macs, row.image_size, row.num_classes) == COUNTS[name][:4]
-    with torch.device("meta"):
-        network = row.build()
-    kinds = [type(module) for module in network.modules()]
-    found = (sum(p.numel() for p in network.parameters()), kinds.count(nn.Conv2d), kinds.count(nn.BatchNorm2d))
+    network = counted(name)
+    found = (network.parameters, network.modules["Conv2d"], network.modules["BatchNorm2d"])
     assert found == (COUNTS[name][0], *COUNTS[name][4:])
 
 
@@ -74,11 +72,11 @@ def test_published_counts(name: str) -> None:
         ),
     ],
 )
-def test_stages_and_macs(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
-    counted = complexity(architecture(name))
-    stages = {stage.name: stage.shape for stage in counted.stages}
+def test_stages_and_macs(counted: Callable[[str], Counted], name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    found = counted(name).complexity
+    stages = {stage.name: stage.shape for stage in found.stages}
     assert {stage: stages[stage] for stage in shapes} == shapes
-    assert counted.macs == COUNTS[name][1]
+    assert found.macs == COUNTS[name][1]
 
 
 # width: parameters of timm's mobilenetv2_035, _050, _075 and _140.

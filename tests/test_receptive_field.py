@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas import create
-from convatlas.architectures import architecture
 from convatlas.architectures.bit.blocks import StandardizedConv2d
 from convatlas.cli import main
-from convatlas.complexity import Axis, Fields, complexity
+from convatlas.complexity import Axis, Fields
 from convatlas.layers import SqueezeExcite
+from counted import Counted
 
 
 def field_of(network: nn.Module, image: Tensor) -> tuple[Axis, Axis]:
@@ -37,9 +37,9 @@ def field_of(network: nn.Module, image: Tensor) -> tuple[Axis, Axis]:
         ("inception_v3", "stage3", 1311, 32),
     ],
 )
-def test_published_fields(name: str, stage: str, size: int, stride: int) -> None:
+def test_published_fields(counted: Callable[[str], Counted], name: str, stage: str, size: int, stride: int) -> None:
     """Araujo, Norris and Sim 2019, https://distill.pub/2019/computing-receptive-fields, table of networks."""
-    (part,) = [part for part in complexity(architecture(name)).stages if part.name == stage]
+    (part,) = [part for part in counted(name).complexity.stages if part.name == stage]
     assert (part.receptive_field, part.stride) == ((size, size), (stride, stride))
 
 

@@ -21,10 +21,10 @@ from convatlas.architectures import architecture, list_architectures
 from convatlas.architectures.preact_resnet import wide as wide_cifar
 from convatlas.architectures.resnet import imagenet, resnext, senet, teaching, wide
 from convatlas.checks import check_architecture
-from convatlas.complexity import complexity
 from convatlas.errors import UsageError
 from convatlas.layers import Residual, SqueezeExcite, ZeroPadShortcut
 from convatlas.weights import load_strictly, translate_keys
+from counted import Counted
 from references import randomize, zero_channels
 
 # ------------------------------------------------------------------------------------------------- counts and shapes
@@ -87,14 +87,13 @@ def test_every_row_stands_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_published_counts(name: str) -> None:
+def test_published_counts(counted: Callable[[str], Counted], name: str) -> None:
     row = architecture(name)
     classes = 10 if name in SMALL_IMAGES or name == "resnet18_textbook" else 1000
     size = 32 if name in SMALL_IMAGES else 224
     assert (row.params, row.macs, row.image_size, row.num_classes) == (*COUNTS[name][:2], size, classes)
-    network = _meta(name)
-    kinds = [type(module) for module in network.modules()]
-    found = (sum(p.numel() for p in network.parameters()), kinds.count(nn.Conv2d), kinds.count(nn.BatchNorm2d))
+    network = counted(name)
+    found = (network.parameters, network.modules["Conv2d"], network.modules["BatchNorm2d"])
     assert found == (COUNTS[name][0], *COUNTS[name][2:])
 
 
@@ -125,8 +124,8 @@ BOTTLENECK = _stages(64, 256, 512, 1024, 2048, size=56)
         ("wide_resnet40_10", _stages(16, 160, 320, 640, size=32)),
     ],
 )
-def test_stage_shapes(name: str, shapes: dict[str, tuple[int, ...]]) -> None:
-    stages = {stage.name: stage.shape for stage in complexity(architecture(name)).stages}
+def test_stage_shapes(counted: Callable[[str], Counted], name: str, shapes: dict[str, tuple[int, ...]]) -> None:
+    stages = {stage.name: stage.shape for stage in counted(name).complexity.stages}
     assert {stage: stages[stage] for stage in shapes} == shapes
     assert len([stage for stage in stages if stage.startswith("stage")]) == len(shapes) - 1 - ("norm" in shapes)
 

@@ -21,6 +21,7 @@ from convatlas.complexity.calculator import LAYERS, calculate, read_layer, read_
 from convatlas.complexity.step import step, step_cost
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryHeads
+from counted import Counted
 
 COUNTS = ("params", "weights", "macs", "activations")
 
@@ -42,8 +43,8 @@ def rows(out: str) -> dict[str, list[str]]:
 # ------------------------------------------------------------------------------------------------------------- counting
 
 
-def test_vgg_16_as_in_the_lectures() -> None:
-    found = complexity(architecture("vgg16"))
+def test_vgg_16_as_in_the_lectures(counted: Callable[[str], Counted]) -> None:
+    found = counted("vgg16").complexity
     assert (found.weights, found.params) == (138_344_128, 138_357_544)
     assert found.activations == 15_237_608
     by_name = {part.name: part for part in found.network.rows(2)}
@@ -59,8 +60,8 @@ SMALL = [name for name in list_architectures() if (architecture(name).macs or 0)
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_every_table_adds_up(name: str) -> None:
-    found = complexity(architecture(name))
+def test_every_table_adds_up(counted: Callable[[str], Counted], name: str) -> None:
+    found = counted(name).complexity
     assert not found.network.not_counted
     for depth in (1, 2, 3, None):
         parts = list(found.network.rows(depth))

@@ -34,18 +34,20 @@ def check_architecture(row: Architecture) -> None:
 
 
 def check_counts(row: Architecture) -> Complexity:
-    """What was counted on the meta device.
-
-    Raises `ContractError` unless parameters, MACs and the output's shape are as declared.
-    """
+    """Returns what is counted on the meta device. Raises `ContractError` unless it is what the row declares."""
     counted = complexity(row)
+    check_declared(row, counted)
+    return counted
+
+
+def check_declared(row: Architecture, counted: Complexity) -> None:
+    """Raises `ContractError` unless parameters, MACs and the output's shape are as the row declares them."""
     for name in ("params", "macs"):
         declared, actual = getattr(row, name), getattr(counted, name)
         _require(declared is None or declared == actual, row, f"declares {declared} {name} and has {actual}")
     if counted.stages:
         shape = counted.stages[-1].shape
         _require(shape == (row.num_classes,), row, f"ends in an output of shape {shape}, not ({row.num_classes},)")
-    return counted
 
 
 def _seeded(row: Architecture, *, seed: int) -> nn.Module:
