@@ -551,7 +551,7 @@ def backwards(keys: Mapping[str, str | None]) -> dict[str, str | None]:
 def test_a_file_of_timm_may_be_of_either_form(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names and shapes are the same, so that the user must say which padding and epsilon the weights are for."""
     few = ["efficientnet_b0", "efficientnet_b1", "mobilenet_v2", "tf_efficientnet_b0"]
-    monkeypatch.setattr("convatlas.weights.identity.list_architectures", lambda: few)
+    monkeypatch.setattr("convatlas.weights.fitting.list_architectures", lambda: few)
     published = translate_keys(convatlas.create("efficientnet_b0").state_dict(), backwards(TIMM_KEYS))
     assert {"conv_stem.weight", "blocks.0.0.conv_dw.weight", "blocks.6.0.se.conv_reduce.bias"} <= published.keys()
     with pytest.raises(UsageError, match="fits efficientnet_b0, tf_efficientnet_b0 alike; say which"):
