@@ -188,3 +188,14 @@ def test_every_verb_makes_the_same_plan(planned: list[tuple[Plan, Path]]) -> Non
 def test_too_many_seeds_are_one_line(seeds: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "resnet_uva", "--seeds", seeds]) == 2
     assert capsys.readouterr().err == f"convatlas: {seeds} seeds are too many; a study has at most 10,000\n"
+
+
+@pytest.mark.parametrize("words", [["--recipe", "quik"], ["--device", "gpu"], ["--set", "lrr=1"], ["--seed", "-1"]])
+def test_a_wrong_word_of_train_is_refused_before_pytorch_is_imported(words: list[str]) -> None:
+    code = (
+        "import sys\n"
+        "from convatlas.cli import main\n"
+        f"print(main(['train', 'lenet5', *{words}]), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"], done.stderr

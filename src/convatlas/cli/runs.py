@@ -50,7 +50,6 @@ def train(
 
     Example: convatlas train resnet_uva --data digits --epochs 3
     """
-    from convatlas.device import resolve_device
     from convatlas.request import Entry, Request, plan_request, run_folder
 
     wanted = [field for field, asked in (("lr", find_lr), ("batch_size", find_batch_size)) if asked]
@@ -67,6 +66,9 @@ def train(
     )
     (plan,) = plan_request(request)
     folder = out or run_folder(plan)
+
+    from convatlas.device import resolve_device  # not sooner: it imports PyTorch, which takes seconds
+
     device = resolve_device(device)
     if wanted:
         search(plan, folder, device=device, wanted=wanted, as_json=as_json)
