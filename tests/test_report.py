@@ -18,7 +18,7 @@ from convatlas.errors import UsageError
 from convatlas.recipe import defaults
 from convatlas.report import figures, page, tables, write_report
 from convatlas.report.labels import Point, place_labels, side_by_side
-from convatlas.run import Run, find_runs, study_of
+from convatlas.run import Run, Start, find_runs, study_of
 from fixtures import (
     CLASSES,
     IMAGES,
@@ -86,6 +86,28 @@ def test_a_recipe_is_the_same_when_it_names_a_newer_field_at_its_default(study):
     rows = [row for row in write_report(study).rows if row["architecture"] == "resnet_uva"]
     labelled = [("quick(momentum=0.0)", 2), ("quick(momentum=0.5)", 1)]
     assert sorted((row["recipe"], row["n_seeds"]) for row in rows) == labelled
+
+
+def test_runs_that_start_elsewhere_are_rows_of_their_own(tmp_path):
+    """From the seed, and from two checkpoints; of one of them the head is fresh."""
+    starts = [
+        Start.from_seed(),
+        Start.from_weights("a/toy.pt", sha256="a" * 64, kept=("stem",), fresh=("head",)),
+        Start.from_weights("b/toy.pt", sha256="b" * 64, kept=("stem", "head")),
+    ]
+    for number, start in enumerate(starts):
+        for seed in range(2):
+            write_fake_run(tmp_path / f"{number}{seed}", "lenet5", seed=seed, start=start)
+    report = write_report(tmp_path)
+    recipes = {"quick", "quick from toy.pt aaaaaaaa, fresh head", "quick from toy.pt bbbbbbbb"}
+    assert {row["recipe"]: row["n_seeds"] for row in report.rows} == dict.fromkeys(recipes, 2)
+    assert len(set(tables.row_names(report.rows))) == 3
+
+
+def test_other_objectives_are_rows_of_their_own(tmp_path):
+    write_fake_run(tmp_path / "a", "lenet5")
+    write_fake_run(tmp_path / "b", "lenet5", objective="distillation")
+    assert {row["recipe"] for row in write_report(tmp_path).rows} == {"quick", "quick for distillation"}
 
 
 def test_rebuilding_gives_the_same_bytes(study):

@@ -7,7 +7,6 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ import numpy as np
 from convatlas.errors import UsageError
 from convatlas.evaluation import Difference, correct, paired_bootstrap, summarize
 from convatlas.recipe import defaults
-from convatlas.run import Run
+from convatlas.run import Run, RunRecord
 from convatlas.words import canonical, finite, label, percent, plain, quantity, seconds, stacked
 
 if TYPE_CHECKING:
@@ -81,10 +80,7 @@ def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
     recipes = recipe_labels(run.record.recipe for run in finished)
     groups: dict[str, list[Run]] = {}
     for run in finished:
-        complete = {**defaults(), **run.record.recipe}  # a field that did not exist yet was not used
-        recipe = {key: value for key, value in complete.items() if key not in ("source", "expected")}
-        same = [asdict(run.record.architecture), recipe, run.record.selection]
-        groups.setdefault(canonical(same), []).append(run)
+        groups.setdefault(_shared(run.record), []).append(run)
     rows = [_row(group, recipes=recipes, root=root) for group in groups.values()]
     return sorted(rows, key=_rank)
 
@@ -191,6 +187,22 @@ def cells(row: Row) -> list[str]:
     ]
 
 
+def _shared(record: RunRecord) -> str:
+    """Returns a text that is the same for all runs of a row: their identity but for the seed, and the recipe's name."""
+    same = {**record.identity(), "seed": None, "data": None}
+    return canonical([same, record.recipe["name"], record.selection])
+
+
+def _beside_recipe(record: RunRecord) -> str:
+    """Returns the words that tell a run of another objective, or one that starts from weights, from others."""
+    words = "" if record.objective == "classification" else f" for {record.objective}"
+    start = record.start
+    if start.origin == "weights" and record.seed is not None:  # the weights of an evaluated checkpoint are its recipe
+        words += f" from {Path(start.source or '').name} {(start.sha256 or '')[:8]}"
+        words += f", fresh {' '.join(start.fresh)}" if start.fresh else ""
+    return words
+
+
 def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> Row:
     group = sorted(group, key=lambda run: (run.record.seed, run.path))
     for run, following in pairwise(group):
@@ -203,7 +215,7 @@ def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> 
     return {
         "architecture": record.architecture.name,
         "options": finite(record.architecture.options),
-        "recipe": recipes[canonical(record.recipe)],
+        "recipe": recipes[canonical(record.recipe)] + _beside_recipe(record),
         "selection": record.selection,
         "split_hash": record.data.split_hash,
         "n_seeds": len(group),

@@ -27,7 +27,7 @@ from convatlas.run import (
 )
 from convatlas.training.records import architecture_record, data_record
 from convatlas.training.start import parts
-from convatlas.weights import METADATA, file_sha256
+from convatlas.weights import METADATA, file_sha256, is_file_of
 
 RECIPE = "published"
 SELECTION = "as published by others; evaluated once here"
@@ -77,15 +77,14 @@ def _record(predictor: Predictor, data: DataSet) -> RunRecord:
     inputs = {"num_classes": predictor.num_classes, "in_channels": predictor.in_channels}
     cost = complexity(row, image_size=predictor.preprocessing.image_size, **inputs, **predictor.options)
     sha256 = file_sha256(predictor.path)
+    source = f"{Path(predictor.source).name} {sha256[:8]}"
+    if weights is not None and is_file_of(predictor.path, weights):
+        source = weights.name
     return RunRecord(
         status="finished",
         architecture=architecture_record(row, predictor.options, **inputs),
         start=Start.from_weights(predictor.source, sha256=sha256, kept=parts(predictor.network.state_dict(), ())[0]),
-        recipe={
-            "name": RECIPE,
-            "source": weights.name if weights else Path(predictor.source).name,
-            "precision": predictor.precision,
-        },
+        recipe={"name": RECIPE, "source": source, "precision": predictor.precision},
         seed=None,
         data=data_record(data),
         preprocessing=PreprocessingRecord(**dataclasses.asdict(predictor.preprocessing)),
