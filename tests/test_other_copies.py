@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from convatlas import evaluate
 from convatlas.cli import main
 from convatlas.errors import UsageError
+from convatlas.report import write_report
 from convatlas.run import read_run
 from data_files import idx, mnist, pixels
 
@@ -30,19 +33,28 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
     return code, captured.out, captured.err
 
 
-@pytest.fixture
-def places(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Path]:
+pytestmark = pytest.mark.filterwarnings("ignore:.*only a part of mnist")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on a few invented images, these images, and a copy of them with every test image inverted."""
-    (tmp_path / "own.py").write_text(NET)
-    places = {name: tmp_path / name for name in ("published", "inverted", "run", "own.py")}
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "own.py").write_text(NET)
     for name in ("published", "inverted"):
-        mnist(places[name] / "MNIST" / "raw", train=40, test=12, gzipped=False)
+        mnist(folder / name / "MNIST" / "raw", train=40, test=12, gzipped=False)
     inverted = 255 - pixels(12, 28, 28, seed=1)
-    (places["inverted"] / "MNIST/raw/t10k-images-idx3-ubyte").write_bytes(idx(inverted))
-    words = ["--data", "mnist", "--data-dir", places["published"], *FAST, "--out", places["run"]]
-    code, _, err = run(capsys, "train", f"{places['own.py']}:net", *words)
-    assert code == 0, err
-    return places
+    (folder / "inverted/MNIST/raw/t10k-images-idx3-ubyte").write_bytes(idx(inverted))
+    words = ["--data", "mnist", "--data-dir", folder / "published", *FAST, "--out", folder / "run"]
+    assert main([str(word) for word in ("train", f"{folder / 'own.py'}:net", *words)]) == 0
+    return folder
+
+
+@pytest.fixture
+def places(trained: Path, tmp_path: Path) -> dict[str, Path]:
+    """The folders and the network's file, in a place of the test's own."""
+    shutil.copytree(trained, tmp_path / "places")
+    return {path.name: path for path in (tmp_path / "places").iterdir()}
 
 
 def test_another_copy_of_the_images_is_refused_in_one_line(
@@ -141,3 +153,22 @@ def test_pixels_are_not_compared_with_a_record_that_has_no_hash_of_them(
     del content["data"]["images_hash"]
     path.write_text(json.dumps(content))
     assert np.isfinite(evaluate(places["run"], data_dir=places["inverted"]).loss)
+
+
+def test_two_evaluated_checkpoints_of_one_name_are_two_rows(
+    places: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Their hashes tell them apart; each is evaluated into a folder of its own."""
+    content = torch.load(places["run"] / "checkpoints/best.ckpt", weights_only=True)
+    study = tmp_path / "evaluated"
+    for number in range(2):
+        content["state_dict"]["network.3.bias"] += number
+        path = tmp_path / str(number) / "net.ckpt"
+        path.parent.mkdir()
+        torch.save(content, path)
+        words = ["--arch", f"{places['own.py']}:net", "--data-dir", places["published"], "--out"]
+        assert run(capsys, "evaluate", path, *words, study / str(number))[0] == 0
+        assert run(capsys, "evaluate", path, *words, study / "0")[0] == (0 if number == 0 else 2)
+    rows = write_report(study).rows
+    assert len({row["recipe"] for row in rows}) == len(rows) == 2
+    assert all(row["recipe"].startswith("published(source=net.ckpt ") for row in rows)

@@ -239,6 +239,14 @@ DAMAGE = [
 ]
 
 
+def test_the_results_of_a_finished_run_are_numbers() -> None:
+    """Those of a failed one have the error in words."""
+    content = {**content_of("run.json"), "results": {"test_top1": "90 %"}}
+    with pytest.raises(UsageError, match=r"of its results cannot be read: test_top1: '90 %' is not a number"):
+        read_run_record(content, label="run.json")
+    assert read_run_record({**content, "status": "failed"}, label="run.json").results == {"test_top1": "90 %"}
+
+
 @pytest.mark.parametrize(("change", "message"), DAMAGE, ids=[message for _, message in DAMAGE])
 def test_a_damaged_record_is_one_line_that_names_the_file_and_the_part(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Callable[[dict[str, Any]], None], message: str

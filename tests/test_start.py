@@ -10,7 +10,7 @@ import torch
 
 from convatlas import create
 from convatlas.errors import UsageError
-from convatlas.run import Start, read_run
+from convatlas.run import Start, differences, read_run, study_of
 from convatlas.training import Plan, starting_from, train_plan
 from test_training import TINY, StopAt, assert_same, tiny_plan
 
@@ -110,3 +110,12 @@ def test_what_cannot_be_the_start(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_a_plan_starts_from_its_seed_unless_it_says_otherwise() -> None:
     assert tiny_plan().start == Start.from_seed() == Start(origin="seed")
+
+
+def test_a_study_of_networks_that_start_elsewhere_is_another_study(checkpoint: Path) -> None:
+    from_seed, from_weights = (
+        study_of({"net": plan.record()}, seeds=(0,), device="cpu", command="convatlas compare")
+        for plan in (tiny_plan(), starting_from(tiny_plan(), checkpoint))
+    )
+    assert not from_seed.extends(from_weights)
+    assert any("start.origin" in line for line in differences(from_seed.identity(), from_weights.identity()))

@@ -37,6 +37,10 @@ def read_run_record(content: object, *, label: str) -> RunRecord:
         raise _unreadable(label, _DamageError("its num_classes or its in_channels is missing", ("architecture",)))
     if not isinstance(recipe.get("name"), str):
         raise _unreadable(label, _DamageError("its name is missing", ("recipe",)))
+    if record.status == "finished":
+        for name, value in record.results.items():
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise _unreadable(label, _DamageError(f"{_shown(value)} is not a number", ("results", name)))
     _check_together(record.said(), label=label)
     return record
 

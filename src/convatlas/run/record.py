@@ -248,5 +248,11 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str 
         elif isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differences(a, b, f"{prefix}{key}.")
         elif a != b:
-            lines.append(" ".join(f"{prefix}{key} {a} here, {b} there".split()))
+            lines.append(f"{prefix}{key} {_short(a)} here, {_short(b)} there")
     return lines
+
+
+def _short(value: object) -> str:
+    """Returns a value in one line of at most 80 characters."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
