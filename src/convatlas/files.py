@@ -128,6 +128,11 @@ def is_full_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
+def is_failing_disk(error: BaseException) -> bool:
+    """Returns whether an error says that the system cannot read, and not that a damaged file leads to a wrong place."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+
+
 def is_free(folder: Path) -> bool:
     """Returns whether a folder does not exist, or is empty but for the files that `held` leaves."""
     return not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir())

@@ -184,7 +184,7 @@ class _Machine:
         if not isinstance(arguments, tuple):
             raise PickleError("it is damaged")
         if not isinstance(function, Maker):
-            self.push(LeftOut(function.name if isinstance(function, LeftOut) else type(function).__name__))
+            self.push(LeftOut(getattr(function, "name", "an object")))
         elif function.make is None or keywords:
             self.push(LeftOut(function.name))
         else:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convatlas.bounds import Allowance
 from convatlas.errors import UsageError
-from convatlas.files import open_regular
+from convatlas.files import is_failing_disk, open_regular
 from convatlas.unpickling import PickleError
 from convatlas.weights.npz import is_npz, read_npz
 from convatlas.weights.torch_files import left_out, read_legacy, read_zip
@@ -78,11 +78,13 @@ def _read_torch(path: Path, file: BinaryIO, *, zipped: bool, allowance: Allowanc
     file.seek(0)
     try:
         content = (read_zip if zipped else read_legacy)(file, allowance=allowance)
-    except (UsageError, OSError):
+    except UsageError:
         raise
     except PickleError as error:
         raise UsageError(f"{path} is no checkpoint of tensors and plain data: {error}") from error
     except Exception as error:  # a damaged file may lead to nearly any
+        if is_failing_disk(error):
+            raise
         reason = "it is cut off or damaged"
         raise UsageError(f"{path} is no checkpoint of tensors and plain data: {reason}") from error
     others = tuple(left_out(content))

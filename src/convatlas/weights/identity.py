@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from convatlas.architectures import architecture
+from convatlas.architecture import Architecture
+from convatlas.architectures import architecture, list_architectures
 from convatlas.errors import UsageError
 from convatlas.weights.checkpoint import Checkpoint
 from convatlas.weights.fitting import OWN_LAYOUT, Identified, fitting, known_layouts, of_similar_size
@@ -30,7 +31,7 @@ def identify(
     name = arch or named
     if not name and len(checkpoint.state) > MOST_TENSORS:
         raise UsageError(f"{checkpoint.label} has {len(checkpoint.state):,} tensors; name its network with --arch")
-    rows = [architecture(name)] if name else of_similar_size(checkpoint)
+    rows = [_row(checkpoint, name, arch=arch)] if name else of_similar_size(checkpoint)
     chosen = dict(options or {})
     if name and rows[0].name == named:
         chosen = {**options_said(checkpoint, plain, rows[0]), **chosen}
@@ -43,6 +44,15 @@ def identify(
     found = _the_one(checkpoint, fits)
     _check_finite(checkpoint, found.state)
     return found
+
+
+def _row(checkpoint: Checkpoint, name: str, *, arch: str | None) -> Architecture:
+    """Returns the architecture of this name. Raises `UsageError` that names the checkpoint where it says the name."""
+    if arch or name in list_architectures():
+        return architecture(name)
+    raise UsageError(
+        f"{checkpoint.label} is of the architecture {name[:60]!r}, which is none here; name one with --arch"
+    )
 
 
 def _check_finite(checkpoint: Checkpoint, state: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import torch
 
 from convatlas.bounds import Allowance
 from convatlas.errors import UsageError
+from convatlas.files import is_failing_disk
 from convatlas.unpickling import LeftOut
 from convatlas.weights.archives import open_archive, read_member
 
@@ -75,9 +76,11 @@ def _arrays(file: BinaryIO, allowance: Allowance) -> dict[str, np.ndarray]:
                 member.filename.removesuffix(".npy"): _array(read_member(archive, member, allowance=allowance))
                 for member in members
             }
-    except (UsageError, OSError):
+    except UsageError:
         raise
     except Exception as error:  # a damaged file may raise anything
+        if is_failing_disk(error):
+            raise
         reason = str(error) if isinstance(error, _ObjectsError) else "it is cut off or damaged"
         raise UsageError(f"{path} is no checkpoint of arrays: {reason}") from error
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.architectures.meta import at_most, without_memory
@@ -45,25 +43,10 @@ def options_said(checkpoint: Checkpoint, plain: Mapping[str, Any], row: Architec
     changed = {name: value for name, value in typed.items() if name not in defaults or value != defaults[name]}
     if changed:
         try:
-            _try(checkpoint, row, changed)
+            with at_most(most_modules(checkpoint)):
+                without_memory(row, num_classes=row.num_classes, in_channels=row.in_channels, **changed)
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:  # options may come from anywhere
             own = isinstance(error, UsageError) and error.__cause__ is None
             reason = str(error) if own else f"{row.name} cannot be built with them"
             raise UsageError(f"{origin}: {reason[:LONGEST]}") from error
     return changed
-
-
-def _try(checkpoint: Checkpoint, row: Architecture, options: Mapping[str, Any]) -> None:
-    """Builds the network without memory, and lets it take an image, which a padding may make too large for any memory.
-
-    The image is such as the checkpoint says: a network may take no other. Raises nearly any exception where it cannot.
-    """
-    num_classes, in_channels, size = row.num_classes, row.in_channels, row.image_size
-    if (record := checkpoint.record) is not None:
-        num_classes = record.architecture.num_classes or num_classes
-        in_channels = record.architecture.in_channels or in_channels
-        size = record.preprocessing.image_size if record.preprocessing is not None else size
-    with at_most(most_modules(checkpoint)):
-        network = without_memory(row, num_classes=num_classes, in_channels=in_channels, **options)
-    with torch.no_grad():
-        network.eval()(torch.empty(1, in_channels, size, size, device="meta"))

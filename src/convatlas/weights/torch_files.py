@@ -45,6 +45,7 @@ SHOWN = (dict, list, tuple, set, frozenset, LeftOut, Maker, Array)  # in what is
 class _Kind:
     """A class of storages; `dtype` is that of their numbers."""
 
+    name: str
     dtype: torch.dtype | None
 
 
@@ -194,7 +195,7 @@ def _names(allowance: Allowance) -> Callable[[str], Any]:
             return PLAIN.get(name) or NUMPY[name]
         module, _, last = name.rpartition(".")
         if last in STORAGES and module in ("torch", "torch.cuda", "torch.storage"):
-            return _Kind(STORAGES[last])
+            return _Kind(name, STORAGES[last])
         return TYPES.get(name) or Maker(name)
 
     return find
@@ -230,7 +231,7 @@ def _tensor(
 
 def left_out(content: Any) -> Iterator[tuple[str, str]]:
     """Yields the place of each object that only code could make, such as `args.schedule`, and the name of its class."""
-    waiting: list[tuple[str, Any]] = [("", content)]
+    waiting: list[tuple[str, Any]] = [("", content)] if isinstance(content, SHOWN) else []
     seen: set[int] = set()
     while waiting:
         place, value = waiting.pop()
