@@ -253,8 +253,8 @@ def test_contracts() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("bit_resnet50x1", {"groups": 48}, "48 groups: stem_channels=64 must be a multiple"),
-        ("bit_resnet50x1", {"widths": (64, 512, 1024, 2048)}, "a quarter of the channels, multiples of 128"),
+        ("bit_resnet50x1", {"groups": 48}, "stem_channels=64 must be a multiple of groups=48"),
+        ("bit_resnet50x1", {"widths": (64, 512, 1024, 2048)}, "multiples of 128, because a bottleneck"),
         ("bit_resnet50x1", {"groups": 0}, "groups=0 must be"),
         ("bit_resnet50x1", {"depths": (3, 4, 6)}, "one entry for each stage"),
         ("bit_resnet50x1", {"activation": "swish"}, "swish"),

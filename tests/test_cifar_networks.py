@@ -175,7 +175,7 @@ def test_zeros_lie_half_before_and_half_after() -> None:
 
 
 def test_zeros_cannot_take_channels_away() -> None:
-    with pytest.raises(UsageError, match="cannot make 8 channels of 16"):
+    with pytest.raises(UsageError, match="cannot reduce 16 channels to 8"):
         ZeroPadShortcut(16, 8, stride=1)
 
 
@@ -523,7 +523,7 @@ def test_input_is_left_alone() -> None:
     [
         ("resnet20", {"block": "bottleneck"}, "unknown block.*option_a"),
         ("resnet20", {"depths": (3, 3)}, "one entry for each stage"),
-        ("resnet20", {"widths": (64, 32, 16)}, "cannot make 32 channels of 64"),
+        ("resnet20", {"widths": (64, 32, 16)}, "cannot reduce 64 channels to 32"),
         ("preact_resnet110", {"unit": "basic"}, "unknown unit.*bottleneck"),
         ("preact_resnet164", {"widths": (64, 128, 254)}, "multiples of 4"),
         ("preact_resnet164", {"stem_channels": 0}, "at least 1"),

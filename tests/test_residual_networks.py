@@ -930,7 +930,7 @@ def test_activation_option(name: str) -> None:
         ("resnet18_cifar_stem", {"group_width": 128}, "group_width=128 .*not 'basic'"),
         ("resnet50_v1", {"group_width": 128}, "not 'bottleneck_v1'"),
         ("resnet18_cifar_stem", {"stem_channels": 0}, "stem_channels=0 .*at least 1"),
-        ("resnet18_a", {"widths": (64, 32, 256, 512)}, "cannot make 32 channels of 64"),
+        ("resnet18_a", {"widths": (64, 32, 256, 512)}, "cannot reduce 64 channels to 32"),
         ("resnet50", {"activation": "swish"}, "unknown activation"),
         ("resnet18_textbook", {"depths": (2, 2)}, "one entry for each stage"),
         ("resnet14_slides", {"widths": (16, 0, 64)}, "at least 1"),

@@ -14,7 +14,7 @@ from convatlas.errors import UsageError, unknown
 if TYPE_CHECKING:
     from torch import nn
 
-INPUT_OPTIONS = ("num_classes", "in_channels")  # every builder may take them; the data set decides them
+INPUT_OPTIONS = ("num_classes", "in_channels")  # every builder may take them; the data set decides their values
 
 
 Interpolation = Literal["bilinear", "bicubic"]
@@ -24,7 +24,7 @@ KeyTables = KeyTable | tuple[KeyTable, ...]
 
 @dataclass(frozen=True)
 class Paper:
-    """Where an architecture was published."""
+    """The publication of an architecture."""
 
     title: str
     authors: str
@@ -34,7 +34,7 @@ class Paper:
 
 @dataclass(frozen=True)
 class Published:
-    """An accuracy that somebody published: a fraction, with what it was measured on and where it stands."""
+    """A published accuracy, as a fraction, with the images that it was measured on and the source that states it."""
 
     top1: float
     split: str
@@ -46,10 +46,10 @@ class Published:
 class Weights:
     """A published checkpoint, the table that translates its keys, and the preprocessing that belongs to it.
 
-    A key table is a mapping of templates (see `convatlas.weights.translate_keys`) or a tuple of such mappings,
-    applied in turn. `sha256` is the file's, whole or the beginning that the publisher put into the file's name.
-    `shorter_side` is the length in pixels to which the shorter side is brought before the centre of `image_size` is cut
-    out; None for `image_size`, where nothing is cut of a square image.
+    A key table is a mapping of templates (see `convatlas.weights.translate_keys`) or a tuple of such mappings, applied
+    in turn. `sha256` is the file's checksum, or its first digits where the publisher put only these into the file's
+    name. `shorter_side` is the length in pixels of the resized image's shorter side, before the centre of `image_size`
+    is cut out. None stands for `image_size`: then nothing is cut from a square image.
     """
 
     name: str
@@ -60,18 +60,18 @@ class Weights:
     std: tuple[float, ...]
     image_size: int
     dataset: str
-    class_names: tuple[str, ...] = ()  # in the order of the logits; none: those of the data set
+    class_names: tuple[str, ...] = ()  # in the order of the logits; empty where they are the data set's
     shorter_side: int | None = None
     interpolation: Interpolation = "bilinear"
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A named, published network: how it is built and what is known of it.
+    """A named network: its builder, and the facts that are known about it.
 
     `params` and `macs` are the published counts for `num_classes` classes and `in_channels` channels at `image_size`
-    pixels; `None` for a network nobody published. `macs` are multiply-adds of convolutions and matrix products.
-    `layouts` are key tables by name, for files of this network in the layouts of others, beside those of `weights`.
+    pixels; they are `None` for a network that nobody published. `macs` are multiply-adds of convolutions and matrix
+    products. `layouts` holds further key tables by name, for files of this network in other projects' layouts.
     """
 
     name: str
@@ -93,24 +93,24 @@ class Architecture:
     source_hash: str | None = None  # sha256 of that file
 
     def options(self) -> dict[str, Any]:
-        """The builder's own keywords with their defaults, without the class count and the input channels."""
+        """Returns the builder's keywords with their defaults, without the class count and the input channels."""
         parameters = inspect.signature(self.builder).parameters
         return {name: p.default for name, p in parameters.items() if _is_option(p) and name not in INPUT_OPTIONS}
 
     def option_types(self) -> dict[str, Any]:
-        """The types that the builder declares for its options; None where it declares none."""
+        """Returns the types that the builder declares for its options; None for an option without a declared type."""
         builder = self.builder.func if isinstance(self.builder, functools.partial) else self.builder
         hints = get_type_hints(builder.__init__ if inspect.isclass(builder) else builder)
         return {name: hints.get(name) for name in self.options()}
 
     def takes(self, name: str) -> bool:
-        """Whether the builder has the keyword `name`."""
+        """Returns whether the builder has the keyword `name`."""
         return name in inspect.signature(self.builder).parameters
 
     def parse_options(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Options from text, as `-o NAME=VALUE` gives them, typed by the builder's annotations or defaults.
+        """Returns options from text, as `-o NAME=VALUE` gives them, typed by the builder's annotations or defaults.
 
-        A value that is no text is taken as it is.
+        A value that is no text is kept as it is. Raises `UsageError` for an option that the builder does not have.
         """
         hints = {**self.option_types(), **dict.fromkeys(INPUT_OPTIONS, int)}
         defaults = self.options()
@@ -125,10 +125,10 @@ class Architecture:
         return parsed
 
     def build(self, *, num_classes: int | None = None, in_channels: int | None = None, **options: Any) -> nn.Module:
-        """The network, freshly initialised from PyTorch's random state.
+        """Returns the network, freshly initialised from PyTorch's random state.
 
-        Raises `UsageError` for an option that the builder does not have, with the permitted ones, and for a class
-        count or a channel count below 1 or that the builder does not take.
+        Raises `UsageError` for an option that the builder does not have, and names the permitted options. Raises it
+        also for a class count or a channel count that is below 1 or that the builder does not take.
         """
         hints = self.option_types()
         for name, value in options.items():
@@ -153,7 +153,7 @@ class Architecture:
         return network
 
     def _taken(self, inputs: dict[str, int]) -> dict[str, int]:
-        """Those of the class and channel counts that the builder takes; one that it lacks must be the fixed one."""
+        """Returns the class and channel counts that the builder takes; other counts must be the network's own."""
         parameters = inspect.signature(self.builder).parameters
         for name, value in inputs.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -169,9 +169,10 @@ def _is_option(parameter: inspect.Parameter) -> bool:
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of one idea, and how the pages below docs/ show them.
+    """A family of networks that share one idea, and the networks that the pages below docs/ show of it.
 
-    The rows get the family's name. `docstring` is the one of the file whose first paragraph is the idea.
+    The rows get the family's name. `docstring` is the docstring of the file that explains the family; its first
+    paragraph is the idea.
     """
 
     name: str
@@ -179,7 +180,7 @@ class Family:
     docstring: str | None
     rows: tuple[Architecture, ...]
     shown: str  # the name of the row that is drawn whole on the family's page
-    opened: tuple[str, ...] = ()  # its blocks that are drawn opened
+    opened: tuple[str, ...] = ()  # the blocks of that network that are drawn opened
     lineage: tuple[str, ...] = ()  # the names of the rows in the picture of all families, oldest first
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The contract that every architecture keeps, as one function: for the registry's and for one's own."""
+"""The contract that every architecture keeps, as one function, for registered networks and for your own."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from convatlas.layers import logits_of, total_loss
 
 
 class ContractError(AssertionError):
-    """An architecture breaks the contract; the message says which clause."""
+    """The error of an architecture that breaks the contract; the message says which clause it breaks."""
 
 
 def check_architecture(row: Architecture) -> None:
     """Raises `ContractError` unless the architecture keeps the contract.
 
-    The declared parameters and MACs are exact; images (N, C, H, W) give finite logits (N, num_classes); every
-    parameter gets a finite gradient; in eval mode an image's logits do not depend on its batch; the same seed gives the
-    same weights; a state dict can be loaded back.
+    The declared parameters and MACs are exact. Images (N, C, H, W) give finite logits (N, num_classes). Every parameter
+    gets a finite gradient. In eval mode the logits of an image do not depend on its batch. The same seed gives the same
+    weights. A state dict can be loaded back.
 
     >>> from convatlas.architectures import architecture
     >>> check_architecture(architecture("resnet_uva"))
@@ -34,7 +34,10 @@ def check_architecture(row: Architecture) -> None:
 
 
 def check_counts(row: Architecture) -> Complexity:
-    """Returns what is counted on the meta device. Raises `ContractError` unless it is what the row declares."""
+    """Returns the counts, made on the meta device.
+
+    Raises `ContractError` unless parameters, MACs and the output's shape are as declared.
+    """
     counted = complexity(row)
     check_declared(row, counted)
     return counted

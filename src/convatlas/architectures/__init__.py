@@ -1,4 +1,4 @@
-"""The registry: the families, each defined in its own file as `FAMILY`, and one dictionary of their rows by name."""
+"""The registry: the families, each defined in its own file as `FAMILY`, and a dictionary of all their rows by name."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from convatlas.architectures.inception import inception_resnet
 from convatlas.architectures.resnet import resnext, senet
 from convatlas.errors import UsageError, unknown
 
-FAMILIES: tuple[Family, ...] = (  # in the order of their appearance
+FAMILIES: tuple[Family, ...] = (  # in the order of their papers
     lenet.FAMILY,
     alexnet.FAMILY,
     nin.FAMILY,
@@ -76,7 +76,7 @@ def register(architecture: Architecture) -> Architecture:
 
 
 def list_architectures(pattern: str = "*") -> list[str]:
-    """The names that match a shell pattern, sorted; a pattern without wildcards matches anywhere in the name.
+    """Returns the sorted names that match a shell pattern. Without wildcards it matches any part of the name.
 
     >>> list_architectures("*resnet_uva")
     ['preact_resnet_uva', 'resnet_uva']
@@ -85,12 +85,12 @@ def list_architectures(pattern: str = "*") -> list[str]:
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Whether the name matches a shell pattern; one without wildcards matches anywhere in it."""
+    """Returns whether the name matches a shell pattern. Without wildcards it matches any part of the name."""
     return fnmatchcase(name, pattern if any(character in pattern for character in "*?[") else f"*{pattern}*")
 
 
 def by_family(names: Iterable[str]) -> dict[str, list[Architecture]]:
-    """The architectures of these names by family, families and their members in the order of their years.
+    """Returns the architectures of these names by family; families and their members are in the order of their years.
 
     >>> [row.name for row in by_family(["resnet_uva", "resnet20", "lenet5"])["resnet"]]
     ['resnet20', 'resnet_uva']
@@ -102,13 +102,13 @@ def by_family(names: Iterable[str]) -> dict[str, list[Architecture]]:
 
 
 def _year(row: Architecture) -> int:
-    return row.paper.year if row.paper else 9999  # one's own come last
+    return row.paper.year if row.paper else 9999  # networks without a paper, such as the user's own, come last
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture called `name`, or the user's own at `path/to/file.py:name`.
+    """Returns the architecture called `name`, or the user's own network at `path/to/file.py:name`.
 
-    Raises `UsageError` for an unknown name, with the nearest ones, and for a file that cannot be used.
+    Raises `UsageError` for an unknown name, with the nearest names, and for a file that cannot be used.
     """
     if ".py:" in name:
         return _from_file(name)
@@ -122,7 +122,7 @@ def architecture(name: str) -> Architecture:
 
 
 def _from_file(reference: str) -> Architecture:
-    """The `Architecture`, or the builder, called `name` in the user's file."""
+    """Returns the `Architecture` called `name` in the user's file, or makes one of the builder of that name."""
     path_text, _, name = reference.rpartition(":")
     path = Path(path_text).expanduser()
     if not path.is_file():
@@ -141,13 +141,13 @@ def _from_file(reference: str) -> Architecture:
 
 
 def _execute(path: Path) -> ModuleType:
-    """The user's file as a module; whatever it raises becomes one line that names the file."""
-    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # two files may have one name
+    """Returns the user's file as a module. An error in the file becomes one line that names the file."""
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # two files may have the same name
     spec = importlib.util.spec_from_file_location(f"convatlas_user_{path.stem}_{place}", path.resolve())
     if spec is None or spec.loader is None:
         raise UsageError(f"{path} cannot be read as a Python file")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[module.__name__] = module  # dataclasses look their module up there
+    sys.modules[module.__name__] = module  # dataclasses look up their module there
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -157,7 +157,7 @@ def _execute(path: Path) -> ModuleType:
 
 
 def _usable(value: object, module: ModuleType) -> bool:
-    """Whether `value` may be meant: an architecture, or a function or class defined in the user's own file."""
+    """Returns whether `value` can be a network: an architecture, or a function or class of the user's own file."""
     if isinstance(value, Architecture):
         return True
     return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module.__name__

@@ -2,9 +2,9 @@
 
 Krizhevsky, Sutskever, Hinton. ImageNet Classification with Deep Convolutional Neural Networks. NIPS 2012.
 https://papers.nips.cc/paper/4824-imagenet-classification-with-deep-convolutional-neural-networks
-`alexnet` is the later form in one tower, that of torchvision's weights: Krizhevsky. One weird trick for parallelizing
-convolutional neural networks. 2014. https://arxiv.org/abs/1404.5997
-`alexnet_textbook` is that of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
+`alexnet` is the later form in one tower, for which torchvision has weights: Krizhevsky. One weird trick for
+parallelizing convolutional neural networks. 2014. https://arxiv.org/abs/1404.5997
+`alexnet_textbook` is the network of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
 
 >>> from convatlas.complexity import outline
 >>> print(outline("alexnet_original"))
@@ -13,13 +13,13 @@ stage1  256 x 13 x 13     307,456
 stage2    256 x 6 x 6   1,991,680
 head             1000  58,631,144
 
-Departs from the paper: `alexnet_original` takes 227 pixels, of which alone come the paper's maps of 55 by 55; it says
-224. Its two towers are two groups of one convolution, and response normalisation sees neighbours across their border,
-as the formula has it. `alexnet` has torchvision's 256 filters in the fourth convolution, where the paper of 2014 has
-384, a last pooling that is adaptive, and PyTorch's default initial weights. `alexnet_textbook` has one tower without
-response normalisation, and maps of 54 by 54. `alexnet_cifar_stem` is no paper's: a 3x3 stem of stride 1, since 11x11
-with stride 4 and three poolings leave nothing of 32 pixels, and 1,024 hidden units, since 4,096 would have 26 million
-weights for maps of 3 by 3.
+Departs from the paper: `alexnet_original` takes 227 pixels. The paper says 224, but only 227 pixels give its maps of 55
+by 55. The two towers are two groups of one convolution. Response normalisation sees neighbours across the border of the
+towers, as the formula does. `alexnet` has torchvision's 256 filters in the fourth convolution, where the paper of 2014
+has 384; its last pooling is adaptive, and its initial weights are PyTorch's default. `alexnet_textbook` has one tower
+without response normalisation, and maps of 54 by 54. `alexnet_cifar_stem` comes from no paper. Its stem is a 3x3
+convolution of stride 1, because an 11x11 convolution of stride 4 and three poolings leave nothing of 32 pixels. It has
+1,024 hidden units, because 4,096 units would have 26 million weights for maps of 3 by 3.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ overlapping_pool = partial(nn.MaxPool2d, 3, 2)  # section 3.4: windows of 3 with
 
 
 def response_norm() -> nn.LocalResponseNorm:
-    """Section 3.3: a / (2 + 1e-4 sum of squares of 5 neighbouring channels)^0.75, (N, C, H, W) -> (N, C, H, W).
+    """Builds the norm of section 3.3: a / (2 + 1e-4 sum of squares of 5 neighbouring channels)^0.75.
 
-    PyTorch divides its alpha by the window of 5, the paper does not.
+    (N, C, H, W) -> (N, C, H, W). PyTorch divides its alpha by the window of 5, the paper does not.
     """
     return nn.LocalResponseNorm(5, alpha=5 * 1e-4, beta=0.75, k=2.0)
 
 
 def one_tower(widths: tuple[int, ...]) -> dict[str, nn.Module]:
-    """The second to fifth convolution, which see all channels: (N, widths[0], H, W) -> (N, widths[4], H / 4, W / 4)."""
+    """Builds convolutions two to five; they see all channels: (N, widths[0], H, W) -> (N, widths[4], H / 4, W / 4)."""
     first, second, third, fourth, fifth = widths
     return {
         "stage1": sequential(conv=conv(first, second, 5), pool=overlapping_pool()),
@@ -82,12 +82,12 @@ def _check_widths(widths: tuple[int, ...]) -> None:
 
 
 def alexnet_original(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> nn.Sequential:
-    """The network of 2012, figure 2: (N, in_channels, 227, 227) -> (N, num_classes).
+    """Builds the network of 2012, figure 2: (N, in_channels, 227, 227) -> (N, num_classes).
 
-    Convolution, ReLU, response normalisation, pooling; the second, fourth and fifth convolution see only their own
-    tower. Initialisation, section 5: normal with standard deviation 0.01; biases 1 in these three convolutions and in
-    the hidden linear layers, so that ReLUs start with positive inputs, else 0. Raises `UsageError` for a dropout that
-    is none.
+    Convolution, ReLU, response normalisation and pooling follow each other. The second, fourth and fifth convolution
+    see only their own tower. Initialisation, section 5: normal with standard deviation 0.01. Biases are 1 in these
+    three convolutions and in the hidden linear layers, so that ReLUs start with positive inputs, and 0 elsewhere.
+    Raises `UsageError` unless 0 <= dropout < 1.
     """
     network = sequential(
         stem=sequential(
@@ -119,10 +119,10 @@ def alexnet(
     hidden: int = 4096,
     dropout: float = 0.5,
 ) -> nn.Sequential:
-    """torchvision's network: (N, in_channels, H, W) -> (N, num_classes), made for 224 pixels, 63 or more.
+    """Builds torchvision's network: (N, in_channels, H, W) -> (N, num_classes), made for 224 pixels, at least 63.
 
-    Dropout comes before each hidden layer. Initialisation: PyTorch's default. Raises `UsageError` for numbers that make
-    no sense.
+    Dropout comes before each hidden layer. Initialisation: PyTorch's default. Raises `UsageError` for other than five
+    widths, for counts below 1, and unless 0 <= dropout < 1.
     """
     _check_widths(widths)
     check_counts(hidden=hidden)
@@ -143,9 +143,9 @@ def alexnet(
 
 
 def alexnet_textbook(*, num_classes: int = 10, in_channels: int = 3, dropout: float = 0.5) -> nn.Sequential:
-    """The textbook's network: (N, in_channels, 224, 224) -> (N, num_classes).
+    """Builds the textbook's network: (N, in_channels, 224, 224) -> (N, num_classes).
 
-    Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` for a dropout that is none.
+    Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` unless 0 <= dropout < 1.
     """
     dense = dense_layers(256 * 5 * 5, hidden=4096, num_classes=num_classes, dropout=dropout)
     network = sequential(
@@ -165,10 +165,11 @@ def alexnet_cifar_stem(
     hidden: int = 1024,
     dropout: float = 0.5,
 ) -> nn.Sequential:
-    """The convolutions of `alexnet` after a 3x3 one of stride 1: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the convolutions of `alexnet`, the first as 3x3 of stride 1: (N, in_channels, H, W) -> (N, num_classes).
 
-    15 pixels or more; of 32 the three poolings make 15, 7 and 3. Initialisation: convolutions Kaiming normal by fan-in,
-    else PyTorch's default. Raises `UsageError` for numbers that make no sense.
+    Images have at least 15 pixels; the three poolings turn 32 pixels into 15, 7 and 3. Initialisation: Kaiming normal
+    by fan-in for convolutions, PyTorch's default for the rest. Raises `UsageError` for other than five widths, for
+    counts below 1, and unless 0 <= dropout < 1.
     """
     _check_widths(widths)
     dense = dense_layers(widths[-1] * 3 * 3, hidden=hidden, num_classes=num_classes, dropout=dropout)
@@ -215,7 +216,7 @@ ROWS = (
         num_classes=1000,
         params=60_965_224,
         macs=724_406_816,
-        note="the paper's of 2012: two towers as groups, response normalisation, 227 pixels",
+        note="the paper's network of 2012: two towers as groups, response normalisation, 227 pixels",
     ),
     Architecture(
         "alexnet",
@@ -240,7 +241,7 @@ ROWS = (
         macs=1_005_890_688,
         published=textbook_published(0.7768, "cifar10", pixels=224),
         recipe="textbook",
-        note="the textbook's: one tower of the paper's widths, no response normalisation",
+        note="the textbook's network: one tower of the paper's widths, no response normalisation",
     ),
     Architecture(
         "alexnet_cifar_stem",

@@ -2,8 +2,8 @@
 
 LeCun, Bottou, Bengio, Haffner. Gradient-Based Learning Applied to Document Recognition. Proceedings of the IEEE 86
 (11), 1998. http://yann.lecun.com/exdb/publis/pdf/lecun-01a.pdf
-`lenet5_textbook` is that of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021),
-https://d2l.ai/chapter_convolutional-neural-networks/lenet.html, and `lenet_cifar` that of
+`lenet5_textbook` is the network of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021),
+https://d2l.ai/chapter_convolutional-neural-networks/lenet.html, and `lenet_cifar` is the network of
 https://github.com/kuangliu/pytorch-cifar.
 
 >>> from convatlas.complexity import outline
@@ -14,9 +14,9 @@ stage3  120 x 1 x 1      48,120
 head             10      10,164
 
 Departs from the paper: the codes of `lenet5_original`'s output units are random, where the paper draws characters, and
-the recipe decides on the loss. `lenet5` is the form in which the network is commonly written: every map of C3 sees all
-of S2, subsampling has no parameters and no squashing function, and the output layer is linear. `lenet5_textbook` is the
-same with sigmoids, `lenet_cifar` with ReLUs and maximum pooling.
+the recipe chooses the loss. `lenet5` is the form in which the network is commonly written: every map of C3 sees all
+of S2, subsampling has no parameters and no squashing function, and the output layer is linear. `lenet5_textbook` is
+this form with sigmoids. `lenet_cifar` is this form with ReLUs and maximum pooling.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from convatlas.layers import ConvNormAct, Layer, activation_layer, check_counts,
 
 
 class ScaledTanh(nn.Module):
-    """1.7159 tanh(2x / 3), the squashing function of the paper's appendix A: it is 1 at 1 and -1 at -1."""
+    """1.7159 tanh(2x / 3), the squashing function of the paper's appendix A. It is 1 at 1 and -1 at -1."""
 
     def forward(self, features: Tensor) -> Tensor:
         return 1.7159 * torch.tanh(features * (2 / 3))
 
 
 class Subsampling(nn.Module):
-    """The sum of 2x2 values times a coefficient plus a bias, both learned, a pair for each map; section II-B.
+    """The sum of 2x2 values times a coefficient plus a bias, which each map learns for itself; section II-B.
 
     (N, channels, H, W) -> (N, channels, H / 2, W / 2).
     """
@@ -61,7 +61,7 @@ class Subsampling(nn.Module):
 class TableConvolution(nn.Module):
     """A 5x5 convolution in which each map sees only some maps of its input: (N, C, H, W) -> (N, maps, H - 4, W - 4).
 
-    `table` holds for each map the indices of those that it sees.
+    `table` holds for each map the indices of the input maps that it sees.
     """
 
     def __init__(self, table: tuple[tuple[int, ...], ...]) -> None:
@@ -76,11 +76,11 @@ class TableConvolution(nn.Module):
 
 
 class RadialBasis(nn.Module):
-    """Euclidean radial basis units, equation 7: (N, features) -> (N, num_classes), minus the squared distance.
+    """Euclidean radial basis units, equation 7: (N, features) -> (N, num_classes), the negative squared distances.
 
     Each class has a code of +1 and -1 that is not learned. The paper says that codes could be drawn at random, and
-    takes stylised drawings of the characters, 7 x 12 pixels. Here they are random, since classes need not be
-    characters, from a generator of their own: the same in every network, whatever its seed.
+    takes stylised drawings of the characters, 7 x 12 pixels. Here the codes are random, because classes need not be
+    characters. A generator of their own draws them, so that they are equal in every network, whatever its seed.
     """
 
     codes: Tensor
@@ -96,14 +96,15 @@ class RadialBasis(nn.Module):
 
 
 def subsampling(channels: int) -> nn.Sequential:
-    """Subsampling and the squashing function."""
+    """Builds subsampling and the squashing function."""
     return sequential(sum=Subsampling(channels), act=ScaledTanh())
 
 
 def initialize_lecun(network: nn.Module) -> None:
-    """Appendix A: uniform within 2.4 / fan_in, fan_in the number of inputs of the unit that a weight belongs to.
+    """Initialises as in appendix A: uniform within 2.4 / fan_in, the number of inputs of the unit that has the weight.
 
-    Biases too, as weights of a constant input, and the coefficients of subsampling, whose units have 4 inputs.
+    Biases are initialised in the same way, as weights of a constant input. So are the coefficients of subsampling,
+    whose units have 4 inputs.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -117,7 +118,7 @@ def initialize_lecun(network: nn.Module) -> None:
 
 
 def keep_initial(network: nn.Module) -> None:
-    """PyTorch's default, as it is."""
+    """Leaves PyTorch's default as it is."""
 
 
 ACTIVATIONS: dict[str, Layer] = {"scaled_tanh": ScaledTanh, "sigmoid": nn.Sigmoid, "relu": activation_layer("relu")}
@@ -138,10 +139,11 @@ def lenet(
     padding: int = 0,
     initial: Literal["lecun", "xavier", "pytorch"] = "lecun",
 ) -> nn.Sequential:
-    """The common form: (N, in_channels, 32, 32) -> (N, num_classes), or 28 pixels with a padding of 2.
+    """Builds the common form: (N, in_channels, 32, 32) -> (N, num_classes), or 28 pixels with a padding of 2.
 
-    Initialisation: `lecun`, the paper's, uniform within 2.4 / fan_in; `xavier`, biases at PyTorch's default; `pytorch`,
-    its default. Raises `UsageError` for an unknown activation, pooling or initialisation and for another padding.
+    Initialisation: `lecun` is the paper's, uniform within 2.4 / fan_in; `xavier` leaves biases at PyTorch's default;
+    `pytorch` is PyTorch's default. Raises `UsageError` for an unknown activation, pooling or initialisation, and for
+    another padding than 0 or 2.
     """
     for kind, name, permitted in (
         ("activation", activation, ACTIVATIONS),
@@ -170,9 +172,9 @@ def lenet(
     return network
 
 
-# Table I. For each of C3's 16 maps, the maps of S2 that it sees.
+# Table I: the maps of S2 that each of C3's 16 maps sees.
 TABLE_1 = (
-    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),  # three neighbours, round the end
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5)),  # three neighbours, 0 follows 5
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (0, 3, 4, 5), (0, 1, 4, 5), (0, 1, 2, 5)),  # four neighbours
     *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5)),  # two pairs
     (0, 1, 2, 3, 4, 5),
@@ -180,10 +182,10 @@ TABLE_1 = (
 
 
 def lenet5_original(*, num_classes: int = 10, in_channels: int = 1) -> nn.Sequential:
-    """LeNet-5 as section II-B describes it: (N, in_channels, 32, 32) -> (N, num_classes).
+    """Builds LeNet-5 as section II-B describes it: (N, in_channels, 32, 32) -> (N, num_classes).
 
-    `stage1` is C1 and S2, `stage2` C3 and S4, `stage3` C5, the head F6 and the output layer. Initialisation: uniform
-    within 2.4 / fan_in. Raises `UsageError` for counts below 1.
+    `stage1` is C1 and S2, `stage2` is C3 and S4, `stage3` is C5, and the head is F6 and the output layer.
+    Initialisation: uniform within 2.4 / fan_in. Raises `UsageError` for counts below 1.
     """
     check_counts(num_classes=num_classes, in_channels=in_channels)
     conv = partial(ConvNormAct, kernel=5, padding=0, bias=True, norm=None, act=ScaledTanh)
@@ -231,7 +233,7 @@ ROWS = (
         in_channels=1,
         params=60_000,
         macs=325_680,
-        note="the paper's, with random codes of the output units; MACs are those of C1, C3, C5 and F6",
+        note="the paper's network, with random codes of the output units; MACs are counted for C1, C3, C5 and F6",
     ),
     _row(
         "lenet5_textbook",
@@ -242,7 +244,7 @@ ROWS = (
         in_channels=1,
         params=61_706,
         macs=416_520,
-        note="the textbook's: sigmoids, average pooling, for images of 28 pixels",
+        note="the textbook's network: sigmoids, average pooling, for images of 28 pixels",
     ),
     _row(
         "lenet_cifar",

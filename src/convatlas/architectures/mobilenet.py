@@ -1,4 +1,4 @@
-"""MobileNet-v2: blocks that are wide inside and narrow between each other, for devices with little arithmetic.
+"""MobileNet-v2: blocks that are wide inside and narrow at both ends, for devices with little computing power.
 
 Sandler, Howard, Zhu, Zhmoginov, Chen. MobileNetV2: Inverted Residuals and Linear Bottlenecks. CVPR 2018.
 https://arxiv.org/abs/1801.04381
@@ -16,11 +16,12 @@ stage7     320 x 7 x 7     473,920
 conv      1280 x 7 x 7     412,160
 head              1000   1,281,000
 
-Departs from the paper: nothing in the layers. The weights are torchvision's: padding all around, where the authors'
-TensorFlow has SAME padding, an epsilon of 1e-5 in the norms instead of 1e-3, and initial weights by fan-out.
-`mobilenet_v2_cifar` is that of https://github.com/kuangliu/pytorch-cifar, for 32 pixels: stride 1 in the stem and in
-the second stage, ReLU instead of ReLU6, a 1x1 convolution in the first block although it has nothing to expand, a
-projection where a block of stride 1 changes the channels, and no dropout; the initial weights are PyTorch's default.
+Departs from the paper: nothing in the layers. The weights are torchvision's. Its padding is on all sides, where the
+authors' TensorFlow has SAME padding; its norms have an epsilon of 1e-5 instead of 1e-3; its initial weights are by
+fan-out. `mobilenet_v2_cifar` is the network of https://github.com/kuangliu/pytorch-cifar, for 32 pixels. It has stride
+1 in the stem and in the second stage, ReLU instead of ReLU6, and no dropout. Its first block has a 1x1 convolution
+although it has nothing to expand. A block of stride 1 that changes the channels has a projection. The initial weights
+are PyTorch's default.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ CIFAR_TABLE = tuple(row._replace(stride=1) if row.width == 24 else row for row i
 
 
 def projected_residual(in_channels: int, row: InvertedRow, *, conv: Layer, skipped: float) -> nn.Module:
-    """kuangliu's block: (N, in_channels, H, W) -> (N, row.width, H / stride, W / stride).
+    """Builds kuangliu's block: (N, in_channels, H, W) -> (N, row.width, H / stride, W / stride).
 
-    It always begins with a 1x1 convolution, and at stride 1 there is always a sum, with a projection of the input where
-    the channels change.
+    It always begins with a 1x1 convolution. At stride 1 the input is always added, through a projection where the
+    channels change.
     """
     branch = inverted_branch(in_channels, row, conv=conv, skipped=skipped)
     if row.expansion == 1:
@@ -83,12 +84,12 @@ def projected_residual(in_channels: int, row: InvertedRow, *, conv: Layer, skipp
 def mobilenet_v2(
     *, num_classes: int = 1000, in_channels: int = 3, width: float = 1.0, dropout: float = 0.2
 ) -> nn.Sequential:
-    """The paper's table 2: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
+    """Builds the network of the paper's table 2: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
-    `width` is the multiplier of section 4, for all channels but the last convolution's, which it only adds to; the
-    products are rounded as in the authors' code (`scaled_width`). Initialisation, as torchvision's: convolutions
-    Kaiming normal by fan-out, the linear layer normal with standard deviation 0.01, its bias 0. Raises `UsageError` for
-    a width that is not positive and a dropout that is no probability below 1.
+    `width` is the multiplier of section 4. It applies to all channels; the last convolution never gets fewer than
+    1,280. The products are rounded as in the authors' code (`scaled_width`). Initialisation as in torchvision:
+    convolutions Kaiming normal by fan-out, the linear layer normal with standard deviation 0.01, its bias 0. Raises
+    `UsageError` for a width that is not positive, and unless 0 <= dropout < 1.
     """
     conv = partial(ConvNormAct, act=RELU6)
     stem_channels, last_channels = _ends(width)
@@ -107,10 +108,10 @@ def mobilenet_v2(
 def mobilenet_v2_cifar(
     *, num_classes: int = 10, in_channels: int = 3, width: float = 1.0, dropout: float = 0.0
 ) -> nn.Sequential:
-    """kuangliu's form of the paper's table 2: (N, in_channels, H, W) -> (N, num_classes), for 32 pixels.
+    """Builds kuangliu's form of the paper's table 2: (N, in_channels, H, W) -> (N, num_classes), for 32 pixels.
 
-    `width` as in `mobilenet_v2`. Initialisation: PyTorch's default, as that code sets none. Raises `UsageError` as
-    `mobilenet_v2` does.
+    `width` works as in `mobilenet_v2`. Initialisation: PyTorch's default, because kuangliu's code sets none. Raises
+    `UsageError` as `mobilenet_v2` does.
     """
     conv = partial(ConvNormAct, act=RELU)
     stem_channels, last_channels = _ends(width)
@@ -124,7 +125,7 @@ def mobilenet_v2_cifar(
 
 
 def _ends(width: float) -> tuple[int, int]:
-    """The channels of the stem and of the last convolution."""
+    """Returns the channels of the stem and of the last convolution."""
     return scaled_width(STEM, width), scaled_width(LAST, max(1.0, width))
 
 
@@ -141,7 +142,7 @@ PAPER = Paper(
 
 
 def _places() -> list[str]:
-    """Our names of the blocks in their order: torchvision and kuangliu number them through."""
+    """Returns our names of the blocks, in the order in which torchvision and kuangliu number them."""
     return [f"stage{number}.{block}" for number, row in enumerate(TABLE_2, start=1) for block in range(row.depth)]
 
 
@@ -179,7 +180,7 @@ def _kuangliu_keys() -> dict[str, str | None]:
 
 
 TORCHVISION_KEYS = _torchvision_keys()
-# The layers of timm's blocks, the first of which has no expansion.
+# The layers of timm's blocks. The first block has no expansion.
 TIMM_KEYS: dict[str, str | None] = {
     "conv_stem": "stem.conv",
     "bn1": "stem.norm",
@@ -216,7 +217,7 @@ ROWS = (
             ),
         ),
         layouts={"timm": TIMM_KEYS},
-        note="other widths of the paper by the option width; padding and epsilon as torchvision's, not TensorFlow's",
+        note="the option width gives the paper's other widths; padding and epsilon are torchvision's, not TensorFlow's",
     ),
     Architecture(
         "mobilenet_v2_cifar",
@@ -229,7 +230,7 @@ ROWS = (
             Published(0.9443, "test", "cifar10", "kuangliu/pytorch-cifar's README, best epoch by the test set"),
         ),
         layouts={"kuangliu": _kuangliu_keys()},
-        note="not the paper's: strides for images of 32 pixels, ReLU, a projection where a sum needs one",
+        note="not the paper's: strides for images of 32 pixels, ReLU, a projection where a block changes the channels",
     ),
 )
 

@@ -1,7 +1,7 @@
 """Network in Network: a small perceptron slides over the image (1x1 convolutions), and averages replace dense layers.
 
 Lin, Chen, Yan. Network In Network. ICLR 2014. https://arxiv.org/abs/1312.4400
-`nin_textbook` is that of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
+`nin_textbook` is the network of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
 
 >>> from convatlas.complexity import outline
 >>> print(outline("nin_cifar"))
@@ -9,9 +9,9 @@ stage1  96 x 16 x 16      60,928
 stage2   192 x 8 x 8     535,104
 head              10     370,954
 
-Departs from the paper: it prints no channel counts; those of `nin_cifar` and the average pooling after the second stage
-are the released configuration's, https://gist.github.com/mavenlin/e56253735ef32c3c296d. `nin_imagenet` is the authors'
-later Caffe model, https://gist.github.com/mavenlin/d802a5849de39225bcc6, not in the paper.
+Departs from the paper: the paper prints no channel counts. The counts of `nin_cifar`, and its average pooling after the
+second stage, are from the released configuration, https://gist.github.com/mavenlin/e56253735ef32c3c296d. `nin_imagenet`
+is the authors' later Caffe model, https://gist.github.com/mavenlin/d802a5849de39225bcc6, which is not in the paper.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RELU = activation_layer("relu")
 def mlpconv(
     in_channels: int, widths: tuple[int, int, int], *, kernel: int, stride: int = 1, padding: int
 ) -> dict[str, nn.Module]:
-    """Section 3.1: a convolution and two 1x1 convolutions, each with bias and activation.
+    """Builds the layer of section 3.1: a convolution and two 1x1 convolutions, each with bias and activation.
 
     (N, in_channels, H, W) -> (N, widths[2], H', W').
     """
@@ -52,7 +52,7 @@ def mlpconv(
 
 
 def average_head() -> dict[str, nn.Module]:
-    """Section 3.2: the average of each class's map is its logit, (N, num_classes, H, W) -> (N, num_classes)."""
+    """Builds the head of section 3.2, where a map's average is a logit: (N, num_classes, H, W) -> (N, num_classes)."""
     return {"pool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
 
 
@@ -65,10 +65,10 @@ def nin_cifar(
     narrowest: int = 96,
     dropout: float = 0.5,
 ) -> nn.Sequential:
-    """The released CIFAR network: (N, in_channels, H, W) -> (N, num_classes), 4 pixels or more.
+    """Builds the released CIFAR network: (N, in_channels, H, W) -> (N, num_classes), at least 4 pixels.
 
-    Dropout follows both poolings. Initialisation: normal with standard deviation 0.05, biases 0, as the released file.
-    Raises `UsageError` for numbers that make no sense.
+    Dropout follows both poolings. Initialisation as in the released file: normal with standard deviation 0.05, biases
+    0. Raises `UsageError` for counts below 1, and unless 0 <= dropout < 1.
     """
     check_counts(width=width, narrow=narrow, narrowest=narrowest)
     check_dropout(dropout)
@@ -90,10 +90,10 @@ def nin_cifar(
 
 
 def nin_imagenet(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.5) -> nn.Sequential:
-    """The authors' ImageNet network: (N, in_channels, H, W) -> (N, num_classes), 39 pixels or more.
+    """Builds the authors' ImageNet network: (N, in_channels, H, W) -> (N, num_classes), at least 39 pixels.
 
-    Initialisation, as the released file: normal with standard deviation 0.05, in the first and the last layer and the
-    first of the third stage 0.01, biases 0. Raises `UsageError` for a dropout that is none.
+    Initialisation as in the released file: normal with standard deviation 0.05, but 0.01 in the first and the last
+    layer and in the first layer of the third stage; biases 0. Raises `UsageError` unless 0 <= dropout < 1.
     """
     check_dropout(dropout)
     widths = ((96, 96, 96), (256, 256, 256), (384, 384, 384))
@@ -116,9 +116,9 @@ def nin_imagenet(*, num_classes: int = 1000, in_channels: int = 3, dropout: floa
 
 
 def nin_textbook(*, num_classes: int = 10, in_channels: int = 3, dropout: float = 0.5) -> nn.Sequential:
-    """The textbook's network: (N, in_channels, H, W) -> (N, num_classes), made for 224 pixels, 67 or more.
+    """Builds the textbook's network: (N, in_channels, H, W) -> (N, num_classes), made for 224 pixels, at least 67.
 
-    Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` for a dropout that is none.
+    Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` unless 0 <= dropout < 1.
     """
     check_dropout(dropout)
     head = mlpconv(384, (num_classes, num_classes, num_classes), kernel=3, padding=1)
@@ -174,7 +174,7 @@ ROWS = (
         macs=830_041_864,
         published=textbook_published(0.5000, "cifar10", pixels=224),
         recipe="textbook",
-        note="the textbook's; its best epoch, the 8th, had 54.58 %",
+        note="the textbook's network; its best epoch, the 8th, had 54.58 %",
     ),
     Architecture(
         "nin_textbook_mnist",
@@ -187,7 +187,7 @@ ROWS = (
         macs=762_297_352,
         published=textbook_published(0.9866, "mnist", pixels=224),
         recipe="textbook",
-        note="the textbook's for one channel; its 5th epoch fell to 26 % and recovered",
+        note="the textbook's network for one channel; its accuracy fell to 26 % in the 5th epoch and recovered",
     ),
 )
 

@@ -17,13 +17,13 @@ CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog
 
 
 def uva_published(*, validation: float, test: float) -> tuple[Published, Published]:
-    """The accuracies of the tutorial's result table: CIFAR-10, 180 epochs, best validation epoch, one seed."""
+    """Returns the accuracies of the tutorial's result table: CIFAR-10, 180 epochs, best validation epoch, one seed."""
     source = "the tutorial's result table"
     return Published(validation, "validation", "cifar10", source), Published(test, "test", "cifar10", source)
 
 
 def uva_weights(file: str, *, sha256: str, keys: KeyTables) -> Weights:
-    """One of the four checkpoints published with the tutorial, with the normalisation it was trained with."""
+    """Returns one of the tutorial's four published checkpoints, with the normalisation that it was trained with."""
     return Weights(
         "uva",
         url=f"https://raw.githubusercontent.com/phlippe/saved_models/main/tutorial5/{file}",
@@ -46,7 +46,7 @@ TEXTBOOK = Paper(
 
 
 def textbook_published(top1: float, dataset: str, *, pixels: int) -> tuple[Published, ...]:
-    """An accuracy that the textbook's notebook prints after its 10 epochs; it validates on the test images."""
+    """Returns an accuracy that the textbook's notebook prints after its 10 epochs; it validates on the test images."""
     source = f"the textbook's notebook, {dataset} at {pixels} pixels, 10 epochs, last epoch, one seed"
     return (Published(top1, "test", dataset, source),)
 
@@ -60,7 +60,7 @@ def torchvision_weights(
     image_size: int = 224,
     interpolation: Interpolation = "bilinear",
 ) -> Weights:
-    """A checkpoint of torchvision's, trained on ImageNet; the beginning of its sha256 ends the file's name."""
+    """Returns a checkpoint of torchvision, trained on ImageNet. The file's name ends with the start of its sha256."""
     return Weights(
         name,
         url=f"https://download.pytorch.org/models/{file}",
@@ -76,11 +76,11 @@ def torchvision_weights(
 
 
 def torchvision_published(top1: float, *, version: str = "IMAGENET1K_V1", pixels: int = 224) -> Published:
-    """The accuracy that torchvision states for a checkpoint: ImageNet's validation images, one central crop."""
+    """Returns the accuracy that torchvision states for a checkpoint: ImageNet's validation images, one central crop."""
     return Published(top1, "validation", "imagenet", f"torchvision's {version} weights, one crop of {pixels} pixels")
 
 
-# timm's names in its pre-activation ResNets, those of BiT included; the first unit of a stage has a projection.
+# timm's names in its pre-activation ResNets, BiT included. The first unit of a stage has a projection.
 TIMM_RESNETV2_KEYS: dict[str, str | None] = {
     "stem.conv": "stem.conv",
     "stages.{}.blocks.0.downsample.conv": "stage{+1}.0.paths.shortcut",

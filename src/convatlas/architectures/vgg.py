@@ -1,8 +1,9 @@
-"""VGG: nothing but 3x3 convolutions, stacked until two or three of them see what a large filter would.
+"""VGG: only 3x3 convolutions; two or three of them in a row see as many pixels as one large filter.
 
 Simonyan, Zisserman. Very Deep Convolutional Networks for Large-Scale Image Recognition. ICLR 2015.
 https://arxiv.org/abs/1409.1556
-`vgg11_textbook` and its quarter-width form are those of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
+`vgg11_textbook` and its form with a quarter of the channels are the networks of Dive into Deep Learning (Zhang, Lipton,
+Li, Smola 2021).
 
 >>> from convatlas.complexity import outline
 >>> print(outline("vgg16"))
@@ -13,11 +14,11 @@ stage4   512 x 14 x 14   5,899,776
 stage5     512 x 7 x 7   7,079,424
 head              1000  123,642,856
 
-Departs from the paper: configurations A, B, D and E; the last pooling is adaptive, so that images need not have 224
-pixels; initial weights as torchvision's, where the paper starts the deeper networks from the trained A. `*_bn` add
-batch norm, which the paper does not have, and keep the biases. `*_cifar` are those of
-https://github.com/kuangliu/pytorch-cifar: the convolutions of `*_bn` with one linear layer; there the initial weights
-are PyTorch's default.
+Departs from the paper: there are configurations A, B, D and E. The last pooling is adaptive, so that images need not
+have 224 pixels. Initial weights are torchvision's; the paper starts the deeper networks from the trained A. `*_bn` add
+batch norm, which the paper does not have, and keep the biases. `*_cifar` are the networks of
+https://github.com/kuangliu/pytorch-cifar: the convolutions of `*_bn` with one linear layer; in kuangliu's code the
+initial weights are PyTorch's default.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ NORMS: dict[str, Layer | None] = {"none": None, "batch": nn.BatchNorm2d}
 
 
 def stage(in_channels: int, out_channels: int, *, depth: int, norm: Layer | None) -> nn.Sequential:
-    """`depth` 3x3 convolutions and 2x2 max pooling: (N, in_channels, H, W) -> (N, out_channels, H / 2, W / 2)."""
+    """Builds `depth` 3x3 convolutions and max pooling: (N, in_channels, H, W) -> (N, out_channels, H / 2, W / 2)."""
     convolutions = {
         f"conv{index}": ConvNormAct(
             in_channels if index == 1 else out_channels, out_channels, 3, bias=True, norm=norm, act=RELU
@@ -67,7 +68,7 @@ def stage(in_channels: int, out_channels: int, *, depth: int, norm: Layer | None
 def stages(
     in_channels: int, *, depths: tuple[int, ...], widths: tuple[int, ...], norm: Layer | None
 ) -> dict[str, nn.Module]:
-    """The stages of a table's column, by name."""
+    """Builds the stages of a column of table 1, by name."""
     channels = (in_channels, *widths)
     return {
         f"stage{index}": stage(channels[index - 1], widths[index - 1], depth=depth, norm=norm)
@@ -100,11 +101,12 @@ def vgg(
     hidden: int = 4096,
     dropout: float = 0.5,
 ) -> nn.Sequential:
-    """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes), H and W of at least 32 pixels for five stages.
+    """Builds the network of the paper's table 1: (N, in_channels, H, W) -> (N, num_classes), at least 32 pixels.
 
-    `depths` convolutions of `widths` channels in each stage, then two linear layers of `hidden` units. Initialisation,
-    as torchvision's: convolutions Kaiming normal by fan-out, linear layers normal with standard deviation 0.01, biases
-    0. Raises `UsageError` for an unknown norm, depths and widths that do not match and numbers that make no sense.
+    Each stage has `depths` convolutions of `widths` channels; two linear layers of `hidden` units follow. Five stages
+    need at least 32 pixels. Initialisation as in torchvision: convolutions Kaiming normal by fan-out, linear layers
+    normal with standard deviation 0.01, biases 0. Raises `UsageError` for an unknown norm, for depths and widths that
+    do not match, for counts below 1, and unless 0 <= dropout < 1.
     """
     norm_layer = _check(depths, widths, norm)
     dense = dense_layers(7 * 7 * widths[-1], hidden=hidden, num_classes=num_classes, dropout=dropout)
@@ -122,9 +124,9 @@ def vgg_cifar(
     widths: tuple[int, ...] = (64, 128, 256, 512, 512),
     norm: Literal["none", "batch"] = "batch",
 ) -> nn.Sequential:
-    """The stages of `vgg` and one linear layer: (N, in_channels, H, W) -> (N, num_classes), 32 pixels or more.
+    """Builds the stages of `vgg` and one linear layer: (N, in_channels, H, W) -> (N, num_classes), at least 32 pixels.
 
-    Initialisation as `vgg`. Raises `UsageError` as it does.
+    Initialisation as in `vgg`. Raises `UsageError` as `vgg` does.
     """
     norm_layer = _check(depths, widths, norm)
     convolutions = stages(in_channels, depths=depths, widths=widths, norm=norm_layer)
@@ -139,10 +141,10 @@ def vgg_textbook(
     in_channels: int = 3,
     blocks: tuple[tuple[int, int], ...] = ((1, 64), (1, 128), (2, 256), (2, 512), (2, 512)),
 ) -> nn.Sequential:
-    """The textbook's VGG from pairs (convolutions, channels): (N, in_channels, 224, 224) -> (N, num_classes).
+    """Builds the textbook's VGG from pairs (convolutions, channels): (N, in_channels, 224, 224) -> (N, num_classes).
 
-    Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` for other than five pairs of
-    counts: its linear layers take 7 x 7 pixels, of an image of 224.
+    Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` unless there are five pairs of
+    counts: the linear layers take 7 x 7 pixels, which five stages make of 224.
     """
     if len(blocks) != 5 or any(len(pair) != 2 for pair in blocks):
         raise UsageError(
@@ -167,7 +169,7 @@ PAPER = Paper(
 
 
 def torchvision_keys(depths: tuple[int, ...], *, norm: Literal["none", "batch"]) -> dict[str, str | None]:
-    """torchvision numbers all modules of the convolutional part through, activations and poolings too."""
+    """Returns the key table. torchvision numbers all modules before the classifier, also activations and poolings."""
     table: dict[str, str | None] = {}
     position = 0
     for index, depth in enumerate(depths, start=1):
@@ -175,8 +177,8 @@ def torchvision_keys(depths: tuple[int, ...], *, norm: Literal["none", "batch"])
             table[f"features.{position}"] = f"stage{index}.conv{conv}.conv"
             if norm == "batch":
                 table[f"features.{position + 1}"] = f"stage{index}.conv{conv}.norm"
-            position += 2 if norm == "none" else 3  # with the activation
-        position += 1  # the pooling
+            position += 2 if norm == "none" else 3  # the activation has a number too
+        position += 1  # the pooling has a number too
     return table
 
 
@@ -185,7 +187,7 @@ TIMM_HEAD_KEYS = {"pre_logits.fc1": "head.fc1", "pre_logits.fc2": "head.fc2", "h
 
 # Table 1. layers: convolutions in each stage.
 TABLE_1 = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
-# layers: parameters, the file and the accuracy that torchvision states; and the same with batch norm.
+# layers: parameters, torchvision's file and the accuracy that it states; then the networks with batch norm.
 PLAIN = {
     11: (132_863_336, "vgg11-8a719046.pth", 0.69020),
     13: (133_047_848, "vgg13-19584684.pth", 0.69928),
@@ -199,7 +201,7 @@ BATCH_NORM = {
     19: (143_678_248, "vgg19_bn-c79401a0.pth", 0.74218),
 }
 NOTES = {
-    16: "the lectures' 24M values or 96 MB of activations are not the sum of their rows: that is 15,237,608 or 61 MB",
+    16: "lectures print 24M values or 96 MB of activations; the sum of their own rows is 15,237,608 values or 61 MB",
 }
 MACS = {11: 7_609_090_048, 13: 11_308_466_176, 16: 15_470_264_320, 19: 19_632_062_464}
 # CIFAR form. layers: parameters, MACs, the accuracy that kuangliu's README states.
@@ -258,7 +260,7 @@ ROWS = (
         params=128_807_306,
         macs=7_605_035_008,
         published=textbook_published(0.5388, "cifar10", pixels=224),
-        note="the textbook's; with its recipe at chance level for the first 4 epochs",
+        note="the textbook's network; with its recipe it stays at chance level for the first 4 epochs",
     ),
     _textbook(
         "vgg11_textbook_small",
@@ -266,7 +268,8 @@ ROWS = (
         params=43_093_610,
         macs=526_606_336,
         published=textbook_published(0.4949, "cifar10", pixels=224),
-        note="the textbook's with a quarter of the channels; with its recipe at chance level for the first 5 epochs",
+        note="the textbook's network, a quarter as wide; with its recipe it stays at chance level for the first "
+        "5 epochs",
     ),
 )
 

@@ -1,6 +1,6 @@
-"""Wide ResNet, at two sizes: of pre-activation units for CIFAR, of the bottlenecks of ResNet-50 for ImageNet.
+"""Wide ResNet at two sizes: pre-activation units for CIFAR, and the bottlenecks of ResNet-50 for ImageNet.
 
-Each network stands in the folder whose blocks it is made of. This is the one family that joins the rows of others.
+Each network stands in the folder of its blocks. Only this family joins rows from other folders.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Extra classifiers in the middle of a network, which help to train it and are gone afterwards."""
+"""Extra classifiers in the middle of a network, which help to train it and do not work afterwards."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ AUXILIARY = "auxiliary"  # the child that holds the extra classifiers
 
 
 class AuxiliaryLogits(NamedTuple):
-    """What a network with auxiliary heads gives in training: its own logits, and those of the heads in their order.
+    """The output of a network with auxiliary heads in training: its own logits, and the logits of each head in order.
 
-    `weight` is that of each auxiliary loss beside the network's own.
+    `weight` is the factor of each auxiliary loss; the network's own loss has the factor 1.
     """
 
     logits: Tensor
@@ -25,11 +25,11 @@ class AuxiliaryLogits(NamedTuple):
 
 
 class AuxiliaryHeads(nn.Sequential):
-    """A chain of named stages; `heads` are further classifiers, each after the stage that it is named for.
+    """A chain of named stages; `heads` are extra classifiers, each under the name of the stage that it follows.
 
-    In training (N, C, H, W) -> `AuxiliaryLogits`, in eval mode -> (N, num_classes), and the heads do not work.
+    (N, C, H, W) -> `AuxiliaryLogits` in training and (N, num_classes) in eval mode, where the heads do not work.
     Szegedy et al. 2014, https://arxiv.org/abs/1409.4842, section 5. Raises `UsageError` for a negative weight and for a
-    head after a stage that there is not.
+    head after a stage that does not exist.
     """
 
     def __init__(self, stages: Mapping[str, nn.Module], *, heads: Mapping[str, nn.Module], weight: float) -> None:
@@ -56,12 +56,12 @@ class AuxiliaryHeads(nn.Sequential):
 
 
 def logits_of(output: Tensor | AuxiliaryLogits) -> Tensor:
-    """The network's own logits, whether auxiliary ones came with them or not."""
+    """Returns the network's own logits, with or without auxiliary logits beside them."""
     return output.logits if isinstance(output, AuxiliaryLogits) else output
 
 
 def total_loss(output: Tensor | AuxiliaryLogits, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """The loss that is trained: of the network's own logits, plus the weighted losses of auxiliary ones.
+    """Returns the loss to train with: the loss of the network's own logits plus the weighted auxiliary losses.
 
     >>> import torch
     >>> output = AuxiliaryLogits(torch.ones(1), (torch.ones(1), torch.ones(1)), weight=0.3)

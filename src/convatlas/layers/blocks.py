@@ -17,7 +17,7 @@ from convatlas.layers.initialization import Layer
 
 
 def check_counts(**counts: int | tuple[int, ...]) -> None:
-    """Raises `UsageError` unless every value is a whole number of at least 1, or a tuple of such.
+    """Raises `UsageError` unless every value is a whole number of at least 1, or a tuple of such numbers.
 
     >>> check_counts(growth_rate=16, depths=(6, 6))
     """
@@ -28,7 +28,7 @@ def check_counts(**counts: int | tuple[int, ...]) -> None:
 
 
 def check_stages(*, depths: tuple[int, ...], widths: tuple[int, ...]) -> None:
-    """Raises `UsageError` unless depths and widths are counts, one of each for every stage."""
+    """Raises `UsageError` unless depths and widths are counts, with one depth and one width for each stage."""
     check_counts(depths=depths, widths=widths)
     if len(depths) != len(widths):
         raise UsageError(f"depths={depths} and widths={widths} must have one entry for each stage")
@@ -41,7 +41,7 @@ def check_dropout(dropout: float) -> None:
 
 
 def sequential(**children: nn.Module) -> nn.Sequential:
-    """A chain of named modules, in order.
+    """Returns a chain of named modules, in the order given.
 
     >>> list(dict(sequential(conv=nn.Conv2d(3, 8, 3), act=nn.ReLU()).named_children()))
     ['conv', 'act']
@@ -52,9 +52,9 @@ def sequential(**children: nn.Module) -> nn.Sequential:
 class ConvNormAct(nn.Sequential):
     """Convolution, norm, activation: (N, in_channels, H, W) -> (N, out_channels, H / stride, W / stride).
 
-    `kernel` and `padding` are of both sides, or (rows, columns); by default the padding keeps the size at stride 1.
-    `norm=None` and `act=None` leave these out. A bias before a norm is redundant, yet some published networks have it.
-    `groups` of channels do not see each other.
+    `kernel` and `padding` are one number for both sides, or (rows, columns). By default the padding keeps the size at
+    stride 1. `norm=None` and `act=None` leave out the norm and the activation. A bias before a norm is redundant, yet
+    some published networks have one. The channels are split into `groups` that do not see each other.
     """
 
     def __init__(
@@ -83,7 +83,8 @@ class ConvNormAct(nn.Sequential):
 class NormActConv(nn.Sequential):
     """Norm, activation, convolution, the pre-activation order: (N, in, H, W) -> (N, out, H / stride, W / stride).
 
-    `groups` of channels do not see each other. He et al. 2016, https://arxiv.org/abs/1603.05027, figure 1 (b).
+    The channels are split into `groups` that do not see each other. He et al. 2016, https://arxiv.org/abs/1603.05027,
+    figure 1 (b).
     """
 
     def __init__(
@@ -124,20 +125,20 @@ class Concat(nn.Module):
 
 
 def _slow_in_slices(features: Tensor) -> bool:
-    """Whether PyTorch goes through the gradient element by element where it is a slice of channels: bf16 on a CPU."""
+    """Returns whether PyTorch handles a gradient that is a slice of channels element by element: for bf16 on a CPU."""
     return features.requires_grad and features.dtype == torch.bfloat16 and features.device.type == "cpu"
 
 
 def _together(gradient: Tensor) -> Tensor:
-    """The gradient without gaps in memory."""
+    """Returns the gradient without gaps in memory."""
     return gradient.contiguous(memory_format=torch.channels_last)
 
 
 class Residual(nn.Module):
-    """act(branch(x) + shortcut(x)); the shortcut is the identity where none is given, and so is the activation.
+    """act(branch(x) + shortcut(x)); without a given shortcut or activation, the identity takes its place.
 
-    (N, C, H, W) -> (N, C', H', W') as branch and shortcut agree.
-    He et al. 2015, https://arxiv.org/abs/1512.03385, equations 1 and 2.
+    (N, C, H, W) -> (N, C', H', W'), the shape on which branch and shortcut agree. He et al. 2015,
+    https://arxiv.org/abs/1512.03385, equations 1 and 2.
     """
 
     def __init__(self, branch: nn.Module, *, shortcut: nn.Module | None = None, act: nn.Module | None = None) -> None:
@@ -152,9 +153,10 @@ class Residual(nn.Module):
 
 
 class Scale(nn.Module):
-    """A fixed factor on all values: (N, C, H, W) -> the same; without parameters. The end of a scaled residual branch.
+    """Multiplication of all values by a fixed factor: (N, C, H, W) -> (N, C, H, W). It has no parameters.
 
-    Szegedy et al. 2016, https://arxiv.org/abs/1602.07261, section 3.3.
+    It stands at the end of a scaled residual branch: Szegedy et al. 2016, https://arxiv.org/abs/1602.07261, section
+    3.3.
     """
 
     def __init__(self, factor: float) -> None:
@@ -169,10 +171,11 @@ class Scale(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """In training, zeros for an image with `probability`, else values / (1 - probability), so that the mean stays.
+    """In training, zeros for an image with `probability`, else its values / (1 - probability), so that the mean stays.
 
-    (N, C, H, W) -> the same; in eval mode the identity. The end of a residual branch, which is then skipped as a whole.
-    Huang et al. 2016, https://arxiv.org/abs/1603.09382, section 3. Raises `UsageError` unless 0 <= probability < 1.
+    (N, C, H, W) -> (N, C, H, W). In eval mode it is the identity. It stands at the end of a residual branch, which is
+    then skipped as a whole. Huang et al. 2016, https://arxiv.org/abs/1603.09382, section 3. Raises `UsageError` unless
+    0 <= probability < 1.
     """
 
     def __init__(self, probability: float) -> None:
@@ -193,17 +196,18 @@ class StochasticDepth(nn.Module):
 
 
 class ZeroPadShortcut(nn.Module):
-    """Every `stride`-th row and column and zero channels, half before and half after; it has no parameters.
+    """A shortcut of every `stride`-th row and column, with zero channels before and after; it has no parameters.
 
-    (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)); of an odd number of new channels
-    one more comes after. Option A of He et al. 2015, https://arxiv.org/abs/1512.03385, sections 3.3 and 4.2, which
-    leave the zeros' place open: it is that of the published checkpoints.
+    (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ceil(W / stride)). Half of the zero channels come
+    before the image's channels and half after; of an odd number, one more comes after. This is option A of He et al.
+    2015, https://arxiv.org/abs/1512.03385, sections 3.3 and 4.2. The paper does not say where the zeros stand; here
+    they stand as in the published checkpoints.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, stride: int) -> None:
         super().__init__()
         if out_channels < in_channels:
-            raise UsageError(f"zero channels cannot make {out_channels} channels of {in_channels}")
+            raise UsageError(f"zero channels cannot reduce {in_channels} channels to {out_channels}")
         self.stride = stride
         self.before = (out_channels - in_channels) // 2
         self.after = out_channels - in_channels - self.before
@@ -214,10 +218,10 @@ class ZeroPadShortcut(nn.Module):
 
 
 class InputTransform(nn.Module):
-    """From images normalised with ImageNet's mean and deviation to such normalised with 0.5 and 0.5.
+    """The change from ImageNet's mean and deviation to a mean and deviation of 0.5, for normalised images.
 
-    (N, 3, H, W) -> the same; without parameters. torchvision's `transform_input`, for weights that were trained with
-    the latter, as those of GoogLeNet and Inception-v3.
+    (N, 3, H, W) -> (N, 3, H, W), without parameters. This is torchvision's `transform_input`, for weights that were
+    trained with 0.5 and 0.5, such as those of GoogLeNet and Inception-v3.
     """
 
     MEAN = (0.485, 0.456, 0.406)
@@ -232,7 +236,7 @@ class InputTransform(nn.Module):
 
 
 def classifier(in_channels: int, num_classes: int, *, dropout: float = 0.0) -> nn.Sequential:
-    """Global average pooling, dropout if there is any, and one linear layer: (N, in_channels, H, W) -> (N, classes).
+    """Builds global average pooling, an optional dropout and a linear layer: (N, in_channels, H, W) -> (N, classes).
 
     >>> classifier(64, 10).fc
     Linear(in_features=64, out_features=10, bias=True)
@@ -245,9 +249,9 @@ def classifier(in_channels: int, num_classes: int, *, dropout: float = 0.0) -> n
 
 
 def dense_layers(features: int, *, hidden: int, num_classes: int, dropout: float) -> dict[str, nn.Module]:
-    """Two hidden linear layers, each with ReLU and dropout, and the classifier: (N, features) -> (N, classes).
+    """Builds two hidden linear layers with ReLU and dropout, and the classifier: (N, features) -> (N, classes).
 
-    The end of a head, by name. Krizhevsky, Sutskever, Hinton 2012, sections 3.5 and 4.2.
+    They are the end of a head, by name. Krizhevsky, Sutskever, Hinton 2012, sections 3.5 and 4.2.
 
     >>> sequential(flatten=nn.Flatten(), **dense_layers(64, hidden=32, num_classes=10, dropout=0.5)).fc
     Linear(in_features=32, out_features=10, bias=True)

@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them, for answers only: the same function in fewer operations."""
+"""Folding of batch norms into the convolutions before them: fewer operations for the same answers, not for training."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Place = tuple[nn.Module, str]  # a layer's parent and its name there
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A copy in eval mode in which each batch norm right after a convolution is part of that convolution.
+    """Returns a copy in eval mode in which each batch norm right after a convolution is part of that convolution.
 
-    (N, C, H, W) -> what the network gives, but for rounding. Only where the convolution's output goes to the norm and
-    nowhere else: both follow each other in an `nn.Sequential`, and neither is used twice. A norm that stands before its
-    convolution stays where no other convolution precedes it.
+    The copy gives the network's answers, up to rounding. A pair is folded only where the convolution's output goes to
+    the norm and nowhere else: the norm follows the convolution in an `nn.Sequential`, and neither of them is used
+    twice. A norm without a convolution before it, such as the first one of a pre-activation network, stays as it is.
 
     >>> from convatlas.layers import ConvNormAct
     >>> [type(layer).__name__ for layer in folded(ConvNormAct(3, 8, 3))]
@@ -39,7 +39,7 @@ def folded(network: nn.Module) -> nn.Module:
 
 
 def _chains(module: nn.Module) -> Iterator[list[Place]]:
-    """The places of the layers of every chain below a module, each chain in its order."""
+    """Yields each chain below a module as the places of its layers, in order."""
     places = list(_places(module)) if _is_chain(module) else []
     yield places
     inner = [getattr(parent, name) for parent, name in places] if _is_chain(module) else module.children()
@@ -48,7 +48,7 @@ def _chains(module: nn.Module) -> Iterator[list[Place]]:
 
 
 def _places(chain: nn.Module) -> Iterator[Place]:
-    """The layers of a chain in their order, those of chains in it included."""
+    """Yields the places of a chain's layers in order, with the layers of the chains inside it."""
     for name, child in chain.named_children():
         if _is_chain(child):
             yield from _places(child)
@@ -57,5 +57,5 @@ def _places(chain: nn.Module) -> Iterator[Place]:
 
 
 def _is_chain(module: nn.Module) -> bool:
-    """Whether a module does nothing but call its children in their order."""
+    """Returns whether a module only calls its children in their order."""
     return type(module).forward is nn.Sequential.forward

@@ -1,4 +1,4 @@
-"""Initial weights by the papers' names, and the activations whose gains they use."""
+"""Initial weights under the papers' names, and the activations whose gains they use."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from convatlas.errors import unknown
 Activation = Literal["relu", "leakyrelu", "gelu", "silu", "tanh"]
 Layer = Callable[..., nn.Module]  # a constructor: nn.BatchNorm2d, nn.ReLU ...
 
-# In place: every activation here follows a norm, a sum, a convolution or a linear layer, whose output nothing else
-# reads.
+# They work in place, because every activation here follows a norm, a sum, a convolution or a linear layer, and nothing
+# else reads the output of that layer.
 _ACTIVATIONS: dict[str, Layer] = {
     "relu": partial(nn.ReLU, inplace=True),
     "leakyrelu": partial(nn.LeakyReLU, negative_slope=0.01, inplace=True),
@@ -24,9 +24,9 @@ _ACTIVATIONS: dict[str, Layer] = {
     "tanh": nn.Tanh,
 }
 
-# Kaiming gains, 1 / sqrt(E[f(z)^2]) for z ~ N(0, 1); that of silu has no closed form. PyTorch's `calculate_gain` spells
-# `leaky_relu` and has neither `gelu` nor `silu`; its 5/3 for tanh is a customary value and not this expectation (which
-# would give 1.59).
+# Kaiming gains, 1 / sqrt(E[f(z)^2]) for z ~ N(0, 1); the gain of silu has no closed form. PyTorch's `calculate_gain`
+# spells `leaky_relu` and has neither `gelu` nor `silu`. Its 5/3 for tanh is a customary value; the formula would give
+# 1.59.
 _GAINS: dict[str, float] = {
     "relu": math.sqrt(2.0),
     "leakyrelu": math.sqrt(2.0 / (1.0 + 0.01**2)),
@@ -37,7 +37,7 @@ _GAINS: dict[str, float] = {
 
 
 def activation_layer(name: str) -> Layer:
-    """The constructor of the non-linearity called `name`. Raises `UsageError` for an unknown one.
+    """Returns the constructor of the activation called `name`. Raises `UsageError` for an unknown name.
 
     >>> activation_layer("gelu")()
     GELU(approximate='none')
@@ -48,11 +48,11 @@ def activation_layer(name: str) -> Layer:
 
 
 def initialize_kaiming(network: nn.Module, *, activation: str, fan: Literal["fan_in", "fan_out"]) -> None:
-    """He et al.'s initialisation of every convolution: normal, standard deviation gain(activation) / sqrt(fan).
+    """Initialises every convolution as He et al.: normal with standard deviation gain(activation) / sqrt(fan).
 
-    `fan_in` keeps the variance of the activations, `fan_out` that of the gradients; in a grouped convolution `fan_in`
-    counts the channels of one group, and `fan_out` all, as PyTorch does. Norms start at (1, 0) and linear layers and
-    biases at PyTorch's default. https://arxiv.org/abs/1502.01852, section 2.2.
+    `fan_in` keeps the variance of the activations, `fan_out` the variance of the gradients. In a grouped convolution,
+    `fan_in` counts the channels of one group and `fan_out` counts all channels, as PyTorch does. Norms start at (1, 0);
+    linear layers and biases keep PyTorch's default. https://arxiv.org/abs/1502.01852, section 2.2.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -62,10 +62,10 @@ def initialize_kaiming(network: nn.Module, *, activation: str, fan: Literal["fan
 
 
 def initialize_xavier(network: nn.Module) -> None:
-    """Glorot and Bengio's initialisation of every convolution and linear layer; biases at PyTorch's default.
+    """Initialises every convolution and linear layer as Glorot and Bengio; biases keep PyTorch's default.
 
-    Uniform within sqrt(6 / (fan_in + fan_out)), whose standard deviation is sqrt(2 / (fan_in + fan_out)).
-    https://proceedings.mlr.press/v9/glorot10a.html, equation 16.
+    The weights are uniform within sqrt(6 / (fan_in + fan_out)); their standard deviation is sqrt(2 / (fan_in +
+    fan_out)). https://proceedings.mlr.press/v9/glorot10a.html, equation 16.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
@@ -73,7 +73,7 @@ def initialize_xavier(network: nn.Module) -> None:
 
 
 def initialize_normal(network: nn.Module, *, std: float, kinds: tuple[type[nn.Module], ...]) -> None:
-    """Every layer of these kinds: weights normal with standard deviation `std`, biases 0."""
+    """Initialises every layer of these kinds: weights normal with standard deviation `std`, biases 0."""
     for module in network.modules():
         if isinstance(module, kinds):
             nn.init.normal_(module.get_parameter("weight"), std=std)

@@ -1,4 +1,4 @@
-"""The inverted residual block: few channels between the blocks, many inside, where each is filtered alone."""
+"""The inverted residual block: few channels between the blocks, many inside, where each channel is filtered alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Block = Callable[..., nn.Module]  # (in_channels, row, *, skipped) -> block
 class InvertedRow(NamedTuple):
     """A row of a table of inverted residuals: `depth` blocks of `width` output channels, the first with the stride.
 
-    Inside a block there are `expansion` times as many channels as it is given, filtered by a square `kernel`.
+    Inside, a block has `expansion` times its input channels, which are filtered by a square `kernel`.
     """
 
     expansion: int
@@ -31,9 +31,10 @@ class InvertedRow(NamedTuple):
 
 
 def scaled_width(channels: int, factor: float) -> int:
-    """`factor` times the channels, to the nearest multiple of 8, but never below 90 % of the product.
+    """Returns `factor` times the channels, to the nearest multiple of 8, but never below 90 % of the product.
 
-    As in the authors' releases of MobileNet-v2 and EfficientNet. Raises `UsageError` for a factor that is not positive.
+    The authors' releases of MobileNet-v2 and EfficientNet round in this way. Raises `UsageError` for a factor that is
+    not positive.
 
     >>> [scaled_width(32, factor) for factor in (0.1, 0.35, 1.0, 1.1, 1.2)]
     [8, 16, 32, 32, 40]
@@ -48,11 +49,12 @@ def scaled_width(channels: int, factor: float) -> int:
 def inverted_branch(
     in_channels: int, row: InvertedRow, *, conv: Layer = ConvNormAct, gate: Gate | None = None, skipped: float = 0.0
 ) -> nn.Sequential:
-    """1x1 to more channels, a depthwise convolution, a gate, 1x1 to few without activation ("linear bottleneck").
+    """Builds 1x1 to more channels, a depthwise convolution, a gate, and 1x1 to few channels without activation.
 
     (N, in_channels, H, W) -> (N, row.width, H / stride, W / stride). `conv` is a constructor like `ConvNormAct`, with
-    norm and activation bound; an expansion of 1 has no first convolution. `skipped` is the rate of stochastic depth.
-    Sandler et al. 2018, https://arxiv.org/abs/1801.04381, section 3.3 and table 1.
+    norm and activation bound. With an expansion of 1 there is no first convolution. `skipped` is the rate of stochastic
+    depth. The last convolution without activation is the paper's "linear bottleneck". Sandler et al. 2018,
+    https://arxiv.org/abs/1801.04381, section 3.3 and table 1.
     """
     inner = row.expansion * in_channels
     branch = sequential(**{"expand": conv(in_channels, inner, 1)} if row.expansion > 1 else {})
@@ -68,15 +70,15 @@ def inverted_branch(
 def inverted_residual(
     in_channels: int, row: InvertedRow, *, conv: Layer = ConvNormAct, gate: Gate | None = None, skipped: float = 0.0
 ) -> nn.Module:
-    """The branch and, where it keeps the shape, its input: (N, in_channels, H, W) -> (N, row.width, H', W').
+    """Builds the branch, plus its input where the shape stays: (N, in_channels, H, W) -> (N, row.width, H', W').
 
-    Only where there is a sum can the branch be skipped. Sandler et al. 2018, figure 4 (d).
+    Stochastic depth skips a branch only where its input is added. Sandler et al. 2018, figure 4 (d).
 
     >>> block = inverted_residual(16, InvertedRow(expansion=6, kernel=3, stride=1, width=16, depth=1))
     >>> [name for name, _ in block.get_submodule("branch").named_children()]
     ['expand', 'depthwise', 'project']
     """
-    if row.stride > 1 or row.width != in_channels:  # named as the others, so that a table of keys has one row for all
+    if row.stride > 1 or row.width != in_channels:  # the same name, so that a key table needs one row
         return sequential(branch=inverted_branch(in_channels, row, conv=conv, gate=gate))
     return Residual(inverted_branch(in_channels, row, conv=conv, gate=gate, skipped=skipped))
 
@@ -84,10 +86,10 @@ def inverted_residual(
 def inverted_stages(
     channels: int, rows: Iterable[InvertedRow], *, block: Block = inverted_residual, skipped: float = 0.0
 ) -> dict[str, nn.Module]:
-    """A stage for each row, by name: stage1, stage2 ... of (N, channels, H, W).
+    """Builds one stage for each row, by name: stage1, stage2 ... of (N, channels, H, W).
 
-    Stochastic depth grows with the depth: a block after `index` others of all `blocks` is skipped with a rate of
-    `skipped` * index / blocks. Raises `UsageError` unless 0 <= skipped < 1.
+    Stochastic depth grows with the depth: a block that has `index` of the `blocks` blocks before it is skipped with the
+    rate `skipped` * index / blocks. Raises `UsageError` unless 0 <= skipped < 1.
     """
     if not 0 <= skipped < 1:
         raise UsageError(f"the rate {skipped} of skipped branches must be at least 0 and below 1")

@@ -1,4 +1,4 @@
-"""Convolutions taken apart, and the gate that weighs channels: blocks usable alone, in any network."""
+"""Factorised convolutions, and the gate that weighs channels: blocks that any network can use."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from convatlas.layers.initialization import Layer, activation_layer
 
 
 def spatially_separable(in_channels: int, out_channels: int, kernel: int, *, bias: bool = True) -> nn.Sequential:
-    """A column, then a row: kernel x 1 and 1 x kernel convolutions, (N, in, H, W) -> (N, out, H, W).
+    """Builds a kernel x 1 convolution, then a 1 x kernel convolution: (N, in, H, W) -> (N, out, H, W).
 
-    2 kernel weights a pair of channels instead of kernel^2. `kernel` is odd, so that the padding keeps the size.
+    A pair of channels has 2 kernel weights instead of kernel^2. `kernel` is odd, so that the padding keeps the size.
     Szegedy et al. 2015, https://arxiv.org/abs/1512.00567, section 3.2.
 
     >>> sum(p.numel() for p in spatially_separable(16, 16, 7, bias=False).parameters())
@@ -28,10 +28,10 @@ def spatially_separable(in_channels: int, out_channels: int, kernel: int, *, bia
 def depthwise_separable(
     in_channels: int, out_channels: int, kernel: int, *, stride: int = 1, bias: bool = True
 ) -> nn.Sequential:
-    """Each channel by a filter of its own, then all channels at each place: (N, in, H, W) -> (N, out, H', W').
+    """Builds one filter for each channel, then a 1x1 convolution that mixes them: (N, in, H, W) -> (N, out, H', W').
 
-    kernel^2 + out weights a channel instead of kernel^2 * out.
-    Howard et al. 2017, https://arxiv.org/abs/1704.04861, section 3.1, without its norms and activations.
+    An input channel has kernel^2 + out weights instead of kernel^2 * out. Howard et al. 2017,
+    https://arxiv.org/abs/1704.04861, section 3.1, without its norms and activations.
 
     >>> sum(p.numel() for p in depthwise_separable(16, 32, 3, bias=False).parameters())
     656
@@ -42,7 +42,7 @@ def depthwise_separable(
 
 
 def pointwise(in_channels: int, out_channels: int, *, bias: bool = True) -> nn.Conv2d:
-    """A 1x1 convolution, one linear layer for each place: (N, in, H, W) -> (N, out, H, W).
+    """Builds a 1x1 convolution, a linear layer at each place of the image: (N, in, H, W) -> (N, out, H, W).
 
     >>> pointwise(480, 16)
     Conv2d(480, 16, kernel_size=(1, 1), stride=(1, 1))
@@ -52,9 +52,9 @@ def pointwise(in_channels: int, out_channels: int, *, bias: bool = True) -> nn.C
 
 
 class SqueezeExcite(nn.Module):
-    """Weighs the channels by what the whole image holds: (N, channels, H, W) -> (N, channels, H, W).
+    """A gate that weighs each channel by the channels' means over the image: (N, channels, H, W) -> the same shape.
 
-    The mean of each channel, 1x1 convolutions to `squeezed` values and back, a sigmoid, a product.
+    It takes the mean of each channel, 1x1 convolutions to `squeezed` values and back, and a sigmoid, and multiplies.
     Hu, Shen, Sun 2017, https://arxiv.org/abs/1709.01507, section 3; there `squeezed` is a sixteenth of the channels.
     """
 

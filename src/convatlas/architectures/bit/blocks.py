@@ -1,4 +1,4 @@
-"""What BiT's networks are made of: standardised convolutions and group norm in pre-activation bottlenecks."""
+"""The parts of BiT's networks: standardised convolutions and group norm in pre-activation bottlenecks."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ PAPER = Paper(
 class StandardizedConv2d(nn.Conv2d):
     """A convolution by (w - mean) / sqrt(variance + eps) of each filter w: (N, in, H, W) -> (N, out, H', W').
 
-    Weight standardisation, Qiao et al. 2019, https://arxiv.org/abs/1903.10520. The variance is the biased one and eps
-    1e-10, as in the released code of BiT; timm has 1e-8 instead.
+    Weight standardisation, Qiao et al. 2019, https://arxiv.org/abs/1903.10520. The variance is the biased one. eps is
+    1e-10, as in the released code of BiT; timm has 1e-8.
     """
 
     eps = 1e-10
@@ -46,17 +46,18 @@ class StandardizedConv2d(nn.Conv2d):
 def standardized_stages(
     channels: int, *, depths: tuple[int, ...], widths: tuple[int, ...], groups: int, act: Layer
 ) -> dict[str, nn.Module]:
-    """Stages of bottlenecks, then norm and activation, by name: (N, channels, H, W) -> (N, widths[-1], H', W').
+    """Builds stages of bottlenecks, then norm and activation, by name: (N, channels, H, W) -> (N, widths[-1], H', W').
 
-    `depths` units of `widths` channels; each stage but the first halves height and width. Raises `UsageError` for
-    counts that do not match and for channels that are not divisible into `groups` of group norm.
+    Each stage has `depths` units of `widths` channels; each stage but the first halves height and width. Raises
+    `UsageError` for depths and widths that do not match and for channels that are not divisible into `groups` of group
+    norm.
     """
     check_counts(stem_channels=channels, groups=groups)
     check_stages(depths=depths, widths=widths)
     if channels % groups or any(width % (4 * groups) for width in widths):
         raise UsageError(
-            f"{groups} groups: stem_channels={channels} must be a multiple of that, and widths={widths}, whose "
-            f"bottlenecks have a quarter of the channels, multiples of {4 * groups}"
+            f"stem_channels={channels} must be a multiple of groups={groups}, and widths={widths} must be multiples "
+            f"of {4 * groups}, because a bottleneck has a quarter of the channels inside"
         )
     norm, conv = partial(nn.GroupNorm, groups), StandardizedConv2d
     stages = preactivation_stages(
@@ -70,7 +71,7 @@ def standardized_stages(
 
 
 def zero_head(in_channels: int, num_classes: int) -> nn.Sequential:
-    """Pooling and a linear layer that begins at zero, as in the code for fine-tuning: (N, C, H, W) -> (N, classes).
+    """Builds pooling and a linear layer of zeros, as the code for fine-tuning does: (N, C, H, W) -> (N, classes).
 
     >>> zero_head(64, 10).fc.weight.abs().sum().item()
     0.0

@@ -1,4 +1,4 @@
-"""The units of BiT at CIFAR size: a small network with group norm and standardised convolutions, made here.
+"""The units of BiT at CIFAR size: a small network of ours with group norm and standardised convolutions.
 
 The units are those of https://arxiv.org/abs/1912.11370; the network is ours, for small images and small machines.
 
@@ -13,8 +13,9 @@ norm      512 x 4 x 4       1,024
 act       512 x 4 x 4           0
 head               10       5,130
 
-Departs from the paper: its networks are larger, and on CIFAR they see images of 128 pixels. Here a quarter of the width
-of its narrowest, as few channels a group, two units in each stage, and a 3x3 stem without pooling, for 32 pixels.
+Departs from the paper: the paper's networks are larger, and they see images of 128 pixels on CIFAR. This network has a
+quarter of the width of the paper's narrowest network, and as many channels in a group. It has two units in each stage,
+and a 3x3 stem without pooling, for 32 pixels.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ def bit_resnet_cifar(
     groups: int = 8,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """BiT's stages after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds BiT's stages after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, num_classes).
 
-    Options, initial weights and errors as those of the published networks (`bit_resnet`).
+    Options, initial weights and errors are those of `bit_resnet`.
     """
     act = activation_layer(activation)
     stages = standardized_stages(stem_channels, depths=depths, widths=widths, groups=groups, act=act)
@@ -54,6 +55,6 @@ ROWS = (
         dataset="cifar10",
         params=880_474,
         macs=45_798_400,
-        note="not the paper's: its units, a quarter as wide, after a 3x3 stem, for images of 32 pixels",
+        note="not the paper's: the paper's units, a quarter as wide, after a 3x3 stem, for images of 32 pixels",
     ),
 )

@@ -1,9 +1,9 @@
 """Big Transfer (BiT): wide pre-activation ResNets, trained once on much data, then fine-tuned to any task.
 
 Kolesnikov, Beyer, Zhai, Puigcerver, Yung, Gelly, Houlsby. Big Transfer (BiT): General Visual Representation Learning.
-ECCV 2020. https://arxiv.org/abs/1912.11370. Details by the released code,
-https://github.com/google-research/big_transfer. Group norm and standardised convolutions take the place of batch norm,
-so that the training of an image does not depend on its batch.
+ECCV 2020. https://arxiv.org/abs/1912.11370. Details are from the released code,
+https://github.com/google-research/big_transfer. Group norm and standardised convolutions replace batch norm, so that
+the training of an image does not depend on its batch.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("bit_resnet50x1"))
@@ -17,14 +17,15 @@ act       2048 x 7 x 7           0
 head              1000   2,049,000
 
 The released weights are `.npz` files at https://storage.googleapis.com/bit_models/: `BiT-M-R50x1.npz` (ImageNet-21k,
-21,843 classes), `BiT-S-R50x1.npz` and `BiT-M-R50x1-ILSVRC2012.npz` (ImageNet, 1,000 classes) and so on. No checksums of
-them are known here, so that they are not downloaded by name; `load("bit_resnet50x1", "BiT-M-R50x1.npz")` reads a file,
-and so do the commands that take a checkpoint. The images have mean 0.5 and standard deviation 0.5 in each channel:
-`--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5`. Checkpoints of the released PyTorch code, fine-tuned, and timm's are read too.
+21,843 classes), `BiT-S-R50x1.npz` and `BiT-M-R50x1-ILSVRC2012.npz` (ImageNet, 1,000 classes) and so on. Their checksums
+are not known here, so they are not downloaded by name. `load("bit_resnet50x1", "BiT-M-R50x1.npz")` reads a file, and so
+do the commands that take a checkpoint. The images have mean 0.5 and standard deviation 0.5 in each channel:
+`--mean 0.5,0.5,0.5 --std 0.5,0.5,0.5`. Fine-tuned checkpoints of the released PyTorch code and timm's checkpoints are
+read too.
 
 Departs from the paper: nothing. The stride is on the 3x3 convolution. Initial weights are PyTorch's default, as in the
-released PyTorch code, whose scale means nothing in standardised convolutions; those of the first training are not
-published. The head begins at zero, as the released code has it before fine-tuning.
+released PyTorch code; their scale does not matter in standardised convolutions. The initial weights of the paper's
+training are not published. The head begins at zero, as in the released code before fine-tuning.
 """
 
 from __future__ import annotations
@@ -49,25 +50,25 @@ def bit_resnet(
     groups: int = 32,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The released networks: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the released networks: (N, in_channels, H, W) -> (N, num_classes).
 
-    `depths` bottlenecks of `widths` output channels in each stage; the stem halves height and width twice, each stage
-    but the first once more. `groups` are those of every norm. Initial weights: PyTorch's default, the head zero. Raises
-    `UsageError` for an unknown activation, for depths and widths that do not match, and for channels that are not
-    divisible into groups.
+    Each stage has `depths` bottlenecks of `widths` output channels. The stem halves height and width twice, and each
+    stage but the first halves them once more. `groups` is the number of groups of every norm. Initial weights:
+    PyTorch's default, the head zero. Raises `UsageError` for an unknown activation, for depths and widths that do not
+    match, and for channels that are not divisible into groups.
     """
     act = activation_layer(activation)
     stages = standardized_stages(stem_channels, depths=depths, widths=widths, groups=groups, act=act)
     stem = sequential(
         conv=StandardizedConv2d(in_channels, stem_channels, 7, 2, padding=3, bias=False),
-        # Zeros: a pooling's own padding is -inf, which is not the same before the first activation.
+        # The padding is zeros, as in the release. A pooling pads with -inf, which differs before the first activation.
         pad=nn.ConstantPad2d(1, 0.0),
         pool=nn.MaxPool2d(3, 2),
     )
     return sequential(stem=stem, **stages, head=zero_head(widths[-1], num_classes))
 
 
-# The names in a published file, as `read_npz` gives them; blocks and units count from 1, a unit's layers are a, b, c.
+# The names in a published file, as `read_npz` gives them. Blocks and units count from 1; a unit's layers are a, b, c.
 NPZ_KEYS: dict[str, str | None] = {
     "resnet.root_block.standardized_conv2d": "stem.conv",
     "resnet.block{}.unit01.a.proj.standardized_conv2d": "stage{}.0.paths.shortcut",
@@ -86,7 +87,7 @@ NPZ_KEYS: dict[str, str | None] = {
     "resnet.group_norm": "norm",
     "resnet.head.conv2d": "head.fc",
 }
-# Of the released PyTorch code, in which fine-tuned networks are saved.
+# The names in the released PyTorch code, which saves fine-tuned networks.
 BIG_TRANSFER_KEYS: dict[str, str | None] = {
     "root.conv": "stem.conv",
     "body.block{}.unit01.downsample": "stage{}.0.paths.shortcut",
@@ -102,8 +103,8 @@ BIG_TRANSFER_KEYS: dict[str, str | None] = {
 LAYOUTS = {"npz": NPZ_KEYS, "big_transfer": BIG_TRANSFER_KEYS, "timm": TIMM_RESNETV2_KEYS}
 
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-# What the released code's README says of BiT-M, pre-trained on ImageNet-21k, fine-tuned by its PyTorch code: images of
-# fewer than 96 x 96 pixels at 128, others at 480, which is 4.6 times the MACs at 224.
+# The released code's README states these accuracies of BiT-M, pre-trained on ImageNet-21k and fine-tuned by its PyTorch
+# code. Images of fewer than 96 x 96 pixels are resized to 128, others to 480, which is 4.6 times the MACs at 224.
 _FINE_TUNED = "big_transfer's README, BiT-M (ImageNet-21k) fine-tuned in PyTorch"
 _README = f"{_FINE_TUNED} at 480 pixels"
 _MEDIAN = f"{_FINE_TUNED} at 128 pixels, median of at least 5 runs"

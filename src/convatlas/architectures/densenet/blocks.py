@@ -1,4 +1,4 @@
-"""What DenseNets of every scale are made of: layers, blocks that keep or recompute their concatenations, transitions.
+"""The parts of DenseNets at every scale: layers, transitions, and blocks that keep or recompute their concatenations.
 
 Huang, Liu, van der Maaten, Weinberger. Densely Connected Convolutional Networks. CVPR 2017.
 https://arxiv.org/abs/1608.06993
@@ -27,20 +27,20 @@ def check_fractions(*, dropout: float, compression: float = 1.0) -> None:
 
 
 def dropped(layer: NormActConv, dropout: float) -> NormActConv:
-    """The layer, followed by dropout of this probability if there is any."""
+    """Returns the layer, followed by dropout unless `dropout` is 0."""
     if dropout:
         layer.add_module("dropout", nn.Dropout(dropout))
     return layer
 
 
 def basic_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
-    """Norm-act-conv 3x3, section 3 "Composite function": (N, C, H, W) -> (N, C + growth_rate, H, W)."""
+    """Builds norm-act-conv 3x3, section 3 "Composite function": (N, C, H, W) -> (N, C + growth_rate, H, W)."""
     conv = dropped(NormActConv(in_channels, growth_rate, 3, act=act), dropout)
     return Concat(old=nn.Identity(), new=sequential(conv1=conv))
 
 
 def bottleneck_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
-    """Norm-act-conv 1x1, norm-act-conv 3x3, section 3 "Bottleneck layers".
+    """Builds norm-act-conv 1x1 and norm-act-conv 3x3, section 3 "Bottleneck layers".
 
     (N, C, H, W) -> (N, C + growth_rate, H, W).
     """
@@ -52,7 +52,7 @@ def bottleneck_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout:
 
 
 def new_first_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
-    """A bottleneck layer whose new features come before the old ones."""
+    """Builds a bottleneck layer whose new features come before the old ones."""
     layer = bottleneck_layer(in_channels, growth_rate=growth_rate, act=act, dropout=dropout)
     return Concat(new=layer.get_submodule("new"), old=nn.Identity())
 
@@ -61,12 +61,12 @@ LAYERS = {"basic": basic_layer, "bottleneck": bottleneck_layer, "bottleneck_new_
 
 
 class RecomputedBlock(nn.Sequential):
-    """A dense block that keeps no concatenation for the gradients, but makes it, its norm and its activation again.
+    """A dense block that keeps no concatenation for the gradients: it computes it, its norm and its activation again.
 
-    (N, C, H, W) -> (N, C + depth * growth_rate, H, W), as the `nn.Sequential` of the same layers. What grows with the
-    square of the depth is recomputed; the outputs of convolutions, which grow with the depth, are kept, as Pleiss et
-    al. 2017 have it. Where no gradient is asked for, and in eval mode, nothing is recomputed. The running statistics
-    are updated once, and dropout, which follows the convolutions, is drawn once.
+    (N, C, H, W) -> (N, C + depth * growth_rate, H, W), like an `nn.Sequential` of these layers. The concatenations grow
+    with the square of the depth and are recomputed. The outputs of convolutions grow with the depth and are kept, as in
+    Pleiss et al. 2017. Without gradients and in eval mode nothing is recomputed. The running statistics are updated
+    once. Dropout follows the convolutions and is drawn once.
     """
 
     def forward(self, features: Tensor) -> Tensor:
@@ -85,9 +85,9 @@ class RecomputedBlock(nn.Sequential):
 
 
 def _recomputing(layer: nn.Module, parts: list[Tensor]) -> Tensor:
-    """Norm, activation, convolution and perhaps dropout of the concatenated `parts`, of which the parts are kept.
+    """Returns norm, activation, convolution and optional dropout of the concatenated `parts`; only the parts are kept.
 
-    The convolution works once: recomputation stops when it has what the gradients need, the convolution's input.
+    The convolution works once: recomputation stops at the convolution's input, which is all that the gradients need.
     """
     norm, act, conv, *dropout = layer.children()
 
@@ -110,7 +110,7 @@ def _recomputing(layer: nn.Module, parts: list[Tensor]) -> Tensor:
 
 @contextmanager
 def _once_more(norm: nn.Module, *, training: bool) -> Iterator[None]:
-    """The norm in the mode that it was in, whatever the caller did since, and on copies of its running statistics."""
+    """Gives the norm, within the context, the mode of its first pass and copies of its running statistics."""
     now, buffers = norm.training, dict(norm.named_buffers())
     try:
         norm.training = training
@@ -131,7 +131,7 @@ def dense_block(
     layer: Callable[..., nn.Module],
     kind: type[nn.Sequential] = nn.Sequential,
 ) -> tuple[nn.Sequential, int]:
-    """`depth` layers, each on the features of all before it, and the channels after the last.
+    """Builds `depth` layers, each on the features of all layers before it; returns also the channels after the last.
 
     (N, C, H, W) -> (N, C + depth * growth_rate, H, W).
     """
@@ -142,7 +142,7 @@ def dense_block(
 def transition(
     in_channels: int, *, act: Layer, compression: float = 0.5, dropout: float = 0.0
 ) -> tuple[nn.Sequential, int]:
-    """Norm-act-conv 1x1 and 2x2 average pooling, and the channels that it keeps, rounded down (at least 1).
+    """Builds norm-act-conv 1x1 and 2x2 average pooling; returns also the channels kept, rounded down (at least 1).
 
     (N, C, H, W) -> (N, compression * C, H / 2, W / 2).
     """
@@ -158,7 +158,7 @@ def dense_stages(
     block: Callable[[int, int], tuple[nn.Module, int]],
     between: Callable[[int], tuple[nn.Module, int]],
 ) -> tuple[dict[str, nn.Module], int]:
-    """Blocks of `depths` layers with transitions between them, by name, and the channels after the last."""
+    """Builds blocks of `depths` layers with transitions between them, by name; returns also the last channels."""
     stages: dict[str, nn.Module] = {}
     for index, depth in enumerate(depths, start=1):
         if index > 1:

@@ -2,7 +2,7 @@
 
 Huang, Liu, van der Maaten, Weinberger. Densely Connected Convolutional Networks. CVPR 2017.
 https://arxiv.org/abs/1608.06993; the authors' code is https://github.com/liuzhuang13/DenseNet.
-`densenet_bc_*_slides` are DenseNet-BC as https://github.com/hoya012/pytorch-densenet has it and slides pass it on.
+`densenet_bc_*_slides` are DenseNet-BC in the form of https://github.com/hoya012/pytorch-densenet, which slides use too.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("densenet_bc_100_12"))
@@ -16,11 +16,12 @@ norm           342 x 8 x 8         684
 act            342 x 8 x 8           0
 head                    10       3,430
 
-Departs from the paper: nothing in `densenet_40_12`, `densenet_100_*` and `densenet_bc_*`; for the stem of the plain
-ones the paper has 16 channels and the authors' code two growth rates (`densenet_40_12_init24`). DenseNet-B is
-`-o layer=bottleneck` of these, DenseNet-C `-o compression=0.5`. The slides' form has a bias in the stem, no norm and
-activation before the pooling, and dropout of 0.2 after each bottleneck although images are augmented.
-`densenet121_cifar` is that of https://github.com/kuangliu/pytorch-cifar, with new features before old ones.
+Departs from the paper: nothing in `densenet_40_12`, `densenet_100_*` and `densenet_bc_*`. For the stem of the plain
+networks the paper has 16 channels, and the authors' code has two growth rates (`densenet_40_12_init24`).
+`-o layer=bottleneck` makes a plain network DenseNet-B, `-o compression=0.5` makes it DenseNet-C. The slides' form has a
+bias in the stem, no norm and activation before the pooling, and dropout of 0.2 after each bottleneck although images
+are augmented. `densenet121_cifar` is the network of https://github.com/kuangliu/pytorch-cifar, with new features before
+old ones.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ LayerName = Literal["basic", "bottleneck", "bottleneck_new_first"]
 
 
 def dropped_once_layer(in_channels: int, *, growth_rate: int, act: Layer, dropout: float) -> Concat:
-    """The slides' bottleneck layer: dropout after its second convolution only."""
+    """Builds the slides' bottleneck layer, with dropout after its second convolution only."""
     new = sequential(
         conv1=NormActConv(in_channels, 4 * growth_rate, 1, act=act),
         conv2=dropped(NormActConv(4 * growth_rate, growth_rate, 3, act=act), dropout),
@@ -78,13 +79,14 @@ def densenet_cifar(
     memory_efficient: bool = False,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The paper's CIFAR networks, section 3: (N, in_channels, H, W) -> (N, num_classes), 4 pixels or more.
+    """Builds the paper's CIFAR networks, section 3: (N, in_channels, H, W) -> (N, num_classes), at least 4 pixels.
 
-    `depths` layers in each block; transitions keep `compression` of the channels. `dropout` follows every convolution
-    but the first; the paper has 0.2 where images are not augmented, else none. With `memory_efficient` the blocks keep
-    less for the gradients and compute it again (`RecomputedBlock`). Initialisation, as in the authors' code: Kaiming
-    normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in) (PyTorch's default too), its bias 0.
-    Raises `UsageError` for an unknown layer or activation and for numbers that make no sense.
+    Each block has `depths` layers; transitions keep `compression` of the channels. `dropout` follows every convolution
+    but the first. The paper has a dropout of 0.2 where images are not augmented, and none otherwise. With
+    `memory_efficient` the blocks keep less for the gradients and compute it again (`RecomputedBlock`). Initialisation
+    as in the authors' code: Kaiming normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in), which is also
+    PyTorch's default, with bias 0. Raises `UsageError` for an unknown layer or activation, for counts below 1, and for
+    fractions outside their range.
     """
     if layer not in LAYERS:
         raise unknown("layer", layer, LAYERS)
@@ -116,9 +118,10 @@ def densenet_slides(
     dropout: float = 0.2,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The slides' DenseNet-BC: (N, in_channels, H, W) -> (N, num_classes), 4 pixels or more.
+    """Builds the slides' DenseNet-BC: (N, in_channels, H, W) -> (N, num_classes), at least 4 pixels.
 
-    Initialisation: PyTorch's default, as that code sets none. Raises `UsageError` for numbers that make no sense.
+    Initialisation: PyTorch's default, because the slides' code sets none. Raises `UsageError` for counts below 1, and
+    unless 0 <= dropout < 1.
     """
     check_counts(depths=depths, growth_rate=growth_rate)
     check_fractions(dropout=dropout)
@@ -142,7 +145,7 @@ _TABLE = "the paper's table 2"
 def _published(
     *, c10: float | None = None, c10_augmented: float, c100: float | None = None, c100_augmented: float
 ) -> tuple[Published, ...]:
-    """A line of the paper's table 2, augmented first."""
+    """Returns a line of the paper's table 2, the accuracy with augmentation first."""
     plain = f"{_TABLE}, not augmented, dropout 0.2"
     results = [Published(c10_augmented, "test", "cifar10", f"{_TABLE}, augmented")]
     results += [Published(c10, "test", "cifar10", plain)] if c10 else []
@@ -161,7 +164,7 @@ _slides = partial(
 )
 
 _plain = partial(densenet_cifar, layer="basic", compression=1.0)
-_SIXTEEN = "16 stem channels as the paper says; its authors' code has {}"
+_SIXTEEN = "16 stem channels, as in the paper; the authors' code has {}"
 
 KUANGLIU_KEYS: dict[str, str | None] = {
     "conv1": "stem.conv",
@@ -187,7 +190,7 @@ ROWS = (
         builder=partial(_plain, depths=(12, 12, 12), stem_channels=24),
         params=1_059_298,
         macs=282_917_328,
-        note="24 stem channels as the authors' code has them; the paper says 16",
+        note="24 stem channels, as in the authors' code; the paper says 16",
     ),
     _paper(
         "densenet_100_12",

@@ -17,8 +17,8 @@ norm           1024 x 7 x 7       2,048
 act            1024 x 7 x 7           0
 head                   1000   1,025,000
 
-Departs from the paper: nothing in the networks. `densenet161` stands in the paper's first versions and in the authors'
-code, `densenet264` in the later versions. The paper trains without dropout here.
+Departs from the paper: nothing in the networks. `densenet161` is in the paper's first versions and in the authors'
+code, `densenet264` is in the later versions. The paper trains its ImageNet networks without dropout.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ def densenet(
     memory_efficient: bool = False,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels, 29 or more for four blocks.
+    """Builds the network of the paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
-    `depths` bottleneck layers in each block; transitions keep `compression` of the channels. `dropout` follows every
-    convolution but the first. With `memory_efficient` the blocks keep less for the gradients and compute it again
-    (`RecomputedBlock`). Initialisation, as in the authors' code: Kaiming normal by fan-out; the linear layer uniform
-    within 1 / sqrt(fan-in) (PyTorch's default too), its bias 0. Raises `UsageError` for an unknown activation and for
-    numbers that make no sense.
+    Four blocks need at least 29 pixels. Each block has `depths` bottleneck layers; transitions keep `compression` of
+    the channels. `dropout` follows every convolution but the first. With `memory_efficient` the blocks keep less for
+    the gradients and compute it again (`RecomputedBlock`). Initialisation as in the authors' code: Kaiming normal by
+    fan-out; the linear layer uniform within 1 / sqrt(fan-in), which is also PyTorch's default, with bias 0. Raises
+    `UsageError` for an unknown activation, for counts below 1, and for fractions outside their range.
     """
     check_counts(depths=depths, growth_rate=growth_rate, stem_channels=stem_channels)
     check_fractions(compression=compression, dropout=dropout)
@@ -96,12 +96,12 @@ _AROUND_THE_LAYERS: dict[str, str | None] = {
     "features.norm5": "norm",
     "classifier": "head.fc",
 }
-# The published files are older than torchvision's code and have names that no module can have any more.
+# The published files are older than torchvision's code. Some of their names contain dots, which PyTorch now forbids.
 PUBLISHED_KEYS = _AROUND_THE_LAYERS | {
     "features.denseblock{}.denselayer{}.norm.{}": "block{}.{-1}.new.conv{}.norm",
     "features.denseblock{}.denselayer{}.conv.{}": "block{}.{-1}.new.conv{}.conv",
 }
-# torchvision's code, and timm's, whose names are the same.
+# The names in torchvision's code and in timm's.
 TORCHVISION_KEYS = _AROUND_THE_LAYERS | {
     "features.denseblock{}.denselayer{}.norm{}": "block{}.{-1}.new.conv{}.norm",
     "features.denseblock{}.denselayer{}.conv{}": "block{}.{-1}.new.conv{}.conv",

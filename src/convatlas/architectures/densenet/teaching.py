@@ -1,6 +1,6 @@
-"""The DenseNet that is taught: the textbook's, with single 3x3 convolutions at ImageNet's size.
+"""The textbook's DenseNet, with single 3x3 convolutions at ImageNet's size.
 
-`densenet_textbook` is that of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
+`densenet_textbook` is the network of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
 
 >>> from convatlas.complexity import outline
 >>> print(outline("densenet_textbook"))
@@ -16,8 +16,8 @@ norm           248 x 7 x 7         496
 act            248 x 7 x 7           0
 head                    10       2,490
 
-Departs from the paper: layers without a bottleneck, which the paper has at CIFAR size only, four in each block; all
-convolutions keep their biases.
+Departs from the paper: the layers have no bottleneck; in the paper only CIFAR networks lack it. Each block has four
+layers. All convolutions keep their biases.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ RELU = activation_layer("relu")
 
 
 def norm_act_conv(in_channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    """Norm, activation and a convolution with bias: (N, in, H, W) -> (N, out, H, W)."""
+    """Builds norm, activation and a convolution with bias: (N, in, H, W) -> (N, out, H, W)."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
     return sequential(norm=nn.BatchNorm2d(in_channels), act=RELU(), conv=conv)
 
 
 def textbook_layer(in_channels: int, *, growth_rate: int) -> Concat:
-    """(N, C, H, W) -> (N, C + growth_rate, H, W)."""
+    """Builds a 3x3 layer whose output joins its input: (N, C, H, W) -> (N, C + growth_rate, H, W)."""
     return Concat(old=nn.Identity(), new=sequential(conv1=norm_act_conv(in_channels, growth_rate, 3)))
 
 
 def textbook_transition(in_channels: int) -> tuple[nn.Sequential, int]:
-    """Half of the channels, half of the height and width, and the channels that are kept."""
+    """Builds the halving of channels, height and width; returns also the channels that are kept."""
     kept = in_channels // 2
     return sequential(conv=norm_act_conv(in_channels, kept, 1), pool=nn.AvgPool2d(2)), kept
 
@@ -67,9 +67,10 @@ def densenet_textbook(
     growth_rate: int = 32,
     stem_channels: int = 64,
 ) -> nn.Sequential:
-    """The textbook's network: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels, 29 or more for four blocks.
+    """Builds the textbook's network: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
-    Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` for counts below 1.
+    Four blocks need at least 29 pixels. Initialisation: Xavier uniform, biases at PyTorch's default. Raises
+    `UsageError` for counts below 1.
     """
     check_counts(depths=depths, growth_rate=growth_rate, stem_channels=stem_channels)
     conv = ConvNormAct(in_channels, stem_channels, 7, stride=2, bias=True, act=RELU)
@@ -97,6 +98,6 @@ ROWS = (
         macs=781_418_416,
         published=textbook_published(0.7458, "cifar10", pixels=224),
         recipe="textbook",
-        note="the textbook's: 3x3 convolutions only, with biases",
+        note="the textbook's network: 3x3 convolutions only, with biases",
     ),
 )

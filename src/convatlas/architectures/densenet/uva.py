@@ -18,8 +18,8 @@ norm           184 x 4 x 4         368
 act            184 x 4 x 4           0
 head                    10       1,850
 
-Departs from the paper: four blocks at CIFAR size where the paper has three; a bottleneck of 2 growth rates (the paper's
-is 4); new features come before the old ones in the concatenation; the stem has a bias.
+Departs from the paper: there are four blocks at CIFAR size, where the paper has three. The bottleneck is 2 growth rates
+wide, 4 in the paper. New features come before the old ones in the concatenation. The stem has a bias.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from convatlas.layers import (
 
 
 def dense_layer(in_channels: int, *, growth_rate: int, bottleneck: int, act: Layer) -> Concat:
-    """Norm-act-conv 1x1, norm-act-conv 3x3, section 3 "Bottleneck layers", and the input behind the new features.
+    """Builds norm-act-conv 1x1 and 3x3, section 3 "Bottleneck layers"; the input comes after the new features.
 
     (N, C, H, W) -> (N, growth_rate + C, H, W).
     """
@@ -55,7 +55,7 @@ def dense_layer(in_channels: int, *, growth_rate: int, bottleneck: int, act: Lay
 
 
 def transition(in_channels: int, out_channels: int, *, act: Layer) -> nn.Sequential:
-    """Norm-act-conv 1x1 and 2x2 average pooling: (N, in, H, W) -> (N, out, H / 2, W / 2)."""
+    """Builds norm-act-conv 1x1 and 2x2 average pooling: (N, in, H, W) -> (N, out, H / 2, W / 2)."""
     return sequential(conv=NormActConv(in_channels, out_channels, 1, act=act), pool=nn.AvgPool2d(2))
 
 
@@ -68,7 +68,7 @@ def densenet_uva(
     bottleneck: int = 2,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The tutorial's DenseNet: (N, in_channels, H, W) -> (N, num_classes), 8 pixels or more for four blocks.
+    """Builds the tutorial's DenseNet: (N, in_channels, H, W) -> (N, num_classes), at least 8 pixels for four blocks.
 
     Initialisation: Kaiming normal by fan-in. Raises `UsageError` for an unknown activation and for counts below 1.
     """

@@ -1,9 +1,9 @@
-"""What dual path networks of every scale are made of: the block with its two paths, and stages of such blocks.
+"""The parts of dual path networks at every scale: the block with its two paths, and stages of such blocks.
 
 Chen, Li, Xiao, Jin, Yan, Feng. Dual Path Networks. NIPS 2017. https://arxiv.org/abs/1707.01629
 
-One tensor carries both paths from block to block: its first channels, as many in all of a stage, are the residual path,
-the others the dense path, which grows.
+One tensor carries both paths from block to block. Its first channels are the residual path; their number stays within a
+stage. The other channels are the dense path, which grows.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Projection = Callable[..., nn.Module]  # (in_channels, out_channels, *, stride) 
 
 
 class DualPath(nn.Module):
-    """Adds the branch's first `width` channels to the residual path, and joins its others to the dense path.
+    """Adds the branch's first `width` channels to the residual path, and appends its other channels to the dense path.
 
-    (N, C, H, W) -> (N, C', H', W'): the sum of the first `width` channels of branch and shortcut, the other channels of
-    the shortcut, the other channels of the branch; then the activation. The shortcut is the identity where none is
-    given, and so is the activation. Figure 2 (e) of the paper.
+    (N, C, H, W) -> (N, C', H', W'). The output holds the sum of the first `width` channels of branch and shortcut, then
+    the other channels of the shortcut, then the other channels of the branch; the activation follows. Without a given
+    shortcut or activation, the identity takes its place. Figure 2 (e) of the paper.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class DualPath(nn.Module):
 
 
 class Stage(NamedTuple):
-    """A line of the paper's table 1: how many blocks, and the channels of each.
+    """A line of the paper's table 1: the number of blocks, and the channels of each block.
 
-    `width` is that of the residual path, `inner` that of the branch's 3x3 convolution, and by `growth` channels each
-    block lengthens the dense path.
+    `width` is the width of the residual path, `inner` the width of the branch's 3x3 convolution. Each block lengthens
+    the dense path by `growth` channels.
     """
 
     depth: int
@@ -69,10 +69,10 @@ def stages_of(
     growth_rates: tuple[int, ...],
     groups: int,
 ) -> list[Stage]:
-    """The stages, of one entry of each tuple each.
+    """Returns the stages; each takes one entry from every tuple.
 
-    Raises `UsageError` for numbers that are no counts, for tuples of different lengths and for inner widths that the
-    groups do not divide.
+    Raises `UsageError` for counts below 1, for tuples of different lengths and for inner widths that the groups do not
+    divide.
     """
     check_stages(depths=depths, widths=widths)
     check_counts(inner_widths=inner_widths, growth_rates=growth_rates, groups=groups)
@@ -87,9 +87,10 @@ def stages_of(
 def dual_path_stages(
     channels: int, stages: Iterable[Stage], *, block: Block, projection: Projection, begin: int
 ) -> tuple[dict[str, nn.Module], int]:
-    """Stages by name, and the channels after the last; each but the first halves height and width.
+    """Builds the stages by name; returns also the channels after the last. Each but the first halves height and width.
 
-    The first block of a stage has a projection as shortcut, which begins the dense path with `begin` growth rates.
+    The first block of a stage has a projection as its shortcut. The projection begins the dense path with `begin`
+    growth rates.
     """
     named: dict[str, nn.Module] = {}
     for index, stage in enumerate(stages, start=1):

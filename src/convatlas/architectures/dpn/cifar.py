@@ -1,4 +1,4 @@
-"""Dual path networks for images of 32 pixels, as https://github.com/kuangliu/pytorch-cifar has them.
+"""Dual path networks for images of 32 pixels, in the form of https://github.com/kuangliu/pytorch-cifar.
 
 Chen, Li, Xiao, Jin, Yan, Feng. Dual Path Networks. NIPS 2017. https://arxiv.org/abs/1707.01629
 
@@ -11,10 +11,10 @@ stage3   1096 x 8 x 8   2,179,472
 stage4   2432 x 4 x 4   8,689,408
 head               10      24,330
 
-Departs from the paper: its networks are for 224 pixels, with a stem that subsamples. Here a 3x3 convolution is the
-stem; norms and activations come after the convolutions, the last activation after both paths are joined; and the dense
-path begins with one growth rate of projected channels instead of two. Initial weights are PyTorch's default, as that
-code sets none.
+Departs from the paper: the paper's networks are for 224 pixels, with a stem that subsamples. Here a 3x3 convolution is
+the stem. Norms and activations come after the convolutions, and the last activation comes after both paths are joined.
+The dense path begins with one growth rate of projected channels instead of two. Initial weights are PyTorch's default,
+because kuangliu's code sets none.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from convatlas.layers import Activation, ConvNormAct, Layer, activation_layer, c
 def postactivation_block(
     in_channels: int, stage: Stage, *, stride: int, shortcut: nn.Module | None, groups: int, act: Layer
 ) -> DualPath:
-    """1x1, grouped 3x3 and 1x1 convolutions beside the shortcut, then the activation of both paths.
+    """Builds 1x1, grouped 3x3 and 1x1 convolutions beside the shortcut, then the activation of both paths.
 
     (N, in, H, W) -> (N, out, H / stride, W / stride).
     """
@@ -56,12 +56,12 @@ def dpn_cifar(
     groups: int = 32,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """kuangliu's networks: (N, in_channels, H, W) -> (N, num_classes), for 32 pixels.
+    """Builds kuangliu's networks: (N, in_channels, H, W) -> (N, num_classes), for 32 pixels.
 
-    `depths` blocks in each stage, with `widths` channels of the residual path, to whose dense path each adds
-    `growth_rates` channels; the 3x3 convolution has `inner_widths` channels in `groups`. Each stage but the first
-    halves height and width. Initialisation: PyTorch's default. Raises `UsageError` for an unknown activation, for
-    tuples that do not match and for inner widths that the groups do not divide.
+    Each stage has `depths` blocks and `widths` channels of the residual path; each block adds `growth_rates` channels
+    to the dense path. The 3x3 convolutions have `inner_widths` channels in `groups`. Each stage but the first halves
+    height and width. Initialisation: PyTorch's default. Raises `UsageError` for an unknown activation, for tuples of
+    different lengths and for inner widths that the groups do not divide.
     """
     stages = stages_of(
         depths=depths, widths=widths, inner_widths=inner_widths, growth_rates=growth_rates, groups=groups

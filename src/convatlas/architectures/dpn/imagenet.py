@@ -1,4 +1,4 @@
-"""Dual path networks: each block adds to a residual path, to use features again, and joins new ones to a dense path.
+"""Dual path networks: each block adds to a residual path, which reuses features, and appends new ones to a dense path.
 
 Chen, Li, Xiao, Jin, Yan, Feng. Dual Path Networks. NIPS 2017. https://arxiv.org/abs/1707.01629
 The authors' code is https://github.com/cypw/DPNs.
@@ -14,12 +14,12 @@ norm      2688 x 7 x 7       5,376
 act       2688 x 7 x 7           0
 head              1000   2,689,000
 
-Departs from the paper: nothing; figures and details are those of the authors' code. There, norm and activation come
-before each convolution, and once more before the pooling; the epsilon of the norms is 1e-3, MXNet's default; the dense
-path begins with two growth rates of projected channels. How the weights begin is not said there: here Kaiming normal by
-fan-in. The authors' files are for RGB values from 0 to 255, less (124, 117, 104), times 0.0167. For images larger than
-224 pixels the authors also tested with mean-max pooling, which is not here. timm's classifier is a 1x1 convolution, the
-authors' a linear layer.
+Departs from the paper: nothing; figures and details follow the authors' code. In it, norm and activation come before
+each convolution, and once more before the pooling. The epsilon of the norms is 1e-3, MXNet's default. The dense path
+begins with two growth rates of projected channels. The code does not say how the weights begin; here they begin Kaiming
+normal by fan-in. The authors' files expect RGB values from 0 to 255, minus (124, 117, 104), times 0.0167. For images
+larger than 224 pixels the authors also tested with mean-max pooling, which is not here. timm's classifier is a 1x1
+convolution; the authors' is a linear layer.
 """
 
 from __future__ import annotations
@@ -49,7 +49,10 @@ NORM = partial(nn.BatchNorm2d, eps=1e-3)
 def preactivation_block(
     in_channels: int, stage: Stage, *, stride: int, shortcut: nn.Module | None, groups: int, act: Layer
 ) -> DualPath:
-    """1x1, grouped 3x3 and 1x1 convolutions beside the shortcut: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+    """Builds 1x1, grouped 3x3 and 1x1 convolutions beside the shortcut.
+
+    (N, in, H, W) -> (N, out, H / stride, W / stride).
+    """
     conv = partial(NormActConv, norm=NORM, act=act)
     branch = sequential(
         conv1=conv(in_channels, stage.inner, 1),
@@ -72,13 +75,13 @@ def dpn(
     groups: int = 32,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
+    """Builds the network of the paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
-    `depths` blocks in each stage, with `widths` channels of the residual path, to whose dense path each adds
-    `growth_rates` channels; the 3x3 convolution has `inner_widths` channels in `groups`. Each stage but the first
-    halves height and width. Initialisation: Kaiming normal by fan-in; PyTorch's default for the linear layer. Raises
-    `UsageError` for an unknown activation, for an even `stem_kernel`, for tuples that do not match and for inner widths
-    that the groups do not divide.
+    Each stage has `depths` blocks and `widths` channels of the residual path; each block adds `growth_rates` channels
+    to the dense path. The 3x3 convolutions have `inner_widths` channels in `groups`. Each stage but the first halves
+    height and width. Initialisation: Kaiming normal by fan-in; PyTorch's default for the linear layer. Raises
+    `UsageError` for an unknown activation, for an even `stem_kernel`, for tuples of different lengths and for inner
+    widths that the groups do not divide.
     """
     stages = stages_of(
         depths=depths, widths=widths, inner_widths=inner_widths, growth_rates=growth_rates, groups=groups
@@ -120,7 +123,7 @@ TIMM_KEYS: dict[str, str | None] = {
 
 
 def _published(top1: float, *, at_320: float) -> tuple[Published, ...]:
-    """A line of the authors' README, without its mean-max pooling."""
+    """Returns a line of the authors' README, without mean-max pooling."""
     source = "cypw/DPNs' README, in MXNet, one crop of {} pixels"
     return tuple(
         Published(accuracy, "validation", "imagenet", source.format(pixels))
@@ -136,7 +139,7 @@ _row = partial(
     num_classes=1000,
     layouts={"timm": TIMM_KEYS},
 )
-# What DPN-98 and DPN-131 share.
+# The values that DPN-98 and DPN-131 share.
 _groups_of_40 = partial(dpn, groups=40, inner_widths=(160, 320, 640, 1280), growth_rates=(16, 32, 32, 128))
 
 ROWS = (
