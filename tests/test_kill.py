@@ -103,7 +103,7 @@ def test_a_full_disk_leaves_the_run_resumable(tmp_path: Path, monkeypatch: pytes
     """The disk is full when the second epoch's checkpoint is written; later there is room again."""
     import errno
 
-    from convatlas.training import callbacks
+    from convatlas.training.engine import callbacks
 
     whole = train_plan(tiny_plan(), folder=tmp_path / "whole")
     count = 0
