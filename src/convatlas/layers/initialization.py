@@ -64,8 +64,8 @@ def initialize_kaiming(network: nn.Module, *, activation: str, fan: Literal["fan
 def initialize_xavier(network: nn.Module) -> None:
     """Initialises every convolution and linear layer as Glorot and Bengio; biases keep PyTorch's default.
 
-    The weights are uniform within sqrt(6 / (fan_in + fan_out)); their standard deviation is sqrt(2 / (fan_in +
-    fan_out)). https://proceedings.mlr.press/v9/glorot10a.html, equation 16.
+    The weights are uniform within sqrt(6 / (fan_in + fan_out)); their standard deviation is
+    sqrt(2 / (fan_in + fan_out)). https://proceedings.mlr.press/v9/glorot10a.html, equation 16.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -1,4 +1,4 @@
-"""EfficientNet: one file for each form, in PyTorch, in TensorFlow and for CIFAR, and the scaling that they share."""
+"""EfficientNet: one file for each form, in PyTorch, in TensorFlow and for CIFAR, and the scaling that all forms use."""
 
 from __future__ import annotations
 

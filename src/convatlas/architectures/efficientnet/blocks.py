@@ -1,4 +1,4 @@
-"""The baseline's table, its squeeze and excitation, and the two forms of padding and initial weights."""
+"""The parts of EfficientNets: the baseline's table, squeeze and excitation, and two kinds of padding and weights."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from convatlas.layers import (
 )
 
 SILU = activation_layer("silu")
-STEM, LAST = 32, 1280  # channels before and after the rows
-SQUEEZE = 4  # of so many channels of a block's input one is left
+STEM, LAST = 32, 1280  # channels of the stem and of the last convolution
+SQUEEZE = 4  # a gate has one squeezed channel for so many input channels of its block
 
 # Table 1, stages 2 to 8: MBConv1 and MBConv6.
 TABLE_1 = (
@@ -37,7 +37,7 @@ TABLE_1 = (
     InvertedRow(expansion=6, kernel=3, stride=1, width=320, depth=1),
 )
 
-# Parameters and MACs of all forms at ImageNet size; the padding makes no difference to them.
+# Parameters and MACs of all forms at ImageNet size. Both kinds of padding have the same counts.
 COUNTS = {
     "b0": (5_288_548, 385_814_752),
     "b1": (7_794_184, 686_802_832),
@@ -59,15 +59,18 @@ PAPER = Paper(
 
 
 def squeeze_excite(channels: int, in_channels: int) -> SqueezeExcite:
-    """The gate of a block: (N, channels, H, W) -> the same, through a quarter of the block's input channels."""
+    """Builds the gate of a block, which squeezes to a quarter of the block's input channels.
+
+    (N, channels, H, W) -> (N, channels, H, W).
+    """
     return SqueezeExcite(channels, max(1, in_channels // SQUEEZE), act=SILU)
 
 
 class SamePadding(nn.Module):
-    """Zeros around an image, so that a convolution gives ceil(size / stride), as TensorFlow's SAME.
+    """Zeros around an image, so that a convolution gives ceil(size / stride), like TensorFlow's SAME padding.
 
-    (N, C, H, W) -> (N, C, H', W'); of an odd number of zeros one more is below and on the right. At an even size and
-    stride 2 this is not what padding all around gives: the windows lie one pixel further on.
+    (N, C, H, W) -> (N, C, H', W'). Of an odd number of zeros, one more is below and on the right. At an even size and
+    stride 2 the result differs from equal padding on all sides: the windows lie one pixel further right and down.
     """
 
     def __init__(self, kernel: int, stride: int) -> None:
@@ -96,8 +99,8 @@ def same_conv(
     norm: Layer = nn.BatchNorm2d,
     act: Layer | None = SILU,
 ) -> nn.Sequential:
-    """`ConvNormAct` with TensorFlow's padding: (N, in_channels, H, W) -> (N, out_channels, ceil(H / stride), ...)."""
-    if stride == 1:  # here both paddings are one
+    """Builds `ConvNormAct` with TensorFlow's padding: (N, in_channels, H, W) -> (N, out, ceil(H / stride), ...)."""
+    if stride == 1:  # here both kinds of padding are equal
         return ConvNormAct(in_channels, out_channels, kernel, groups=groups, norm=norm, act=act)
     layers = ConvNormAct(in_channels, out_channels, kernel, stride=stride, padding=0, groups=groups, norm=norm, act=act)
     return sequential(pad=SamePadding(kernel, stride), **dict(layers.named_children()))
@@ -106,7 +109,7 @@ def same_conv(
 def scaled_body(
     in_channels: int, conv: Layer, *, width: float, depth: float, stochastic_depth: float
 ) -> dict[str, nn.Module]:
-    """Everything before the pooling, by name: (N, in_channels, H, W) -> (N, 1280 * width, H / 32, W / 32)."""
+    """Builds all stages before the pooling, by name: (N, in_channels, H, W) -> (N, 1280 * width, H / 32, W / 32)."""
     stem_channels = scaled_width(STEM, width)
     rows = scaled_rows(TABLE_1, width=width, depth=depth)
     block = partial(inverted_residual, conv=conv, gate=squeeze_excite)
@@ -118,7 +121,7 @@ def scaled_body(
 
 
 def check_norm(*, epsilon: float, momentum: float) -> None:
-    """Raises `UsageError` unless the epsilon is positive and the momentum a fraction above 0."""
+    """Raises `UsageError` unless epsilon > 0 and 0 < momentum <= 1."""
     if not epsilon > 0:
         raise UsageError(f"epsilon={epsilon} of the norms must be above 0")
     if not 0 < momentum <= 1:
@@ -126,7 +129,7 @@ def check_norm(*, epsilon: float, momentum: float) -> None:
 
 
 def initialize_classifier(network: nn.Module) -> None:
-    """As the authors': the linear layer uniform within 1 / sqrt(classes), and all biases 0."""
+    """Initialises as the authors: the linear layer uniform within 1 / sqrt(classes), and all biases 0."""
     for module in network.modules():
         if isinstance(module, nn.Linear):
             bound = 1 / math.sqrt(module.out_features)
@@ -136,9 +139,10 @@ def initialize_classifier(network: nn.Module) -> None:
 
 
 def initialize_tensorflow(network: nn.Module) -> None:
-    """The authors' convolutions: normal, variance 2 / (kernel^2 * out_channels), where a depthwise one has one output.
+    """Initialises convolutions as the authors: normal with variance 2 / (kernel^2 * out_channels).
 
-    PyTorch's fan-out counts all channels of a depthwise convolution, whose weights are then smaller.
+    For a depthwise convolution, out_channels counts as 1. PyTorch's fan-out counts all its channels, and the weights
+    are then smaller.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv2d):

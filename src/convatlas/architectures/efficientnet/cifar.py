@@ -1,4 +1,4 @@
-"""EfficientNet-B0 at CIFAR size, as https://github.com/kuangliu/pytorch-cifar has it.
+"""EfficientNet-B0 at CIFAR size, in the form of https://github.com/kuangliu/pytorch-cifar.
 
 Tan, Le. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019.
 https://arxiv.org/abs/1905.11946
@@ -15,10 +15,10 @@ stage6   192 x 2 x 2   2,026,348
 stage7   320 x 2 x 2     717,232
 head              10       3,210
 
-Departs from the paper: the stem has stride 1, and no convolution to 1280 channels stands before the pooling; the
-initial weights are PyTorch's default. kuangliu's code means to skip branches, at a rate of 0.2, but never counts its
-blocks, so that each rate is 0; 0 is the default here too. It also makes, and never uses, a 1x1 convolution and a norm
-in the first block: with these 1,088 it has 3,599,686 parameters.
+Departs from the paper: the stem has stride 1, and no convolution to 1280 channels stands before the pooling. The
+initial weights are PyTorch's default. kuangliu's code intends to skip branches at a rate of 0.2, but it never counts
+its blocks, so that each rate is 0; 0 is the default here too. It also makes a 1x1 convolution and a norm in the first
+block and never uses them. With their 1,088 parameters it has 3,599,686.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def efficientnet_cifar(
     dropout: float = 0.2,
     stochastic_depth: float = 0.0,
 ) -> nn.Sequential:
-    """The paper's table 1 after a stem of stride 1: (N, in_channels, H, W) -> (N, num_classes), for 32 pixels.
+    """Builds the paper's table 1 after a stem of stride 1: (N, in_channels, H, W) -> (N, num_classes), for 32 pixels.
 
-    The options are those of `efficientnet`. Initialisation: PyTorch's default. Raises `UsageError` as `efficientnet`.
+    Options and errors are those of `efficientnet`. Initialisation: PyTorch's default.
     """
     conv = partial(ConvNormAct, act=SILU)
     stem_channels = scaled_width(STEM, width)

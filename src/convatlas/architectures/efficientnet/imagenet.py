@@ -1,4 +1,4 @@
-"""EfficientNet: a small network that was searched for, and larger ones by scaling width, depth and resolution together.
+"""EfficientNet: a small network found by search, and larger ones that scale its width, depth and resolution together.
 
 Tan, Le. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019.
 https://arxiv.org/abs/1905.11946; each block is MobileNet-v2's with squeeze and excitation.
@@ -16,9 +16,9 @@ stage7     320 x 7 x 7     717,232
 conv      1280 x 7 x 7     412,160
 head              1000   1,281,000
 
-Departs from the paper: `efficientnet_*` are torchvision's, with padding all around and, up to B4, the epsilon (1e-5)
-and momentum of PyTorch's norms; from B5 on they have TensorFlow's. `tf_efficientnet_*` are as the authors released
-them. Widths and depths are the released ones, not those of the paper's formula (`scaling.compound_scaling`).
+Departs from the paper: `efficientnet_*` are torchvision's, with equal padding on all sides. Their norms have PyTorch's
+epsilon (1e-5) and momentum up to B4, and TensorFlow's from B5 on. `tf_efficientnet_*` are the networks that the authors
+released. Widths and depths are the released ones; the paper's formula gives others (`scaling.compound_scaling`).
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def efficientnet(
     epsilon: float = 1e-5,
     momentum: float = 0.1,
 ) -> nn.Sequential:
-    """The paper's table 1, scaled, with padding all around: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the paper's table 1, scaled, with padding on all sides: (N, in_channels, H, W) -> (N, num_classes).
 
-    `width` and `depth` are factors, rounded as in the authors' code. Dropout stands before the classifier; branches are
-    skipped with a rate that grows from 0 almost to `stochastic_depth`. `epsilon` and `momentum` are the norms'.
-    Initialisation, as torchvision's: convolutions Kaiming normal by fan-out, the linear layer uniform within
-    1 / sqrt(num_classes), biases 0. Raises `UsageError` for factors, rates and numbers that make no sense.
+    `width` and `depth` are factors, rounded as in the authors' code. Dropout stands before the classifier. Branches are
+    skipped with a rate that grows from 0 almost to `stochastic_depth`. `epsilon` and `momentum` belong to the norms.
+    Initialisation as in torchvision: convolutions Kaiming normal by fan-out, the linear layer uniform within
+    1 / sqrt(num_classes), biases 0. Raises `UsageError` for factors, rates, epsilon or momentum out of range.
     """
     check_norm(epsilon=epsilon, momentum=momentum)
     conv = partial(ConvNormAct, norm=partial(nn.BatchNorm2d, eps=epsilon, momentum=momentum), act=SILU)
@@ -70,7 +70,7 @@ def efficientnet(
     return network
 
 
-# name: torchvision's file, the accuracy that it states, the pixels that are cut out of a shorter side of how many.
+# name: torchvision's file, the accuracy that it states, the pixels of the crop, the pixels of the image's shorter side.
 TORCHVISION = {
     "b0": ("efficientnet_b0_rwightman-7f5810bc.pth", 0.77692, 224, 256),
     "b1": ("efficientnet_b1_rwightman-bac287d4.pth", 0.78642, 240, 256),
@@ -82,20 +82,20 @@ TORCHVISION = {
     "b7": ("efficientnet_b7_lukemelas-c5b4e57e.pth", 0.84122, 600, 600),
 }
 B1_V2 = ("efficientnet_b1-c27df63c.pth", 0.79838, 240, 255)
-# Of these, the norms are TensorFlow's.
+# These networks have TensorFlow's norms.
 TENSORFLOW_NORMS = ("b5", "b6", "b7")
 NOTES = {
-    "b2": "the paper's images have 260 pixels, those of torchvision's weights 288",
-    "b5": "the norms' epsilon 1e-3 and momentum 0.01, as in torchvision's; timm's b5 has -o epsilon=1e-5",
-    "b6": "the norms' epsilon 1e-3 and momentum 0.01, as in torchvision's; timm's b6 has -o epsilon=1e-5",
-    "b7": "the norms' epsilon 1e-3 and momentum 0.01, as in torchvision's; timm's b7 has -o epsilon=1e-5",
+    "b2": "the paper's images have 260 pixels, the images of torchvision's weights have 288",
+    "b5": "the norms have epsilon 1e-3 and momentum 0.01, as in torchvision; for timm's b5, set -o epsilon=1e-5",
+    "b6": "the norms have epsilon 1e-3 and momentum 0.01, as in torchvision; for timm's b6, set -o epsilon=1e-5",
+    "b7": "the norms have epsilon 1e-3 and momentum 0.01, as in torchvision; for timm's b7, set -o epsilon=1e-5",
 }
 
 imagenet_row = partial(Architecture, dataset="imagenet", num_classes=1000)
 
 
 def _results(name: str) -> tuple[tuple[Published, ...], tuple[Weights, ...]]:
-    """What torchvision published of a network: its accuracies and its files."""
+    """Returns the accuracies and files that torchvision published for a network."""
     file, top1, pixels, shorter_side = TORCHVISION[name]
     published = [torchvision_published(top1, pixels=pixels)]
     weights = [_weights("torchvision", file, pixels, shorter_side, "bicubic")]

@@ -1,4 +1,4 @@
-"""Names of tensors in the layouts of others; the blocks of the first stage have no expansion."""
+"""The key tables for EfficientNets in other projects' layouts. The blocks of the first stage have no expansion."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ TIMM_KEYS: dict[str, str | None] = {
 
 
 def _kuangliu_keys(depths: tuple[int, ...]) -> dict[str, str | None]:
-    """kuangliu numbers the blocks through; the first has an expansion, which is in the file and never used."""
+    """Returns kuangliu's key table. Its blocks have running numbers; the first has an expansion that is never used."""
     table: dict[str, str | None] = {
         "conv1": "stem.conv",
         "bn1": "stem.norm",

@@ -17,7 +17,7 @@ __all__ = ["RELEASED", "Coefficients", "Scaling", "compound_scaling", "scaled_de
 
 
 class Scaling(NamedTuple):
-    """How many times as wide and as deep a network is, and the side of its images in pixels."""
+    """Factors of a network's width and depth, and the side of its images in pixels."""
 
     width: float
     depth: float
@@ -33,7 +33,7 @@ class Coefficients(NamedTuple):
     dropout: float
 
 
-# As released; not what the formula gives, see `compound_scaling`. B8 came with AdvProp, L2 with Noisy Student.
+# The released coefficients, which are not the formula's (`compound_scaling`). B8 is AdvProp's, L2 is Noisy Student's.
 RELEASED = {
     "b0": Coefficients(1.0, 1.0, 224, 0.2),
     "b1": Coefficients(1.0, 1.1, 240, 0.2),
@@ -51,15 +51,15 @@ RELEASED = {
 def compound_scaling(
     phi: float, *, alpha: float = 1.2, beta: float = 1.1, gamma: float = 1.15, resolution: int = 224
 ) -> Scaling:
-    """Equation 3: depth alpha^phi, width beta^phi, resolution gamma^phi times that of the baseline.
+    """Returns equation 3: the baseline's depth times alpha^phi, width times beta^phi, resolution times gamma^phi.
 
     alpha * beta^2 * gamma^2 is about 2, so that the arithmetic doubles with each step of phi. Raises `UsageError` for a
     phi below 0 and for bases below 1.
 
-    The released coefficients (`RELEASED`) are not this formula's. B1 is as wide as B0, with a depth and resolution of
-    about phi = 0.5. B2 to B7 have about the widths of phi = 1, 2, 3.5, 5, 6, 7 (these are read off, no source gives
-    them), but are less deep from B3 on (B7 3.1 instead of 3.6), with images up to 4 % larger. The width of L2 is that
-    of phi = 15, its depth and resolution those of phi = 9.
+    The formula does not give the released coefficients (`RELEASED`). B1 is as wide as B0, with a depth and resolution
+    of about phi = 0.5. B2 to B7 have about the widths of phi = 1, 2, 3.5, 5, 6, 7; these values of phi are read off the
+    widths, no source gives them. From B3 on the networks are less deep (B7 has 3.1 instead of 3.6), and their images
+    are up to 4 % larger. L2 has the width of phi = 15, and the depth and resolution of phi = 9.
 
     >>> compound_scaling(1)
     Scaling(width=1.1, depth=1.2, resolution=258)
@@ -74,7 +74,7 @@ def compound_scaling(
 
 
 def scaled_depth(blocks: int, factor: float) -> int:
-    """`factor` times the blocks of a stage, rounded up. Raises `UsageError` for a factor that is not positive.
+    """Returns `factor` times the blocks of a stage, rounded up. Raises `UsageError` unless the factor is positive.
 
     >>> [scaled_depth(3, factor) for factor in (0.1, 1.0, 1.1, 1.4)]
     [1, 3, 4, 5]
@@ -85,7 +85,7 @@ def scaled_depth(blocks: int, factor: float) -> int:
 
 
 def scaled_rows(rows: Iterable[InvertedRow], *, width: float, depth: float) -> tuple[InvertedRow, ...]:
-    """The table with its widths and depths scaled and rounded.
+    """Returns the table with its widths and depths scaled and rounded.
 
     >>> scaled_rows([InvertedRow(expansion=6, kernel=3, stride=2, width=80, depth=3)], width=1.1, depth=1.2)
     (InvertedRow(expansion=6, kernel=3, stride=2, width=88, depth=4),)

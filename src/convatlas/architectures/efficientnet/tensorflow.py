@@ -1,4 +1,4 @@
-"""EfficientNet as its authors released it, in TensorFlow, and L2, with which Noisy Student was trained.
+"""EfficientNet as its authors released it, in TensorFlow, and L2, the largest network of Noisy Student.
 
 Tan, Le. EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks. ICML 2019.
 https://arxiv.org/abs/1905.11946; https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet.
@@ -18,9 +18,9 @@ stage7   1376 x 25 x 25  155,582,502
 conv     5504 x 25 x 25   7,584,512
 head               1000   5,505,000
 
-Departs from the paper: widths and depths are the released ones, not those of the paper's formula. TensorFlow's norms
-have an epsilon of 1e-3 and a momentum of 0.99, which is 0.01 in PyTorch's convention; timm, which has these weights,
-leaves 0.1, which matters in training only.
+Departs from the paper: widths and depths are the released ones; the paper's formula gives others. TensorFlow's norms
+have an epsilon of 1e-3 and a momentum of 0.99, which is 0.01 in PyTorch's convention. timm has these weights with a
+momentum of 0.1, which matters in training only.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def tf_efficientnet(
     epsilon: float = 1e-3,
     momentum: float = 0.01,
 ) -> nn.Sequential:
-    """The paper's table 1, scaled, with TensorFlow's padding: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the paper's table 1, scaled, with TensorFlow's padding: (N, in_channels, H, W) -> (N, num_classes).
 
-    The options are those of `efficientnet`. Initialisation, as the authors': convolutions normal with variance
-    2 / (kernel^2 * out_channels), where a depthwise convolution has one output, the linear layer uniform within
-    1 / sqrt(num_classes), biases 0. Raises `UsageError` as `efficientnet` does.
+    The options are those of `efficientnet`. Initialisation as by the authors: convolutions normal with variance
+    2 / (kernel^2 * out_channels), where a depthwise convolution counts as one output; the linear layer uniform within
+    1 / sqrt(num_classes); biases 0. Raises `UsageError` as `efficientnet` does.
     """
     check_norm(epsilon=epsilon, momentum=momentum)
     conv = partial(same_conv, norm=partial(nn.BatchNorm2d, eps=epsilon, momentum=momentum))
@@ -79,7 +79,7 @@ NOISY_STUDENT = Paper(
     "https://arxiv.org/abs/1911.04252",
 )
 
-# The table of tensorflow/tpu's README, whose line AutoAugment is the paper's table 2 too (arXiv, version 5).
+# The table of tensorflow/tpu's README. Its line AutoAugment is also the paper's table 2 (arXiv, version 5).
 README = "tensorflow/tpu's README"
 AUTO_AUGMENT = {
     "b0": 0.771,
@@ -105,8 +105,8 @@ NOISY = {
     "l2": 0.884,
 }
 
-NOTE = "as released in TensorFlow: SAME padding, the norms' epsilon 1e-3 and momentum 0.01"
-L2_NOTE = "Noisy Student's, trained with 475 pixels and then a little with 800; it was released in TensorFlow only"
+NOTE = "as released in TensorFlow: SAME padding; the norms have epsilon 1e-3 and momentum 0.01"
+L2_NOTE = "Noisy Student's network, trained with 475 pixels and briefly with 800; released in TensorFlow only"
 
 
 def _published(name: str) -> tuple[Published, ...]:
@@ -135,7 +135,7 @@ def _row(name: str) -> Architecture:
         macs=macs,
         published=_published(name),
         layouts={"timm": TIMM_KEYS},
-        recipe="efficientnet" if name == "b0" else None,  # its 224 pixels are those of B0
+        recipe="efficientnet" if name == "b0" else None,  # the recipe has B0's 224 pixels
         note=L2_NOTE if name == "l2" else NOTE,
     )
 

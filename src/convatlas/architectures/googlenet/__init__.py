@@ -1,4 +1,4 @@
-"""GoogLeNet: the paper's, and one file for each other scale and use."""
+"""GoogLeNet: the paper's network, and one file for each other scale and use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What GoogLeNets of every scale are made of: inception modules, the layers before them, auxiliary classifiers.
+"""The parts of GoogLeNets at every scale: inception modules, the layers before them, auxiliary classifiers.
 
 Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich. Going Deeper with Convolutions. CVPR 2015.
 https://arxiv.org/abs/1409.4842
@@ -17,11 +17,11 @@ RELU = activation_layer("relu")
 
 # The columns of the paper's table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
 Widths = tuple[int, int, int, int, int, int]
-Table = Mapping[str, Widths | None]  # the rows by name; None is a pooling
+Table = Mapping[str, Widths | None]  # the rows by name; None stands for a pooling
 
 
 def out_channels(widths: Widths) -> int:
-    """The channels of an inception module's output.
+    """Returns the channels of an inception module's output.
 
     >>> out_channels((64, 96, 128, 16, 32, 32))
     256
@@ -31,10 +31,10 @@ def out_channels(widths: Widths) -> int:
 
 
 def inception(in_channels: int, widths: Widths, *, conv: Layer, conv5x5: Layer | None = None) -> Concat:
-    """Inception module with dimension reductions, figure 2 (b): (N, in_channels, H, W) -> (N, sum, H, W).
+    """Builds an inception module with dimension reductions, figure 2 (b): (N, in_channels, H, W) -> (N, sum, H, W).
 
-    `conv(in_channels, out_channels, kernel)` makes a convolution with what follows it; `conv5x5(in_channels,
-    out_channels)` what stands for the 5x5 convolution, where it is another.
+    `conv(in_channels, out_channels, kernel)` makes a convolution with its norm and activation.
+    `conv5x5(in_channels, out_channels)` makes the replacement of the 5x5 convolution, where there is one.
     """
     width1x1, reduce3x3, width3x3, reduce5x5, width5x5, pool_projection = widths
     large = conv(reduce5x5, width5x5, 5) if conv5x5 is None else conv5x5(reduce5x5, width5x5)
@@ -49,11 +49,11 @@ def inception(in_channels: int, widths: Widths, *, conv: Layer, conv5x5: Layer |
 
 
 def naive_inception(in_channels: int, widths: tuple[int, int, int]) -> Concat:
-    """Inception module, naive version, figure 2 (a): 1x1, 3x3 and 5x5 convolutions of `widths` channels, and pooling.
+    """Builds the naive inception module, figure 2 (a): 1x1, 3x3 and 5x5 convolutions of `widths` channels, and pooling.
 
-    (N, in_channels, H, W) -> (N, sum of the widths + in_channels, H, W): pooling keeps all channels, so that the
-    output grows from module to module; this is why the paper reduces. Convolutions have biases and rectify. Raises
-    `UsageError` for counts below 1.
+    (N, in_channels, H, W) -> (N, sum of the widths + in_channels, H, W). Pooling keeps all channels, so that the output
+    grows from module to module; the paper reduces the channels for this reason. The convolutions have biases and ReLUs.
+    Raises `UsageError` for counts below 1.
 
     >>> import torch
     >>> naive_inception(192, (64, 128, 32))(torch.zeros(1, 192, 28, 28)).shape
@@ -70,7 +70,7 @@ def naive_inception(in_channels: int, widths: tuple[int, int, int]) -> Concat:
 
 
 def plain_stem(in_channels: int, *, conv: Layer, pool: Callable[[], nn.Module]) -> nn.Sequential:
-    """The layers before the inception modules, without local response norm: (N, C, H, W) -> (N, 192, H / 8, W / 8)."""
+    """Builds the layers before the inception modules, without response norm: (N, C, H, W) -> (N, 192, H / 8, W / 8)."""
     return sequential(
         conv1=conv(in_channels, 64, 7, stride=2),
         pool1=pool(),
@@ -87,7 +87,7 @@ def inception_stages(
     block: Callable[[int, Widths], nn.Module],
     pools: Mapping[str, nn.Module],
 ) -> tuple[dict[str, nn.Module], int]:
-    """The rows of a table by name, its poolings taken from `pools`, and the channels after the last."""
+    """Builds the rows of a table by name, with the poolings from `pools`; returns also the last row's channels."""
     stages: dict[str, nn.Module] = {}
     channels = in_channels
     for name, widths in table.items():
@@ -99,10 +99,10 @@ def inception_stages(
 def auxiliary_heads(
     table: Table, num_classes: int, *, pool: Callable[[], nn.Module], conv: Layer, dropout: float
 ) -> dict[str, nn.Module]:
-    """The two extra classifiers of section 5, by the modules that they follow, (4a) and (4d).
+    """Builds the two extra classifiers of section 5, under the names of the modules before them, (4a) and (4d).
 
-    Each (N, C, 14, 14) -> (N, num_classes): `pool` to 4x4, a 1x1 convolution of 128 channels, a hidden layer of 1024
-    units, dropout.
+    Each head is (N, C, 14, 14) -> (N, num_classes): `pool` to 4x4, a 1x1 convolution of 128 channels, a hidden layer of
+    1024 units, dropout and the classifier.
     """
     check_dropout(dropout)
     heads: dict[str, nn.Module] = {}

@@ -1,4 +1,4 @@
-"""GoogLeNet for images of 32 pixels, as https://github.com/kuangliu/pytorch-cifar has it.
+"""GoogLeNet for images of 32 pixels, in the form of https://github.com/kuangliu/pytorch-cifar.
 
 Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich. Going Deeper with Convolutions. CVPR 2015.
 https://arxiv.org/abs/1409.4842
@@ -19,8 +19,9 @@ inception5a    832 x 8 x 8   1,127,808
 inception5b   1024 x 8 x 8   1,496,144
 head                    10      10,250
 
-Departs from the paper: a 3x3 stem without pooling; two 3x3 convolutions for each 5x5; batch norm after every
-convolution (which keeps its bias), no local response norm, no auxiliary heads, no dropout.
+Departs from the paper: the stem is a 3x3 convolution without pooling. Two 3x3 convolutions replace each 5x5
+convolution. Batch norm follows every convolution, which keeps its bias. There are no local response norm, no auxiliary
+heads and no dropout.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ CONV = partial(ConvNormAct, bias=True, act=RELU)
 
 
 def two_3x3(in_channels: int, out_channels: int) -> nn.Sequential:
-    """Two 3x3 convolutions, which see what a 5x5 sees: (N, in_channels, H, W) -> (N, out_channels, H, W)."""
+    """Builds two 3x3 convolutions, with the field of one 5x5: (N, in_channels, H, W) -> (N, out_channels, H, W)."""
     return sequential(conv1=CONV(in_channels, out_channels, 3), conv2=CONV(out_channels, out_channels, 3))
 
 
 def googlenet_cifar(*, num_classes: int = 10, in_channels: int = 3) -> nn.Sequential:
-    """kuangliu's network: (N, in_channels, H, W) -> (N, num_classes), made for 32 pixels.
+    """Builds kuangliu's network: (N, in_channels, H, W) -> (N, num_classes), made for 32 pixels.
 
-    Initialisation: PyTorch's default, as that code sets none.
+    Initialisation: PyTorch's default, because kuangliu's code sets none.
     """
     pools = {name: nn.MaxPool2d(3, 2, padding=1) for name in ("pool3", "pool4")}
     block = partial(inception, conv=CONV, conv5x5=two_3x3)
@@ -61,6 +62,6 @@ ROWS = (
         dataset="cifar10",
         params=6_166_250,
         macs=1_521_756_160,
-        note="not the paper's: its inception modules after a 3x3 stem, for images of 32 pixels",
+        note="not the paper's: the paper's inception modules after a 3x3 stem, for images of 32 pixels",
     ),
 )

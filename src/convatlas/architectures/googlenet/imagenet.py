@@ -1,4 +1,4 @@
-"""GoogLeNet as published weights have it: batch norm after every convolution, and 3x3 convolutions for the 5x5.
+"""GoogLeNet in the form of its published weights: batch norm after every convolution, and 3x3 in place of 5x5.
 
 Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich. Going Deeper with Convolutions. CVPR 2015.
 https://arxiv.org/abs/1409.4842; the network is torchvision's, https://github.com/pytorch/vision.
@@ -19,10 +19,10 @@ inception5a    832 x 7 x 7     978,944
 inception5b   1024 x 7 x 7   1,347,040
 head                  1000   1,025,000
 
-Departs from the paper: batch norm (epsilon 0.001) and no biases, no local response norm; 3x3 convolutions where the
-paper has 5x5, an oversight that the published weights made lasting; the fourth pooling takes 2x2 pixels; dropout of
-0.2 where the paper has 0.4; the auxiliary heads average to 4x4 pixels whatever the size. `googlenet_original` is the
-paper's.
+Departs from the paper: there is batch norm (epsilon 0.001) without biases, and no local response norm. There are 3x3
+convolutions where the paper has 5x5; this was an oversight, and the published weights keep it. The fourth pooling takes
+2x2 pixels. Dropout is 0.2 where the paper has 0.4. The auxiliary heads average to 4x4 pixels from any size.
+`googlenet_original` is the paper's network.
 """
 
 from __future__ import annotations
@@ -72,11 +72,12 @@ def _initialize(network: nn.Module) -> None:
 def googlenet(
     *, num_classes: int = 1000, in_channels: int = 3, transform_input: bool = False, dropout: float = 0.2
 ) -> nn.Sequential:
-    """torchvision's GoogLeNet: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels, 15 or more.
+    """Builds torchvision's GoogLeNet: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels, at least 15.
 
-    `transform_input` takes images normalised with ImageNet's mean and deviation to the 0.5 and 0.5 with which the
-    published weights were trained. Initialisation, as torchvision's: normal with standard deviation 0.01, biases at
-    PyTorch's default. Raises `UsageError` for a dropout that is none, and for a transform of other than 3 channels.
+    `transform_input` turns images normalised with ImageNet's mean and deviation into images normalised with 0.5 and
+    0.5, with which the published weights were trained. Initialisation as in torchvision: normal with standard deviation
+    0.01, biases at PyTorch's default. Raises `UsageError` unless 0 <= dropout < 1, and for `transform_input` with other
+    than 3 channels.
     """
     network = sequential(**_stages(in_channels, num_classes, transform_input=transform_input, dropout=dropout))
     _initialize(network)
@@ -92,10 +93,10 @@ def googlenet_aux(
     auxiliary_dropout: float = 0.7,
     auxiliary_weight: float = 0.3,
 ) -> AuxiliaryHeads:
-    """`googlenet` with two auxiliary classifiers: in training (N, in_channels, H, W) -> `AuxiliaryLogits`.
+    """Builds `googlenet` with two auxiliary classifiers: in training (N, in_channels, H, W) -> `AuxiliaryLogits`.
 
-    In eval mode -> (N, num_classes). Initialisation and errors as `googlenet`, and `UsageError` for a negative
-    `auxiliary_weight`, which is the paper's by default.
+    In eval mode (N, in_channels, H, W) -> (N, num_classes). Initialisation and errors are those of `googlenet`. Raises
+    `UsageError` also for a negative `auxiliary_weight`; its default is the paper's.
     """
     heads = auxiliary_heads(
         TABLE_1, num_classes, pool=partial(nn.AdaptiveAvgPool2d, 4), conv=CONV, dropout=auxiliary_dropout
@@ -139,8 +140,8 @@ WITH_HEADS = TORCHVISION_KEYS | {
 
 
 def _published(keys: dict[str, str | None]) -> tuple[Weights, ...]:
-    # torchvision feeds this file images in ImageNet's normalisation and turns it into one of 0.5 and 0.5, with which it
-    # was trained (`transform_input`); to normalise with 0.5 and 0.5 is the same, and needs no transform.
+    # The weights were trained with images normalised with 0.5 and 0.5. torchvision normalises with ImageNet's values
+    # and then transforms the images (`transform_input`); normalising with 0.5 and 0.5 gives equal images at once.
     weights = torchvision_weights("googlenet-1378be20.pth", keys=keys)
     return (dataclasses.replace(weights, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),)
 
@@ -151,7 +152,7 @@ _row = partial(
     dataset="imagenet",
     image_size=224,
     num_classes=1000,
-    macs=1_498_376_192,  # in eval mode, where auxiliary heads do not work
+    macs=1_498_376_192,  # in eval mode, without auxiliary heads
     published=(torchvision_published(0.69778),),
 )
 
@@ -162,13 +163,13 @@ ROWS = (
         params=6_624_904,
         weights=_published(WITHOUT_HEADS),
         layouts={"torchvision_without_heads": TORCHVISION_KEYS},
-        note="the published weights' network: batch norm, and 3x3 convolutions where the paper has 5x5",
+        note="the network of the published weights: batch norm, and 3x3 convolutions where the paper has 5x5",
     ),
     _row(
         "googlenet_aux",
         builder=googlenet_aux,
         params=13_004_888,
         weights=_published(WITH_HEADS),
-        note="the published weights' network with its auxiliary heads, which were not trained",
+        note="the network of the published weights with its auxiliary heads, which were not trained",
     ),
 )

@@ -19,9 +19,10 @@ inception5a    832 x 7 x 7   1,043,456
 inception5b   1024 x 7 x 7   1,444,080
 head                  1000   1,025,000
 
-Departs from the paper: nothing in the network. Where the paper is silent it is as Caffe's replication,
+Departs from the paper: nothing in the network. Some details are not in the paper. They follow Caffe's replication,
 https://github.com/BVLC/caffe/tree/master/models/bvlc_googlenet: poolings round sizes up, the first local response norm
-follows its pooling and the second comes before it, the norms' constants, and the initial weights.
+follows its pooling and the second comes before its pooling, and the norms' constants and the initial weights are
+Caffe's.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ def _stages(in_channels: int, num_classes: int, *, dropout: float) -> dict[str, 
 
 
 def _initialize(network: nn.Module) -> None:
-    """Caffe's "xavier": uniform within sqrt(3 / fan_in). Biases 0.2, and 0 in the classifiers."""
+    """Initialises as Caffe's "xavier": uniform within sqrt(3 / fan_in). Biases are 0.2, and 0 in the classifiers."""
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             bound = math.sqrt(3 / module.weight[0].numel())
@@ -87,10 +88,10 @@ def _initialize(network: nn.Module) -> None:
 
 
 def googlenet_original(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.4) -> nn.Sequential:
-    """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels, 31 or more.
+    """Builds the network of the paper's table 1: (N, in_channels, H, W) -> (N, num_classes), made for 224 pixels.
 
-    Initialisation, as Caffe's replication: uniform within sqrt(3 / fan-in), biases 0.2, the classifier's 0. Raises
-    `UsageError` for a dropout that is none.
+    H and W are at least 31. Initialisation as in Caffe's replication: uniform within sqrt(3 / fan-in), biases 0.2, the
+    classifier's bias 0. Raises `UsageError` unless 0 <= dropout < 1.
     """
     network = sequential(**_stages(in_channels, num_classes, dropout=dropout))
     _initialize(network)
@@ -105,10 +106,10 @@ def googlenet_original_aux(
     auxiliary_dropout: float = 0.7,
     auxiliary_weight: float = 0.3,
 ) -> AuxiliaryHeads:
-    """`googlenet_original` with the two auxiliary classifiers of section 5, for training with 224 pixels.
+    """Builds `googlenet_original` with the two auxiliary classifiers of section 5, for training with 224 pixels.
 
-    In training (N, in_channels, 224, 224) -> `AuxiliaryLogits`, in eval mode -> (N, num_classes). Initialisation and
-    errors as `googlenet_original`, and `UsageError` for a negative `auxiliary_weight`.
+    (N, in_channels, 224, 224) -> `AuxiliaryLogits` in training and (N, num_classes) in eval mode. Initialisation and
+    errors are those of `googlenet_original`. Raises `UsageError` also for a negative `auxiliary_weight`.
     """
     heads = auxiliary_heads(
         TABLE_1,
@@ -135,7 +136,7 @@ _row = partial(
     dataset="imagenet",
     image_size=224,
     num_classes=1000,
-    macs=1_582_671_872,  # in eval mode, where auxiliary heads do not work
+    macs=1_582_671_872,  # in eval mode, without auxiliary heads
 )
 
 ROWS = (
@@ -144,7 +145,7 @@ ROWS = (
         builder=googlenet_original,
         params=6_998_552,
         note="the paper's network without its auxiliary heads: 5x5 convolutions, local response norm, no batch norm; "
-        "it prints top-5 errors only: 9.15 % on 10 crops, 7.89 % on 144 (its table 3)",
+        "the paper prints top-5 errors only: 9.15 % on 10 crops, 7.89 % on 144 (table 3)",
     ),
     _row(
         "googlenet_original_aux",

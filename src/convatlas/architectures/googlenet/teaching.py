@@ -1,6 +1,6 @@
-"""The GoogLeNet that is taught: the textbook's, for images of 96 pixels.
+"""The textbook's GoogLeNet, for images of 96 pixels.
 
-`googlenet_textbook` is that of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
+`googlenet_textbook` is the network of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021).
 
 >>> from convatlas.complexity import outline
 >>> print(outline("googlenet_textbook"))
@@ -18,8 +18,8 @@ inception5a    832 x 3 x 3   1,043,456
 inception5b   1024 x 3 x 3   1,444,080
 head                    10      10,250
 
-Departs from the paper: no local response norm, no auxiliary heads, no dropout; poolings are padded by one pixel and
-round sizes down.
+Departs from the paper: there are no local response norm, no auxiliary heads and no dropout. Poolings are padded by one
+pixel and round sizes down.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from convatlas.layers import ConvNormAct, classifier, initialize_xavier, sequent
 
 
 def googlenet_textbook(*, num_classes: int = 10, in_channels: int = 3) -> nn.Sequential:
-    """The textbook's network: (N, in_channels, H, W) -> (N, num_classes), made for 96 pixels.
+    """Builds the textbook's network: (N, in_channels, H, W) -> (N, num_classes), made for 96 pixels.
 
     Initialisation: Xavier uniform, biases at PyTorch's default.
     """
@@ -62,6 +62,6 @@ ROWS = (
         macs=290_516_992,
         published=textbook_published(0.6863, "cifar10", pixels=96),
         recipe="textbook_96",
-        note="the textbook's: no local response norm, no dropout",
+        note="the textbook's network: no local response norm, no dropout",
     ),
 )

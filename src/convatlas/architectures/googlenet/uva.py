@@ -20,8 +20,9 @@ inception5a    128 x 8 x 8      48,960
 inception5b    128 x 8 x 8      48,960
 head                    10       1,290
 
-Departs from the paper: a 3x3 stem without pooling, eight inception blocks and two poolings instead of nine and four,
-batch norm after every convolution (which keeps its bias), no local response norm, no auxiliary heads, no dropout.
+Departs from the paper: the stem is a 3x3 convolution without pooling. There are eight inception blocks and two poolings
+instead of nine and four. Batch norm follows every convolution, which keeps its bias. There are no local response norm,
+no auxiliary heads and no dropout.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from convatlas.layers import (
 
 
 def googlenet_uva(*, num_classes: int = 10, in_channels: int = 3, activation: Activation = "relu") -> nn.Sequential:
-    """The tutorial's GoogLeNet: (N, in_channels, H, W) -> (N, num_classes), H and W of at least 4 pixels.
+    """Builds the tutorial's GoogLeNet: (N, in_channels, H, W) -> (N, num_classes), at least 4 pixels.
 
     Initialisation: Kaiming normal by fan-in.
     """
@@ -58,7 +59,7 @@ def googlenet_uva(*, num_classes: int = 10, in_channels: int = 3, activation: Ac
     return network
 
 
-# The tutorial's network, in the columns of the paper's table 1:
+# The tutorial's network in the columns of the paper's table 1:
 #                1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
 UVA_TABLE: Table = {
     "inception3a": (16, 32, 32, 16, 8, 8),
@@ -73,7 +74,7 @@ UVA_TABLE: Table = {
     "inception5b": (32, 48, 64, 16, 16, 16),
 }
 
-# The tutorial's blocks and poolings share one counter; its branches are nn.Sequentials by position.
+# The tutorial's blocks and poolings share one counter. Its branches are nn.Sequentials whose layers have numbers.
 _TUTORIAL_LAYERS = {
     "conv_1x1.0": "branch1x1.conv",
     "conv_1x1.1": "branch1x1.norm",

@@ -1,4 +1,4 @@
-"""Inception networks after GoogLeNet: one file for each, and the blocks that they share."""
+"""Inception networks after GoogLeNet: one file for each network, and the blocks that all of them use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Inception networks after GoogLeNet are made of: factorised convolutions, wide filter banks, grid reductions.
+"""The parts of Inception networks after GoogLeNet: factorised convolutions, wide filter banks, grid reductions.
 
 Szegedy, Vanhoucke, Ioffe, Shlens, Wojna. Rethinking the Inception Architecture for Computer Vision. CVPR 2016.
 https://arxiv.org/abs/1512.00567; sections and figures are this paper's.
@@ -16,12 +16,12 @@ from convatlas.errors import UsageError
 from convatlas.layers import Concat, ConvNormAct, Layer, activation_layer, check_counts, sequential
 
 RELU = activation_layer("relu")
-CONV = partial(ConvNormAct, norm=partial(nn.BatchNorm2d, eps=1e-3), act=RELU)  # batch norm's epsilon is the release's
-VALID = partial(CONV, padding=0)  # loses its borders; the release's poolings and strided convolutions do the same
-AVERAGE = partial(nn.AvgPool2d, 3, stride=1, padding=1)  # counts the zeros around the image
+CONV = partial(ConvNormAct, norm=partial(nn.BatchNorm2d, eps=1e-3), act=RELU)  # the release's epsilon
+VALID = partial(CONV, padding=0)  # no padding, like the release's poolings and strided convolutions
+AVERAGE = partial(nn.AvgPool2d, 3, stride=1, padding=1)  # counts the zeros around the image as values
 STRIDED = partial(nn.MaxPool2d, 3, stride=2)
 
-First = Literal["row", "column"]  # which part of a factorised convolution comes first: 1 x n, or n x 1
+First = Literal["row", "column"]  # the first part of a factorised convolution: 1 x n or n x 1
 Pool = Callable[[], nn.Module]
 # 1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3 (both), pool projection.
 Widths = tuple[int, int, int, int, int, int]
@@ -33,7 +33,7 @@ Widths = tuple[int, int, int, int, int, int]
 def factorized(
     in_channels: int, widths: tuple[int, int], n: int, *, first: First = "row", conv: Layer = CONV
 ) -> nn.Sequential:
-    """An n x n convolution as 1 x n (`row`) and n x 1 (`column`), each with norm and activation, in either order.
+    """Builds an n x n convolution as 1 x n (`row`) and n x 1 (`column`) in either order, each with norm and activation.
 
     (N, in_channels, H, W) -> (N, widths[1], H, W), for an odd `n`. Section 3.2, figures 3 and 6. Raises `UsageError`
     for counts below 1, an even `n`, and another `first`.
@@ -53,9 +53,9 @@ def factorized(
 
 
 def expanded_filter_bank(in_channels: int, width: int, *, conv: Layer = CONV) -> Concat:
-    """1x3 and 3x1 convolutions side by side: (N, in_channels, H, W) -> (N, 2 * width, H, W).
+    """Builds 1x3 and 3x1 convolutions side by side: (N, in_channels, H, W) -> (N, 2 * width, H, W).
 
-    The end of a branch on the coarsest grid, where high-dimensional features are cheap. Section 2, principle 2, and
+    They end a branch on the coarsest grid, where features with many channels are cheap. Section 2, principle 2, and
     figure 7. Raises `UsageError` for counts below 1.
 
     >>> import torch
@@ -74,10 +74,10 @@ def double_3x3(
     stride: int = 1,
     padding: int | None = None,
 ) -> nn.Sequential:
-    """1x1, 3x3 and 3x3 convolutions of these widths, which see what a 5x5 sees; `stride` and `padding` are the last's.
+    """Builds 1x1, 3x3 and 3x3 convolutions of these widths, with the field of a 5x5 convolution.
 
-    (N, in_channels, H, W) -> (N, widths[2], H / stride, W / stride). Section 3.1, figures 1, 4 and 5. Raises
-    `UsageError` for counts below 1.
+    (N, in_channels, H, W) -> (N, widths[2], H / stride, W / stride). `stride` and `padding` belong to the last
+    convolution. Section 3.1, figures 1, 4 and 5. Raises `UsageError` for counts below 1.
 
     >>> import torch
     >>> double_3x3(16, (8, 12, 12), stride=2, padding=0)(torch.zeros(1, 16, 35, 35)).shape
@@ -93,16 +93,16 @@ def double_3x3(
 
 
 def pooled_projection(in_channels: int, width: int, *, conv: Layer = CONV, pool: Pool = AVERAGE) -> nn.Sequential:
-    """The pooling branch of every module: (N, in_channels, H, W) -> (N, width, H, W)."""
+    """Builds the pooling branch of every module: (N, in_channels, H, W) -> (N, width, H, W)."""
     return sequential(pool=pool(), projection=conv(in_channels, width, 1))
 
 
 def grid_reduction(*, pool: Pool = STRIDED, **branches: nn.Module) -> Concat:
-    """Half the grid, more channels: strided convolution branches beside a strided pooling, which comes last.
+    """Builds strided convolution branches beside a strided pooling, which comes last: half the grid, more channels.
 
-    (N, C, H, W) -> (N, sum of the branches' channels + C, H', W'), without the bottleneck that pooling before the
-    convolutions makes, nor the cost of pooling after them. The branches' last strides must be the pooling's. Section 5,
-    figure 10. Raises `UsageError` where there are no branches.
+    (N, C, H, W) -> (N, sum of the branches' channels + C, H', W'). Pooling before the convolutions would make a
+    bottleneck, and pooling after them would cost more. The last stride of each branch must be the pooling's stride.
+    Section 5, figure 10. Raises `UsageError` without branches.
 
     >>> import torch
     >>> reduction = grid_reduction(branch3x3=VALID(32, 64, 3, stride=2))
@@ -120,10 +120,10 @@ def grid_reduction(*, pool: Pool = STRIDED, **branches: nn.Module) -> Concat:
 def inception_double3x3(
     in_channels: int, widths: Widths, *, conv: Layer = CONV, pool: Pool = AVERAGE, kernel: int = 3
 ) -> Concat:
-    """The module of the fine grid, figure 5, with two 3x3 convolutions where GoogLeNet has a 5x5.
+    """Builds the module of the fine grid, figure 5, with two 3x3 convolutions where GoogLeNet has a 5x5.
 
-    (N, in_channels, H, W) -> (N, sum, H, W). `kernel` is that of the other branch; the released Inception-v3 has 5
-    there. Raises `UsageError` for counts below 1.
+    (N, in_channels, H, W) -> (N, sum, H, W). `kernel` is the kernel of the other branch, 5 in the released
+    Inception-v3. Raises `UsageError` for counts below 1.
 
     >>> import torch
     >>> inception_double3x3(192, (64, 48, 64, 64, 96, 32))(torch.zeros(1, 192, 9, 9)).shape
@@ -149,10 +149,11 @@ def inception_factorized(
     double_first: First = "row",
     conv: Layer = CONV,
 ) -> Concat:
-    """The module of the middle grid, figure 6: n x n convolutions, one and two of them, as 1 x n and n x 1.
+    """Builds the module of the middle grid, figure 6: branches of one and of two n x n convolutions as 1 x n and n x 1.
 
-    (N, in_channels, H, W) -> (N, 4 * width, H, W); inside, `reduce` channels. `double_first` is the order in the branch
-    of two; the released Inception-v3 begins there with a column. Raises `UsageError` as `factorized`.
+    (N, in_channels, H, W) -> (N, 4 * width, H, W); inside there are `reduce` channels. `double_first` is the order in
+    the branch of two convolutions; in the released Inception-v3 this branch begins with a column. Raises `UsageError`
+    as `factorized` does.
 
     >>> import torch
     >>> inception_factorized(64, 16, 24)(torch.zeros(1, 64, 17, 17)).shape
@@ -177,7 +178,7 @@ def inception_factorized(
 
 
 def inception_expanded(in_channels: int, widths: Widths, *, conv: Layer = CONV, pool: Pool = AVERAGE) -> Concat:
-    """The module of the coarsest grid, figure 7: both convolutional branches end in an expanded filter bank.
+    """Builds the module of the coarsest grid, figure 7: both convolution branches end in an expanded filter bank.
 
     (N, in_channels, H, W) -> (N, 1x1 + 2 * 3x3 + 2 * double 3x3 + projection, H, W). Raises `UsageError` for counts
     below 1.
@@ -206,9 +207,9 @@ def inception_expanded(in_channels: int, widths: Widths, *, conv: Layer = CONV, 
 
 
 def auxiliary_head(in_channels: int, num_classes: int, *, conv: Layer = CONV) -> nn.Sequential:
-    """The side classifier on the last 17x17 grid, section 4 and figure 8: (N, C, H, W) -> (N, num_classes).
+    """Builds the side classifier on the last 17x17 grid, section 4 and figure 8: (N, C, H, W) -> (N, num_classes).
 
-    H and W of at least 17. The sizes of its layers are the release's.
+    H and W are at least 17. The sizes of its layers are the release's.
     """
     return sequential(
         pool=nn.AvgPool2d(5, 3),
@@ -221,7 +222,7 @@ def auxiliary_head(in_channels: int, num_classes: int, *, conv: Layer = CONV) ->
 
 
 def initialize(network: nn.Module, *, std: float = 0.1, stds: Mapping[str, float] | None = None) -> None:
-    """The release's initial weights: normal with deviation `std`; for layers named in `stds`, theirs.
+    """Initialises as the release: normal with deviation `std`, or with its own deviation for a layer named in `stds`.
 
     Biases stay at PyTorch's default. The release truncates at -2 and 2, which are 20 standard deviations.
     """

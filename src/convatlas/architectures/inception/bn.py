@@ -1,7 +1,7 @@
 """BN-Inception: GoogLeNet with batch norm, and two 3x3 convolutions in the place of every 5x5.
 
 Ioffe, Szegedy. Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift. ICML 2015.
-https://arxiv.org/abs/1502.03167, appendix, figure 5. The network is that of the Caffe release, whose PyTorch port is in
+https://arxiv.org/abs/1502.03167, appendix, figure 5. The network is the Caffe release's; its PyTorch port is in
 https://github.com/Cadene/pretrained-models.pytorch
 
 >>> from convatlas.complexity import outline
@@ -19,9 +19,9 @@ inception5a   1024 x 7 x 7   2,210,496
 inception5b   1024 x 7 x 7   2,281,248
 head                  1000   1,025,000
 
-Departs from the paper: it counts 13.6 million parameters, the release has 11.3 million. Where the paper is silent it is
-as the release: convolutions keep their biases before the norms, whose epsilon is 0.00001; strided poolings round sizes
-up; modules 3c and 4e pass the pooled input through; module 5b pools maxima.
+Departs from the paper: the paper counts 13.6 million parameters, the release has 11.3 million. Some details are not in
+the paper and follow the release. Convolutions keep their biases before the norms, whose epsilon is 0.00001. Strided
+poolings round sizes up. Modules 3c and 4e pass the pooled input through. Module 5b pools maxima.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ PassThrough = tuple[int, int, int, int]  # 3x3 reduce, 3x3, double 3x3 reduce, d
 
 
 def pass_through(in_channels: int, widths: PassThrough) -> Concat:
-    """A module of stride 2 without 1x1 convolution, its pooling not projected: modules 3c and 4e of figure 5.
+    """Builds a module of stride 2 without a 1x1 branch, whose pooling is not projected: modules 3c and 4e of figure 5.
 
-    (N, in_channels, H, W) -> (N, 3x3 + double 3x3 + in_channels, H / 2, W / 2), for an even number of rows and columns:
-    the convolutions pad by one pixel, while the pooling rounds its size up.
+    (N, in_channels, H, W) -> (N, 3x3 + double 3x3 + in_channels, H / 2, W / 2), for even H and W: the convolutions pad
+    by one pixel, while the pooling rounds its size up.
     """
     reduce, width, reduce_double, double = widths
     return grid_reduction(
@@ -64,10 +64,10 @@ def pass_through(in_channels: int, widths: PassThrough) -> Concat:
 
 
 def bn_inception(*, num_classes: int = 1000, in_channels: int = 3, dropout: float = 0.0) -> nn.Sequential:
-    """The release's network: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels or another multiple of 32.
+    """Builds the release's network: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels or a multiple of 32.
 
-    Without dropout, which the norms replace (section 4.2.1). Initialisation: PyTorch's default, as the port sets none.
-    Raises `UsageError` for a dropout that is none.
+    There is no dropout by default, because the norms replace it (section 4.2.1). Initialisation: PyTorch's default,
+    because the port sets none. Raises `UsageError` unless 0 <= dropout < 1.
     """
     stem = sequential(
         conv1=CONV(in_channels, 64, 7, stride=2),
@@ -89,7 +89,7 @@ def bn_inception(*, num_classes: int = 1000, in_channels: int = 3, dropout: floa
     return sequential(stem=stem, **stages, head=classifier(channels, num_classes, dropout=dropout))
 
 
-# Figure 5's columns, as the release has them:
+# The columns of figure 5, with the release's values:
 #                1x1, 3x3 reduce, 3x3, double 3x3 reduce, double 3x3, pool projection
 FIGURE_5: Mapping[str, Widths | PassThrough] = {
     "inception3a": (64, 64, 64, 64, 96, 32),
@@ -149,6 +149,6 @@ ROWS = (
         macs=2_032_600_064,
         published=(Published(0.748, "validation", "imagenet", "the paper's figure 4, one crop"),),
         layouts={"cadene": CADENE_KEYS},
-        note="the Caffe release; others call it Inception-v2, a name that `inception_v2` has by its paper",
+        note="the Caffe release; others call it Inception-v2, but by its paper that name belongs to `inception_v2`",
     ),
 )

@@ -1,7 +1,7 @@
-"""Inception-v3 for images of 32 pixels: its modules after a 3x3 stem, fewer of them and narrower.
+"""A small Inception-v3 for images of 32 pixels: fewer and narrower modules after a 3x3 stem.
 
 Szegedy, Vanhoucke, Ioffe, Shlens, Wojna. Rethinking the Inception Architecture for Computer Vision. CVPR 2016.
-https://arxiv.org/abs/1512.00567; the network is ours and no paper's.
+https://arxiv.org/abs/1512.00567; the network is ours and in no paper.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("inception_v3_cifar_stem"))
@@ -13,9 +13,9 @@ reduction2    240 x 7 x 7      60,096
 stage3        384 x 7 x 7     178,344
 head                   10       3,850
 
-Departs from the paper: one 3x3 convolution of stride 1 for the stem; three sixteenths of the release's filters; two
-fine modules, three middle ones and one coarse, where the release has three, four and two; no dropout and no auxiliary
-head.
+Departs from the paper: the stem is one 3x3 convolution of stride 1. There are three sixteenths of the release's
+filters. There are two fine modules, three middle ones and one coarse, where the release has three, four and two. There
+are no dropout and no auxiliary head.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from convatlas.architectures.inception.v3 import PAPER, RELEASE
 from convatlas.errors import UsageError
 from convatlas.layers import check_counts, classifier, sequential
 
-NARROWEST = 8  # filters of a convolution
-STEM_CHANNELS = 192  # after the release's stem
+NARROWEST = 8  # the least filters of a convolution
+STEM_CHANNELS = 192  # the channels after the release's stem
 Row = TypeVar("Row", bound=tuple[int, ...])
 
 
 def scaled(widths: Row, width: float) -> Row:
-    """Filter counts times `width`, rounded, at least 8.
+    """Returns filter counts times `width`, rounded, at least 8.
 
     >>> scaled((64, 48, 16), 0.25)
     (16, 12, 8)
@@ -53,11 +53,11 @@ def inception_v3_cifar_stem(
     width: float = 0.1875,
     dropout: float = 0.0,
 ) -> nn.Sequential:
-    """A small Inception-v3: (N, in_channels, H, W) -> (N, num_classes), for 32 pixels, 7 or more.
+    """Builds a small Inception-v3: (N, in_channels, H, W) -> (N, num_classes), for 32 pixels, at least 7.
 
-    `depths` are the modules on each grid, the first ones of the release's; `width` multiplies its filter counts, which
-    stay at least 8. Initialisation: as `inception_v3`. Raises `UsageError` for more modules than the release has, for a
-    width that is not positive and for a dropout that is none.
+    `depths` are the numbers of modules on each grid, taken from the release's first ones. `width` multiplies their
+    filter counts, which stay at least 8. Initialisation as in `inception_v3`. Raises `UsageError` for more modules than
+    the release has, for a width that is not positive, and unless 0 <= dropout < 1.
     """
     check_counts(depths=depths)
     most = (len(RELEASE.fine), len(RELEASE.middle), len(RELEASE.coarse))

@@ -28,11 +28,11 @@ from convatlas.layers import Concat, sequential
 
 @dataclass(frozen=True)
 class Filters:
-    """The filter counts on and between the grids, a row for each module.
+    """The filter counts on the grids and between them, with a row for each module.
 
-    `fine` and `coarse`: 1x1, 3x3 (or 5x5) reduce, 3x3, double reduce, double, projection. `middle`: inside the
-    branches, and after each. `reduction1`: 3x3, double reduce, double. `reduction2`: reduce (and all but the last
-    layers), 3x3.
+    `fine` and `coarse`: 1x1, 3x3 (or 5x5) reduce, 3x3, double reduce, double, projection. `middle`: channels inside the
+    branches, and after each branch. `reduction1`: 3x3, double reduce, double. `reduction2`: reduce (and all layers but
+    the last), 3x3.
     """
 
     fine: tuple[Widths, ...]
@@ -43,7 +43,7 @@ class Filters:
 
 
 def first_reduction(in_channels: int, widths: tuple[int, int, int]) -> Concat:
-    """A 3x3 convolution, and two behind a 1x1: (N, C, 35, 35) -> (N, C + widths[0] + widths[2], 17, 17)."""
+    """Builds a 3x3 branch, and 1x1 with two 3x3: (N, C, 35, 35) -> (N, C + widths[0] + widths[2], 17, 17)."""
     single, reduce, double = widths
     return grid_reduction(
         branch3x3=VALID(in_channels, single, 3, stride=2),
@@ -52,7 +52,7 @@ def first_reduction(in_channels: int, widths: tuple[int, int, int]) -> Concat:
 
 
 def double_reduction(in_channels: int, widths: tuple[int, int]) -> Concat:
-    """Branches of one and of two 3x3 convolutions, figure 10: (N, C, 17, 17) -> (N, C + sum(widths), 8, 8)."""
+    """Builds branches of one and of two 3x3 convolutions, figure 10: (N, C, 17, 17) -> (N, C + sum(widths), 8, 8)."""
     reduce, width = widths
     return grid_reduction(
         branch3x3=sequential(reduce=CONV(in_channels, reduce, 1), conv=VALID(reduce, width, 3, stride=2)),
@@ -61,7 +61,7 @@ def double_reduction(in_channels: int, widths: tuple[int, int]) -> Concat:
 
 
 def factorized_reduction(in_channels: int, widths: tuple[int, int]) -> Concat:
-    """A factorised 7x7 convolution in the second branch: (N, C, 17, 17) -> (N, C + sum(widths), 8, 8)."""
+    """Builds a 3x3 branch and a branch with a factorised 7x7: (N, C, 17, 17) -> (N, C + sum(widths), 8, 8)."""
     reduce, width = widths
     return grid_reduction(
         branch3x3=sequential(reduce=CONV(in_channels, reduce, 1), conv=VALID(reduce, width, 3, stride=2)),
@@ -81,10 +81,10 @@ def grids(
     double_first: First = "column",
     second_reduction: Callable[[int, tuple[int, int]], nn.Module] = factorized_reduction,
 ) -> tuple[dict[str, nn.Module], int]:
-    """The stages by name, and the channels after the last; by default the release's forms of modules and reductions.
+    """Builds the stages by name, by default with the release's modules and reductions; returns also the last channels.
 
-    `kernel` is that of the fine modules' single convolution, `double_first` the order in the middle modules' branch of
-    two factorised convolutions.
+    `kernel` is the kernel of the fine modules' single convolution. `double_first` is the order in the middle modules'
+    branch of two factorised convolutions.
     """
     stage1, stage2, stage3 = nn.Sequential(), nn.Sequential(), nn.Sequential()
     for row in filters.fine:

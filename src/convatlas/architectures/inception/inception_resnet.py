@@ -1,4 +1,4 @@
-"""Inception-ResNet, in two versions: one file for each, and the blocks that they share with `residual.py`."""
+"""Inception-ResNet in two versions: one file for each version, and common blocks in `residual.py`."""
 
 from __future__ import annotations
 

@@ -13,11 +13,11 @@ reduction2   1792 x 8 x 8   3,346,176
 stage3       1792 x 8 x 8   8,003,840
 head                 1000   1,793,000
 
-Departs from the paper: nothing in the figures. What they leave open is as in the released code of the second version,
-https://github.com/tensorflow/models/tree/master/research/slim: batch norm's epsilon, initial weights, and the scales,
-of which section 3.3 says only that they are between 0.1 and 0.3; the code has 0.17, 0.10 and 0.20. The authors released
-no weights. `inception_resnet_v1_facenet` is that of https://github.com/timesler/facenet-pytorch, the port of
-https://github.com/davidsandberg/facenet for faces. `inception_resnet_v1_cifar_stem` is ours.
+Departs from the paper: nothing in the figures. Details that they leave open follow the released code of the second
+version, https://github.com/tensorflow/models/tree/master/research/slim: batch norm's epsilon, the initial weights and
+the scales. Section 3.3 says only that the scales are between 0.1 and 0.3; the code has 0.17, 0.10 and 0.20. The authors
+released no weights. `inception_resnet_v1_facenet` is the network of https://github.com/timesler/facenet-pytorch, the
+port of https://github.com/davidsandberg/facenet for faces. `inception_resnet_v1_cifar_stem` is ours.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ WIDTHS = Widths(
 
 
 def stem(in_channels: int) -> nn.Sequential:
-    """Figure 14: (N, in_channels, 299, 299) -> (N, 256, 35, 35)."""
+    """Builds figure 14: (N, in_channels, 299, 299) -> (N, 256, 35, 35)."""
     return sequential(**first_layers(in_channels), conv6=VALID(192, 256, 3, stride=2))
 
 
@@ -65,11 +65,12 @@ def inception_resnet_v1(
     scales: tuple[float, ...] = SCALES,
     dropout: float = 0.2,
 ) -> nn.Sequential:
-    """Figure 15 with the modules of figures 7 and 10 to 14: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds figure 15 with the modules of figures 7 and 10 to 14: (N, in_channels, H, W) -> (N, num_classes).
 
-    For 299 pixels, 75 or more. `depths` blocks A, B and C, which add their branches times `scales`. A fifth of the
-    features is dropped before the classifier. Initialisation, as TF-slim's second version: Xavier uniform, biases 0.
-    Raises `UsageError` for other than three depths and three positive scales, and for a dropout that is none.
+    The network is for 299 pixels, at least 75. There are `depths` blocks A, B and C; each kind multiplies its branches
+    by its entry of `scales` and adds them. A fifth of the features is dropped before the classifier. Initialisation as
+    in TF-slim's second version: Xavier uniform, biases 0. Raises `UsageError` for other than three depths or three
+    positive scales, and unless 0 <= dropout < 1.
     """
     check_options(depths, scales, dropout)
     stages, channels = residual_stages(256, WIDTHS, depths=depths, scales=scales)
@@ -88,11 +89,11 @@ def inception_resnet_v1_facenet(
     embedding: int = 512,
     dropout: float = 0.6,
 ) -> nn.Sequential:
-    """facenet-pytorch's: (N, in_channels, H, W) -> (N, num_classes), for faces of 160 pixels, 75 or more.
+    """Builds facenet-pytorch's network for faces of 160 pixels: (N, in_channels, H, W) -> (N, num_classes).
 
-    The last of the blocks C is neither scaled nor rectified. Before the classifier come dropout, a linear layer without
-    bias to `embedding` values, which describe a face, and their batch norm. Initialisation and errors as
-    `inception_resnet_v1`, and `UsageError` for an embedding of less than one value.
+    H and W are at least 75. The last block C is neither scaled nor rectified. Before the classifier come dropout, a
+    linear layer without bias to the `embedding` values that describe a face, and their batch norm. Initialisation and
+    errors are those of `inception_resnet_v1`. Raises `UsageError` also for an embedding of less than one value.
     """
     check_options(depths, scales, dropout)
     check_counts(embedding=embedding)
@@ -129,9 +130,9 @@ def inception_resnet_v1_cifar_stem(
     scales: tuple[float, ...] = SCALES,
     dropout: float = 0.2,
 ) -> nn.Sequential:
-    """The same blocks, with few channels, after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, classes).
+    """Builds these blocks with few channels after a 3x3 stem of stride 1: (N, in_channels, H, W) -> (N, classes).
 
-    For 32 pixels, 7 or more. Initialisation and errors as `inception_resnet_v1`.
+    The network is for 32 pixels, at least 7. Initialisation and errors are those of `inception_resnet_v1`.
     """
     check_options(depths, scales, dropout)
     stages, channels = residual_stages(CIFAR_STEM_CHANNELS, CIFAR_WIDTHS, depths=depths, scales=scales)
@@ -141,7 +142,7 @@ def inception_resnet_v1_cifar_stem(
     return network
 
 
-# https://github.com/timesler/facenet-pytorch, with its classifier.
+# The names in https://github.com/timesler/facenet-pytorch, with its classifier.
 FACENET_KEYS = (
     {
         "conv2d_1a": "stem.1a",
@@ -174,7 +175,7 @@ ROWS = (
         num_classes=1000,
         params=22_756_328,
         macs=6_206_361_696,
-        note="the paper's figures 7 and 10 to 15; its authors released no weights",
+        note="the paper's figures 7 and 10 to 15; the authors released no weights",
     ),
     _row(
         "inception_resnet_v1_facenet",

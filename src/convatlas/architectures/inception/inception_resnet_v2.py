@@ -15,11 +15,11 @@ reduction2    2080 x 8 x 8   3,880,960
 stage3        2080 x 8 x 8  20,354,240
 head                  1000   4,734,952
 
-Departs from the paper: the release has twice as many blocks, the stem of Inception-v3 with one inception module after
-it, 320, 1088 and 2080 channels where the figures have 384, 1152 and 2144, a last block that is neither scaled nor
-rectified, and a 1x1 convolution before the classifier. `inception_resnet_v2_paper` is what the figures show; they print
-1154 and 2048 channels where their concatenations give 1152 and 2144. What they leave open is as in the release: batch
-norm's epsilon, initial weights and scales.
+Departs from the paper: the release has twice as many blocks. Its stem is the stem of Inception-v3 with one inception
+module after it. It has 320, 1088 and 2080 channels where the figures have 384, 1152 and 2144. Its last block is neither
+scaled nor rectified, and a 1x1 convolution stands before the classifier. `inception_resnet_v2_paper` is the network of
+the figures. They print 1154 and 2048 channels where their concatenations give 1152 and 2144. Details that they leave
+open follow the release: batch norm's epsilon, initial weights and scales.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ def inception_resnet_v2(
     scales: tuple[float, ...] = SCALES,
     dropout: float = 0.2,
 ) -> nn.Sequential:
-    """The released network: (N, in_channels, H, W) -> (N, num_classes), for 299 pixels, 75 or more.
+    """Builds the released network: (N, in_channels, H, W) -> (N, num_classes), for 299 pixels, at least 75.
 
-    `depths` blocks A, B and C, which add their branches times `scales`; the last of the blocks C is neither scaled nor
-    rectified. A fifth of the features is dropped before the classifier, as in the paper and the release; timm drops
-    none by default. Initialisation, as TF-slim's: Xavier uniform, biases 0. Raises `UsageError` for other than three
-    depths and three positive scales, and for a dropout that is none.
+    There are `depths` blocks A, B and C; each kind multiplies its branches by its entry of `scales` and adds them. The
+    last block C is neither scaled nor rectified. A fifth of the features is dropped before the classifier, as in the
+    paper and the release; timm drops none by default. Initialisation as in TF-slim: Xavier uniform, biases 0. Raises
+    `UsageError` for other than three depths or three positive scales, and unless 0 <= dropout < 1.
     """
     check_options(depths, scales, dropout)
     stages, channels = stages_with_linear_end(320, WIDTHS, depths=depths, scales=scales)
@@ -92,9 +92,10 @@ def inception_resnet_v2_paper(
     scales: tuple[float, ...] = SCALES,
     dropout: float = 0.2,
 ) -> nn.Sequential:
-    """Figure 15 with the modules of figures 3, 7 and 16 to 19: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds figure 15 with the modules of figures 3, 7 and 16 to 19: (N, in_channels, H, W) -> (N, num_classes).
 
-    For 299 pixels, 75 or more. Options, initialisation and errors as `inception_resnet_v2`, but for the last block.
+    The network is for 299 pixels, at least 75. Options, initialisation and errors are those of `inception_resnet_v2`.
+    The last block is scaled and rectified like the others.
     """
     check_options(depths, scales, dropout)
     stages, channels = residual_stages(384, WIDTHS, depths=depths, scales=scales)
@@ -135,7 +136,7 @@ TIMM_KEYS = (
     },
     _LAYERS,
 )
-# https://github.com/zhulf0804/Inceptionv4_and_Inception-ResNetv2.PyTorch
+# The names in https://github.com/zhulf0804/Inceptionv4_and_Inception-ResNetv2.PyTorch
 ZHULF_KEYS = (
     {
         "features.0.features.0": "stem.1a",

@@ -1,4 +1,4 @@
-"""What Inception-ResNets are made of: inception modules that only say what to add, much of it scaled away.
+"""The parts of Inception-ResNets: inception modules whose output is scaled down and added to their input.
 
 Szegedy, Ioffe, Vanhoucke, Alemi. Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning.
 AAAI 2017. https://arxiv.org/abs/1602.07261; sections, figures and tables are this paper's.
@@ -36,16 +36,16 @@ from convatlas.layers import (
 )
 
 WidthsA = tuple[int, tuple[int, int], tuple[int, int, int]]  # 1x1; 1x1, 3x3; 1x1, 3x3, 3x3
-WidthsB = tuple[int, tuple[int, int, int]]  # 1x1; 1x1, 1xn, nx1; of C too
+WidthsB = tuple[int, tuple[int, int, int]]  # 1x1; 1x1, 1xn, nx1; also for blocks C
 ReductionA = tuple[int, int, int, int]  # k, l, m, n of table 1: 1x1, 3x3, 3x3 of the double branch; 3x3
 ReductionB = tuple[tuple[int, int], tuple[int, int], tuple[int, int, int]]  # 1x1, 3x3; 1x1, 3x3; 1x1, 3x3, 3x3
 
-SCALES = (0.17, 0.10, 0.20)  # of the blocks A, B and C in the released code
+SCALES = (0.17, 0.10, 0.20)  # the scales of the blocks A, B and C in the released code
 
 
 @dataclass(frozen=True)
 class Widths:
-    """The output channels of all convolutions in a network's modules, in the order in which figure 15 stacks them."""
+    """The output channels of all convolutions in a network's modules, in the order of figure 15."""
 
     a: WidthsA
     reduction_a: ReductionA
@@ -55,7 +55,7 @@ class Widths:
 
 
 def first_layers(in_channels: int) -> dict[str, nn.Module]:
-    """The layers that the stems of figure 14 and of Inception-v3 begin with, by name.
+    """Builds the first layers of the stems of figure 14 and of Inception-v3, by name.
 
     (N, in_channels, 299, 299) -> (N, 192, 71, 71).
     """
@@ -70,7 +70,7 @@ def first_layers(in_channels: int) -> dict[str, nn.Module]:
 
 
 def block_a(channels: int, widths: WidthsA, *, scale: float) -> Residual:
-    """Inception-ResNet-A, figures 10 and 16: (N, channels, H, W) -> (N, channels, H, W)."""
+    """Builds Inception-ResNet-A, figures 10 and 16: (N, channels, H, W) -> (N, channels, H, W)."""
     single, (reduce, width), double = widths
     mixed = Concat(
         branch1x1=CONV(channels, single, 1),
@@ -81,9 +81,9 @@ def block_a(channels: int, widths: WidthsA, *, scale: float) -> Residual:
 
 
 def factorized_block(channels: int, widths: WidthsB, *, n: int, scale: float, act: Layer | None = RELU) -> Residual:
-    """Inception-ResNet-B (n = 7), figures 11 and 17, and -C (n = 3), figures 13 and 19: the shape stays.
+    """Builds Inception-ResNet-B (n = 7), figures 11 and 17, or -C (n = 3), figures 13 and 19; the shape stays.
 
-    `act=None` leaves the sum as it is.
+    `act=None` leaves the sum without an activation.
     """
     single, (reduce, row, column) = widths
     branch = sequential(reduce=CONV(channels, reduce, 1), conv=factorized(reduce, (row, column), n))
@@ -94,16 +94,17 @@ def factorized_block(channels: int, widths: WidthsB, *, n: int, scale: float, ac
 def scaled_residual(
     mixed: nn.Module, in_channels: int, channels: int, *, scale: float, act: Layer | None = RELU
 ) -> Residual:
-    """The sum of a block's input and `scale` times what its branches found, section 3.3 and figure 20.
+    """Builds the sum of a block's input and `scale` times the output of its branches, section 3.3 and figure 20.
 
-    A 1x1 convolution without norm and activation expands what `mixed` gives, `in_channels`, to the block's `channels`.
+    `mixed` gives `in_channels` channels. A 1x1 convolution without norm and activation expands them to the block's
+    `channels`.
     """
     branch = sequential(mixed=mixed, expand=pointwise(in_channels, channels), scale=Scale(scale))
     return Residual(branch, act=None if act is None else act())
 
 
 def reduction_b(in_channels: int, widths: ReductionB) -> Concat:
-    """Reduction-B, figures 12 and 18: (N, in_channels, 17, 17) -> (N, sum of the last widths + in_channels, 8, 8)."""
+    """Builds Reduction-B, figures 12 and 18: (N, in_channels, 17, 17) -> (N, last widths + in_channels, 8, 8)."""
     first, second, double = widths
     return grid_reduction(
         branch3x3_1=_strided(in_channels, first),
@@ -120,9 +121,9 @@ def _strided(in_channels: int, widths: tuple[int, int]) -> nn.Sequential:
 def residual_stages(
     channels: int, widths: Widths, *, depths: tuple[int, ...], scales: tuple[float, ...]
 ) -> tuple[dict[str, nn.Sequential | Concat], int]:
-    """What figure 15 has between stem and head, by name, and the channels after it.
+    """Builds the stages of figure 15 between stem and head, by name; returns also the channels after them.
 
-    `depths` are the numbers of blocks A, B and C, `scales` what each kind is scaled by.
+    `depths` are the numbers of blocks A, B and C; `scales` are their factors.
     """
     (a, b, c), (scale_a, scale_b, scale_c) = depths, scales
     after_a = channels + widths.reduction_a[-1] + widths.reduction_a[-2]
@@ -144,7 +145,7 @@ def residual_stages(
 def stages_with_linear_end(
     channels: int, widths: Widths, *, depths: tuple[int, ...], scales: tuple[float, ...]
 ) -> tuple[dict[str, nn.Sequential | Concat], int]:
-    """`residual_stages` as released: the last of the blocks C is neither scaled nor rectified."""
+    """Builds `residual_stages` as in the release: the last block C is neither scaled nor rectified."""
     a, b, c = depths
     stages, end = residual_stages(channels, widths, depths=(a, b, c - 1), scales=scales)
     blocks = stages["stage3"]
@@ -154,24 +155,24 @@ def stages_with_linear_end(
 
 
 def check_options(depths: tuple[int, ...], scales: tuple[float, ...], dropout: float) -> None:
-    """Raises `UsageError` unless there are three counts and three positive factors, and dropout is a probability."""
+    """Raises `UsageError` unless there are three counts and three positive scales, and 0 <= dropout < 1."""
     check_counts(depths=depths)
     if len(depths) != 3:
-        raise UsageError(f"depths={depths} must be three: of the blocks A, B and C")
+        raise UsageError(f"depths={depths} must be three numbers, for blocks A, B and C")
     if len(scales) != 3 or not all(0 < scale < math.inf for scale in scales):
-        raise UsageError(f"scales={scales} must be three positive numbers: of the blocks A, B and C")
+        raise UsageError(f"scales={scales} must be three positive numbers, for blocks A, B and C")
     check_dropout(dropout)
 
 
 def initialize(network: nn.Module) -> None:
-    """The initial weights of the released code, TF-slim's: Xavier uniform in every layer, biases 0."""
+    """Initialises as the released code, TF-slim: Xavier uniform in every layer, biases 0."""
     initialize_xavier(network)
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
 
 
-# The convolutions of each module, the name in timm's Inception-ResNet-v2 and in facenet-pytorch to ours.
+# The convolutions of each module: their names in timm's Inception-ResNet-v2 and in facenet-pytorch, and our names.
 _A = {
     "branch0": "branch.mixed.branch1x1",
     "branch1.0": "branch.mixed.branch3x3.reduce",

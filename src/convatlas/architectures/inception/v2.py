@@ -1,12 +1,12 @@
-"""Inception-v2: the outline in table 1 of the paper whose last network is Inception-v3.
+"""Inception-v2: the network of table 1 in the paper that ends with Inception-v3.
 
 Szegedy, Vanhoucke, Ioffe, Shlens, Wojna. Rethinking the Inception Architecture for Computer Vision. CVPR 2016.
 https://arxiv.org/abs/1512.00567
 
-The paper goes from this network to its Inception-v3 in four steps (table 3): RMSProp and label smoothing, which are
-fields of the recipe; the 7x7 convolution of the stem factorised into 3x3 ones, the option `stem`; and batch norm in the
-auxiliary head, the option `auxiliary_norm`. Table 1 shows the stem after its step, so that this is the default, while
-the first rows of table 3 are of `stem="7x7"`.
+The paper goes from this network to its Inception-v3 in four steps (table 3). RMSProp and label smoothing are fields of
+the recipe. The stem's 7x7 convolution becomes 3x3 convolutions by the option `stem`. The auxiliary head gets batch norm
+by the option `auxiliary_norm`. Table 1 shows the stem after its step, so this stem is the default; the first rows of
+table 3 have `stem="7x7"`.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("inception_v2"))
@@ -18,11 +18,12 @@ reduction2   1280 x 8 x 8   1,513,600
 stage3       2048 x 8 x 8  11,121,408
 head                 1000   2,049,000
 
-Departs from the paper: it leaves most filter counts open, and they are the release's, `inception_v3`: of its second
-fine module in all three; of its four middle modules, whose third comes twice to make five; of its grid reductions, so
-that the first one's single 3x3 convolution has no 1x1 before it. The 7x7 stem has the 64 filters of BN-Inception. The
-auxiliary head's sizes, and its weight, are the release's too. With them the network has 25.8 million parameters and 6.3
-billion multiply-adds; the paper states less than 25 million and about 5 billion.
+Departs from the paper: the paper leaves most filter counts open. They are taken from the release, `inception_v3`. All
+three fine modules have the counts of its second one. The five middle modules have the counts of its four, the third of
+them twice. The grid reductions are the release's, so that the first one's single 3x3 convolution has no 1x1 before it.
+The 7x7 stem has the 64 filters of BN-Inception. The auxiliary head has the release's sizes and weight. With these
+counts the network has 25.8 million parameters and 6.3 billion multiply-adds; the paper states less than 25 million and
+about 5 billion.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ AUXILIARY_CONVOLUTIONS: dict[str, Layer] = {"none": partial(ConvNormAct, bias=Tr
 
 
 def table_stem(in_channels: int, form: Stem) -> nn.Sequential:
-    """The layers before the modules: (N, in_channels, 299, 299) -> (N, 288, 35, 35); nothing pads but `conv3`, `conv6`.
+    """Builds the layers before the modules: (N, in_channels, 299, 299) -> (N, 288, 35, 35).
 
-    The first layers are three 3x3 convolutions or one of 7x7, both (N, 64, 147, 147). Raises `UsageError` for another
-    form.
+    The first layers are three 3x3 convolutions or one of 7x7; both give (N, 64, 147, 147). Only `conv3` and `conv6`
+    pad. Raises `UsageError` for another form.
     """
     first: dict[str, dict[str, nn.Module]] = {
         "3x3": {
@@ -79,10 +80,10 @@ def _stages(in_channels: int, num_classes: int, *, stem: Stem, dropout: float) -
 def inception_v2(
     *, num_classes: int = 1000, in_channels: int = 3, stem: Stem = "3x3", dropout: float = 0.0
 ) -> nn.Sequential:
-    """Table 1: (N, in_channels, H, W) -> (N, num_classes), for 299 pixels, 75 or more. It names no dropout.
+    """Builds table 1: (N, in_channels, H, W) -> (N, num_classes), for 299 pixels, at least 75.
 
-    Initialisation, as the release's: normal with standard deviation 0.1, biases at PyTorch's default. Raises
-    `UsageError` for an unknown stem and for a dropout that is none.
+    Table 1 names no dropout. Initialisation as in the release: normal with standard deviation 0.1, biases at PyTorch's
+    default. Raises `UsageError` for an unknown stem, and unless 0 <= dropout < 1.
     """
     network = sequential(**_stages(in_channels, num_classes, stem=stem, dropout=dropout))
     initialize(network)
@@ -98,11 +99,12 @@ def inception_v2_aux(
     dropout: float = 0.0,
     auxiliary_weight: float = AUXILIARY_WEIGHT,
 ) -> AuxiliaryHeads:
-    """`inception_v2` with the auxiliary head of section 4, figure 8, for training with 299 pixels or more.
+    """Builds `inception_v2` with the auxiliary head of section 4, figure 8, for training with 299 pixels or more.
 
-    Its convolutions have biases, or with `auxiliary_norm="batch"` batch norm. In training (N, in_channels, H, W) ->
-    `AuxiliaryLogits`, in eval mode -> (N, num_classes). Initialisation and errors as `inception_v2`, with 0.01 and
-    0.001 in the last two layers of the head; and `UsageError` for an unknown norm and a negative `auxiliary_weight`.
+    (N, in_channels, H, W) -> `AuxiliaryLogits` in training and (N, num_classes) in eval mode. The head's convolutions
+    have biases, or batch norm with `auxiliary_norm="batch"`. Initialisation and errors are those of `inception_v2`, but
+    the last two layers of the head have deviations of 0.01 and 0.001. Raises `UsageError` also for an unknown norm and
+    a negative `auxiliary_weight`.
     """
     if auxiliary_norm not in AUXILIARY_CONVOLUTIONS:
         raise unknown("norm of the auxiliary head", auxiliary_norm, AUXILIARY_CONVOLUTIONS)
@@ -125,7 +127,7 @@ _row = partial(
     dataset="imagenet",
     image_size=299,
     num_classes=1000,
-    macs=6_299_294_304,  # in eval mode, where the auxiliary head does not work
+    macs=6_299_294_304,  # in eval mode, without the auxiliary head
 )
 
 ROWS = (
@@ -133,12 +135,12 @@ ROWS = (
         "inception_v2",
         builder=inception_v2,
         params=25_769_544,
-        note="the paper's table 1, its open filter counts those of the released Inception-v3",
+        note="the paper's table 1; filter counts that it leaves open are those of the released Inception-v3",
     ),
     _row(
         "inception_v2_aux",
         builder=inception_v2_aux,
         params=29_095_344,
-        note="the paper's table 1 as it is trained, with an auxiliary head, without norm until `auxiliary_norm=batch`",
+        note="the paper's table 1 as trained, with an auxiliary head; -o auxiliary_norm=batch gives it batch norm",
     ),
 )

@@ -14,9 +14,9 @@ reduction2   1280 x 8 x 8   1,698,304
 stage3       2048 x 8 x 8  11,121,408
 head                 1000   2,049,000
 
-Departs from the paper: its table 1 has five modules on the 17x17 grid, the release four; the release's stem pools once
-more where the table's convolves, and its fine modules keep a 5x5 convolution beside the two 3x3 ones. `inception_v2` is
-the table's. The paper gives no weight for the auxiliary loss.
+Departs from the paper: table 1 has five modules on the 17x17 grid, the release has four. The release's stem pools once
+more where the table's stem convolves. Its fine modules keep a 5x5 convolution beside the two 3x3 ones. `inception_v2`
+is the network of the table. The paper gives no weight for the auxiliary loss.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryHeads, InputTransform, classifier, sequential
 
 AUXILIARY_WEIGHT = 0.4  # TF-slim's training code, https://github.com/tensorflow/models/tree/master/research/slim
-# The deviations of the auxiliary head's last layers. torchvision sets the first, but on a module that is not read.
+# The deviations of the auxiliary head's last layers. torchvision sets the first one on a module that never reads it.
 AUXILIARY_STDS = {"auxiliary.stage2.conv.conv": 0.01, "auxiliary.stage2.fc": 0.001}
 
 
@@ -62,11 +62,12 @@ def _stages(in_channels: int, num_classes: int, *, transform_input: bool, dropou
 def inception_v3(
     *, num_classes: int = 1000, in_channels: int = 3, transform_input: bool = False, dropout: float = 0.5
 ) -> nn.Sequential:
-    """The published weights' network: (N, in_channels, H, W) -> (N, num_classes), for 299 pixels, 75 or more.
+    """Builds the network of the published weights: (N, in_channels, H, W) -> (N, num_classes), made for 299 pixels.
 
-    `transform_input` takes images normalised with ImageNet's mean and deviation to the 0.5 and 0.5 with which the
-    published weights were trained. Initialisation, as torchvision's: normal with standard deviation 0.1, biases at
-    PyTorch's default. Raises `UsageError` for a dropout that is none, and for a transform of other than 3 channels.
+    H and W are at least 75. `transform_input` turns images normalised with ImageNet's mean and deviation into images
+    normalised with 0.5 and 0.5, with which the published weights were trained. Initialisation as in torchvision: normal
+    with standard deviation 0.1, biases at PyTorch's default. Raises `UsageError` unless 0 <= dropout < 1, and for
+    `transform_input` with other than 3 channels.
     """
     network = sequential(**_stages(in_channels, num_classes, transform_input=transform_input, dropout=dropout))
     initialize(network)
@@ -81,11 +82,11 @@ def inception_v3_aux(
     dropout: float = 0.5,
     auxiliary_weight: float = AUXILIARY_WEIGHT,
 ) -> AuxiliaryHeads:
-    """`inception_v3` with the batch-normalised auxiliary head of section 4, for training with 299 pixels or more.
+    """Builds `inception_v3` with the batch-normalised auxiliary head of section 4, for training with 299 pixels.
 
-    In training (N, in_channels, H, W) -> `AuxiliaryLogits`, in eval mode -> (N, num_classes). Initialisation and errors
-    as `inception_v3`, with 0.01 and 0.001 in the last two layers of the head, as TF-slim has them; and `UsageError` for
-    a negative `auxiliary_weight`.
+    Larger images are possible too. (N, in_channels, H, W) -> `AuxiliaryLogits` in training and (N, num_classes) in eval
+    mode. Initialisation and errors are those of `inception_v3`, but the last two layers of the head have deviations of
+    0.01 and 0.001, as in TF-slim. Raises `UsageError` also for a negative `auxiliary_weight`.
     """
     stages = _stages(in_channels, num_classes, transform_input=transform_input, dropout=dropout)
     head = auxiliary_head(4 * RELEASE.middle[-1][1], num_classes)
@@ -184,8 +185,8 @@ WITH_HEAD = _keys(_CONVOLUTIONS | _HEAD, {"fc": "head.fc", "AuxLogits.fc": "auxi
 
 
 def _published(keys: dict[str, str | None]) -> tuple[Weights, ...]:
-    # torchvision feeds this file images in ImageNet's normalisation and turns it into one of 0.5 and 0.5, with which it
-    # was trained (`transform_input`); to normalise with 0.5 and 0.5 is the same, and needs no transform.
+    # The weights were trained with images normalised with 0.5 and 0.5. torchvision normalises with ImageNet's values
+    # and then transforms the images (`transform_input`); normalising with 0.5 and 0.5 gives equal images at once.
     weights = torchvision_weights("inception_v3_google-0cc3c7bd.pth", keys=keys, shorter_side=342, image_size=299)
     return (dataclasses.replace(weights, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),)
 
@@ -203,7 +204,7 @@ _row = partial(
     image_size=299,
     num_classes=1000,
     recipe="inception_v3",
-    macs=5_713_216_096,  # in eval mode, where the auxiliary head does not work
+    macs=5_713_216_096,  # in eval mode, without the auxiliary head
     published=(
         torchvision_published(0.77294, pixels=299),
         Published(0.788, "validation", "imagenet", "the paper's table 3, row BN-auxiliary, one crop"),
@@ -218,13 +219,13 @@ ROWS = (
         params=23_834_568,
         weights=_published(WITHOUT_HEAD),
         layouts={"torchvision_without_heads": TORCHVISION_KEYS},
-        note="the published weights' network; the paper's table 1 differs, see `inception_v2`",
+        note="the network of the published weights; the paper's table 1 differs, see `inception_v2`",
     ),
     _row(
         "inception_v3_aux",
         builder=inception_v3_aux,
         params=27_161_264,
         weights=_published(WITH_HEAD),
-        note="the published weights' network as it is trained, with a batch-normalised auxiliary head",
+        note="the network of the published weights as trained, with a batch-normalised auxiliary head",
     ),
 )

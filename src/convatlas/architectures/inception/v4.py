@@ -1,4 +1,4 @@
-"""Inception-v4: the pure Inception made deeper and more uniform, with modules made for three grids and a stem to match.
+"""Inception-v4: the pure Inception, deeper and more uniform, with its own stem and its own modules for three grids.
 
 Szegedy, Ioffe, Vanhoucke, Alemi. Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning.
 AAAI 2017. https://arxiv.org/abs/1602.07261; the network is that of the published weights,
@@ -14,8 +14,8 @@ reduction2    1536 x 8 x 8   2,747,392
 stage3        1536 x 8 x 8  13,659,264
 head                  1000   1,537,000
 
-Departs from the paper: in the stem's factorised 7x7, and in the longest branch of the modules B and C, the order of row
-and column is the released weights', which the figures 3, 5 and 6 have the other way round.
+Departs from the paper: row and column have the released weights' order in the stem's factorised 7x7, and in the longest
+branch of the modules B and C. Figures 3, 5 and 6 have the opposite order.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ from convatlas.layers import (
     sequential,
 )
 
-# The mean of the pixels that there are: at the border of 4 or 6, where Inception-v3 divides by 9.
+# The mean of the pixels inside the image: of 4 or 6 at the border, where Inception-v3 divides by 9.
 AVERAGE = partial(nn.AvgPool2d, 3, stride=1, padding=1, count_include_pad=False)
 REDUCTION_A = (192, 224, 256, 384)  # k, l, m, n of table 1
 
 
 def stem(in_channels: int, *, first: First = "row") -> nn.Sequential:
-    """Figure 3, twice a convolution beside a pooling: (N, in_channels, 299, 299) -> (N, 384, 35, 35).
+    """Builds figure 3: (N, in_channels, 299, 299) -> (N, 384, 35, 35).
 
-    `first` is the order in the factorised 7x7: the released weights' is row, the figure's column.
+    `first` is the order in the factorised 7x7: row in the released weights, column in the figure.
     """
     return sequential(
         conv1=VALID(in_channels, 32, 3, stride=2),
@@ -74,7 +74,7 @@ def stem(in_channels: int, *, first: First = "row") -> nn.Sequential:
 
 
 def reduction_a(in_channels: int, widths: tuple[int, int, int, int]) -> Concat:
-    """Reduction-A, figure 7, with k, l, m, n of table 1: (N, C, 35, 35) -> (N, C + m + n, 17, 17)."""
+    """Builds Reduction-A, figure 7, with k, l, m, n of table 1: (N, C, 35, 35) -> (N, C + m + n, 17, 17)."""
     reduce, middle, double, single = widths
     return grid_reduction(
         branch3x3=VALID(in_channels, single, 3, stride=2),
@@ -83,12 +83,12 @@ def reduction_a(in_channels: int, widths: tuple[int, int, int, int]) -> Concat:
 
 
 def inception_a() -> Concat:
-    """Inception-A, figure 4: (N, 384, 35, 35) -> (N, 384, 35, 35)."""
+    """Builds Inception-A, figure 4: (N, 384, 35, 35) -> (N, 384, 35, 35)."""
     return inception_double3x3(384, (96, 64, 96, 64, 96, 96), pool=AVERAGE)
 
 
 def inception_b() -> Concat:
-    """Inception-B, figure 5: (N, 1024, 17, 17) -> (N, 1024, 17, 17)."""
+    """Builds Inception-B, figure 5: (N, 1024, 17, 17) -> (N, 1024, 17, 17)."""
     return Concat(
         branch1x1=CONV(1024, 384, 1),
         branch7x7=sequential(reduce=CONV(1024, 192, 1), conv=factorized(192, (224, 256), 7)),
@@ -102,7 +102,7 @@ def inception_b() -> Concat:
 
 
 def reduction_b() -> Concat:
-    """Reduction-B, figure 8: (N, 1024, 17, 17) -> (N, 1536, 8, 8)."""
+    """Builds Reduction-B, figure 8: (N, 1024, 17, 17) -> (N, 1536, 8, 8)."""
     return grid_reduction(
         branch3x3=sequential(reduce=CONV(1024, 192, 1), conv=VALID(192, 192, 3, stride=2)),
         branch7x7=sequential(
@@ -112,7 +112,7 @@ def reduction_b() -> Concat:
 
 
 def inception_c() -> Concat:
-    """Inception-C, figure 6: (N, 1536, 8, 8) -> (N, 1536, 8, 8)."""
+    """Builds Inception-C, figure 6: (N, 1536, 8, 8) -> (N, 1536, 8, 8)."""
     return Concat(
         branch1x1=CONV(1536, 256, 1),
         branch3x3=sequential(reduce=CONV(1536, 384, 1), expand=expanded_filter_bank(384, 256)),
@@ -132,16 +132,16 @@ def inception_v4(
     depths: tuple[int, ...] = (4, 7, 3),
     dropout: float = 0.2,
 ) -> nn.Sequential:
-    """Figure 9: (N, in_channels, H, W) -> (N, num_classes), for 299 pixels, 75 or more.
+    """Builds figure 9: (N, in_channels, H, W) -> (N, num_classes), for 299 pixels, at least 75.
 
-    `depths` modules A, B and C. A fifth of the features is dropped before the classifier, as in the paper; timm drops
-    none by default. Initialisation, as TF-slim's but not truncated: convolutions Kaiming normal by fan-in, the
-    classifier Xavier uniform with bias 0. Raises `UsageError` for other than three depths and for a dropout that is
-    none.
+    There are `depths` modules A, B and C. A fifth of the features is dropped before the classifier, as in the paper;
+    timm drops none by default. Initialisation as in TF-slim, but not truncated: convolutions Kaiming normal by fan-in,
+    the classifier Xavier uniform with bias 0. Raises `UsageError` for other than three depths, and unless
+    0 <= dropout < 1.
     """
     check_counts(depths=depths)
     if len(depths) != 3:
-        raise UsageError(f"depths={depths} must be three: of the modules A, B and C")
+        raise UsageError(f"depths={depths} must be three numbers, for modules A, B and C")
     check_dropout(dropout)
     a, b, c = depths
     network = sequential(
@@ -179,7 +179,7 @@ ROWS = (
         macs=12_253_974_624,
         published=(Published(0.801, "validation", "imagenet", TF_SLIM),),
         layouts={"timm": TIMM_KEYS, "zhulf": ZHULF_KEYS},
-        note="the released weights' network: rows and columns of some factorised convolutions in another order than "
-        "in the paper's figures",
+        note="the network of the released weights: in some factorised convolutions, rows and columns have another "
+        "order than in the paper's figures",
     ),
 )

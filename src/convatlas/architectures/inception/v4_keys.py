@@ -1,10 +1,10 @@
-"""Key tables for Inception-v4 in the layouts of others, and what makes such tables for networks of numbered modules."""
+"""Key tables for Inception-v4 in other projects' layouts, and functions for networks whose modules are numbered."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# The convolutions of each module, timm's name to ours.
+# The convolutions of each module: timm's names and ours.
 _STEM = {
     "0": "conv1",
     "1": "conv2",
@@ -68,7 +68,7 @@ _C = {
 
 
 def layer_keys(modules: Mapping[str, Mapping[str, str]]) -> dict[str, str | None]:
-    """The rows for the convolutions with norm of these modules, each a mapping of their layers' names to ours."""
+    """Returns the rows for the convolutions with norm of these modules; each module maps its layers' names to ours."""
     return {
         f"{module}.{theirs}.{their_part}": f"{module}.{ours}.{part}"
         for module, layers in modules.items()
@@ -78,7 +78,7 @@ def layer_keys(modules: Mapping[str, Mapping[str, str]]) -> dict[str, str | None
 
 
 def module_keys(first: int, depths: tuple[int, int, int]) -> dict[str, str | None]:
-    """Modules numbered through as `features.N`, from number `first` on, to our stages and reductions."""
+    """Returns rows from modules named `features.N`, with N from `first` on, to our stages and reductions."""
     a, b, c = depths
     names = [
         *(f"stage1.{index}" for index in range(a)),
@@ -100,14 +100,14 @@ _LAYERS = layer_keys(
         "stage3.{}": _C,
     }
 ) | {"head.fc": "head.fc"}
-# timm's are those of https://github.com/Cadene/pretrained-models.pytorch: the stem's layers are modules too.
+# timm's names are those of https://github.com/Cadene/pretrained-models.pytorch: the stem's layers are modules too.
 TIMM_KEYS = (
     {f"features.{number}": f"stem.{number}" for number in range(6)}
     | module_keys(6, (4, 7, 3))
     | {"last_linear": "head.fc"},
     _LAYERS,
 )
-# https://github.com/zhulf0804/Inceptionv4_and_Inception-ResNetv2.PyTorch; "brance" is its spelling.
+# The names in https://github.com/zhulf0804/Inceptionv4_and_Inception-ResNetv2.PyTorch, which spells "brance".
 ZHULF_KEYS = (
     {
         "features.0.conv2d_1a_3x3": "stem.0",

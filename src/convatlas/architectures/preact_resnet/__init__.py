@@ -1,4 +1,4 @@
-"""Pre-activation ResNet, one file for each form, and the Wide ResNets that are made of the same units."""
+"""Pre-activation ResNet, one file for each form, and the Wide ResNets with the same units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pre-activation ResNet at CIFAR size: norm and activation move into the branch, and nothing stands on the way through.
+"""Pre-activation ResNet at CIFAR size: norm and activation move into the branch, and the shortcut is a plain identity.
 
 He, Zhang, Ren, Sun. Identity Mappings in Deep Residual Networks. ECCV 2016. https://arxiv.org/abs/1603.05027
 The bottleneck networks are those of the authors' code, https://github.com/KaimingHe/resnet-1k-layers.
@@ -13,10 +13,10 @@ norm      256 x 8 x 8         512
 act       256 x 8 x 8           0
 head               10       2,570
 
-Departs from the paper: nothing in the bottleneck networks. For ResNet-110 the paper's text says no more than that the
-first unit's activation comes before the two paths part; its shortcuts that change the size are taken as those of its
-post-activation form, zero channels of the raw input (`preact_resnet110`), or as 1x1 convolutions of the activated
-input, as the paper has them in the bottleneck networks (`preact_resnet110_b`).
+Departs from the paper: nothing in the bottleneck networks. For ResNet-110 the paper says only that the first unit's
+activation comes before the two paths part; it does not describe the shortcuts that change the size. `preact_resnet110`
+takes the shortcuts of the post-activation ResNet-110: zero channels of the raw input. `preact_resnet110_b` takes those
+of the paper's bottleneck networks: 1x1 convolutions of the activated input.
 """
 
 from __future__ import annotations
@@ -53,21 +53,22 @@ def _conv(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) 
 
 
 def _second_conv(channels: int, *, act: Layer, dropout: float) -> nn.Sequential:
-    """Norm, activation, dropout if there is any, and the second 3x3 convolution of a basic unit."""
+    """Builds norm, activation, an optional dropout and the second 3x3 convolution of a basic unit."""
     drop = {"dropout": nn.Dropout(dropout)} if dropout else {}
     return sequential(norm=nn.BatchNorm2d(channels), act=act(), **drop, conv=_conv(channels, channels, 3))
 
 
 def basic_unit(channels: int, *, act: Layer, dropout: float = 0.0) -> Residual:
-    """Figure 4 (e), x + branch(x) with two 3x3 convolutions: (N, channels, H, W) -> (N, channels, H, W)."""
+    """Builds figure 4 (e), x + branch(x) with two 3x3 convolutions: (N, channels, H, W) -> (N, channels, H, W)."""
     conv1 = NormActConv(channels, channels, 3, act=act)
     return Residual(sequential(conv1=conv1, conv2=_second_conv(channels, act=act, dropout=dropout)))
 
 
 def basic_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Module:
-    """The first unit of a stage with option A: (N, in, H, W) -> (N, out, H / stride, W / stride).
+    """Builds the first unit of a stage with option A: (N, in, H, W) -> (N, out, H / stride, W / stride).
 
-    The unit that follows the stem shares its activation; the others pass on the raw input, as equation 9 does.
+    The unit after the stem shares its activation between branch and shortcut. The other units pass on the raw input, as
+    equation 9 does.
     """
     if stride == 1:
         branch = sequential(
@@ -85,7 +86,7 @@ def basic_first_unit(in_channels: int, out_channels: int, *, stride: int, act: L
 def projection_first_unit(
     in_channels: int, out_channels: int, *, stride: int, act: Layer, dropout: float = 0.0
 ) -> nn.Sequential:
-    """The first unit of a stage with option B: the 1x1 convolution sees the activated input too, without a norm.
+    """Builds the first unit of a stage with option B, whose 1x1 shortcut takes the activated input and has no norm.
 
     (N, in, H, W) -> (N, out, H / stride, W / stride).
     """
@@ -99,9 +100,9 @@ def projection_first_unit(
 
 
 def bottleneck_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> nn.Sequential:
-    """The first unit of a stage of bottlenecks: (N, in, H, W) -> (N, out, H / stride, W / stride).
+    """Builds the first unit of a stage of bottlenecks: (N, in, H, W) -> (N, out, H / stride, W / stride).
 
-    The stride is the first 1x1 convolution's, as in the authors' code.
+    The stride is on the first 1x1 convolution, as in the authors' code.
     """
     width = out_channels // 4
     branch = sequential(
@@ -131,12 +132,12 @@ def preact_resnet(
     unit: Literal["option_a", "option_b", "bottleneck"] = "option_a",
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """Stem, stages of pre-activation units, norm and activation: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds stem, stages of pre-activation units, norm and activation: (N, in_channels, H, W) -> (N, num_classes).
 
-    `depths` units of `widths` output channels in each stage; each stage but the first halves height and width.
-    Initialisation, as in the authors' code: Kaiming normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in)
-    (PyTorch's default too), its bias 0. Raises `UsageError` for an unknown unit or activation, for depths and widths
-    that do not match, and for bottlenecks whose widths are no multiples of 4.
+    Each stage has `depths` units of `widths` output channels; each stage but the first halves height and width.
+    Initialisation as in the authors' code: Kaiming normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in),
+    which is also PyTorch's default, with bias 0. Raises `UsageError` for an unknown unit or activation, for depths and
+    widths that do not match, and for bottlenecks whose widths are not multiples of 4.
     """
     if unit not in UNITS:
         raise unknown("unit", unit, UNITS)
@@ -169,14 +170,14 @@ ROWS = (
         builder=preact_resnet,
         params=1_727_962,
         macs=252_887_680,
-        note="zero channels of the raw input where the size changes; the paper does not say",
+        note="where the size changes, the shortcut adds zero channels to the raw input; the paper does not say how",
     ),
     _architecture(
         "preact_resnet110_b",
         builder=partial(preact_resnet, unit="option_b"),
         params=1_730_522,
         macs=253_149_824,
-        note="1x1 convolutions where the size changes; the paper does not say",
+        note="where the size changes, the shortcut is a 1x1 convolution; the paper does not say how",
     ),
     _architecture(
         "preact_resnet164",
@@ -198,6 +199,6 @@ ROWS = (
             Published(0.9538, "test", "cifar10", "the paper's table 4, batches of 64, median of 5 runs"),
             Published(0.7729, "test", "cifar100", "the paper's table 4, median of 5 runs"),
         ),
-        note="the paper says 10.2M parameters; its authors' code has 10.3M",
+        note="the paper says 10.2M parameters; the authors' code has 10.3M",
     ),
 )

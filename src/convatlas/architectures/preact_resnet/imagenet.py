@@ -1,8 +1,8 @@
-"""Pre-activation ResNet at ImageNet size: 50, 101 and 152 layers, in the form in which weights of it are published.
+"""Pre-activation ResNet at ImageNet size: 50, 101 and 152 layers, in the form that has published weights.
 
-He, Zhang, Ren, Sun. Identity Mappings in Deep Residual Networks. ECCV 2016. https://arxiv.org/abs/1603.05027.
-The form is that of timm's `resnetv2_50`, `resnetv2_101` and `resnetv2_152`, whose units are those of BiT with batch
-norm and plain convolutions: https://github.com/huggingface/pytorch-image-models.
+He, Zhang, Ren, Sun. Identity Mappings in Deep Residual Networks. ECCV 2016. https://arxiv.org/abs/1603.05027. The form
+is that of timm's `resnetv2_50`, `resnetv2_101` and `resnetv2_152`. Their units are BiT's, but with batch norm and plain
+convolutions: https://github.com/huggingface/pytorch-image-models.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("preact_resnet50"))
@@ -15,10 +15,10 @@ norm      2048 x 7 x 7       4,096
 act       2048 x 7 x 7           0
 head              1000   2,049,000
 
-Departs from the paper: the stride is on the 3x3 convolution; in the authors' released code, which has the CIFAR
-networks only (`resnet-pre-act.lua`), it is on the first 1x1. The paper has the first activation right after the first
-convolution; here the pooling stands between the two. The authors' code of their ImageNet networks is not known here, so
-that more cannot be said. Initial weights as in their CIFAR code: Kaiming normal by fan-out.
+Departs from the paper: the stride is on the 3x3 convolution. In the authors' released code, which has the CIFAR
+networks only (`resnet-pre-act.lua`), it is on the first 1x1. In the paper the first activation follows the first
+convolution directly; here the pooling stands between them. The authors' code for ImageNet is not known here, so other
+differences are possible. Initial weights are as in their CIFAR code: Kaiming normal by fan-out.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ def preact_resnet_imagenet(
     widths: tuple[int, ...] = (256, 512, 1024, 2048),
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """Stem, stages of bottlenecks, norm and activation: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds stem, stages of bottlenecks, norm and activation: (N, in_channels, H, W) -> (N, num_classes).
 
-    `depths` bottlenecks of `widths` output channels in each stage; the stem halves height and width twice, each stage
-    but the first once more. Initialisation: Kaiming normal by fan-out; the linear layer at PyTorch's default, its bias
-    0. Raises `UsageError` for an unknown activation, for depths and widths that do not match, and for widths that are
-    no multiples of 4.
+    Each stage has `depths` bottlenecks of `widths` output channels. The stem halves height and width twice, and each
+    stage but the first halves them once more. Initialisation: Kaiming normal by fan-out; the linear layer at PyTorch's
+    default, its bias 0. Raises `UsageError` for an unknown activation, for depths and widths that do not match, and for
+    widths that are not multiples of 4.
     """
     check_counts(stem_channels=stem_channels)
     check_stages(depths=depths, widths=widths)

@@ -1,7 +1,7 @@
-"""Pre-activation ResNet-18 for 32 pixels, of a well-known collection: wide basic units after a 3x3 stem.
+"""Pre-activation ResNet-18 for 32 pixels, from kuangliu's collection: wide basic units after a 3x3 stem.
 
-The units are those of He et al. 2016, https://arxiv.org/abs/1603.05027; the network is
-https://github.com/kuangliu/pytorch-cifar's.
+The units are those of He et al. 2016, https://arxiv.org/abs/1603.05027; the network is from
+https://github.com/kuangliu/pytorch-cifar.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("preact_resnet18_cifar"))
@@ -12,8 +12,8 @@ stage3    256 x 8 x 8   2,098,944
 stage4    512 x 4 x 4   8,392,192
 head               10       5,130
 
-Departs from the paper: between the last sum and the pooling stand no norm and no activation, which the paper has. The
-paper has no such network. Initial weights are PyTorch's default.
+Departs from the paper: the paper has no such network. The paper's networks have a norm and an activation between the
+last sum and the pooling; this network has none. Initial weights are PyTorch's default.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def preact_resnet_basic(
     widths: tuple[int, ...] = (64, 128, 256, 512),
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """Stem and stages of basic units, without a last norm: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds a stem and stages of basic units, without a last norm: (N, in_channels, H, W) -> (N, num_classes).
 
-    `depths` units of `widths` channels in each stage; each stage but the first halves height and width. Initial
+    Each stage has `depths` units of `widths` channels; each stage but the first halves height and width. Initial
     weights: PyTorch's default. Raises `UsageError` for an unknown activation and for depths and widths that do not
     match.
     """
@@ -65,7 +65,7 @@ def preact_resnet_basic(
     return sequential(stem=stem, **stages, head=classifier(widths[-1], num_classes))
 
 
-# The first units of the later stages have another form than the rest: their norm and activation serve both paths.
+# In the first units of the later stages, norm and activation serve both paths; the other units have another form.
 KUANGLIU_KEYS: dict[str, str | None] = {
     "conv1": "stem.conv",
     "layer1.{}.bn{}": "stage1.{}.branch.conv{}.norm",

@@ -1,7 +1,7 @@
 """Wide ResNet at CIFAR size: few pre-activation units of many channels learn as well as many thin ones, and faster.
 
 Zagoruyko, Komodakis. Wide Residual Networks. BMVC 2016. https://arxiv.org/abs/1605.07146, table 1: 6n + 4 layers, n
-units in each stage, k times the channels of a ResNet. Details by the authors' code,
+units in each stage, k times the channels of a ResNet. Details are from the authors' code,
 https://github.com/szagoruyko/wide-residual-networks.
 
 >>> from convatlas.complexity import outline
@@ -14,7 +14,8 @@ norm      640 x 8 x 8       1,280
 act       640 x 8 x 8           0
 head               10       6,410
 
-Departs from the paper: nothing. Without dropout, as in its tables 4 and 5; for the form of its table 6: `dropout=0.3`.
+Departs from the paper: nothing. There is no dropout, as in the paper's tables 4 and 5; `dropout=0.3` gives the form of
+table 6.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ from convatlas.layers import (
 
 
 def wide_first_unit(in_channels: int, out_channels: int, *, stride: int, act: Layer, dropout: float) -> nn.Module:
-    """The first unit of a stage: (N, in, H, W) -> (N, out, H / stride, W / stride).
+    """Builds the first unit of a stage: (N, in, H, W) -> (N, out, H / stride, W / stride).
 
-    Where the size stays, at k = 1 behind the stem, it is like the others.
+    Where the shape stays, in the first stage at k = 1, it is an ordinary unit.
     """
     if stride == 1 and in_channels == out_channels:
         return basic_unit(out_channels, act=act, dropout=dropout)
@@ -59,13 +60,12 @@ def wide_resnet(
     dropout: float = 0.0,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the network of the paper's table 1: (N, in_channels, H, W) -> (N, num_classes).
 
-    `depths` units of `widths` channels in each stage; each stage but the first halves height and width. `dropout`
-    stands before the second convolution of each unit, after norm and activation. Initialisation, as in the authors'
-    code: Kaiming normal by fan-out; the linear layer at PyTorch's default, its bias 0.
-    Raises `UsageError` for an unknown activation, for depths and widths that do not match and for a dropout that is no
-    probability below 1.
+    Each stage has `depths` units of `widths` channels; each stage but the first halves height and width. `dropout`
+    stands before the second convolution of each unit, after norm and activation. Initialisation as in the authors'
+    code: Kaiming normal by fan-out; the linear layer at PyTorch's default, its bias 0. Raises `UsageError` for an
+    unknown activation, for depths and widths that do not match, and unless 0 <= dropout < 1.
     """
     check_counts(stem_channels=stem_channels)
     check_stages(depths=depths, widths=widths)
@@ -88,7 +88,7 @@ def wide_resnet(
 
 PAPER = Paper("Wide Residual Networks", "Zagoruyko, Komodakis", 2016, "https://arxiv.org/abs/1605.07146")
 
-# Depth and widening factor: parameters, MACs, and what the authors' README says.
+# Depth and widening factor: parameters, MACs, and the accuracies that the authors' README states.
 _MEDIAN, _SINGLE = "the authors' README, median of 5 runs", "the authors' README, with dropout, one run"
 TABLE_1: dict[tuple[int, int], tuple[int, int, tuple[Published, ...]]] = {
     (28, 10): (
@@ -111,8 +111,8 @@ TABLE_1: dict[tuple[int, int], tuple[int, int, tuple[Published, ...]]] = {
     ),
 }
 
-# https://github.com/xternalz/WideResNet-pytorch and those that follow it. The first unit of a stage changes the size:
-# its norm stands before the paths part. At k = 1, where that of the first stage does not, these rows do not fit.
+# The names in https://github.com/xternalz/WideResNet-pytorch and in projects that follow it. The first unit of a stage
+# has its norm before the paths part. These rows do not fit k = 1, where the first unit of the first stage does not.
 XTERNALZ_KEYS: dict[str, str | None] = {
     "conv1": "stem.conv",
     "block{}.layer.0.bn1": "stage{}.0.norm",

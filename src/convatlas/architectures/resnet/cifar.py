@@ -1,4 +1,4 @@
-"""ResNet at CIFAR size, and the plain networks that it is compared with: depth hurts without shortcuts, helps with.
+"""ResNet at CIFAR size, and the plain networks beside it: without shortcuts depth hurts, with shortcuts it helps.
 
 He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 2016. https://arxiv.org/abs/1512.03385,
 section 4.2: 6n + 2 layers, in three stages of 16, 32 and 64 channels.
@@ -11,8 +11,8 @@ stage2  32 x 16 x 16      51,072
 stage3    64 x 8 x 8     203,520
 head              10         650
 
-Departs from the paper: nothing in `resnet*` and `plain*`. The `_b` forms are ours by the paper's option B of section
-3.3, a 1x1 convolution and norm where the size changes; at CIFAR size the paper has option A only.
+Departs from the paper: nothing in `resnet*` and `plain*`. The `_b` forms are ours. They use the paper's option B of
+section 3.3, a 1x1 convolution and norm where the size changes; at CIFAR size the paper has option A only.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ def resnet_cifar(
     block: Literal["option_a", "option_b", "plain"] = "option_a",
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The 6n + 2 layers of section 4.2: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the 6n + 2 layers of section 4.2: (N, in_channels, H, W) -> (N, num_classes).
 
-    `depths` blocks of `widths` channels in each stage; each stage but the first halves height and width.
-    Initialisation: Kaiming normal by fan-in for every convolution, equation 10 of the paper that section 4.2 cites for
-    it (https://arxiv.org/abs/1502.01852); PyTorch's default for the linear layer, of which nothing is said.
-    Raises `UsageError` for an unknown block or activation and for depths and widths that do not match.
+    Each stage has `depths` blocks of `widths` channels; each stage but the first halves height and width.
+    Initialisation: Kaiming normal by fan-in for every convolution, equation 10 of the paper that section 4.2 cites
+    (https://arxiv.org/abs/1502.01852). The linear layer keeps PyTorch's default, because the paper does not name
+    another. Raises `UsageError` for an unknown block or activation and for depths and widths that do not match.
     """
     if block not in BLOCKS:
         raise unknown("block", block, BLOCKS)
@@ -73,7 +73,7 @@ def resnet_cifar(
     return network
 
 
-# Table 6. layers: parameters, MACs, test accuracy in the table, that of akamaster's checkpoint, its file's hash.
+# Table 6. layers: parameters, MACs, test accuracy in the table and of akamaster's checkpoint, the hash of its file.
 TABLE_6 = {
     20: (269_722, 40_551_040, 0.9125, 0.9173, "12fca82f"),
     32: (464_154, 68_862_592, 0.9249, 0.9263, "d509ac18"),
@@ -82,7 +82,7 @@ TABLE_6 = {
     110: (1_727_962, 252_887_680, 0.9357, 0.9368, "1d1ed7c2"),
     1202: (19_421_274, 2_829_238_912, 0.9207, 0.9382, "f3b1deed"),
 }
-# The same with projections. layers: parameters, MACs.
+# The networks with projections. layers: parameters, MACs.
 OPTION_B = {
     20: (272_474, 40_813_184),
     32: (466_906, 69_124_736),
@@ -91,7 +91,7 @@ OPTION_B = {
     110: (1_730_714, 253_149_824),
     1202: (19_424_026, 2_829_501_056),
 }
-# The same without shortcuts; of these the paper prints no accuracies, it draws them in figure 6.
+# The networks without shortcuts. The paper prints no accuracies of them but draws their error in figure 6.
 PLAIN = (20, 32, 44, 56, 110)
 
 
@@ -130,7 +130,7 @@ def _weights(layers: int) -> Weights:
         url=f"{folder}/resnet{layers}-{digest}.th",
         sha256=digest,
         keys=AKAMASTER_KEYS,
-        mean=(0.485, 0.456, 0.406),  # ImageNet's, on CIFAR-10: so these were trained
+        mean=(0.485, 0.456, 0.406),  # ImageNet's values: akamaster trained with them on CIFAR-10
         std=(0.229, 0.224, 0.225),
         image_size=32,
         dataset="cifar10",

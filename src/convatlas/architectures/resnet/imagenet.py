@@ -11,11 +11,11 @@ stage3  1024 x 14 x 14   7,098,368
 stage4    2048 x 7 x 7  14,964,736
 head              1000   2,049,000
 
-Departs from the paper: `resnet50`, `101` and `152` have the stride on the 3x3 convolution (v1.5), as the published
-weights have it; `*_v1` are the paper's, with the stride on the first 1x1. `resnet18` and `34` project where the size
-changes (option B), as the published weights do; `*_a` are the paper's of its table 2, with zero channels.
-`*_cifar_stem` are those of https://github.com/kuangliu/pytorch-cifar: a 3x3 stem without pooling, for 32 pixels; there
-the initial weights are PyTorch's default.
+Departs from the paper: `resnet50`, `101` and `152` have the stride on the 3x3 convolution (v1.5), like the published
+weights; `*_v1` are the paper's networks, with the stride on the first 1x1. `resnet18` and `34` project where the size
+changes (option B), like the published weights; `*_a` are the networks of the paper's table 2, with zero channels.
+`*_cifar_stem` are the networks of https://github.com/kuangliu/pytorch-cifar: a 3x3 stem without pooling, for 32 pixels;
+in kuangliu's code the initial weights are PyTorch's default.
 """
 
 from __future__ import annotations
@@ -76,13 +76,13 @@ def resnet(
     fan: Literal["fan_in", "fan_out"] = "fan_out",
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
+    """Builds the network of the paper's table 1: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
-    `depths` blocks of `widths` output channels in each stage; each stage but the first halves height and width. The 3x3
-    of a bottleneck has `groups` groups of `group_width` channels where the block has 256 outputs, and more where it has
-    more. Initialisation: Kaiming normal, by fan-in as equation 10 of the paper that section 3.4 cites for it
-    (https://arxiv.org/abs/1502.01852), or by fan-out as those who published weights; PyTorch's default for the linear
-    layer. Raises `UsageError` for an unknown block or activation, for depths and widths that do not match, and for
+    Each stage has `depths` blocks of `widths` output channels; each stage but the first halves height and width. In a
+    bottleneck of 256 outputs the 3x3 has `groups` groups of `group_width` channels; the width of a group grows in
+    proportion to the outputs. Initialisation: Kaiming normal by fan-in, equation 10 of the paper that section 3.4 cites
+    (https://arxiv.org/abs/1502.01852), or by fan-out, like the published weights. The linear layer keeps PyTorch's
+    default. Raises `UsageError` for an unknown block or activation, for depths and widths that do not match, and for
     groups that the block does not have or the widths do not fill.
     """
     check_block(block, depths=depths, widths=widths, groups=groups, group_width=group_width)
@@ -106,7 +106,7 @@ def resnet_cifar_stem(
     stem_channels: int = 64,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The stages of `resnet` after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the stages of `resnet` after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, num_classes).
 
     Initialisation: Kaiming normal by fan-out. Raises `UsageError` as `resnet` does.
     """
@@ -122,7 +122,7 @@ def resnet_cifar_stem(
 
 
 def imagenet_stem(in_channels: int, *, act: Layer, pool: Layer = POOL) -> nn.Sequential:
-    """A 7x7 convolution and max pooling, each of stride 2: (N, in_channels, H, W) -> (N, 64, H / 4, W / 4)."""
+    """Builds a 7x7 convolution and max pooling, each of stride 2: (N, in_channels, H, W) -> (N, 64, H / 4, W / 4)."""
     return sequential(conv=ConvNormAct(in_channels, 64, 7, stride=2, act=act), pool=pool())
 
 
@@ -135,14 +135,14 @@ def _block(name: str, *, act: Layer, groups: int, group_width: int) -> Block:
 def check_block(
     block: str, *, depths: tuple[int, ...], widths: tuple[int, ...], groups: int = 1, group_width: int = 64
 ) -> None:
-    """Raises `UsageError` for an unknown block, and for stages and groups that it cannot make."""
+    """Raises `UsageError` for an unknown block, and for stages and groups that the block cannot make."""
     if block not in BLOCKS:
         raise unknown("block", block, BLOCKS)
     check_stages(depths=depths, widths=widths)
     check_counts(groups=groups, group_width=group_width)
     if block != "bottleneck" and (groups, group_width) != (1, 64):
         raise UsageError(f"groups={groups} and group_width={group_width} are for block='bottleneck', not {block!r}")
-    multiple = 256 // math.gcd(256, group_width)  # of this many outputs each group has a whole number of channels
+    multiple = 256 // math.gcd(256, group_width)  # with these widths each group has whole channels
     if block.startswith("bottleneck") and any(width % multiple for width in widths):
         inside = "" if group_width == 64 else f" with group_width={group_width}"
         raise UsageError(f"widths={widths} of bottlenecks{inside} must be multiples of {multiple}")
@@ -157,7 +157,7 @@ PAPER = Paper(
 
 # Table 1. layers: blocks in each stage.
 TABLE_1 = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
-# layers: parameters, MACs, the files of torchvision's first and second weights with the accuracies that it states.
+# layers: parameters, MACs, torchvision's first and second file of weights, each with the accuracy that it states.
 TORCHVISION = {
     18: (11_689_512, 1_814_073_344, ("resnet18-f37072fd.pth", 0.69758), None),
     34: (21_797_672, 3_663_761_408, ("resnet34-b627a593.pth", 0.73314), None),
@@ -171,9 +171,9 @@ V1 = {
     101: (44_549_160, 7_570_194_432, 0.764),
     152: (60_192_808, 11_282_415_616, 0.770),
 }
-# Zero channels, and the plain networks, which have as many parameters. layers: parameters, MACs.
+# The networks with zero channels, and the plain networks, with the same counts. layers: parameters, MACs.
 OPTION_A = {18: (11_515_688, 1_794_805_760), 34: (21_623_848, 3_644_493_824)}
-# A 3x3 stem. layers: parameters, MACs, the accuracy that kuangliu's README states.
+# The networks with a 3x3 stem. layers: parameters, MACs, the accuracy that kuangliu's README states.
 CIFAR_STEM = {
     18: (11_173_962, 555_422_720, 0.9302),
     34: (21_282_122, 1_159_402_496, None),
@@ -189,7 +189,7 @@ _row = partial(imagenet_row, paper=PAPER)
 def torchvision_results(
     first: tuple[str, float], second: tuple[str, float] | None
 ) -> tuple[tuple[Published, ...], tuple[Weights, ...]]:
-    """What torchvision published of a network: its accuracies and its files, of the first and the second recipe."""
+    """Returns the accuracies and files that torchvision published for a network, of the first and the second recipe."""
     published = [torchvision_published(first[1])]
     weights = [torchvision_weights(first[0], keys=TORCHVISION_KEYS)]
     if second is not None:
@@ -227,7 +227,7 @@ def _v1_row(layers: int) -> Architecture:
                 top1, "validation", "imagenet", "KaimingHe/deep-residual-networks, one crop of 224, rounded to 0.1 %"
             ),
         ),
-        note="the paper's: the stride on the first 1x1 convolution",
+        note="the paper's network: the stride on the first 1x1 convolution",
     )
 
 

@@ -1,8 +1,8 @@
-"""How others name the tensors of residual networks; a leading "module." is DataParallel's."""
+"""Key tables for residual networks in other projects' layouts; a leading "module." comes from DataParallel."""
 
 from __future__ import annotations
 
-# torchvision's, and timm's, which has the same.
+# The names in torchvision and in timm.
 TORCHVISION_KEYS: dict[str, str | None] = {
     "conv1": "stem.conv.conv",
     "bn1": "stem.conv.norm",
@@ -13,7 +13,7 @@ TORCHVISION_KEYS: dict[str, str | None] = {
     "fc": "head.fc",
 }
 
-# The form in which most published CIFAR ResNets come.
+# The names in most published CIFAR ResNets.
 AKAMASTER_KEYS: dict[str, str | None] = {
     "conv1": "stem.conv",
     "bn1": "stem.norm",
@@ -21,7 +21,7 @@ AKAMASTER_KEYS: dict[str, str | None] = {
     "layer{}.{}.bn{}": "stage{}.{}.branch.conv{}.norm",
     "linear": "head.fc",
 }
-# kuangliu's too.
+# The names in kuangliu's networks too.
 AKAMASTER_OPTION_B_KEYS: dict[str, str | None] = {
     **AKAMASTER_KEYS,
     "layer{}.{}.shortcut.0": "stage{}.{}.shortcut.conv",

@@ -1,7 +1,7 @@
-"""ResNeXt: the 3x3 of a bottleneck in groups, many narrow paths with one sum, at the cost of one wide path.
+"""ResNeXt: the 3x3 convolution of a bottleneck works in groups, many narrow paths for the cost of one wide path.
 
 Xie, Girshick, Dollar, Tu, He. Aggregated Residual Transformations for Deep Neural Networks. CVPR 2017.
-https://arxiv.org/abs/1611.05431, figure 3 (c); 32x4d: 32 groups of 4 channels.
+https://arxiv.org/abs/1611.05431, figure 3 (c); 32x4d means 32 groups of 4 channels.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("resnext50_32x4d"))
@@ -12,9 +12,10 @@ stage3  1024 x 14 x 14   7,022,592
 stage4    2048 x 7 x 7  14,544,896
 head              1000   2,049,000
 
-Departs from the paper: nothing in `resnext50_32x4d`; the paper has no 32x8d. `resnext29_32x4d_cifar` is that of
-https://github.com/kuangliu/pytorch-cifar: a 1x1 convolution as stem, 32 groups of 4 channels, and activations after the
-norms, where the paper's CIFAR networks begin with 3x3, have groups of 64 channels and are pre-activation networks.
+Departs from the paper: nothing in `resnext50_32x4d`; the paper has no 32x8d. `resnext29_32x4d_cifar` is the network of
+https://github.com/kuangliu/pytorch-cifar. Its stem is a 1x1 convolution, it has 32 groups of 4 channels, and its
+activations come after the norms. The paper's CIFAR networks begin with a 3x3 convolution, have groups of 64 channels
+and are pre-activation networks.
 """
 
 from __future__ import annotations
@@ -40,13 +41,12 @@ def resnext_cifar(
     group_width: int = 4,
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """A 1x1 convolution of 64 channels and stages of bottlenecks: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds a 1x1 stem of 64 channels and stages of bottlenecks: (N, in_channels, H, W) -> (N, num_classes).
 
-    `depths` blocks of `widths` output channels in each stage; each stage but the first halves height and width.
-    `groups` groups of `group_width` channels where a block has 256 outputs. Initialisation: Kaiming normal by fan-out;
-    PyTorch's default for the linear layer.
-    Raises `UsageError` for an unknown activation, for depths and widths that do not match, and for groups that the
-    widths do not fill.
+    Each stage has `depths` blocks of `widths` output channels; each stage but the first halves height and width. A
+    block of 256 outputs has `groups` groups of `group_width` channels. Initialisation: Kaiming normal by fan-out;
+    PyTorch's default for the linear layer. Raises `UsageError` for an unknown activation, for depths and widths that do
+    not match, and for groups that the widths do not fill.
     """
     check_block("bottleneck", depths=depths, widths=widths, groups=groups, group_width=group_width)
     act = activation_layer(activation)

@@ -1,4 +1,4 @@
-"""SENet: each block weighs its channels by what the whole image holds, before it adds them to its input.
+"""SENet: each block weighs its channels by their means over the whole image, before it adds them to its input.
 
 Hu, Shen, Sun. Squeeze-and-Excitation Networks. CVPR 2018. https://arxiv.org/abs/1709.01507, figure 3; reduction 16.
 
@@ -11,10 +11,10 @@ stage3  1024 x 14 x 14   7,891,328
 stage4    2048 x 7 x 7  16,544,128
 head              1000   2,049,000
 
-Departs from the paper: the squeezed channels meet 1x1 convolutions, which are its linear layers. The authors' networks,
-released in Caffe, are `seresnet50_v1`, with the stride on the first 1x1, and `senet154_original`; their max pooling
-reaches over the end only. `seresnet50` and `senet154` are timm's: they pool with padding all around, and `seresnet50`
-has the stride on the 3x3 convolution (v1.5). Initial weights by fan-out. `seresnet50_cifar_stem` is ours: a 3x3 stem
+Departs from the paper: 1x1 convolutions are the linear layers of the squeezed channels. The authors released two
+networks in Caffe: `seresnet50_v1`, with the stride on the first 1x1, and `senet154_original`. Their max pooling pads at
+the end only. `seresnet50` and `senet154` are timm's: they pool with padding on all sides, and `seresnet50` has the
+stride on the 3x3 convolution (v1.5). Initial weights are by fan-out. `seresnet50_cifar_stem` is ours: a 3x3 stem
 without pooling, for 32 pixels.
 """
 
@@ -68,7 +68,7 @@ BRANCHES: dict[str, Block] = {
     "bottleneck_v1": bottleneck_v1_branch,
 }
 BranchName = Literal["bottleneck", "bottleneck_v1"]
-# Of the stem. Caffe rounds up: its last window reaches over the end, where PyTorch's networks pad all around.
+# The stem's pooling. Caffe rounds sizes up, and its last window goes past the edge; PyTorch's networks pad all sides.
 POOLS: dict[str, Layer] = {"around": POOL, "end": partial(nn.MaxPool2d, 3, 2, ceil_mode=True)}
 PoolPadding = Literal["around", "end"]
 
@@ -76,16 +76,16 @@ PoolPadding = Literal["around", "end"]
 def se_bottleneck_block(
     in_channels: int, out_channels: int, *, stride: int, act: Layer, reduction: int, branch_of: Block
 ) -> Residual:
-    """Figure 3, a bottleneck whose branch ends in the gate: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+    """Builds figure 3, a bottleneck whose branch ends in the gate: (N, in, H, W) -> (N, out, H / stride, ...)."""
     branch = branch_of(in_channels, out_channels, stride=stride, act=act)
     branch.add_module("excite", SqueezeExcite(out_channels, out_channels // reduction, act=act))
     return Residual(branch, shortcut=projection(in_channels, out_channels, stride=stride), act=act())
 
 
 def senet154_block(in_channels: int, out_channels: int, *, stride: int, act: Layer, reduction: int) -> Residual:
-    """ResNeXt's 64x4d with half the channels after the first 1x1: (N, in, H, W) -> (N, out, H / stride, W / stride).
+    """Builds ResNeXt's 64x4d with half the channels after the first 1x1: (N, in, H, W) -> (N, out, H / stride, ...).
 
-    The shortcut that subsamples is a 3x3 convolution. The paper's appendix on SENet-154.
+    A shortcut that subsamples is a 3x3 convolution, as in the paper's appendix on SENet-154.
     """
     branch = sequential(
         conv1=ConvNormAct(in_channels, out_channels // 2, 1, act=act),
@@ -110,13 +110,13 @@ def seresnet(
     pool_padding: PoolPadding = "around",
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The ResNet of bottlenecks with gates: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
+    """Builds the ResNet of bottlenecks with gates: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
-    `depths` blocks of `widths` output channels in each stage; each stage but the first halves height and width. A gate
-    squeezes the channels to one in `reduction`. A `block` of "bottleneck" has the stride on the 3x3, of "bottleneck_v1"
-    on the first 1x1; the stem's max pooling pads all around, or reaches over the end. Initialisation: Kaiming normal by
-    fan-out for every convolution, those of the gates too; PyTorch's default for the linear layer and for biases.
-    Raises `UsageError` for an unknown block, padding or activation, for depths and widths that do not match and for a
+    Each stage has `depths` blocks of `widths` output channels; each stage but the first halves height and width. A gate
+    squeezes `reduction` channels to one. The `block` "bottleneck" has the stride on the 3x3, "bottleneck_v1" on the
+    first 1x1. The stem's max pooling pads on all sides ("around") or at the end only ("end"). Initialisation: Kaiming
+    normal by fan-out for every convolution, also in the gates; PyTorch's default for the linear layer and for biases.
+    Raises `UsageError` for an unknown block, padding or activation, for depths and widths that do not match, and for a
     reduction that does not divide the widths.
     """
     act = activation_layer(activation)
@@ -137,9 +137,9 @@ def seresnet_cifar_stem(
     block: BranchName = "bottleneck",
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The stages of `seresnet` after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the stages of `seresnet` after a 3x3 convolution of stride 1: (N, in_channels, H, W) -> (N, num_classes).
 
-    Initialisation as `seresnet`. Raises `UsageError` as it does.
+    Initialisation as in `seresnet`. Raises `UsageError` as `seresnet` does.
     """
     act = activation_layer(activation)
     stages = _se_stages(depths, widths, act=act, reduction=reduction, block=block)
@@ -161,10 +161,10 @@ def senet154(
     pool_padding: PoolPadding = "around",
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """SENet-154, three 3x3 convolutions as stem: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
+    """Builds SENet-154, with three 3x3 convolutions as stem: (N, in_channels, H, W) -> (N, num_classes).
 
-    Initialisation as `seresnet`. Raises `UsageError` as it does, for widths that do not fill 64 groups and for a
-    dropout that is no probability below 1.
+    The network is for 224 pixels. Initialisation as in `seresnet`. Raises `UsageError` as `seresnet` does, for widths
+    that do not fill 64 groups, and unless 0 <= dropout < 1.
     """
     check_stages(depths=depths, widths=widths)
     if any(width % 128 for width in widths):
@@ -188,7 +188,7 @@ def senet154(
 def _se_stages(
     depths: tuple[int, ...], widths: tuple[int, ...], *, act: Layer, reduction: int, block: str
 ) -> dict[str, nn.Module]:
-    """Stages of bottlenecks with gates, after a stem of 64 channels."""
+    """Builds stages of bottlenecks with gates, after a stem of 64 channels."""
     if block not in BRANCHES:
         raise unknown("block", block, BRANCHES)
     check_block(block, depths=depths, widths=widths)
@@ -233,7 +233,7 @@ ROWS = (
             ),
         ),
         layouts={"timm_legacy": TIMM_LEGACY_KEYS},
-        note="the paper's, as its authors released it: the stride on the first 1x1, pooling padded at the end only",
+        note="the network that the authors released: the stride on the first 1x1, pooling padded at the end only",
     ),
     _row(
         "senet154",
@@ -252,7 +252,7 @@ ROWS = (
             Published(0.8132, "validation", "imagenet", "hujie-frank/SENet's README, in Caffe, one crop of 224"),
         ),
         layouts={"timm_legacy": TIMM_LEGACY_SENET154_KEYS},
-        note="as its authors released it, in Caffe: the max pooling pads at the end only",
+        note="the network that the authors released, in Caffe: the max pooling pads at the end only",
     ),
     Architecture(
         "seresnet50_cifar_stem",

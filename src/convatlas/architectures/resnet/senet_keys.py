@@ -1,4 +1,4 @@
-"""How others name the tensors of squeeze-and-excitation networks."""
+"""Key tables for squeeze-and-excitation networks in other projects' layouts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ TIMM_KEYS: dict[str, str | None] = {
     "layer{}.{}.se.fc1": "stage{}.{}.branch.excite.reduce",
     "layer{}.{}.se.fc2": "stage{}.{}.branch.excite.expand",
 }
-# timm's senet154 and Gluon's.
+# The names in timm's senet154 and in Gluon's.
 TIMM_SENET154_KEYS: dict[str, str | None] = {
     **{row: ours for row, ours in TIMM_KEYS.items() if row not in ("conv1", "bn1")},
     "conv1.0": "stem.conv1.conv",
@@ -20,7 +20,7 @@ TIMM_SENET154_KEYS: dict[str, str | None] = {
     "bn1": "stem.conv3.norm",
 }
 
-# timm's legacy_* and Cadene's, ports of the authors' files in Caffe: the rows that seresnet50 and senet154 share.
+# The names in timm's legacy_* and in Cadene's ports of the authors' Caffe files: rows for both seresnet50 and senet154.
 _LEGACY_KEYS: dict[str, str | None] = {
     **{row: ours for row, ours in TORCHVISION_KEYS.items() if row.startswith("layer")},
     "layer{}.{}.se_module.fc1": "stage{}.{}.branch.excite.reduce",

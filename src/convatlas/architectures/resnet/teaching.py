@@ -1,7 +1,7 @@
-"""ResNets that are taught: the textbook's ResNet-18, and the small one of lecture slides.
+"""ResNets for teaching: the textbook's ResNet-18, and a small ResNet of lecture slides.
 
-`resnet18_textbook` is that of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021), `resnet14_slides` that of
-https://github.com/yunjey/pytorch-tutorial, which slides pass on: stages of 2, 2 and 2 blocks.
+`resnet18_textbook` is the network of Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021). `resnet14_slides` is from
+https://github.com/yunjey/pytorch-tutorial; lecture slides use it with stages of 2, 2 and 2 blocks.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("resnet14_slides"))
@@ -11,7 +11,7 @@ stage2  32 x 16 x 16      37,184
 stage3    64 x 8 x 8     148,096
 head              10         650
 
-Departs from the paper: the textbook's convolutions keep their biases and its projections have no norm; the slides'
+Departs from the paper: the textbook's convolutions keep their biases and its projections have no norm. The slides'
 shortcuts are 3x3 convolutions with a norm.
 """
 
@@ -40,7 +40,7 @@ RELU = activation_layer("relu")
 
 
 def textbook_block(in_channels: int, out_channels: int, *, stride: int) -> Residual:
-    """Two 3x3 convolutions with bias, and a 1x1 convolution without a norm where the size changes.
+    """Builds two 3x3 convolutions with bias, and a 1x1 shortcut without a norm where the size changes.
 
     (N, in, H, W) -> (N, out, H / stride, W / stride).
     """
@@ -54,7 +54,7 @@ def textbook_block(in_channels: int, out_channels: int, *, stride: int) -> Resid
 
 
 def slides_block(in_channels: int, out_channels: int, *, stride: int, act: Layer = RELU) -> Residual:
-    """A basic block whose shortcut is a 3x3 convolution and norm where the size changes.
+    """Builds a basic block whose shortcut is a 3x3 convolution and norm where the size changes.
 
     (N, in, H, W) -> (N, out, H / stride, W / stride).
     """
@@ -70,7 +70,7 @@ def resnet_textbook(
     depths: tuple[int, ...] = (2, 2, 2, 2),
     widths: tuple[int, ...] = (64, 128, 256, 512),
 ) -> nn.Sequential:
-    """The textbook's ResNet: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
+    """Builds the textbook's ResNet: (N, in_channels, H, W) -> (N, num_classes), for 224 pixels.
 
     Initialisation: Xavier uniform, biases at PyTorch's default. Raises `UsageError` for depths and widths that do not
     match.
@@ -93,10 +93,10 @@ def resnet_slides(
     depths: tuple[int, ...] = (2, 2, 2),
     widths: tuple[int, ...] = (16, 32, 64),
 ) -> nn.Sequential:
-    """The slides' ResNet: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the slides' ResNet: (N, in_channels, H, W) -> (N, num_classes).
 
-    Initialisation: PyTorch's default, as that code sets none. Raises `UsageError` for depths and widths that do not
-    match.
+    Initialisation: PyTorch's default, because the slides' code sets none. Raises `UsageError` for depths and widths
+    that do not match.
     """
     check_stages(depths=depths, widths=widths)
     stem = ConvNormAct(in_channels, widths[0], 3, act=RELU)
@@ -117,7 +117,7 @@ ROWS = (
         macs=1_813_566_464,
         published=textbook_published(0.8163, "cifar10", pixels=224),
         recipe="textbook_resnet",
-        note="the textbook's: biases before the norms, projections without a norm",
+        note="the textbook's network: biases before the norms, projections without a norm",
     ),
     Architecture(
         "resnet14_slides",
@@ -127,6 +127,6 @@ ROWS = (
         params=195_738,
         macs=28_754_560,
         recipe="tutorial_adam",
-        note="the slides' with stages of 2, 2, 2 blocks: 3x3 convolutions as shortcuts",
+        note="the slides' network with stages of 2, 2, 2 blocks: 3x3 convolutions as shortcuts",
     ),
 )

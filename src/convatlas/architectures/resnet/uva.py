@@ -2,8 +2,8 @@
 
 He, Zhang, Ren, Sun. Deep Residual Learning for Image Recognition. CVPR 2016. https://arxiv.org/abs/1512.03385
 He, Zhang, Ren, Sun. Identity Mappings in Deep Residual Networks. ECCV 2016. https://arxiv.org/abs/1603.05027
-`resnet_uva` and `preact_resnet_uva` are the CIFAR-size networks of the University of Amsterdam's deep learning
-tutorial 5 (Lippe, 2020).
+`resnet_uva` and `preact_resnet_uva` are the CIFAR-size networks of the University of Amsterdam's deep learning tutorial
+5 (Lippe, 2020).
 
 >>> from convatlas.complexity import outline
 >>> print(outline("resnet_uva"))
@@ -13,10 +13,9 @@ stage2  32 x 16 x 16      51,616
 stage3    64 x 8 x 8     205,632
 head              10         650
 
-Departs from the papers: where a block changes the size, the plain one has a 1x1 convolution of stride 2 with a bias and
-no norm as its shortcut (the paper's ResNet-20 subsamples without parameters), the pre-activation one gives the
-shortcut a norm and an activation of its own instead of sharing the branch's, and it has no norm and activation before
-the pooling.
+Departs from the papers: where a block of `resnet_uva` changes the size, its shortcut is a 1x1 convolution of stride 2
+with a bias and no norm; the paper's ResNet-20 subsamples without parameters. In `preact_resnet_uva` such a shortcut has
+its own norm and activation instead of sharing the branch's, and no norm and activation stand before the pooling.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ from convatlas.layers import (
 
 
 def basic_block(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> Residual:
-    """Two 3x3 convolutions, activation after the sum: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+    """Builds two 3x3 convolutions, activation after the sum: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
     branch = sequential(
         conv1=ConvNormAct(in_channels, out_channels, 3, stride=stride, act=act),
         conv2=ConvNormAct(out_channels, out_channels, 3, act=None),
@@ -54,7 +53,7 @@ def basic_block(in_channels: int, out_channels: int, *, stride: int, act: Layer)
 
 
 def preactivation_block(in_channels: int, out_channels: int, *, stride: int, act: Layer) -> Residual:
-    """Norm and activation before each of two 3x3 convolutions: (N, in, H, W) -> (N, out, H / stride, W / stride)."""
+    """Builds two 3x3 convolutions, each after norm and activation: (N, in, H, W) -> (N, out, H / stride, ...)."""
     branch = sequential(
         conv1=NormActConv(in_channels, out_channels, 3, stride=stride, act=act),
         conv2=NormActConv(out_channels, out_channels, 3, act=act),
@@ -75,11 +74,11 @@ def resnet_uva(
     block: Literal["basic", "preactivation"] = "basic",
     activation: Activation = "relu",
 ) -> nn.Sequential:
-    """The tutorial's ResNet: (N, in_channels, H, W) -> (N, num_classes).
+    """Builds the tutorial's ResNet: (N, in_channels, H, W) -> (N, num_classes).
 
-    `depths` blocks of `widths` channels in each stage; each stage but the first halves height and width. Between two
-    stages the tutorial always projects, also where the width stays. Initialisation: Kaiming normal by fan-out.
-    Raises `UsageError` for an unknown block or activation and for depths and widths that do not match.
+    Each stage has `depths` blocks of `widths` channels; each stage but the first halves height and width. Between two
+    stages the tutorial always projects, also where the width stays. Initialisation: Kaiming normal by fan-out. Raises
+    `UsageError` for an unknown block or activation and for depths and widths that do not match.
     """
     if block not in BLOCKS:
         raise unknown("block", block, BLOCKS)
@@ -105,7 +104,7 @@ def resnet_uva(
     return network
 
 
-# The tutorial numbers the nine blocks of its networks through; ours start again in each stage.
+# The tutorial numbers its nine blocks from 0 to 8; our numbers start again in each stage.
 _STAGES: dict[str, str | None] = {
     "input_net.0": "stem.conv",
     "input_net.1": "stem.norm",

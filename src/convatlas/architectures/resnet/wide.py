@@ -1,7 +1,7 @@
 """Wide ResNet at ImageNet size: the bottlenecks of ResNet-50 with twice the channels inside.
 
 Zagoruyko, Komodakis. Wide Residual Networks. BMVC 2016. https://arxiv.org/abs/1605.07146, section 3.3: WRN-50-2
-with bottlenecks. The CIFAR networks of the paper are made of pre-activation units and stand there.
+with bottlenecks. The paper's CIFAR networks have pre-activation units and stand in that family's folder.
 
 >>> from convatlas.complexity import outline
 >>> print(outline("wide_resnet50_2"))
