@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
@@ -25,6 +29,7 @@ from convatlas.prediction import open_predictor
 from convatlas.run import read_checkpoint_record
 from convatlas.weights import checkpoint_of, identify, open_checkpoint, preprocessing_said
 from data_files import torchvision_names
+from hostile_files import small_state
 
 SMALL = {"depths": (1, 1, 1, 1)}
 
@@ -82,6 +87,220 @@ def test_a_module_that_holds_both_networks(resnet18: dict[str, Tensor]) -> None:
     assert torch.equal(network.head.fc.weight, resnet18["fc.weight"])
 
 
+def loaded(content: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Returns which weights a checkpoint of resnet18 gives, `plain` or `averaged` (twice as large), and the notes."""
+    found = identify(checkpoint_of(content), arch="resnet18")
+    size = found.state["head.fc.weight"].abs().mean().item()
+    return ("plain" if size < 0.05 else "averaged"), found.notes
+
+
+@pytest.fixture(scope="module")
+def averaged(resnet18: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights that are told from the plain ones by their size."""
+    return {key: tensor * 4 if key == "fc.weight" else tensor for key, tensor in resnet18.items()}
+
+
+def without_statistics(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters alone, of which many keep averages."""
+    return {key: tensor for key, tensor in state.items() if not key.endswith(("_mean", "_var", "_tracked"))}
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner"),
+    [
+        ("", "module."),
+        ("module.", "module."),
+        ("_orig_mod.", "_orig_mod.module."),
+        ("model.module.", "net."),
+        ("net.", "network.module.model."),
+        ("", "_fsdp_wrapped_module._checkpoint_wrapped_module."),
+    ],
+)
+def test_words_of_wrappers_count_wherever_they_stand(outer: str, inner: str) -> None:
+    """Around the whole network, around a part of it, and several deep."""
+    state = convatlas.create("vgg11_bn_cifar").state_dict()
+    wrapped = {outer + key.replace(".conv1.", f".{inner}conv1."): tensor for key, tensor in state.items()}
+    network = convatlas.load("vgg11_bn_cifar", {"state_dict": wrapped})
+    assert all(torch.equal(network.state_dict()[key], tensor) for key, tensor in state.items())
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11"])
+def test_networks_as_the_imagenet_script_saves_them(name: str) -> None:
+    """`model.features = DataParallel(model.features)`, under torchvision's names."""
+    state = convatlas.create(name).state_dict()
+    table = next(weights.keys for weights in architecture(name).weights if weights.name == "torchvision")
+    assert isinstance(table, Mapping)
+    theirs = {}
+    for key, tensor in state.items():
+        part = next(ours for ours in table.values() if ours and key.startswith(f"{ours}."))
+        theirs[next(row for row in table if table[row] == part) + key.removeprefix(part)] = tensor
+    assert "features.0.weight" in theirs
+    for word in ("module.", "_orig_mod.module."):
+        wrapped = {key.replace("features.", f"features.{word}"): tensor for key, tensor in theirs.items()}
+        network = convatlas.load(name, {"state_dict": wrapped, "best_acc1": 56.5, "epoch": 90})
+        assert all(torch.equal(network.state_dict()[key], tensor) for key, tensor in state.items())
+
+
+def test_words_of_wrappers_that_a_network_has_itself(tmp_path: Path) -> None:
+    """A user's own network may have parts called `model` and `module`, and buffers of any name."""
+    (tmp_path / "own.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Own(nn.Module):\n"
+        "    def __init__(self, num_classes=10, in_channels=3):\n"
+        "        super().__init__()\n"
+        "        self.module = nn.Sequential(nn.Conv2d(in_channels, 4, 3))\n"
+        "        self.model = nn.Linear(4, num_classes)\n"
+        "        self.register_buffer('num_updates', torch.zeros((), dtype=torch.long))\n"
+        "        self.register_buffer('ema_hook', torch.zeros(3))\n"
+        "    def forward(self, x):\n"
+        "        return self.model(self.module(x).mean((2, 3)))\n"
+    )
+    name = f"{tmp_path / 'own.py'}:Own"
+    state = convatlas.create(name).state_dict()
+    state["num_updates"] += 7
+    for wrapped in (state, prefixed(state, "module."), prefixed(state, "model.module."), {"state_dict": state}):
+        network = convatlas.load(name, wrapped)
+        assert all(torch.equal(network.state_dict()[key], tensor) for key, tensor in state.items())
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "model."])
+def test_entries_of_profilers_and_hooks_are_left_out_and_said(resnet18: dict[str, Tensor], prefix: str) -> None:
+    sides = {
+        "total_ops": torch.zeros(1, dtype=torch.float64),
+        "total_params": torch.full((1,), float("nan")),
+        "layer1.0.conv1.total_ops": torch.zeros(1),
+        "layer1.0.conv1.activation": torch.randn(2, 64, 8, 8),
+        "layer2.0.forward_hook": torch.zeros(3),
+        "steps": torch.tensor(7),
+        "ready": torch.tensor(True),
+    }
+    network, notes = loaded({"state_dict": prefixed({**resnet18, **sides}, prefix)})
+    assert (network, notes) == (
+        "plain",
+        (f"left out, as they are no weights: {prefix}total_ops, {prefix}total_params, "
+         f"{prefix}layer1.0.conv1.total_ops and 4 more",),
+    )  # fmt: skip
+    with pytest.raises(UsageError, match=r"\+ layer1\.0\.conv1\.gamma \(unknown\)|\+ .*gamma"):
+        loaded({**resnet18, "layer1.0.conv1.gamma": torch.ones(64)})  # a weight of another network is none of these
+
+
+@pytest.mark.parametrize(
+    ("beside", "said"),
+    [
+        ({"ema": {}}, "not the averaged ones under ema: it holds none"),
+        ({"ema": {"decay": 0.9, "num_updates": 3, "shadow_params": [torch.ones(3)]}}, "its tensors have no names"),
+        ({"model_ema": [torch.ones(3)]}, "not the averaged ones under model_ema: its tensors have no names"),
+        ({"ema": {"conv9.weight": torch.ones(3)}}, "its names or shapes are not those of the plain ones"),
+        ({"ema": {"conv1.weight": torch.ones(3)}}, "its names or shapes are not those of the plain ones"),
+        ({"swa_state": {"n_averaged": torch.tensor(3)}}, "its names or shapes are not those of the plain ones"),
+    ],
+    ids=["empty", "listed", "list", "names", "shapes", "counter"],
+)
+@pytest.mark.parametrize("place", ["model", "state_dict"])
+def test_averages_that_cannot_be_named_leave_the_plain_weights(
+    resnet18: dict[str, Tensor], beside: dict[str, Any], said: str, place: str
+) -> None:
+    network, notes = loaded({place: resnet18, **beside})
+    assert network == "plain"
+    assert len(notes) == 1
+    assert notes[0].startswith(f"the plain weights are taken ({place}), ")
+    assert said in notes[0]
+
+
+def test_nothing_is_said_of_averages_that_are_none(resnet18: dict[str, Tensor]) -> None:
+    for beside in ({"ema": None}, {"ema_decay": 0.999}, {"avg_loss": [0.3, 0.2]}, {"average": "none"}):
+        assert loaded({"model": resnet18, **beside}) == ("plain", ())
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["ema", "model_ema", "ema_model", "modelEMA", "state_dict_ema", "ema_state_dict", "ema_model_state_dict",
+     "swa_state_dict", "averaged_model", "avg_model", "polyak"],
+)  # fmt: skip
+@pytest.mark.parametrize("inner", ["", "shadow", "module", "state_dict"])
+def test_averages_of_any_common_spelling_are_taken_and_said(
+    resnet18: dict[str, Tensor], averaged: dict[str, Tensor], place: str, inner: str
+) -> None:
+    beside = {inner: averaged, "decay": 0.999} if inner else averaged
+    where = f"{place}.{inner}" if inner else place
+    expected = (f"the averaged weights are taken ({where}, not model)",)
+    assert loaded({"model": prefixed(resnet18, "module."), place: beside}) == ("averaged", expected)
+
+
+def test_averages_of_parameters_alone_have_the_statistics_of_the_plain_weights(
+    resnet18: dict[str, Tensor], averaged: dict[str, Tensor]
+) -> None:
+    """Entry by entry: the norms' statistics, of which there is no average, are those of the plain weights."""
+    plain = {**resnet18, "bn1.running_mean": torch.full((64,), 3.0)}
+    content = {"model": prefixed(plain, "module."), "ema": {"shadow": without_statistics(averaged), "decay": 0.9}}
+    network, (note,) = loaded(content)
+    assert network == "averaged"
+    assert note.endswith("; 60 tensors of which it holds no average are those of model")
+    assert identify(checkpoint_of(content), arch="resnet18").state["stem.conv.norm.running_mean"].mean() == 3
+    both = {**prefixed(plain, "model."), **prefixed(without_statistics(averaged), "ema_model.module.")}
+    network, (note,) = loaded({"state_dict": {**both, "ema_model.n_averaged": torch.tensor(3)}})
+    assert network == "averaged"
+    assert note.startswith("of the two networks in it the averaged one (ema_model.*) is taken; 60 tensors")
+
+
+def test_averages_without_dots_cannot_be_named(resnet18: dict[str, Tensor], averaged: dict[str, Tensor]) -> None:
+    """As latent diffusion's code registers them: one name without dots for each parameter."""
+    beside = {f"model_ema.{key.replace('.', '')}": t for key, t in without_statistics(averaged).items()}
+    counters = {"model_ema.decay": torch.tensor(0.9), "model_ema.num_updates": torch.tensor(3)}
+    network, notes = loaded({"state_dict": {**prefixed(resnet18, "model."), **beside, **counters}})
+    assert network == "plain"
+    assert "not the averaged ones under model_ema.*: their names or shapes are not those" in notes[0]
+
+
+def test_one_strange_entry_does_not_spoil_a_file(resnet18: dict[str, Tensor]) -> None:
+    strange = {"epoch": 3, "name": "resnet", "sparse": torch.eye(3).to_sparse(), 5: torch.ones(3), "x\ny": None}
+    network, notes = loaded({"model": {**resnet18, **strange}})
+    assert network == "plain"
+    named = "model['epoch'], model['name'], model['sparse'] and 2 more"
+    assert notes == (f"left out, as they are no tensors of real numbers: {named}",)
+    assert loaded({**resnet18, "epoch": 3, "optimizer": {"state": {}}})[0] == "plain"
+    assert loaded({"checkpoint": {"state_dict": resnet18}, "epoch": torch.tensor(3)}) == ("plain", ())
+    assert loaded({"weights": resnet18, "model": {"depth": 18}}) == ("plain", ())
+    for missing in ("sparse", "complex"):
+        odd = resnet18["fc.weight"].to_sparse() if missing == "sparse" else resnet18["fc.weight"].to(torch.complex64)
+        with pytest.raises(UsageError, match=r"- head.fc.weight \(missing\).*; left out, .*: fc.weight"):
+            loaded({**resnet18, "fc.weight": odd})
+    with pytest.raises(UsageError, match="holds several networks, student, teacher; save the state dict of the one"):
+        loaded({"student": resnet18, "teacher": resnet18})
+
+
+STRANGE_VALUES = st.one_of(
+    st.none(), st.integers(), st.floats(), st.text(), st.binary(), st.lists(st.integers()),
+    st.dictionaries(st.text(), st.integers()), st.builds(torch.zeros, st.integers(0, 3), dtype=st.just(torch.int64)),
+)  # fmt: skip
+STRANGE_NAMES = st.one_of(
+    st.text(), st.integers(), st.none(), st.sampled_from(["ema", "args", "optimizer", "swa_model", "step", "total_ops"])
+)
+WRAPPERS = st.lists(st.sampled_from(["module", "model", "_orig_mod", "net", "network"]), max_size=3)
+
+
+@settings(max_examples=60, derandomize=True, deadline=None, database=None)
+@given(
+    beside=st.dictionaries(STRANGE_NAMES, STRANGE_VALUES, max_size=4),
+    inside=st.dictionaries(STRANGE_NAMES.filter(lambda name: name != "step"), STRANGE_VALUES, max_size=3),
+    front=WRAPPERS,
+    middle=WRAPPERS,
+    place=st.sampled_from(["model", "state_dict", "net", "model_state_dict"]),
+)
+def test_no_entry_beside_good_weights_spoils_them(
+    beside: dict[Any, Any], inside: dict[Any, Any], front: list[str], middle: list[str], place: str
+) -> None:
+    """Any wrapping, and anything beside and among the tensors."""
+    state = small_state()
+    within = "".join(f"{word}." for word in middle)
+    named = {f"{'.'.join([*front, ''])}{key.replace('stage1.', f'stage1.{within}', 1)}": t for key, t in state.items()}
+    odd = {key: value for key, value in inside.items() if not isinstance(value, Tensor) or value.numel() <= 1}
+    content = {**beside, place: {**odd, **named}}
+    found = identify(checkpoint_of(content), arch="resnet_uva", options={"depths": (1,), "widths": (4,)})
+    assert found.state.keys() == state.keys()
+    assert all(torch.equal(found.state[key], tensor) for key, tensor in state.items())
+
+
 def test_settings_of_a_training_script_do_no_harm(resnet18: dict[str, Tensor], tmp_path: Path) -> None:
     torch.save({"model": resnet18, "args": argparse.Namespace(lr=0.1), "epoch": 3}, tmp_path / "model.pth")
     assert identify(open_checkpoint(tmp_path / "model.pth")).architecture.name == "resnet18"
@@ -102,7 +321,9 @@ def test_of_the_wrong_variant_the_nearest_is_named(resnet18: dict[str, Tensor], 
 
 def test_what_is_beside_the_network_is_left_out(resnet18: dict[str, Tensor]) -> None:
     beside = {**prefixed(resnet18, "model."), "criterion.weight": torch.ones(1000)}
-    for state in (beside, prefixed(resnet18, "backbone."), prefixed(resnet18, "student.encoder.")):
+    with pytest.warns(UserWarning, match="left out, as they lie beside the network: criterion.weight"):
+        assert torch.equal(convatlas.load("resnet18", {"state_dict": beside}).head.fc.weight, resnet18["fc.weight"])
+    for state in (prefixed(resnet18, "backbone."), prefixed(resnet18, "student.encoder.")):
         assert torch.equal(convatlas.load("resnet18", {"state_dict": state}).head.fc.weight, resnet18["fc.weight"])
 
 
