@@ -17,9 +17,11 @@ import torch
 import convatlas
 from convatlas.bounds import VARIABLE, Allowance, permitted
 from convatlas.cli import main
+from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.sources.layouts.pickles import read_pickle
 from convatlas.errors import UsageError
 from convatlas.files import open_regular
+from convatlas.prediction import predict_logits
 from convatlas.weights import identify, open_checkpoint, read_checkpoint
 from hostile_files import KINDS, examples, good_files, nested, pickled, said, small_state, stored, tensor
 
@@ -267,3 +269,25 @@ def test_what_a_checkpoint_says_of_the_network_is_compared_with_its_tensors(tmp_
     path = tmp_path / "said.safetensors"
     path.write_bytes(said(record()).content)
     assert identify(open_checkpoint(path)).options == {"depths": (1,), "widths": (4,)}
+
+
+def test_large_images_are_answered_few_at_a_time() -> None:
+    """A checkpoint may ask for 4,096 pixels: 64 such images at once would take 13 GB, the network's answers more."""
+    seen: list[int] = []
+
+    class Network(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            seen.append(len(images))
+            return images.mean((2, 3)) * self.scale
+
+    images = torch.randint(0, 256, (66, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    small = predict_logits(Network(), images, preprocessing=Preprocessing(8, (0.0,), (1.0,)))
+    assert seen == [64, 2]
+    seen.clear()
+    large = predict_logits(Network(), images[:5], preprocessing=Preprocessing(2560, (0.0,), (1.0,)))
+    assert seen == [4, 1]
+    assert torch.allclose(large, small[:5], atol=0.01)

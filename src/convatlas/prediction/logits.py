@@ -15,6 +15,8 @@ from convatlas.device import BATCH_SIZE, autocast, network_input, out_of_memory
 from convatlas.layers import folded
 from convatlas.recipe import Precision
 
+LARGEST_BATCH = BATCH_SIZE * 640**2  # pixels at a time; a checkpoint may ask for images of 4,096
+
 
 def predict_logits(
     network: nn.Module, images: Images | Tensor, *, preprocessing: Preprocessing, precision: Precision = "float32"
@@ -29,7 +31,7 @@ def predict_logits(
     was_training = network.training
     network.eval()
     parts: list[Tensor] = []
-    size, done = BATCH_SIZE, 0
+    size, done = max(1, min(BATCH_SIZE, LARGEST_BATCH // preprocessing.image_size**2)), 0
     try:
         with torch.inference_mode(), autocast(device, precision):
             while done < len(images) or not parts:
