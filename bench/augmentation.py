@@ -1,8 +1,8 @@
-"""Images per second of augmentation alone: batched on tensors against one image at a time through PIL.
+"""Measures images per second of augmentation alone: ours, batched on tensors, against PIL, one image at a time.
 
-Both mirror left to right and take a random resized crop, then normalise: 32 x 32 uint8 images in memory to float
-batches of 128, shuffled. PIL works in the process itself, without workers; ours with torch's threads, and with one. The
-images are noise, which changes nothing of the time.
+Both ways mirror left to right, take a random resized crop and normalise. They turn 32 x 32 uint8 images in memory into
+shuffled float batches of 128. PIL works in one process, without workers. Ours works with torch's threads, and once with
+one thread. The images are noise, which does not change the time.
 
 python bench/augmentation.py        writes results/bench/augmentation.json
 """
@@ -36,7 +36,7 @@ def noise(count: int) -> ResidentImages:
 
 
 def through_pil(count: int) -> Work:
-    """The tutorial's transforms, image by image."""
+    """Returns the tutorial's transforms, image by image."""
     loader = DataLoader(TutorialData(noise(count), RECIPE), RECIPE.batch_size, shuffle=True, drop_last=True)
 
     def work() -> None:
@@ -47,7 +47,7 @@ def through_pil(count: int) -> Work:
 
 
 def ours(count: int, threads: int | None) -> Work:
-    """What `convatlas train` does before each step."""
+    """Returns the augmentation that `convatlas train` does before each step."""
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -67,7 +67,7 @@ def ours(count: int, threads: int | None) -> Work:
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=32 * RECIPE.batch_size, help="of each measurement")
+    parser.add_argument("--images", type=int, default=32 * RECIPE.batch_size, help="images of each measurement")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--out", type=Path, default=Path("results/bench/augmentation.json"))
     wanted = parser.parse_args(words)
@@ -76,7 +76,7 @@ def main(words: Sequence[str] | None = None) -> None:
     ways: dict[str, Way] = {"PIL": (through_pil, (wanted.images,)), "ours": (ours, (wanted.images, None))}
     ways["ours, one thread"] = (ours, (wanted.images, 1))
     seconds = in_processes(ways, rounds=wanted.rounds)
-    images = wanted.images // RECIPE.batch_size * RECIPE.batch_size  # the last, smaller batch is left out
+    images = wanted.images // RECIPE.batch_size * RECIPE.batch_size  # the last batch is smaller and left out
     speeds = {name: [images / taken for taken in values] for name, values in seconds.items()}
     faster = ratios(seconds, of="PIL")
     for name, ratio in faster.items():

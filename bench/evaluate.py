@@ -1,7 +1,7 @@
-"""Images per second in evaluation: ours against the tutorial's way, in turn, each in a process of its own.
+"""Measures images per second in evaluation: ours against the tutorial's way, in turn, each in its own process.
 
-The tutorial's way: normalised images in memory in batches of 500, float32, contiguous tensors, the network as it is.
-Ours: `predict_logits` on the images as they are stored, in float32 and in bf16. All have the same weights and images.
+The tutorial's way: normalised images in memory in batches of 500, float32, contiguous tensors, the unchanged network.
+Ours: `predict_logits` on the stored images, in float32 and in bf16. All ways have the same weights and images.
 
 python bench/evaluate.py        writes results/bench/evaluate.json
 """
@@ -28,7 +28,7 @@ MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
 
 
 def tutorial(network: str, count: int) -> Work:
-    """Batches of 500 normalised images."""
+    """Returns the tutorial's evaluation, in batches of 500 normalised images."""
     module, images, preprocessing = prepared(network, count)
     batches = preprocessing(images).contiguous().split(500)
 
@@ -41,7 +41,7 @@ def tutorial(network: str, count: int) -> Work:
 
 
 def ours(network: str, count: int, precision: Precision) -> Work:
-    """What `evaluate` and `predict` do with images in memory."""
+    """Returns the evaluation that `evaluate` and `predict` do with images in memory."""
     keep_freed_memory()
     module, images, preprocessing = prepared(network, count)
     module = answering(module, precision=precision)

@@ -1,8 +1,9 @@
 """Times forward and backward of our networks and torchvision's, side by side in one process.
 
-Needs torchvision's Python files in a folder of their own, which `make test` fetches: .oracles. The two networks hold
-the same weights, get the same images and take turns; each pair is one measurement of both, in an order that alternates.
-Writes results/bench/forward_backward.json, with --memory-efficient results/bench/memory_efficient.json.
+It needs torchvision's Python files in a folder of their own, .oracles, which `make test` fetches. The two networks hold
+the same weights, get the same images and take turns. Each pair measures both networks once, in an order that
+alternates. It writes results/bench/forward_backward.json, and with --memory-efficient
+results/bench/memory_efficient.json.
 
 python bench/forward_backward.py --pairs 15 --batch-size 4
 """
@@ -30,7 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 NETWORKS = ("resnet50", "densenet121", "vgg16")
 WARM_UP = 2  # pairs that do not count
-KEEP_MEMORY = {  # glibc's names for what convatlas.device sets
+KEEP_MEMORY = {  # glibc's names for the settings of convatlas.device
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     "MALLOC_TOP_PAD_": str(64 << 20),
@@ -44,8 +45,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--memory-efficient", action="store_true", help="DenseNet's recomputation instead")
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)  # the child: measures into this file
+    parser.add_argument("--memory-efficient", action="store_true", help="measure DenseNet's recomputation instead")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)  # for the child: the file to write
     wanted = parser.parse_args()
     if wanted.measure:
         content = (
@@ -63,9 +64,9 @@ def main() -> None:
 
 
 def measured() -> dict[str, Any]:
-    """What a process of its own measures, without Lightning, with which torchvision's Python files do not get on.
+    """Returns the measurements of a child process without Lightning, which fails beside torchvision's Python files.
 
-    Freed memory is kept for both networks, as `convatlas train` does.
+    Freed memory is kept for both networks, as in `convatlas train`.
     """
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "measured.json"
@@ -76,7 +77,7 @@ def measured() -> dict[str, Any]:
 
 
 def against_torchvision(name: str, wanted: argparse.Namespace) -> dict[str, Any]:
-    """The times of `pairs` alternating measurements, ours and torchvision's, and the ratio's median and range."""
+    """Returns the times of `pairs` alternating measurements of both networks, with the ratio's median and range."""
     from oracles import load_oracles
 
     torch.manual_seed(0)
@@ -92,7 +93,7 @@ def against_torchvision(name: str, wanted: argparse.Namespace) -> dict[str, Any]
 
 
 def memory_efficient(*, pairs: int) -> dict[str, Any]:
-    """DenseNet-BC-100-12 at batch 64, recomputing against plain: the time, and the bytes saved for backward."""
+    """Returns time and saved bytes of DenseNet-BC-100-12 at batch 64, with recomputation and without."""
     networks = {}
     for mode in (True, False):
         torch.manual_seed(0)
@@ -111,7 +112,7 @@ def memory_efficient(*, pairs: int) -> dict[str, Any]:
 
 
 def saved_bytes(network: nn.Module, images: Tensor) -> int:
-    """The bytes of the tensors that the forward pass keeps for backward, each storage once, without parameters."""
+    """Returns the bytes of the tensors that forward keeps for backward, each storage once, without parameters."""
     parameters = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
     sizes: dict[int, int] = {}
 
@@ -122,14 +123,14 @@ def saved_bytes(network: nn.Module, images: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        output = network(images)  # alive while the sizes are read, so that no storage is used twice
+        output = network(images)  # kept until the sizes are read, so that no storage is used twice
     total = sum(sizes.values())
     del output
     return total
 
 
 def step(network: nn.Module, images: Tensor) -> None:
-    """Forward and backward of one batch."""
+    """Computes forward and backward of one batch."""
     network.zero_grad(set_to_none=True)
     network(images).square().mean().backward()
 
@@ -137,7 +138,7 @@ def step(network: nn.Module, images: Tensor) -> None:
 def paired(
     first: Callable[[], None], second: Callable[[], None], *, pairs: int, names: tuple[str, str]
 ) -> dict[str, Any]:
-    """Seconds of both in turn, after a warm-up, and the ratio first / second of each pair."""
+    """Returns the seconds of both in turn, after a warm-up, and the ratio first / second of each pair."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for pair in range(WARM_UP + pairs):
         order = ((0, first), (1, second)) if pair % 2 else ((1, second), (0, first))

@@ -1,10 +1,10 @@
-"""What needs a GPU, in calls that end in time: each goes on where the last one stopped.
+"""Measures speeds and trainings that need a GPU, in calls of limited time; each call continues the last one.
 
-First the speed of three epochs of each of the tutorial's networks, the tutorial's way and ours in turn; then whole
-trainings of 180 epochs with the tutorial's recipes, and `fast_cifar`, over seeds. A run that is there is not trained
-again.
+First come the speeds of three epochs of each of the tutorial's networks, the tutorial's way and ours in turn. Then come
+whole trainings of 180 epochs with the tutorial's recipes and trainings with `fast_cifar`, over seeds. A finished run is
+not trained again.
 
-python bench/gpu.py --data-dir FOLDER --minutes 9        again and again, until it says that everything is there
+python bench/gpu.py --data-dir FOLDER --minutes 9        repeat the command until it says that everything is there
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ RATE_EPOCHS, ROUNDS = 3, 2
 
 
 def rates(network: str, data: DataSet, *, wanted: argparse.Namespace) -> dict[str, list[float]]:
-    """Images per second of three epochs each, in rounds whose order alternates: the tutorial's way, ours twice."""
+    """Returns images per second over three epochs: the tutorial's way, ours in two precisions, in alternating order."""
     ways: dict[str, Callable[[], float]] = {
         "tutorial": lambda: tutorial_rate(plan_of(network, data, precision="float32"), wanted)
     }
@@ -57,7 +57,7 @@ def plan_of(network: str, data: DataSet, *, precision: str) -> Plan:
 
 
 def tutorial_rate(plan: Plan, wanted: argparse.Namespace) -> float:
-    """Images per second of the tutorial's way, after its first steps."""
+    """Returns images per second of the tutorial's way, after its first steps."""
     clock = clock_of(plan)
     images = train_throughput.TutorialData(plan.data.train, plan.recipe)
     loader = DataLoader(images, plan.recipe.batch_size, shuffle=True, drop_last=True, num_workers=4)
@@ -67,7 +67,7 @@ def tutorial_rate(plan: Plan, wanted: argparse.Namespace) -> float:
 
 
 def our_rate(plan: Plan, wanted: argparse.Namespace) -> float:
-    """Images per second of the steps of `convatlas train`, after the first ones."""
+    """Returns images per second of the steps of `convatlas train`, after the first ones."""
     clock, here = clock_of(plan), plan.on(wanted.device)
     learner = build_learner(here, device=wanted.device)
     module = LearnerModule(here, learner)
@@ -78,7 +78,7 @@ def our_rate(plan: Plan, wanted: argparse.Namespace) -> float:
 
 
 def clock_of(plan: Plan) -> train_throughput.Clock:
-    """For the steps of all epochs but the first ones and the last."""
+    """Returns a clock for the steps of all epochs, without the first steps and the last ones."""
     steps = RATE_EPOCHS * (len(plan.data.train) // plan.recipe.batch_size)
     counted = steps - train_throughput.WARM_UP - train_throughput.AHEAD - 1
     if counted < 1:
@@ -87,7 +87,7 @@ def clock_of(plan: Plan) -> train_throughput.Clock:
 
 
 def trainings(network: str, *, wanted: argparse.Namespace) -> None:
-    """Whole trainings over seeds, the tutorial's recipe against `fast_cifar`; the study lies in the runs' folder."""
+    """Trains over seeds with the tutorial's recipe and with `fast_cifar`; the study lies in the runs' folder."""
     compare(
         [f"{network}@{RECIPES[network]}", f"{network}@fast_cifar"],
         out=wanted.runs / network,
@@ -103,7 +103,7 @@ def trainings(network: str, *, wanted: argparse.Namespace) -> None:
 
 
 def work(wanted: argparse.Namespace) -> None:
-    """All that is not there yet, speeds first."""
+    """Does all missing work, speeds first."""
     data = load_data(wanted.data, folder=wanted.data_dir)
     target = wanted.out / "rates.json"
     measured = read_json(target)["results"] if target.is_file() else {}
@@ -133,8 +133,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--networks", nargs="+", choices=list(RECIPES), default=list(RECIPES))
     parser.add_argument("--precision", default="bf16", choices=("float32", "bf16"))
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", help="instead of each recipe's own")
-    parser.add_argument("--minutes", type=float, default=9.0, help="after which a call stops")
+    parser.add_argument("--epochs", help="epochs instead of each recipe's own")
+    parser.add_argument("--minutes", type=float, default=9.0, help="the time after which a call stops")
     parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
     parser.add_argument("--runs", type=Path, default=Path("runs/gpu"))
     parser.add_argument("--out", type=Path, default=Path("results/gpu"))
@@ -144,7 +144,7 @@ def main(words: list[str] | None = None) -> None:
     try:
         work(wanted)
         print("everything is there")
-    except (KeyboardInterrupt, SystemExit):  # Lightning makes an exit of the former
+    except (KeyboardInterrupt, SystemExit):  # Lightning turns KeyboardInterrupt into SystemExit
         print("time is up; the same command goes on")
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

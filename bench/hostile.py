@@ -1,9 +1,9 @@
 """Tries files that mean harm: each is answered or refused in one line, in bounded memory and time.
 
 The files come from `tests/hostile_files.py`, a table of kinds: torch's formats, numpy's, safetensors, records inside
-checkpoints, CIFAR's pickles. Each kind is read in a process of its own, whose memory may grow by no more than `MEMORY`
-beyond its imports; a reader that asks for more fails at once. The same seed makes the same files. A file that is a
-fault is kept in the folder of `--keep`.
+checkpoints, CIFAR's pickles. Each kind is read in its own process, whose memory may grow by at most `MEMORY` beyond its
+imports; a reader that asks for more fails at once. The same seed makes the same files. With `--keep`, a file that
+causes a fault is kept in that folder.
 
 python bench/hostile.py --inputs 1000 --seed 0            of every kind; prints a line for each kind
 python bench/hostile.py --only npz --files FILE ...       these files, read as that kind is; prints a line for each
@@ -33,11 +33,11 @@ sys.path.insert(0, str(ROOT / "tests"))
 MEMORY = 600 * 2**20  # bytes beyond the imports: 64 MiB for a small file, the rest for networks without values
 SECONDS = 20  # of processor time for one file; most take milliseconds
 LONGEST = 3000  # characters of a message
-RAW = ("Traceback", "Errno", "recursion", "Error:", "object at 0x", "mat1", "weights_only")  # words of others' errors
+RAW = ("Traceback", "Errno", "recursion", "Error:", "object at 0x", "mat1", "weights_only")  # words of raw errors
 
 
 def fault_of(message: str, *, name: str) -> str | None:
-    """Returns what is wrong with the message of a refusal; None for one printable line that names the file."""
+    """Returns the fault in the message of a refusal, or None for one printable line that names the file."""
     if name not in message:
         return "does not name the file"
     if not message.isprintable() or len(message) > LONGEST:
@@ -46,7 +46,7 @@ def fault_of(message: str, *, name: str) -> str | None:
 
 
 def outcome(kind: Any, path: Path) -> tuple[str, str]:
-    """Returns `read`, `refused` or `fault` for one file, and what was said."""
+    """Returns `read`, `refused` or `fault` for one file, and the message."""
     from convatlas.errors import UsageError
 
     try:
@@ -63,7 +63,7 @@ def outcome(kind: Any, path: Path) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Tried:
-    """One file that was tried: `said` is `read`, `refused` or `fault`, `words` what was said."""
+    """One file that was tried: `said` is `read`, `refused` or `fault`; `words` is the message."""
 
     kind: str
     name: str
@@ -74,7 +74,7 @@ class Tried:
 
 
 def try_file(name: str, kind: Any, path: Path, *, base: int) -> Tried:
-    """Reads one file in this process, of which `base` is the most memory that it had before."""
+    """Reads one file in this process; `base` is the most memory that the process had before."""
     begun = time.process_time()
     signal.alarm(10 * SECONDS)  # a reader that waits for something takes no processor time
     said, words = outcome(kind, path)
@@ -86,7 +86,7 @@ def try_file(name: str, kind: Any, path: Path, *, base: int) -> Tried:
 
 
 def try_kind(name: str, *, inputs: int, seed: int, keep: Path | None, base: int) -> list[Tried]:
-    """Makes and reads files of one kind in this process, of which `base` is the most memory that it had before."""
+    """Makes and reads files of one kind in this process; `base` is the most memory that the process had before."""
     import hypothesis
 
     from hostile_files import KINDS, File
@@ -124,7 +124,7 @@ def try_files(name: str, paths: Sequence[Path], *, base: int) -> list[Tried]:
 
 
 def bound() -> int:
-    """Lets the process have no more than `MEMORY` beyond what it has; returns the most that it has had so far."""
+    """Limits the process to `MEMORY` beyond its present memory; returns the most memory that it has had so far."""
     import torch
 
     import convatlas.prediction
@@ -146,9 +146,9 @@ def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=1000, metavar="N", help="files of each kind")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
-    parser.add_argument("--only", nargs="+", metavar="KIND", help="instead of all kinds")
-    parser.add_argument("--files", nargs="+", type=Path, metavar="FILE", help="instead of files that are made")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="for the files that are faults")
+    parser.add_argument("--only", nargs="+", metavar="KIND", help="kinds to try, instead of all")
+    parser.add_argument("--files", nargs="+", type=Path, metavar="FILE", help="files to read, instead of made ones")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="the folder for files that cause faults")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # in this process, as JSON
     wanted = parser.parse_args(words)
     from hostile_files import KINDS

@@ -1,9 +1,9 @@
-"""Images per second of our networks against timm's and torchvision's: answers and training steps, in turn.
+"""Measures images per second of our networks against timm's and torchvision's: evaluation and training steps, in turn.
 
-Theirs as they come, in contiguous float32 tensors, and as their users make them faster: channels last, in float32 and
-in bf16; timm's with the dropout and the stochastic depth of its training script, which ours has by default. Ours as
-`evaluate` and `train` run them, in float32 and in bf16.
-Needs timm and torchvision in the folder .oracles, which `make test` fetches.
+Their networks run unchanged, with contiguous float32 tensors, and as their users make them faster: channels last, in
+float32 and in bf16. timm's networks have the dropout and the stochastic depth of timm's training script, which ours
+have by default. Our networks run as in `evaluate` and `train`, in float32 and in bf16. The bench needs timm and
+torchvision in the folder .oracles, which `make test` fetches.
 
 python bench/libraries.py        writes results/bench/libraries.json
 """
@@ -41,11 +41,11 @@ PREPROCESSING = Preprocessing(SIZE, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def their_network(library: str, name: str) -> nn.Module:
-    """The network of another library, with its own initial weights."""
+    """Returns the network of another library, with its own initial weights."""
     from oracles import load_oracles
 
     libraries = load_oracles()
-    if library == "timm":  # which leaves dropout and stochastic depth to its training script
+    if library == "timm":  # timm sets dropout and stochastic depth in its training script
         return libraries.timm.create_model(name, drop_rate=0.2, drop_path_rate=0.2)  # type: ignore[no-any-return]
     return getattr(libraries.torchvision.models, name)()  # type: ignore[no-any-return]
 
@@ -83,7 +83,7 @@ def our_step(name: str, count: int, precision: Precision) -> Work:
 
 
 def step_of(network: nn.Module, images: Tensor, precision: Precision) -> Work:
-    """Forward, backward and a step of SGD on one batch."""
+    """Returns forward, backward and a step of SGD on one batch."""
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, fused=True)
     labels = torch.arange(len(images)) % 1000
 
@@ -98,7 +98,7 @@ def step_of(network: nn.Module, images: Tensor, precision: Precision) -> Work:
 
 
 def ways_of(name: str, library: str, *, count: int) -> tuple[dict[str, Way], dict[str, Way]]:
-    """Answers and training steps, theirs as they come first."""
+    """Returns the ways for evaluation and for training steps; their unchanged network comes first."""
     plain, last = torch.contiguous_format, torch.channels_last
     answers: dict[str, Way] = {library: (their_answers, (library, name, count, plain, "float32"))}
     steps: dict[str, Way] = {library: (their_step, (library, name, count, plain, "float32"))}
@@ -120,7 +120,7 @@ def pictures(count: int) -> Tensor:
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS))
-    parser.add_argument("--images", type=int, default=32, help="of each measurement, one batch of theirs")
+    parser.add_argument("--images", type=int, default=32, help="images of each measurement (their networks: one batch)")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("results/bench/libraries.json"))
     wanted = parser.parse_args(words)
@@ -135,7 +135,7 @@ def main(words: Sequence[str] | None = None) -> None:
             measured[f"{name}, {what}"] = {"images_per_second": speeds, "ratios": faster}
             shown = ", ".join(f"{way} {ratio['median']:.2f}" for way, ratio in faster.items())
             print(f"{name}, {what}: {shown} times {library}", flush=True)
-    from convatlas.run import circumstances  # Lightning does not get on with torchvision's Python files
+    from convatlas.run import circumstances  # Lightning fails beside torchvision's Python files
 
     command = f"python bench/libraries.py --networks {' '.join(wanted.networks)} --images {wanted.images} "
     command += f"--rounds {wanted.rounds}"

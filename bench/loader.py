@@ -1,11 +1,13 @@
-"""Images per second of the loader of large images, and whether the fastest networks at 224 pixels have to wait for it.
+"""Measures images per second of the loader of large images, and whether the fastest networks at 224 pixels wait for it.
 
-Loading: JPEG files to normalised batches of 64, in turn as torchvision's ImageFolder recipe does it (a DataLoader with
-a worker process for each core, Pillow, float32; written out here, since torchvision is not installed) and as we do it:
-as it is, with Pillow in place of simplejpeg, and with worker processes in place of threads.
+Loading: JPEG files become normalised batches of 64. The ways take turns: torchvision's ImageFolder recipe, our loader,
+our loader with Pillow in place of simplejpeg, and our loader with worker processes in place of threads. The ImageFolder
+recipe has a DataLoader with a worker process for each core, Pillow and float32; it is written out here, because
+torchvision is not installed.
 
-Networks: those of the fewest multiply-adds of all that the atlas declares for 224 pixels, answering and training, with
-images in memory and streamed from the same files while they work, the wait for the first batch included.
+Networks: the networks with the fewest multiply-adds among all that the atlas declares for 224 pixels. They evaluate and
+train with images in memory and with images streamed from the same files while they work. The wait for the first batch
+counts.
 
 python bench/loader.py        writes results/bench/loader.json
 """
@@ -55,7 +57,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 
 class ImageFolder(Dataset[tuple[Tensor, int]]):
-    """One image after the other through Pillow, as torchvision's transforms do it."""
+    """One image after the other through Pillow, like torchvision's transforms."""
 
     def __init__(self, paths: list[Path], what: What) -> None:
         self.paths = paths
@@ -72,7 +74,7 @@ class ImageFolder(Dataset[tuple[Tensor, int]]):
 
 
 def random_resized_crop(image: Image.Image) -> Image.Image:
-    """A random rectangle, resized, mirrored or not."""
+    """Returns a random rectangle, resized, mirrored or not."""
     box = (0, 0, *image.size)
     for _ in range(10):
         area = image.width * image.height * random.uniform(*SCALE)
@@ -87,7 +89,7 @@ def random_resized_crop(image: Image.Image) -> Image.Image:
 
 
 def centre_crop(image: Image.Image) -> Image.Image:
-    """The shorter side resized, the centre cut out."""
+    """Returns the centre of the image, after its shorter side is resized."""
     shorter = min(image.size)
     image = image.resize((SHORTER * image.width // shorter, SHORTER * image.height // shorter))
     left, top = round((image.width - SIZE) / 2), round((image.height - SIZE) / 2)
@@ -95,7 +97,7 @@ def centre_crop(image: Image.Image) -> Image.Image:
 
 
 def image_folder(paths: list[Path], what: What) -> Work:
-    """The ImageFolder recipe. Its workers live on from epoch to epoch."""
+    """Returns the ImageFolder recipe. Its workers live on from epoch to epoch."""
     loader = DataLoader(
         ImageFolder(paths, what), BATCH, shuffle=what == "train", num_workers=CORES, persistent_workers=True
     )
@@ -108,14 +110,14 @@ def image_folder(paths: list[Path], what: What) -> Work:
 
 
 def ours(paths: list[Path], what: What, decoder: str) -> Work:
-    """Our loader."""
+    """Returns our loader."""
     if decoder == "pillow":
         convatlas.data.images.decoding.simplejpeg = None
     return normalising(streamed(paths, what))
 
 
 class InProcesses(IterableDataset[Batch]):
-    """Our batches, each filled whole by one of the worker processes of a DataLoader."""
+    """Our batches; one worker process of a DataLoader fills each batch."""
 
     def __init__(self, paths: list[Path], what: What) -> None:
         self.paths = paths
@@ -130,7 +132,7 @@ class InProcesses(IterableDataset[Batch]):
 
 
 def by_processes(paths: list[Path], what: What) -> Work:
-    """Our loader with processes in place of threads, which live on from epoch to epoch."""
+    """Returns our loader with processes in place of threads; the processes live on from epoch to epoch."""
     return normalising(
         DataLoader(InProcesses(paths, what), batch_size=None, num_workers=CORES, persistent_workers=True)
     )
@@ -151,7 +153,7 @@ def normalised(images: Tensor) -> Tensor:
 
 
 class Streamed:
-    """Our images of some files as they are read, an epoch at each iteration."""
+    """Our images from files, read again at each iteration, which is an epoch."""
 
     def __init__(self, paths: list[Path], what: What, *, workers: int | None) -> None:
         numbers = torch.arange(len(paths))
@@ -175,7 +177,7 @@ def streamed(paths: list[Path], what: What, *, workers: int | None = None) -> St
 
 
 def loading(paths: list[Path], *, rounds: int) -> dict[str, Any]:
-    """Images per second of each way to load, for training and for evaluation."""
+    """Returns images per second of each way to load, for training and for evaluation."""
     measured = {}
     what: What
     for what in ("train", "evaluate"):
@@ -195,7 +197,7 @@ def decoders() -> list[str]:
 
 
 def in_memory(name: str, paths: list[Path], what: What, precision: Precision) -> Work:
-    """A network and batches that are there, in the loader's form."""
+    """Returns the work of a network on batches in memory, in the loader's form."""
     step, batches = step_of(name, what, precision), list(streamed(paths, what))
 
     def work() -> None:
@@ -206,7 +208,7 @@ def in_memory(name: str, paths: list[Path], what: What, precision: Precision) ->
 
 
 def while_streaming(name: str, paths: list[Path], what: What, precision: Precision) -> Work:
-    """A network and batches that are decoded while it works."""
+    """Returns the work of a network on batches that are decoded while it works."""
     step, loader = step_of(name, what, precision), streamed(paths, what)
 
     def work() -> None:
@@ -217,7 +219,7 @@ def while_streaming(name: str, paths: list[Path], what: What, precision: Precisi
 
 
 def step_of(name: str, what: What, precision: Precision) -> Callable[[Tensor, Tensor], None]:
-    """Answers to a batch, or forward, backward and a step of SGD, as `evaluate` and `train` compute them."""
+    """Returns the evaluation of a batch as in `evaluate`, or forward, backward and a step of SGD as in `train`."""
     keep_freed_memory()
     network = create(name, in_channels=3, num_classes=1000)
     if what == "evaluate":
@@ -244,14 +246,14 @@ def answers_of(network: nn.Module, precision: Precision) -> Callable[[Tensor, Te
 
 
 def fastest(count: int) -> list[str]:
-    """The networks of the fewest multiply-adds at 224 pixels; of those with equally many the first by name."""
+    """Returns the networks with the fewest multiply-adds at 224 pixels; of equal ones, the first by name."""
     rows = [architecture(name) for name in list_architectures()]
     by_macs = {row.macs: row.name for row in reversed(rows) if row.image_size == SIZE and row.macs}
     return [by_macs[macs] for macs in sorted(by_macs)[:count]]
 
 
 def network(name: str, paths: list[Path], *, rounds: int) -> dict[str, Any]:
-    """Images per second of one network in memory and streamed, for each precision."""
+    """Returns images per second of one network in memory and streamed, for each precision."""
     measured = {}
     what: What
     precision: Precision
@@ -281,7 +283,7 @@ def shown(measured: dict[str, Any]) -> str:
 
 
 def verdict(loaded: dict[str, Any], networks: dict[str, Any]) -> dict[str, Any]:
-    """For training and for evaluation: the loader's speed beside that of the fastest network in memory."""
+    """Returns, for training and for evaluation, the loader's speed beside the fastest network's in memory."""
     found = {}
     for what, result in loaded.items():
         speeds = {
@@ -297,9 +299,9 @@ def verdict(loaded: dict[str, Any], networks: dict[str, Any]) -> dict[str, Any]:
 
 
 def made_images(folder: Path, count: int) -> tuple[list[Path], str]:
-    """JPEG files of ImageNet's usual form, and what they are.
+    """Makes JPEG files of ImageNet's usual form, and returns their paths and their description.
 
-    Random parts of real photographs, because noise and flat images take other times to decode; the quality such that
+    They are random parts of real photographs, because noise and flat images take other times to decode. At this quality
     they have about the 115 kilobytes of ImageNet's training images (147.9 GB for 1,281,167).
     """
     import matplotlib
@@ -328,10 +330,10 @@ def found_images(folder: Path, count: int) -> tuple[list[Path], str]:
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="JPEG files to load; by default some are made")
-    parser.add_argument("--images", type=int, default=768, help="of each measurement of loading")
+    parser.add_argument("--images", type=int, default=768, help="images of each measurement of loading")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--networks", nargs="+", help="by default the six of the fewest multiply-adds, and resnet18")
-    parser.add_argument("--network-images", type=int, default=256, help="of each measurement of a network")
+    parser.add_argument("--networks", nargs="+", help="by default the six with the fewest multiply-adds, and resnet18")
+    parser.add_argument("--network-images", type=int, default=256, help="images of each measurement of a network")
     parser.add_argument("--network-rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results/bench/loader.json"))
     wanted = parser.parse_args(words)

@@ -1,7 +1,8 @@
-"""Memory of the process after each epoch of one training: its peak, and what it holds. It must not grow with epochs.
+"""Measures the memory of a training run after each epoch, its peak and the memory held; neither must grow with epochs.
 
-In megabytes (a million bytes): `resnet_uva` on the digits, with the recipe `quick`, with all that `convatlas train`
-does. The growth is the slope of the line through the second half of the epochs; in the first half caches fill.
+The numbers are megabytes (a million bytes). The run is a whole `convatlas train` of `resnet_uva` on the digits with the
+recipe `quick`. The growth is the slope of the line through the second half of the epochs; in the first half caches
+fill.
 
 python bench/memory.py        writes results/bench/memory.json
 """
@@ -40,13 +41,13 @@ class Watching(Silent):
 
 
 def peak_memory() -> float:
-    """The most that the process has held so far."""
+    """Returns the most memory that the process has held so far."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def held_memory() -> float:
-    """What the process holds now; where the system does not say, not a number."""
+    """Returns the memory that the process holds now, or NaN where the system does not say."""
     information = Path("/proc/self/statm")
     if not information.is_file():
         return float("nan")
@@ -54,7 +55,7 @@ def held_memory() -> float:
 
 
 def growth(memory: Sequence[float]) -> float:
-    """Megabytes an epoch, in the second half.
+    """Returns the growth in megabytes an epoch, in the second half.
 
     >>> round(growth([1, 5, 9, 9, 9.5, 10]), 3)
     0.5

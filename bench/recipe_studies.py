@@ -1,8 +1,8 @@
-"""The studies behind `fast_cifar`: variants of a recipe, on the same images, over the same seeds.
+"""Trains the studies behind `fast_cifar`: variants of a recipe, on the same images, over the same seeds.
 
-Only training images are read: the held-out 5,000 select, and the test images are never seen.
+Only training images are read: the 5,000 held-out images select, and the test images are never seen.
 
-python bench/recipe_studies.py --data-dir FOLDER            all studies; what is there already is not trained again
+python bench/recipe_studies.py --data-dir FOLDER            all studies; a finished run is not trained again
 python bench/recipe_studies.py --data-dir FOLDER schedule   one study; writes results/fast_cifar/schedule.json
 """
 
@@ -31,11 +31,11 @@ RUNS = Path("runs/recipe_studies")
 
 @dataclass(frozen=True)
 class Study:
-    """Variants of a recipe, each with every seed: `settings` are shared, a variant adds its own to them.
+    """Variants of a recipe, each trained with every seed. `settings` are shared; a variant adds its own to them.
 
-    A variant's setting `recipe` names the recipe it starts from, in the place of `base`. `beside` is the study and the
+    A variant's setting `recipe` names the recipe that it starts from, instead of `base`. `beside` names a study and a
     variant, trained on the same images, whose results stand in the first row. `unused` is a number of training images
-    besides the first `images`: they judge once, at the end of a run, where the validation images are too few.
+    after the first `images`. They judge once, at the end of a run, where the validation images are too few.
     """
 
     question: str
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("studies", nargs="*", help=f"any of {', '.join(STUDIES)}; default: all", default=[])
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--precision", default="bf16", choices=("float32", "bf16"))
-    parser.add_argument("--processes", type=int, default=2, help="runs side by side, of one thread each")
+    parser.add_argument("--processes", type=int, default=2, help="runs side by side, each with one thread")
     wanted = parser.parse_args()
     for name in wanted.studies or STUDIES:
         if name not in STUDIES:
@@ -144,7 +144,7 @@ def main() -> None:
 
 def carry_out(name: str, wanted: argparse.Namespace) -> None:
     """Trains a study's runs, several at a time, and writes its results."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # two small networks side by side are faster than one on two threads
+    os.environ["OMP_NUM_THREADS"] = "1"  # two small networks on one thread each are faster than one network on two
     jobs = [(name, variant, seed, wanted) for seed in STUDIES[name].seeds for variant in STUDIES[name].variants]
     with ProcessPoolExecutor(wanted.processes, multiprocessing.get_context("spawn")) as pool:
         runs = list(pool.map(one, *zip(*jobs, strict=True)))
@@ -152,7 +152,7 @@ def carry_out(name: str, wanted: argparse.Namespace) -> None:
 
 
 def keep(name: str, runs: Mapping[tuple[str, int], Run], wanted: argparse.Namespace) -> None:
-    """Writes the results of a study whose runs are all there, by variant and seed."""
+    """Writes the results of a finished study, by variant and seed."""
     study = STUDIES[name]
     rows = [row_beside(study, wanted.precision)] if study.beside else []
     for variant in study.variants:
@@ -169,7 +169,7 @@ def keep(name: str, runs: Mapping[tuple[str, int], Run], wanted: argparse.Namesp
 
 
 def distinct(runs: Iterable[Run], key: str) -> list[Any]:
-    """What runs recorded under a key, each different value once."""
+    """Returns the different values that runs recorded under a key."""
     values: list[Any] = []
     for run in runs:
         value = run.record.content()[key]
@@ -179,7 +179,7 @@ def distinct(runs: Iterable[Run], key: str) -> list[Any]:
 
 
 def row_beside(study: Study, precision: str) -> dict[str, Any]:
-    """The row of another study that stands beside this one's, of the same images, epochs, network and precision."""
+    """Returns the first row, taken from another study with the same images, epochs, network and precision."""
     assert study.beside is not None
     name, variant = study.beside
     content = read_json(RESULTS / f"{name}.json")
@@ -193,7 +193,7 @@ def row_beside(study: Study, precision: str) -> dict[str, Any]:
 
 
 def one(name: str, variant: str, seed: int, wanted: argparse.Namespace) -> Run:
-    """Trains one variant with one seed, or loads it."""
+    """Trains one variant with one seed, or loads the finished run."""
     plan = make(STUDIES[name], variant, seed, data_dir=wanted.data_dir, precision=wanted.precision)
     folder = RUNS / wanted.precision / name / f"{variant} seed {seed}".replace(" ", "_")
     run = train_plan(plan, folder=folder, resume=True, device="cpu")
@@ -209,9 +209,9 @@ def make(study: Study, variant: str, seed: int, *, data_dir: Path, precision: st
 
 
 def without_test(data: DataSet, *, images: int, unused: int = 0) -> DataSet:
-    """The first training images only; in the place of the test images, the next `unused` training images.
+    """Returns the first training images only; the next `unused` training images take the place of the test images.
 
-    Without such images, the validation images stand there.
+    Without unused images, the validation images take that place.
     """
     train = part(data.train, 0, images)
     judging = part(data.train, images, images + unused) if unused else data.validation
@@ -223,7 +223,7 @@ def part(split: ResidentImages, start: int, end: int) -> ResidentImages:
 
 
 def outcome(run: Run, *, unused: int) -> dict[str, Any]:
-    """What a study keeps of a run; `last_top1` is of the last epoch, which nothing selects."""
+    """Returns the results of a run that a study keeps; `last_top1` is of the last epoch, which nothing selects."""
     epochs = run.metrics()
     kept = {key: run.results[key] for key in ("val_top1", "val_loss", "best_epoch", "train_seconds")}
     if unused:

@@ -1,9 +1,9 @@
-"""Images per second by batch size, by image size and by number of images, in evaluation and in training.
+"""Measures images per second by batch size, by image size and by number of images, in evaluation and in training.
 
-Each measurement has a process of its own, and those of one row take turns. Evaluation does what `predict_logits` does,
-with other batches too; training what `convatlas train` does with a batch: augmentation, gradients, optimizer step. In
-float32; the images are noise. Time is linear in the number of images where an image takes as long, whatever their
-number.
+Each measurement has its own process; the measurements of one row take turns. Evaluation works like `predict_logits`,
+but with several batch sizes. Training works like `convatlas train` on a batch: augmentation, gradients, optimizer step.
+The precision is float32; the images are noise. Time is linear in the number of images if the time for one image stays
+the same.
 
 python bench/scaling.py        writes results/bench/scaling.json
 """
@@ -33,7 +33,7 @@ from convatlas.training.loss import TrainingLoss
 from convatlas.training.optimizers import make_optimizer
 from convatlas.training.steps import gradients
 
-# The low rate keeps the network what it is: a loss that is no number any more would be another measurement.
+# The low rate hardly changes the network. With a high rate the loss could become NaN, which would change the times.
 RECIPE = recipe("uva_sgd").replaced(lr=1e-6)
 
 
@@ -48,7 +48,7 @@ class Setting:
 
 
 def evaluation(setting: Setting) -> Work:
-    """The answers to all images."""
+    """Returns the evaluation of all images."""
     keep_freed_memory()
     network = answering(create(setting.network, num_classes=10).eval(), precision="float32")
     images, preprocessing = noise(setting).images, preprocessing_of(setting)
@@ -62,7 +62,7 @@ def evaluation(setting: Setting) -> Work:
 
 
 def training(setting: Setting) -> Work:
-    """An epoch of the images; the last, smaller batch counts too."""
+    """Returns an epoch of the images; the last, smaller batch counts too."""
     keep_freed_memory()
     torch.manual_seed(0)
     network = create(setting.network, num_classes=10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -95,7 +95,7 @@ WORKS: dict[str, Callable[[Setting], Work]] = {"evaluation": evaluation, "traini
 
 
 def settings(wanted: argparse.Namespace) -> Iterator[tuple[str, str, list[Setting]]]:
-    """Each row of measurements: what grows in it, what is done, and the settings."""
+    """Yields each row of measurements: the growing quantity, the work, and the settings."""
     for work, own in (("evaluation", BATCH_SIZE), ("training", RECIPE.batch_size)):
         count = max(wanted.batch_sizes)
         yield "batch_size", work, [Setting(wanted.network, size, 32, count) for size in wanted.batch_sizes]
@@ -129,7 +129,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def described(setting: Setting, seconds: list[float]) -> dict[str, Any]:
-    """A measurement as plain data; speeds are those of the median round."""
+    """Returns a measurement as plain data; speeds are those of the median round."""
     median = statistics.median(seconds)
     speeds = {"images_per_second": setting.images / median, "seconds_per_image": median / setting.images}
     return {**vars(setting), **speeds, "seconds": seconds}

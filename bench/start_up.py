@@ -1,8 +1,8 @@
-"""Seconds from pressing return to the end of short commands: ours, and the imports that they cannot do without.
+"""Measures seconds from start to end of short commands: ours, and the imports that they cannot do without.
 
-Each is a fresh Python, in turn and in an order that alternates, after a round that does not count: the files are then
-in the system's memory, and compiled modules are kept for all alike. `import timm` needs the folder .oracles, which
-`make test` fetches, and is left out without it.
+Each command runs in a fresh Python. The commands take turns in an order that alternates. The first round does not
+count: it brings the files into the system's memory. Compiled modules are kept for all commands alike. `import timm`
+needs the folder .oracles, which `make test` fetches, and is left out without it.
 
 python bench/start_up.py        writes results/bench/start_up.json
 """
@@ -24,14 +24,14 @@ from convatlas.files import write_json
 from convatlas.run import circumstances
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = "from convatlas.cli import entry; entry()"  # what the `convatlas` command runs
+OURS = "from convatlas.cli import entry; entry()"  # the code of the `convatlas` command
 TRAIN = "train resnet_uva --data digits --epochs 1"
 ORACLES = "import sys; sys.path.insert(0, {folder!r}); import oracles; oracles.load_oracles()"
 WARM_UP = 1
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    """What is timed, by the name that a reader knows; the training's run lies in `folder`, new each time."""
+    """Returns the timed commands by the names that a reader knows. The training run gets a new place in `folder`."""
     found = {
         "import convatlas": ["-c", "import convatlas"],
         "convatlas --help": ["-c", OURS, "--help"],
@@ -46,7 +46,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
 
 
 def seconds(words: Sequence[str], *, environment: Mapping[str, str]) -> float:
-    """Of one command in a Python of its own; one that fails ends the measurement."""
+    """Returns the seconds of one command in a fresh Python. A command that fails ends the measurement."""
     begun = time.perf_counter()
     done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)
     taken = time.perf_counter() - begun
@@ -56,8 +56,8 @@ def seconds(words: Sequence[str], *, environment: Mapping[str, str]) -> float:
 
 
 def measure(names: Sequence[str], *, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each command in every round."""
-    # Without compiled modules each start would compile some thousand files, or not, by how the system is set up.
+    """Returns the seconds of each command in every round."""
+    # Compiled modules are kept on every system; without them each start would compile some thousand files.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     taken: dict[str, list[float]] = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +71,7 @@ def measure(names: Sequence[str], *, rounds: int) -> dict[str, list[float]]:
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", metavar="COMMAND", help="instead of all: of those that are printed")
+    parser.add_argument("--only", nargs="+", metavar="COMMAND", help="only these commands, named as in the output")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("results/bench/start_up.json"))
     wanted = parser.parse_args(words)

@@ -1,7 +1,8 @@
-"""The memory of a training step as `convatlas show` estimates it, and how much a process grows that takes some.
+"""Compares the memory of a training step, as `convatlas show` estimates it, with the growth of a training process.
 
-In megabytes (a million bytes), float32, SGD with momentum, on the CPU; each network in a process of its own, whose
-allocator gives freed memory back at once (Linux). What the estimate leaves out is what the kernels need for themselves.
+The numbers are megabytes (a million bytes), for float32 and SGD with momentum on the CPU. Each network has its own
+process, whose allocator gives freed memory back at once (Linux). The estimate leaves out the memory that the kernels
+need for themselves.
 
 python bench/step_memory.py        writes results/bench/step_memory.json
 """
@@ -25,7 +26,7 @@ from convatlas.complexity.step import step, step_cost
 from convatlas.files import write_json
 from convatlas.run import circumstances
 
-NETWORKS = {  # pixels and images
+NETWORKS = {  # pixels of an image, and images of a batch
     "resnet_uva": (32, 128),
     "densenet_uva": (32, 128),
     "resnet50": (224, 16),
@@ -33,11 +34,11 @@ NETWORKS = {  # pixels and images
     "mobilenet_v2": (224, 16),
 }
 STEPS = 3
-RETURNING = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}  # glibc's
+RETURNING = {"MALLOC_TRIM_THRESHOLD_": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}  # glibc's settings
 
 
 def growth(name: str, *, size: int, images: int) -> float:
-    """Megabytes by which this process grows at most, from before there is a network on."""
+    """Returns the most megabytes by which this process grows, from before the network exists."""
     take_steps("lenet_cifar", size=32, images=2)  # loads the kernels
     before = held_memory()
     take_steps(name, size=size, images=images)
@@ -45,7 +46,7 @@ def growth(name: str, *, size: int, images: int) -> float:
 
 
 def highest_memory() -> float:
-    """The most that this process has held; `ru_maxrss` would begin with what the process that started it held."""
+    """Returns the most memory of this process; `ru_maxrss` would begin with the memory of its parent process."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
@@ -59,7 +60,7 @@ def take_steps(name: str, *, size: int, images: int) -> None:
 
 
 def measured(name: str, *, size: int, images: int) -> float:
-    """The growth, in a new process."""
+    """Returns the growth, measured in a new process."""
     code = f"from step_memory import growth; print(growth({name!r}, size={size}, images={images}))"
     environment = {**os.environ, **RETURNING}
     folder = Path(__file__).parent

@@ -1,7 +1,7 @@
-"""What our training loop costs above a bare PyTorch loop, in milliseconds a step.
+"""Measures the cost of our training loop above a bare PyTorch loop, in milliseconds a step.
 
-Both train the same small network on the same augmented batches, in turn, each in a process of its own; the bare loop
-does what a step cannot do without: forward, loss, backward, optimizer, learning rate.
+Both loops train the same small network on the same augmented batches, in turn, each in its own process. The bare loop
+does only the necessary work of a step: forward, loss, backward, optimizer, learning rate.
 
 python bench/step_overhead.py        writes results/bench/step_overhead.json
 """
@@ -37,7 +37,7 @@ NETWORK = (
 
 
 def plan_of(folder: str) -> Plan:
-    """One linear layer on digits of 8 pixels, in batches of 8: what takes time is not the arithmetic."""
+    """Returns a plan of one linear layer on digits of 8 pixels in batches of 8, whose arithmetic takes little time."""
     file = Path(folder) / "network.py"
     file.write_text(NETWORK, encoding="utf-8")
     chosen = recipe("quick").replaced(image_size=8, batch_size=8, epochs=EPOCHS)
@@ -45,7 +45,7 @@ def plan_of(folder: str) -> Plan:
 
 
 def bare(folder: str) -> Work:
-    """A loop in plain PyTorch."""
+    """Returns a loop in plain PyTorch."""
     plan = plan_of(folder)
     keep_freed_memory()
 
@@ -70,7 +70,7 @@ def bare(folder: str) -> Work:
 
 
 def ours(folder: str) -> Work:
-    """A whole run, with its validation, checkpoints and files."""
+    """Returns a whole run, with its validation, checkpoints and files."""
     plan = plan_of(folder)
 
     def work() -> None:
@@ -81,7 +81,7 @@ def ours(folder: str) -> Work:
 
 
 def ours_between_files(folder: str) -> Work:
-    """The same run, of which only the epochs' steps count, as `metrics.csv` has them: no validation, no files."""
+    """Returns the same run, timed by the epochs' steps in `metrics.csv` alone: no validation, no files."""
     plan = plan_of(folder)
 
     def work() -> float:

@@ -1,8 +1,8 @@
-"""Training throughput: ours against the tutorial's own way, alternating, each measurement in a process of its own.
+"""Measures training throughput: ours against the tutorial's own way, alternating, each measurement in its own process.
 
-The tutorial's way: one PIL transform an image (flip, random resized crop, to tensor, normalise) in a DataLoader with
-four worker processes, float32, contiguous tensors, Lightning with two `self.log` a step. Ours: `convatlas train` as it
-is, in float32 and in bf16. All train the same network with the same optimizer on the same images.
+The tutorial's way: PIL transforms for each image (flip, random resized crop, to tensor, normalise) in a DataLoader with
+four worker processes, float32, contiguous tensors, Lightning with two `self.log` a step. Ours: `convatlas train`
+unchanged, in float32 and in bf16. All ways train the same network with the same optimizer on the same images.
 
 python bench/train_throughput.py --data-dir FOLDER        writes results/bench/train_throughput.json
 """
@@ -37,12 +37,12 @@ from convatlas.training import Plan, build_learner, choose_recipe, make_plan
 from convatlas.training.engine.adapter import DataModule, LearnerModule
 
 NETWORKS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
-WARM_UP = 8  # steps that do not count, before those that do
-AHEAD = 8  # batches that the loader's four processes have ready: as many steps come after those that count
+WARM_UP = 8  # the first steps, which do not count
+AHEAD = 8  # batches that the loader's four processes keep ready; so many last steps do not count either
 
 
 class TutorialData(Dataset[tuple[Tensor, int]]):
-    """Images through PIL, one at a time, as the tutorial's torchvision transforms do it."""
+    """Images through PIL, one at a time, like the tutorial's torchvision transforms."""
 
     def __init__(self, split: ResidentImages, recipe: Recipe) -> None:
         self.images = split.pixels.permute(0, 2, 3, 1).numpy()
@@ -63,7 +63,7 @@ class TutorialData(Dataset[tuple[Tensor, int]]):
 
 
 def random_resized_crop(image: Image.Image, *, scale: tuple[float, float], ratio: tuple[float, float]) -> Image.Image:
-    """A random rectangle of a square image, resized to the image's size; ten tries, then the whole image."""
+    """Returns a random rectangle of a square image, resized to its size; after ten tries, the whole image."""
     size = image.width
     for _ in range(10):
         area = size * size * torch.empty(1).uniform_(*scale).item()
@@ -103,7 +103,7 @@ class TutorialModule(L.LightningModule):
 
 
 class Clock:
-    """The time of `steps` training steps, after the first ones and before the last, whose images are ready."""
+    """The time of `steps` training steps, without the first steps and without the last, whose images are ready."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -111,7 +111,7 @@ class Clock:
 
     def tick(self, *_: object) -> None:
         if torch.cuda.is_available() and len(self.times) in (WARM_UP, WARM_UP + self.steps):
-            torch.cuda.synchronize()  # the first and the last time that count are of work that is done
+            torch.cuda.synchronize()  # the times that count are of finished work
         self.times.append(time.perf_counter())
 
     def seconds(self) -> float:
@@ -129,7 +129,7 @@ class Ticking(L.Callback):
 
 
 def trainer(*callbacks: L.Callback, device: str = "cpu", epochs: int = 1) -> L.Trainer:
-    """Training and nothing else."""
+    """Returns a trainer that trains and does nothing else."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     return L.Trainer(
@@ -147,7 +147,7 @@ def trainer(*callbacks: L.Callback, device: str = "cpu", epochs: int = 1) -> L.T
 
 
 def tutorial(network: str, folder: Path | None, steps: int) -> Work:
-    """The tutorial's way: seconds of `steps` training steps."""
+    """Returns the tutorial's way, which returns the seconds of `steps` training steps."""
     plan = plan_of(network, folder, steps=steps, precision="float32")
     loader = DataLoader(
         TutorialData(plan.data.train, plan.recipe), plan.recipe.batch_size, shuffle=True, drop_last=True, num_workers=4
@@ -162,7 +162,7 @@ def tutorial(network: str, folder: Path | None, steps: int) -> Work:
 
 
 def ours(network: str, folder: Path | None, steps: int, precision: str) -> Work:
-    """What `convatlas train` does: seconds of `steps` training steps."""
+    """Returns the way of `convatlas train`, which returns the seconds of `steps` training steps."""
     plan = plan_of(network, folder, steps=steps, precision=precision)
     keep_freed_memory()
 
@@ -177,7 +177,7 @@ def ours(network: str, folder: Path | None, steps: int, precision: str) -> Work:
 
 
 def plan_of(network: str, folder: Path | None, *, steps: int, precision: str) -> Plan:
-    """The tutorial's recipe on as many images as `steps` and the warm-up need."""
+    """Returns a plan of the tutorial's recipe with as many images as `steps` and the warm-up need."""
     row = architecture(network)
     chosen = choose_recipe(row, data="cifar10", settings={"precision": precision})
     data = load_data("cifar10", folder=folder)
@@ -214,7 +214,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def summary(network: str, seconds: dict[str, list[float]], steps: int, plan: Plan) -> dict[str, Any]:
-    """Images per second and ratios of a network; prints the latter."""
+    """Returns images per second and ratios of a network, and prints the ratios."""
     count = steps * plan.recipe.batch_size
     faster = ratios(seconds, of="tutorial")
     for name, ratio in faster.items():

@@ -1,4 +1,4 @@
-"""Measurements that take turns: each way in a process of its own, one at a time, in an order that alternates."""
+"""Measurements that take turns: each way in its own process, one at a time, in an order that alternates."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Way = tuple[Callable[..., Work], tuple[Any, ...]]  # a function that prepares th
 def in_processes(ways: Mapping[str, Way], *, rounds: int) -> dict[str, list[float]]:
     """Returns the seconds of every way in every round, after a round that does not count.
 
-    The processes live as long as the measurement, so that what a way does to its memory stays with it; while one
-    works, the others wait.
+    A process lives as long as the measurement, so that the effects of a way on its memory stay with that way. While one
+    process works, the others wait.
     """
     spawn = multiprocessing.get_context("spawn")
     processes, lines = {}, {}
@@ -29,9 +29,9 @@ def in_processes(ways: Mapping[str, Way], *, rounds: int) -> dict[str, list[floa
         for name, (prepare, arguments) in ways.items():
             lines[name], theirs = spawn.Pipe()
             processes[name] = spawn.Process(target=_work, args=(theirs, prepare, arguments))
-            processes[name].start()  # no daemon: those may not start processes, as a DataLoader does
-            theirs.close()  # so that a process that fails is no line to wait at
-            lines[name].recv()  # it is ready: nothing is prepared while another is measured
+            processes[name].start()  # no daemon, because a daemon may not start processes and a DataLoader does
+            theirs.close()  # so that the end of a failed process ends the wait
+            lines[name].recv()  # waits until it is ready: nothing is prepared during a measurement
         return take_turns({name: partial(_asked, line) for name, line in lines.items()}, rounds=rounds)
     finally:
         for name, process in processes.items():
@@ -40,7 +40,7 @@ def in_processes(ways: Mapping[str, Way], *, rounds: int) -> dict[str, list[floa
 
 
 def _asked(line: Connection) -> float:
-    """Lets a process work once; returns its seconds."""
+    """Lets a process work once, and returns its seconds."""
     line.send(True)
     return float(line.recv())
 
@@ -56,7 +56,7 @@ def _work(line: Connection, prepare: Callable[..., Work], arguments: tuple[Any, 
 
 
 def ratios(seconds: Mapping[str, list[float]], *, of: str) -> dict[str, dict[str, float]]:
-    """How many times as fast as the way `of` each other one is: median, lowest and highest of the rounds' ratios."""
+    """Returns each other way's speed-up over the way `of`: median, lowest and highest of the rounds' ratios."""
     result = {}
     for name, values in seconds.items():
         if name != of:

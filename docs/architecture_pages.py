@@ -1,4 +1,4 @@
-"""The pages below docs/architectures: of each family one network layer by layer and drawn, and a block of it opened."""
+"""The pages below docs/architectures: one network of each family as a table of layers and as drawings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from convatlas.insight.diagram import drawing, follow, svg
 
 
 def files(family: Family, head: str) -> Iterator[tuple[str, str]]:
-    """Names and contents of a family's page, which begins with `head`, and of its drawings."""
+    """Yields names and contents of a family's page, which begins with `head`, and of its drawings."""
     name = family.shown
     row = architecture(name)
     network = meta_network(row)
@@ -41,7 +41,7 @@ def files(family: Family, head: str) -> Iterator[tuple[str, str]]:
 
 
 def table(counted: Complexity) -> Iterator[str]:
-    """The layers as Markdown."""
+    """Yields the lines of the layers' table in Markdown."""
     yield "| layer | operation | output | weights | parameters | MACs | activations | receptive field | stride |"
     yield "|:--|:--|--:|--:|--:|--:|--:|--:|--:|"
     yield f"| input | | {size_of(counted.shape)} | | | | {math.prod(counted.shape):,} | 1 | 1 |"

@@ -1,4 +1,4 @@
-"""The tables of docs/benchmarks.md, from the JSON files that the scripts in bench/ write."""
+"""The tables of docs/benchmarks.md, made from the JSON files that the scripts in bench/ write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convatlas.files import read_json
 from convatlas.report.protocol import values
 
 TUTORIALS = ("resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva")
-AIMS = {  # times as fast as the tutorial's way at least: by the bench, our way, and the network in the order above
+AIMS = {  # the least speed-up over the tutorial's way, for a bench and our way: the networks in the order above
     ("train_throughput", "ours bf16"): (3, 3, 3, 3),
     ("train_throughput", "ours float32"): (1.8, 1.8, 1.8, 1.8),
     ("evaluate", "ours bf16"): (3.5, 3.5, 8, 8),
@@ -20,7 +20,7 @@ EPOCH = 45_000  # training images of CIFAR-10, when 5,000 of the 50,000 are held
 
 
 def tables(folder: Path) -> dict[str, str]:
-    """Each table by the name of its place on the page."""
+    """Returns each table by the name of its place on the page."""
     content = {path.stem: read_json(path) for path in folder.glob("*.json")}
     return {
         "aims": aims(content),
@@ -43,7 +43,7 @@ def tables(folder: Path) -> dict[str, str]:
 
 
 def aims(content: dict[str, Any]) -> str:
-    """What ConvAtlas is to reach beside what was measured, row by row."""
+    """Returns the table of the speed-ups aimed at beside the measured ones."""
     lines = ["| | aimed at | measured, median | range | reached | on |", "|:--|--:|--:|--:|:--|:--|"]
     for (bench, way), least in AIMS.items():
         for network, aim in zip(TUTORIALS, least, strict=True):
@@ -55,16 +55,16 @@ def aims(content: dict[str, Any]) -> str:
 
 
 def aimed(name: str, aim: float, ratio: dict[str, float], content: dict[str, Any]) -> str:
-    """One row: a ratio, whether its median reaches the aim, and the processor on which it was measured."""
+    """Returns one row: an aim, the measured ratio, the verdict on its median, and the processor of the measurement."""
     cells = [name, f"{aim:g}", f"{ratio['median']:.2f}", f"{ratio['min']:.2f} to {ratio['max']:.2f}"]
     cells += ["yes" if ratio["median"] >= aim else "no", content["hardware"]["cpu"]]
     return f"| {' | '.join(cells)} |"
 
 
 def against(content: dict[str, Any], *, first: str, epoch: bool = False) -> str:
-    """Speeds of several ways of doing the same, and how many times as fast as the first they are.
+    """Returns the table of several ways to do a task: their speeds, and their speed-ups over the way `first`.
 
-    With `epoch`, the seconds of an epoch of CIFAR-10's training images at the median.
+    With `epoch`, a column has the seconds of an epoch of CIFAR-10's training images at the median speed.
     """
     columns = ["", "", "images/s, median", "range", f"times {first}, median", "range", "rounds"]
     columns += [f"s for {EPOCH:,} images"] if epoch else []
@@ -81,7 +81,7 @@ def against(content: dict[str, Any], *, first: str, epoch: bool = False) -> str:
 
 
 def circumstances(content: dict[str, Any]) -> list[str]:
-    """Data, hardware, versions and command of a bench."""
+    """Returns data, hardware, versions and command of a bench."""
     facts = {
         "Data": "; ".join(content.get("notes", ())),
         "Hardware": values(content["hardware"]),
@@ -92,13 +92,13 @@ def circumstances(content: dict[str, Any]) -> list[str]:
 
 
 def per_step(content: dict[str, Any]) -> dict[str, Any]:
-    """A bench of whole trainings, its times divided by the number of steps."""
+    """Returns a bench of whole trainings with its times divided by the number of steps."""
     seconds = {way: [taken / content["steps"] for taken in values] for way, values in content["seconds"].items()}
     return {**content, "seconds": seconds}
 
 
 def times(content: dict[str, Any], *, unit: str, factor: float = 1) -> str:
-    """How long several things take."""
+    """Returns the table of the times that several commands or loops take."""
     lines = [f"| | {unit}, median | range | rounds |", "|:--|--:|--:|--:|"]
     for name, seconds in content["seconds"].items():
         low, middle, high = (factor * value for value in (min(seconds), statistics.median(seconds), max(seconds)))
@@ -107,7 +107,7 @@ def times(content: dict[str, Any], *, unit: str, factor: float = 1) -> str:
 
 
 def memory(content: dict[str, Any]) -> str:
-    """What a training run holds after some of its epochs, and by how much it grows in an epoch."""
+    """Returns the table of a training run's memory after some of its epochs, and its growth in an epoch."""
     measured, growth = content["megabytes"], content["megabytes_per_epoch"]
     last = len(measured["held"])
     epochs = sorted({1, 2, last // 2, last})
@@ -121,13 +121,13 @@ def memory(content: dict[str, Any]) -> str:
 
 
 def loading(content: dict[str, Any]) -> dict[str, Any]:
-    """The loader's results by what it loads for."""
+    """Returns the loader's results under their names on the page: for training and for evaluation."""
     shown = {"train": "for training", "evaluate": "for evaluation"}
     return {**content, "results": {shown[what]: result for what, result in content["results"].items()}}
 
 
 def loader_networks(content: dict[str, Any]) -> str:
-    """Networks that wait for their images or have them, and how far the loader is from being their limit."""
+    """Returns the table of networks with images in memory or streamed, and the loader's speed beside the fastest's."""
     lines = []
     for what, found in content["verdict"].items():
         together = 1 / (1 / found["loader"] + 1 / found["network"])
@@ -140,7 +140,7 @@ def loader_networks(content: dict[str, Any]) -> str:
 
 
 def scaling(content: dict[str, Any]) -> str:
-    """How long an image takes when the batch, the image or their number grows."""
+    """Returns the table of the time for an image when the batch, the image or the number of images grows."""
     columns = ["", "at a time", "pixels", "images", "images/s, median", "ms an image, median", "range", "rounds"]
     lines = [f"| {' | '.join(columns)} |", "|:--" + "|--:" * (len(columns) - 1) + "|"]
     for grows in ("batch_size", "image_size", "images"):
@@ -157,7 +157,7 @@ def scaling(content: dict[str, Any]) -> str:
 
 
 def beside_the_peak(content: dict[str, Any]) -> str:
-    """The speeds that `convatlas bench` measured, and what part of the machine's peak they are."""
+    """Returns the table of the speeds that `convatlas bench` measured, and their share of the machine's peak."""
     columns = ["network", "", "images/s, median", "range", "GFLOP/s", "of peak", "rounds"]
     lines = [f"| {' | '.join(columns)} |", "|:--|:--" + "|--:" * (len(columns) - 2) + "|"]
     for network in content["networks"]:
@@ -175,12 +175,12 @@ def beside_the_peak(content: dict[str, Any]) -> str:
 
 
 def peaks(content: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Each peak that `convatlas bench` measured, with its precision."""
+    """Returns each peak that `convatlas bench` measured, with its precision."""
     return [(precision, each) for precision, kinds in content["peak"].items() for each in kinds.values()]
 
 
 def forward_backward(content: dict[str, Any]) -> str:
-    """How our networks' times compare with torchvision's, as bench/forward_backward.py measured them."""
+    """Returns the table of our networks' times relative to torchvision's (bench/forward_backward.py)."""
     lines = ["| network | times torchvision's, median | range | pairs | batch | pixels |", "|:--" + "|--:" * 5 + "|"]
     for name, result in content["results"].items():
         cells = [
@@ -194,7 +194,7 @@ def forward_backward(content: dict[str, Any]) -> str:
 
 
 def memory_efficient(content: dict[str, Any]) -> str:
-    """What DenseNet's memory-efficient mode saves and costs, as bench/forward_backward.py measured it."""
+    """Returns the table of the savings and the cost of DenseNet's memory-efficient mode (bench/forward_backward.py)."""
     lines = ["| network | bytes kept for backward | plain | part | times the time, median | range | pairs | batch |"]
     lines.append("|:--" + "|--:" * 7 + "|")
     for name, result in content["results"].items():
@@ -206,7 +206,7 @@ def memory_efficient(content: dict[str, Any]) -> str:
 
 
 def beside(content: dict[str, Any]) -> list[str]:
-    """Hardware, versions and command of a bench."""
+    """Returns hardware, versions and command of a bench."""
     hardware, versions = content["hardware"], content["versions"]
     return [
         f"- Hardware: cpu {hardware['cpu']}, cores {hardware['cores']}, gpu {hardware['gpu'] or 'none'}; float32",
@@ -216,7 +216,7 @@ def beside(content: dict[str, Any]) -> list[str]:
 
 
 def short(commit: str) -> str:
-    """A commit in ten digits.
+    """Returns a commit as ten digits.
 
     >>> short("c4de07ecc519be8d27f036805b62ed840f008d9e-dirty")
     'c4de07ecc5 with uncommitted changes'

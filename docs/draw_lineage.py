@@ -3,7 +3,7 @@
 python docs/draw_lineage.py           draw the picture
 python docs/draw_lineage.py --check   change nothing; exit 1 where the picture is stale
 
-The values that are drawn are also in the file, as text, which is what `--check` compares.
+The file also holds the drawn values as text, which `--check` compares.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURE = Path(__file__).resolve().parent / "lineage.png"
-TEXT = "Description"  # where in the file the values are
-FURTHER_DATA = ("JFT", "ImageNet-21k", "Noisy Student")  # named in the source of an accuracy
-CROWDED = 8.0  # the power of ten below which the axis of MACs is pressed together
-PRESSED = 0.3  # to this part
-BREAK = 2010.6  # where the years between LeNet-5 and AlexNet are left out
+TEXT = "Description"  # the place of the values in the file
+FURTHER_DATA = ("JFT", "ImageNet-21k", "Noisy Student")  # words in the source of an accuracy
+CROWDED = 8.0  # below this power of ten the axis of MACs is pressed together
+PRESSED = 0.3  # to this share of its length
+BREAK = 2010.6  # the place of the break, where the years between LeNet-5 and AlexNet are left out
 FIRST = 2009.8  # the place of LeNet-5
 LOW, HIGH = 55.0, 90.0  # per cent, the ends of the colour scale
 
 
 class Entry(NamedTuple):
-    """What is drawn of a network. `top1` is a fraction, None where nothing was published on ImageNet.
+    """The drawn facts of a network. `top1` is a fraction, None where no accuracy on ImageNet was published.
 
-    `further` says that images beyond ImageNet's thousand classes were seen in training.
+    `further` says that training used images beyond ImageNet's thousand classes.
     """
 
     name: str
@@ -66,13 +66,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def entries() -> list[Entry]:
-    """The lineage, from the registry: what each family gives to it, in the order of the years."""
+    """Returns the lineage from the registry: the networks that each family names, in the order of their years."""
     drawn = [entry(architecture(name)) for family in FAMILIES for name in family.lineage]
     return sorted(drawn, key=lambda each: each.year)
 
 
 def entry(row: Architecture) -> Entry:
-    """The accuracy is the one that the registry has first of those on ImageNet's validation images."""
+    """Returns the entry of a network with its first accuracy on ImageNet's validation images in the registry."""
     assert row.paper is not None
     assert row.macs is not None
     results = [result for result in row.published if (result.dataset, result.split) == ("imagenet", "validation")]
@@ -82,7 +82,7 @@ def entry(row: Architecture) -> Entry:
 
 
 def drawn(path: Path) -> str:
-    """The values in a picture."""
+    """Returns the values in a picture."""
     from PIL import Image
 
     with Image.open(path) as image:
@@ -90,7 +90,7 @@ def drawn(path: Path) -> str:
 
 
 def picture(values: str) -> bytes:
-    """The picture as PNG."""
+    """Returns the picture as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -145,7 +145,7 @@ def _legend(axes: Axes) -> None:
 
 
 def across(rows: Sequence[Entry]) -> list[float]:
-    """The place of each on the axis of years: those of one year side by side, the gap before AlexNet closed."""
+    """Returns places on the axis of years: networks of one year side by side, and no gap before AlexNet."""
     places = []
     for row in rows:
         year = [other for other in rows if other.year == row.year]
@@ -155,12 +155,12 @@ def across(rows: Sequence[Entry]) -> list[float]:
 
 
 def text(row: Entry) -> str:
-    """The name, and the accuracy below it."""
+    """Returns the name, with the accuracy where there is one."""
     return row.name if row.top1 is None else f"{row.name} {100 * row.top1:.1f}"
 
 
 def _frame(axes: Axes, rows: Sequence[Entry]) -> None:
-    """Years with a break, logarithmic MACs."""
+    """Draws the axes: years with a break, logarithmic MACs."""
     from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
 
     years = sorted({row.year for row in rows})

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     """Runs the command line on the checkout at `root` and returns its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where something is stale")
-    parser.add_argument("--from", dest="source", type=Path, help="a study's folder, whose results are taken over first")
+    parser.add_argument("--from", dest="source", type=Path, help="a study's folder; its results are taken over first")
     wanted = parser.parse_args(arguments)
     if wanted.check and wanted.source:
         parser.error("--check changes nothing: leave --from out")
@@ -71,7 +71,7 @@ def take_over(source: Path, target: Path) -> None:
 
 
 def check(expected: Mapping[Path, str], *, root: Path) -> int:
-    """0 where every file is what it should be, else 1 and a line for each that is not."""
+    """Returns 0 where every file has the expected text, else 1, and prints a line for each stale file."""
     stale = [path for path, text in expected.items() if path.read_text(encoding="utf-8") != text]
     for path in stale:
         print(f"{path.relative_to(root)} is stale; run python docs/update_readme.py", file=sys.stderr)
@@ -79,7 +79,7 @@ def check(expected: Mapping[Path, str], *, root: Path) -> int:
 
 
 def pages(content: dict[str, Any], *, root: Path) -> dict[Path, str]:
-    """Each page that has generated parts, with these written anew."""
+    """Returns each page that has generated parts, with these parts written anew."""
     example = (root / "examples/my_network.py").read_text(encoding="utf-8")
     network = example[example.index("def my_network") :]
     parts = {
@@ -90,7 +90,7 @@ def pages(content: dict[str, Any], *, root: Path) -> dict[Path, str]:
 
 
 def filled(path: Path, parts: Mapping[str, str]) -> str:
-    """A page with its generated parts, between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, written anew."""
+    """Returns a page whose generated parts, between `<!-- NAME:begin -->` and `<!-- NAME:end -->`, are written anew."""
     page = path.read_text(encoding="utf-8")
     for name, text in parts.items():
         begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->"
@@ -103,13 +103,13 @@ def filled(path: Path, parts: Mapping[str, str]) -> str:
 
 
 def demo(content: dict[str, Any]) -> str:
-    """The result table and what stands beside it: n, recipe, data, selection, hardware, versions, command."""
+    """Returns the result table and its circumstances: n, recipe, data, selection, hardware, versions, command."""
     rows, protocol = content["rows"], content["protocol"]
     shown = [HEADERS.index(column) for column in COLUMNS]
     lines = ["| " + " | ".join(COLUMNS) + " |", "|:--" + "|--:" * (len(COLUMNS) - 1) + "|"]
     for row in rows:
         name, *numbers = [cells(row)[index] for index in shown]
-        numbers[2] = percent(row["val_top1_mean"])  # its deviation stands in results.csv; here there is no room for it
+        numbers[2] = percent(row["val_top1_mean"])  # results.csv has its deviation; here is no room for it
         unbroken = [number.replace(" ", "&nbsp;").replace("–", "&NoBreak;–&NoBreak;") for number in numbers]
         lines.append("| " + " | ".join([f"`{name}`", *unbroken]) + " |")
     if content["comparison"]:
@@ -119,7 +119,7 @@ def demo(content: dict[str, Any]) -> str:
 
 
 def circumstances(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> dict[str, str]:
-    """What a reader needs to judge the table and to repeat it: term -> text."""
+    """Returns the facts that a reader needs to judge the table and to repeat it: term -> text."""
     data, runs = protocol["data"], sum(row["n_seeds"] for row in rows)
     seconds = sum(run["train_seconds"] for row in rows for run in row["runs"])
     sizes = f"{data['train']:,} training, {data['validation']:,} validation and {data['test']:,} test images"
@@ -144,7 +144,7 @@ def circumstances(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> d
 
 
 def strings(value: Any) -> Iterator[str]:
-    """Every text in a JSON value."""
+    """Yields every text in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):

@@ -1,7 +1,7 @@
 """Writes docs/architectures.md and the pages and drawings below docs/architectures from the registry and the networks.
 
-python docs/write_architectures.py           rewrite them
-python docs/write_architectures.py --check   change nothing; exit 1 where one is stale
+python docs/write_architectures.py           rewrite the pages
+python docs/write_architectures.py --check   change nothing; exit 1 where a page is stale
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ HEADER = """# Architectures
 convolutions and matrix products for one image, in eval mode) are counted from the network at the input given, with
 1,000 classes for ImageNet and 10 else. `convatlas show NAME` has each one's stages, options and sources.
 
-The accuracies are others', each by its own protocol: compare them with care. Under weights stand the names for
-`--weights`, which are downloaded with their checksum; files in these and other layouts (torchvision's, timm's ...) are
-read by `load` wherever the user has them.
+Others published the accuracies, each by its own protocol: compare them with care. The column weights has the names for
+`--weights`; these files are downloaded and their checksum is tested. `load` reads files in these and in other layouts
+(torchvision's, timm's ...) from any place on the disk.
 """
 
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def files() -> Iterator[tuple[Path, str]]:
-    """Every file and what it holds."""
+    """Yields every file and its content."""
     yield PAGE, page()
     for family, rows in families():
         for name, text in architecture_pages.files(family, section(family, rows, heading="#")):
@@ -54,20 +54,20 @@ def files() -> Iterator[tuple[Path, str]]:
 
 
 def families() -> list[tuple[Family, list[Architecture]]]:
-    """Each family and its rows, both in the order of their years."""
+    """Returns each family and its rows, both in the order of their years."""
     named = {family.name: family for family in FAMILIES}
     return [(named[name], rows) for name, rows in by_family(list_architectures()).items()]
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Returns the page as Markdown."""
     parts = [HEADER.format(count=len(list_architectures()), families=len(FAMILIES))]
     parts += [section(family, rows) for family, rows in families()]
     return "\n".join(parts)
 
 
 def section(family: Family, rows: list[Architecture], *, heading: str = "##") -> str:
-    """A family: its idea, its papers, a table of its networks."""
+    """Returns the section of a family: its idea, its papers, a table of its networks, its notes."""
     papers = {row.paper.url: row.paper for row in rows if row.paper}
     sources = [f"- [{p.authors} {p.year}]({url}). {p.title}" for url, p in papers.items()]
     lines = [f"{heading} {family.title}", "", family.idea, "", *sources, ""]
@@ -80,7 +80,7 @@ def section(family: Family, rows: list[Architecture], *, heading: str = "##") ->
 
 
 def line(row: Architecture) -> str:
-    """A row of the table."""
+    """Returns a row of the table."""
     ordered = sorted(row.published, key=lambda result: result.split != "test")
     best = {result.dataset: result for result in reversed(ordered)}
     published = ", ".join(f"{100 * r.top1:.2f} % {r.dataset} ({r.split})" for r in reversed(best.values()))

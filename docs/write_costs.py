@@ -1,4 +1,4 @@
-"""Writes docs/costs.md: what the building blocks of the papers save, counted by the calculator of `convatlas show`.
+"""Writes docs/costs.md: the savings by the papers' building blocks, counted by the calculator of `convatlas show`.
 
 python docs/write_costs.py           rewrite the page
 python docs/write_costs.py --check   change nothing; exit 1 where the page is stale
@@ -25,26 +25,26 @@ convatlas show --module "Conv2d(480, 48, 5, padding=2)" --input 480x14x14
 ```
 
 Each `--module` is a layer of `torch.nn`, and several are applied in turn. The page is made by
-[write_costs.py](write_costs.py), and a test keeps it true. Weights are without biases, MACs are multiply-adds of
-convolutions and matrix products for one image, the field is the receptive field in pixels of the input.
+[write_costs.py](write_costs.py), and a test keeps it true. Weights are counted without biases. MACs are multiply-adds
+of convolutions and matrix products for one image. The field is the receptive field in pixels of the input.
 """
 
 
 @dataclass(frozen=True)
 class Way:
-    """Layers that do the same as another way's; `times` as often beside each other as here."""
+    """Layers that do the task of a comparison, under a name."""
 
     name: str
     layers: tuple[str, ...]
 
     def counted(self, shape: str) -> Complexity:
-        """What they cost on an input of this shape."""
+        """Returns the cost of the layers on an input of this shape."""
         return calculate(self.layers, shape)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ways to the same end on an input, the first being what the others are compared with."""
+    """Several ways to do a task on an input; the others are compared with the first."""
 
     title: str
     idea: str
@@ -54,20 +54,20 @@ class Comparison:
 
 
 def conv(inputs: int, outputs: int, kernel: int | str, extra: str = "") -> str:
-    """A convolution without bias as text."""
+    """Returns, as text, a convolution without bias."""
     return f"Conv2d({inputs}, {outputs}, {kernel}{', ' + extra if extra else ''}, bias=False)"
 
 
 def same(inputs: int, outputs: int, kernel: int) -> str:
-    """A convolution that keeps the size."""
+    """Returns, as text, a convolution that keeps the size."""
     return conv(inputs, outputs, kernel, f"padding={kernel // 2}")
 
 
 COMPARISONS = (
     Comparison(
         "A 1x1 convolution before a 5x5",
-        "48 filters of 5 x 5 on 480 channels see each channel at 25 places. Through 16 channels, which a 1x1 "
-        "convolution makes first, the same output costs a twentieth.",
+        "48 filters of 5 x 5 on 480 channels see each channel at 25 places. If a 1x1 convolution first makes "
+        "16 channels, the same output costs a twentieth.",
         "[Szegedy et al. 2014](https://arxiv.org/abs/1409.4842), section 4: inception module 4a",
         "480x14x14",
         (
@@ -77,21 +77,22 @@ COMPARISONS = (
     ),
     Comparison(
         "Three 3x3 convolutions for one 7x7",
-        "With C channels in and out, 27 C² weights for 49 C², the same field, and three nonlinearities for one.",
+        "With C channels in and out there are 27 C² weights instead of 49 C², the same field, and three nonlinearities "
+        "instead of one.",
         "[Simonyan, Zisserman 2014](https://arxiv.org/abs/1409.1556), section 2.3; here C = 64",
         "64x56x56",
         (Way("7x7", (same(64, 64, 7),)), Way("three 3x3", (same(64, 64, 3),) * 3)),
     ),
     Comparison(
         "Two 3x3 convolutions for one 5x5",
-        "18 C² weights for 25 C², 28 % fewer.",
+        "There are 18 C² weights instead of 25 C², 28 % fewer.",
         "[Szegedy et al. 2015](https://arxiv.org/abs/1512.00567), section 3.1, figure 1; here C = 64",
         "64x35x35",
         (Way("5x5", (same(64, 64, 5),)), Way("two 3x3", (same(64, 64, 3),) * 2)),
     ),
     Comparison(
         "A column and a row",
-        "n x 1 and 1 x n have 2n C² weights for n² C²: for n = 7 less than a third.",
+        "n x 1 and 1 x n have 2n C² weights instead of n² C²: less than a third for n = 7.",
         "[Szegedy et al. 2015](https://arxiv.org/abs/1512.00567), section 3.2, figure 3; here C = 192",
         "192x17x17",
         (
@@ -104,7 +105,7 @@ COMPARISONS = (
     ),
     Comparison(
         "Depthwise separable convolutions",
-        "A filter for each channel, then a 1x1 convolution: 9 C + C² weights for 9 C².",
+        "A filter for each channel and a 1x1 convolution after it have 9 C + C² weights instead of 9 C².",
         "[Howard et al. 2017](https://arxiv.org/abs/1704.04861), section 3.1; here C = 512",
         "512x14x14",
         (
@@ -114,8 +115,8 @@ COMPARISONS = (
     ),
     Comparison(
         "Averages for a dense layer",
-        "A dense layer of 1,024 units on GoogLeNet's last maps would have more weights than all the rest seven times "
-        "over. The mean of each map has none.",
+        "A dense layer of 1,024 units on GoogLeNet's last maps would have more than seven times the weights of all "
+        "other layers. The mean of each map has none.",
         "[Lin, Chen, Yan 2013](https://arxiv.org/abs/1312.4400), section 3.2; "
         "[Szegedy et al. 2014](https://arxiv.org/abs/1409.4842), section 5",
         "1024x7x7",
@@ -126,9 +127,10 @@ COMPARISONS = (
     ),
     Comparison(
         "Halving the grid",
-        "From d x d with k channels to half the sides with 2k, d = 35 and k = 320. To convolve first costs about four "
-        "times as much as to pool first, which throws away what was there. Inception-v2 does both beside each other "
-        "and joins them: its convolution, of stride 2, makes the k channels that pooling does not.",
+        "The grid goes from d x d with k channels to half the sides with 2k channels; here d = 35 and k = 320. "
+        "Convolving first costs about four times as much as pooling first, but pooling first loses information. "
+        "Inception-v2 does both side by side and joins the results: its convolution of stride 2 makes the k channels "
+        "that pooling does not make.",
         "[Szegedy et al. 2015](https://arxiv.org/abs/1512.00567), section 5, figures 9 and 10; here with 3x3 kernels",
         "320x35x35",
         (
@@ -138,9 +140,9 @@ COMPARISONS = (
         ),
     ),
     Comparison(
-        "Halving the grid, as the formulas have it",
-        "The paper's 2 d² k² and 2 (d / 2)² k² leave out the kernel: these are the numbers for one of 1x1. Of 35 rows "
-        "17 are left, not 17.5.",
+        "Halving the grid by the paper's formulas",
+        "The paper's 2 d² k² and 2 (d / 2)² k² leave out the kernel, so they hold for a 1x1 kernel. Pooling leaves "
+        "17 of 35 rows, not 17.5.",
         "[Szegedy et al. 2015](https://arxiv.org/abs/1512.00567), section 5",
         "320x35x35",
         (
@@ -167,12 +169,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Returns the page as Markdown."""
     return "\n".join([HEADER, *map(section, COMPARISONS)])
 
 
 def section(comparison: Comparison) -> str:
-    """A comparison: what it is about, and what each way costs."""
+    """Returns a comparison: its idea, and the cost of each way."""
     counted = [way.counted(comparison.shape) for way in comparison.ways]
     texts = [fill(text, 120, break_long_words=False) for text in (comparison.idea, f"Source: {comparison.source}.")]
     lines = [f"## {comparison.title}", "", texts[0], "", texts[1], ""]
@@ -192,7 +194,7 @@ def _share(ours: int, first: int) -> str:
 
 
 def modules(way: Way) -> str:
-    """The layers as the command line takes them."""
+    """Returns the layers as options of the command line."""
     return " ".join(f'--module "{layer}"' for layer in way.layers)
 
 

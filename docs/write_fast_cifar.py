@@ -30,8 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results/fast_cifar"
 TARGET = ROOT / "docs/fast_cifar.md"
 STUDIES = ("schedule", "optimizers", "muon", "around", "preactivation", "googlenet", "densenet")
-PAIRED = ("precision_epyc", "precision")  # whose variants have the same draws: runs of one seed are pairs
-BAR = -0.5  # points: bf16 is not worse where the lower end of the interval lies above
+PAIRED = ("precision_epyc", "precision")  # here runs of one seed are pairs, with the same random draws
+BAR = -0.5  # points: bf16 counts as not worse where the interval's lower end is above
 COLUMNS = ("network", "recipe", "n", "validation %", "95 % interval", "test %", "training s a run, not comparable")
 HEADER = """# fast_cifar
 
@@ -41,32 +41,33 @@ HEADER = """# fast_cifar
 convatlas train resnet_uva --data cifar10 --recipe fast_cifar
 ```
 
-A recipe of 10 epochs for the tutorial's networks, which stay as they are. On `resnet_uva` it was measured whole,
-against 10 and 40 epochs of the tutorial's `uva_sgd` and not against its 180; on the other three networks in short
-trainings on a part of the images (below); what it gives them in 10 epochs of all images was not measured. It is not
-shown to be better than 40 epochs of `uva_sgd`, nor than `uva_sgd` in float32. Augmentation, batch
-size and normalisation are the tutorial's. Different are the schedule (the learning rate rises and falls once), the
-optimizer (Muon, which makes the step of each convolution's kernel an orthogonal matrix, and AdamW for norms, biases and
-the classifier; Nesterov's momentum), and with it the learning rate and the weight decay. All numbers are of bf16 on
-both sides, but for the last two studies, which compare it with float32; the recipe itself says float32.
+A recipe of 10 epochs for the tutorial's networks, which stay unchanged. On `resnet_uva` the whole recipe was measured,
+against 10 and 40 epochs of the tutorial's `uva_sgd`, but not against its 180 epochs. On the other three networks it was
+measured in short trainings on a part of the images (below); its accuracy there after 10 epochs of all images was not
+measured. The recipe is not shown to be better than 40 epochs of `uva_sgd`, nor better than `uva_sgd` in float32.
+Augmentation, batch size and normalisation are the tutorial's. The schedule is different: the learning rate rises and
+falls once. The optimizer is different: Muon makes the step of each convolution's kernel an orthogonal matrix, AdamW
+trains norms, biases and the classifier, and the momentum is Nesterov's. The learning rate and the weight decay are
+different because of the optimizer. All numbers are of bf16 on both sides, except in the last two studies, which compare
+bf16 with float32; the recipe itself says float32.
 
 ## Against the tutorial's recipe
 """
 STUDIES_HEADER = """## Studies
 
-The first and the third study led to the recipe; the others came after it, and after its test accuracies were known,
-and changed nothing. Each study trains recipes on the same images over the same seeds, a fraction of the full training;
-what is best there need not be best in a longer one. Rows may differ in several settings at once; Muon was not separated
-from its AdamW, and Lion was not tried. Only training images are read: the held-out part selects, and the test images
-are never seen. A first row that another table has too is of the same runs, but for the last two tables; these runs are
-older than the folding of batch norms in bf16, by which `validation %` of later runs can differ from `of the last epoch`
-by rounding. A difference stands with its 95 % interval, of Student's t over seeds only, with one deviation assumed for
-all recipes of the table; each interval is at 95 % by itself. `of the last epoch` is the validation accuracy that
-nothing selects.
+The first and the third study led to the recipe. The other studies came later, when its test accuracies were known, and
+changed nothing. Each study trains recipes on the same images over the same seeds, for a fraction of the full training;
+the best recipe there need not be the best in a longer training. Rows may differ in several settings at once. Muon was
+not separated from its AdamW, and Lion was not tried. Only training images are read: the held-out part selects, and the
+test images are never seen. A first row that another table has too is of the same runs, except in the last two tables.
+These runs are older than the folding of batch norms in bf16; because of the folding, `validation %` of later runs can
+differ from `of the last epoch` by rounding. A difference stands with its 95 % interval of Student's t, over seeds only,
+with one deviation assumed for all recipes of the table; each interval is at 95 % by itself. `of the last epoch` is the
+validation accuracy of the last epoch, which nothing selects.
 
-The last two ask whether bf16 is worse than float32. It was to be shown that it is not by half a point, with the lower
-end of the interval. The first of them, of three seeds, did not show it; after that was known it was done again with
-five, on another processor, and differences of pairs were added to both.
+The last two studies ask whether bf16 is worse than float32. The aim was to show that bf16 is not worse by half a point,
+judged by the lower end of the interval. The first of the two studies, with three seeds, did not show it. After that was
+known, the study was repeated with five seeds on another processor, and differences of pairs were added to both.
 """
 
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the page is stale")
-    parser.add_argument("--from", dest="source", type=Path, help="a study's folder, whose results are taken over first")
+    parser.add_argument("--from", dest="source", type=Path, help="a study's folder; its results are taken over first")
     wanted = parser.parse_args(arguments)
     if wanted.check and wanted.source:
         parser.error("--check changes nothing; --from takes results over")
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Returns the page as Markdown."""
     parts = [HEADER.format(recipe=recipe("fast_cifar").summary())]
     parts += [comparison(read_json(RESULTS / "comparison/results.json")), STUDIES_HEADER]
     for name in (*STUDIES, *PAIRED):
@@ -108,7 +109,7 @@ def page() -> str:
 
 
 def comparison(content: dict[str, Any]) -> str:
-    """The table of the full trainings, their differences and their circumstances."""
+    """Returns the table of the full trainings, their differences and their circumstances."""
     rows, protocol = content["rows"], content["protocol"]
     lines = [f"| {' | '.join(COLUMNS)} |", "|:--|:--" + "|--:" * (len(COLUMNS) - 2) + "|"]
     for row in rows:
@@ -139,7 +140,7 @@ def comparison(content: dict[str, Any]) -> str:
 
 
 def ahead(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """How far `fast_cifar` is from each other recipe of the same network, on validation."""
+    """Returns the differences between `fast_cifar` and each other recipe of the same network, on validation."""
     lines = []
     for own in rows:
         others = [row for row in rows if row["architecture"] == own["architecture"] and row is not own]
@@ -156,7 +157,7 @@ def ahead(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def without(command: str, *, valued: Sequence[str] = (), flags: Sequence[str] = ()) -> str:
-    """A command without some of its options, those that have a value and those that have none.
+    """Returns a command without some of its options: `valued` options have a value, `flags` have none.
 
     >>> without("train --seed 1 --quiet net --seed=2 --epochs 2", valued=["--seed"], flags=["--quiet"])
     'train net --epochs 2'
@@ -172,7 +173,7 @@ def without(command: str, *, valued: Sequence[str] = (), flags: Sequence[str] = 
 
 
 def heading(content: dict[str, Any]) -> str:
-    """A study's question; where its runs judge on unused images, also how many they are, and on what processor."""
+    """Returns a study's question. Where unused images judge, the number of seeds and the processor follow."""
     if not content["unused"]:
         return str(content["question"])
     seeds = len(content["rows"][0]["runs"])
@@ -180,7 +181,7 @@ def heading(content: dict[str, Any]) -> str:
 
 
 def said(content: dict[str, Any], pairs: Sequence[str]) -> str:
-    """What pairs of runs say, and the circumstances of a study."""
+    """Returns the sentences on pairs of runs, and the circumstances of a study."""
     data = content["data"]
     notes = dict.fromkeys(note for notes in content["notes"] for note in notes)
     commits = ", ".join(short(commit) for commit in content["git_commit"])
@@ -196,7 +197,7 @@ def said(content: dict[str, Any], pairs: Sequence[str]) -> str:
 
 
 def paired(row: dict[str, Any], first: dict[str, Any]) -> str:
-    """The difference on unused images of runs of one seed, with its 95 % interval of Student's t over the pairs."""
+    """Returns the difference on unused images between runs of one seed, with the 95 % interval of Student's t."""
     others = {run["seed"]: run["unused_top1"] for run in first["runs"]}
     differences = [100 * (run["unused_top1"] - others[run["seed"]]) for run in row["runs"]]
     middle = statistics.fmean(differences)
@@ -210,7 +211,7 @@ def paired(row: dict[str, Any], first: dict[str, Any]) -> str:
 
 
 def study(content: dict[str, Any]) -> str:
-    """A study's table: each recipe's accuracy, and how far it is from the first row's."""
+    """Returns a study's table: each recipe's accuracy, and its difference from the first row."""
     first, *_ = rows = content["rows"]
     judge = "unused_top1" if content["unused"] else "val_top1"
     columns = ["recipe", "validation %, n runs", "of the last epoch", "training %", "from the first row, points", ""]
@@ -231,7 +232,7 @@ def study(content: dict[str, Any]) -> str:
 def against(
     row: dict[str, Any], first: dict[str, Any], rows: Sequence[dict[str, Any]], *, judge: str = "val_top1"
 ) -> list[str]:
-    """The difference of two recipes with its 95 % interval, and what that means."""
+    """Returns the difference of two recipes with its 95 % interval, and the verdict."""
     own, other = ([run[judge] for run in each["runs"]] for each in (row, first))
     difference = statistics.fmean(own) - statistics.fmean(other)
     half = half_width(len(own), len(other), [[run[judge] for run in each["runs"]] for each in rows])
@@ -243,9 +244,10 @@ def against(
 
 
 def half_width(n: int, m: int, groups: Sequence[Sequence[float]]) -> float | None:
-    """Half of the 95 % interval of the difference of two means over seeds; None where every group is one run.
+    """Returns half of the 95 % interval of the difference of two means over seeds; None where every group is one run.
 
-    Student's t with the deviation pooled over all recipes of the study, as each has only a few runs.
+    The interval is Student's t. The deviation is pooled over all recipes of the study, because each recipe has only a
+    few runs.
     """
     freedom = sum(len(group) - 1 for group in groups)
     if freedom == 0:
@@ -255,7 +257,7 @@ def half_width(n: int, m: int, groups: Sequence[Sequence[float]]) -> float | Non
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean ± standard deviation in percent."""
+    """Returns mean ± standard deviation in percent."""
     return mean(values) if len(values) == 1 else f"{mean(values)} ± {100 * statistics.stdev(values):.2f}"
 
 

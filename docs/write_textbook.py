@@ -1,6 +1,6 @@
 """Writes docs/textbook.md: the published results of the textbook's and the slides' experiments beside ours.
 
-Ours come from results/textbook/*.json, each what a run's `run.json` and `metrics.csv` say.
+Our results come from results/textbook/*.json; each file holds a run's record and its epochs.
 
 python docs/write_textbook.py                    rewrite the page
 python docs/write_textbook.py --from runs/NAME   take over a run first
@@ -29,10 +29,11 @@ Dive into Deep Learning (Zhang, Lipton, Li, Smola 2021) trains its forms of the 
 
 > {recipe}
 
-with Xavier initial weights, without augmentation, on resized images. ResNet has a rate of 0.05, GoogLeNet images of
-96 pixels. Its numbers were measured on the test images, which it validates on too, after 10 epochs of all training
-images, with one seed. `convatlas train NAME --data cifar10` does each of them, as the recipe belongs to the network;
-here a held-out part of the training images selects the epoch, and the test images are used once.
+with Xavier initial weights, without augmentation, on resized images. ResNet has a learning rate of 0.05, and GoogLeNet
+takes images of 96 pixels. The book's numbers are accuracies on the test images, on which it validates too, after 10
+epochs of all training images, with one seed. `convatlas train NAME --data cifar10` repeats each training, because the
+recipe belongs to the network. Here a held-out part of the training images selects the epoch, and the test images are
+used once.
 """
 SLIDES = """## The slides' ResNet
 
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def take_over(source: Path) -> None:
-    """A run's record and epochs into results/textbook, without the paths of this machine."""
+    """Copies a run's record and epochs into results/textbook, without the paths of this machine."""
     run = read_run(source)
     content = run.record.content()
     record = {name: content[name] for name in KEPT}
@@ -78,19 +79,19 @@ def take_over(source: Path) -> None:
 
 
 def pairs(words: list[str]) -> list[tuple[str, str]]:
-    """Each word with the one before it."""
+    """Returns each word with the word before it."""
     return list(zip(["", *words], words, strict=False))
 
 
 def page() -> str:
-    """The page as Markdown."""
+    """Returns the page as Markdown."""
     runs = [read_json(path) for path in sorted(RESULTS.glob("*.json"))]
     parts = [HEADER.format(recipe=recipe("textbook").summary()), published(), ours(runs)]
     return "\n".join([*parts, SLIDES.format(recipe=recipe("tutorial_adam").summary())])
 
 
 def published() -> str:
-    """The textbook's numbers."""
+    """Returns the table of the textbook's numbers."""
     lines = ["## As published", "", "| network | pixels | recipe | data | published % | remark |"]
     lines.append("|:--|--:|:--|:--|--:|:--|")
     for name in list_architectures("*textbook*"):
@@ -109,7 +110,7 @@ def published() -> str:
 
 
 def ours(runs: list[dict[str, Any]]) -> str:
-    """What was run here, epoch by epoch."""
+    """Returns the table of our runs, epoch by epoch."""
     lines = ["## As run here", "", "| network | data | training images | epoch | train loss | train % | validation % |"]
     lines.append("|:--|:--|--:|--:|--:|--:|--:|")
     for run in runs:
@@ -128,7 +129,7 @@ def ours(runs: list[dict[str, Any]]) -> str:
 
 
 def said(run: dict[str, Any]) -> list[str]:
-    """The circumstances of a run."""
+    """Returns the circumstances of a run."""
     trained = sum(epoch["seconds"] for epoch in run["epochs"])
     results, data, hardware, versions = (run[name] for name in ("results", "data", "hardware", "versions"))
     test = (

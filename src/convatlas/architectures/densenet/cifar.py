@@ -82,11 +82,10 @@ def densenet_cifar(
     """Builds the paper's CIFAR networks, section 3: (N, in_channels, H, W) -> (N, num_classes), at least 4 pixels.
 
     Each block has `depths` layers; transitions keep `compression` of the channels. `dropout` follows every convolution
-    but the first. The paper has a dropout of 0.2 where images are not augmented, and none otherwise. With
-    `memory_efficient` the blocks keep less for the gradients and compute it again (`RecomputedBlock`). Initialisation
-    as in the authors' code: Kaiming normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in), which is also
-    PyTorch's default, with bias 0. Raises `UsageError` for an unknown layer or activation, for counts below 1, and for
-    fractions outside their range.
+    but the first; the paper has 0.2 where images are not augmented, and none otherwise. With `memory_efficient` the
+    blocks keep less for the gradients and compute it again (`RecomputedBlock`). Initialisation as in the authors' code:
+    Kaiming normal by fan-out; the linear layer uniform within 1 / sqrt(fan-in), PyTorch's default, with bias 0. Raises
+    `UsageError` for an unknown layer or activation, for counts below 1, and for fractions out of range.
     """
     if layer not in LAYERS:
         raise unknown("layer", layer, LAYERS)
