@@ -51,7 +51,7 @@ def evaluation(setting: Setting) -> Work:
     """Returns the evaluation of all images."""
     keep_freed_memory()
     network = answering(create(setting.network, num_classes=10).eval(), precision="float32")
-    images, preprocessing = noise(setting).images, preprocessing_of(setting)
+    images, preprocessing = noise(setting).pixels, preprocessing_of(setting)
 
     def work() -> None:
         with torch.inference_mode():
