@@ -5,7 +5,7 @@ from __future__ import annotations
 from convatlas.complexity.axes import Axis
 from convatlas.complexity.counting import UNFIT, count, is_layer, parameter_count, refused
 from convatlas.complexity.field_rules import Field
-from convatlas.complexity.meta import carried_out
+from convatlas.complexity.meta import Watcher, carried_out
 from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
 from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, macs_of, operation_of, side_of, size_of
 from convatlas.complexity.receptive_field import Fields
@@ -20,6 +20,7 @@ __all__ = [
     "Field",
     "Fields",
     "Part",
+    "Watcher",
     "carried_out",
     "check_training",
     "complexity",

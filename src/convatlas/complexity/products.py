@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from convatlas.complexity.meta import Watcher
 
 aten = torch.ops.aten
 
 Shape = Sequence[int]
 
 
-class Products(TorchDispatchMode):
+class Products(Watcher):
     """Counts the multiply-adds of all operations that are carried out while it is entered.
 
     `missed` are the operations that may multiply and add, but for which there is no formula: one entry each time.

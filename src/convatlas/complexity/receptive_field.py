@@ -6,20 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from convatlas.complexity.axes import Axis
 from convatlas.complexity.field_rules import Call, Field, field_after, gathers, is_spread
-from convatlas.complexity.meta import carried_out
+from convatlas.complexity.meta import Watcher, carried_out
 from convatlas.complexity.products import operation_name
 
 PIXEL: Field = (Axis(0, 0, 1), Axis(0, 0, 1))
 CONSTANT = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}
 
 
-class Fields(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class Fields(Watcher):
     """Follows the receptive fields through every operation that is carried out while it is entered.
 
     Values without rows and columns have the field of all the values that they were made of. What an operation does to

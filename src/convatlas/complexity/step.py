@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from convatlas.complexity.counting import UNFIT
+from convatlas.complexity.meta import Watcher, carried_out
 from convatlas.complexity.products import Products
 from convatlas.errors import UsageError
 from convatlas.layers import total_loss
@@ -42,14 +42,16 @@ def step_cost(network: nn.Module, *, in_channels: int, image_size: int, batch_si
     StepCost(memory=136, flops=32)
     """
     network.train()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not trained:
+        raise UsageError(f"{name} cannot be trained: it has no parameters")
     live, products = _Live(), Products()
     try:
         with torch.device("meta"), live, products:
             live.see(tuple(network.state_dict(keep_vars=True).values()))
-            optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
-            for parameter in filter(lambda parameter: parameter.requires_grad, network.parameters()):
-                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
-            step(network, optimizer, images=_images(batch_size, in_channels, image_size))
+            momentum = [torch.zeros_like(parameter) for parameter in trained]  # the optimizer adds to it in place
+            backward(network, images=torch.empty(batch_size, in_channels, image_size, image_size))
+            del momentum
     except UNFIT as error:
         reason = str(error).splitlines()[0]
         images = f"{batch_size} images of {image_size} pixels"
@@ -60,18 +62,19 @@ def step_cost(network: nn.Module, *, in_channels: int, image_size: int, batch_si
 
 
 def step(network: nn.Module, optimizer: torch.optim.Optimizer, *, images: Tensor) -> None:
-    """A training step on images (N, C, H, W), of the first class each."""
-    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    """Takes a training step on images (N, C, H, W), of the first class each."""
     optimizer.zero_grad()
-    total_loss(network(images), lambda logits: F.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]
+    backward(network, images=images)
     optimizer.step()
 
 
-def _images(count: int, channels: int, size: int) -> Tensor:
-    return torch.empty(count, channels, size, size, device="meta")
+def backward(network: nn.Module, *, images: Tensor) -> None:
+    """Computes the gradients of a training step."""
+    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+    total_loss(network(images), lambda logits: F.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]
 
 
-class _Live(TorchDispatchMode):
+class _Live(Watcher):
     """Bytes of all tensors that are alive, and the most that there were at a time."""
 
     def __init__(self) -> None:
@@ -80,7 +83,7 @@ class _Live(TorchDispatchMode):
         self._seen: dict[int, Any] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+        result = carried_out(func, args, kwargs or {})
         self.see(result)
         return result
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from convatlas.complexity import UNFIT, carried_out, is_layer, refused
+from convatlas.complexity import UNFIT, Watcher, carried_out, is_layer, refused
 from convatlas.errors import UsageError, unknown
 
 VIEWS = {"alias", "detach", "view", "_unsafe_view", "slice", "expand", "contiguous", "clone", "squeeze", "unsqueeze"}
@@ -123,7 +122,7 @@ def _ends(tensor: Tensor) -> tuple[int, int]:
     )
 
 
-class _Follower(TorchDispatchMode):
+class _Follower(Watcher):
     """Notes the steps: hooks see the layers, the mode sees the operations between them."""
 
     def __init__(self, network: nn.Module, image: Tensor) -> None:
