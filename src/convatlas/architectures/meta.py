@@ -18,13 +18,13 @@ INITIAL = {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_}
 
 
 def without_memory(row: Architecture, **arguments: Any) -> nn.Module:
-    """Returns the network that `Architecture.build` builds, on the meta device. Raises `UsageError` as it does."""
+    """Returns the network on the meta device, and raises `UsageError` as `Architecture.build` does."""
     with torch.device("meta"), _Uninitialised():
         return row.build(**arguments)
 
 
 class _Uninitialised(TorchFunctionMode):
-    """Leaves initial values out, which nothing has on the meta device, and which take most of the time there."""
+    """Leaves out initial values: no tensor on the meta device has any, and they take most of the time there."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
