@@ -1,15 +1,20 @@
-# `make demo`: set-up and a comparison of four networks on embedded data. `make test`: set-up and all tests.
+# `make demo`: set-up and a comparison of four networks on embedded data. `make test`: set-up and all tests, `make check`:
+# the quick ones.
 # Everything is written below this folder.
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-cache-dir install --quiet --constraint constraints.txt
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
+# The tests start many processes: they keep what they have compiled, below this folder too.
+unexport PYTHONDONTWRITEBYTECODE
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 DEMO := densenet_uva googlenet_uva preact_resnet_uva resnet_uva --data digits --seeds 3 --out runs/demo
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo check test lint clean
 help:
 	@echo "make demo   set up, then compare four networks over three seeds on real digits (two minutes on two cores)"
-	@echo "make test   set up, then run the tests"
+	@echo "make check  set up, then run the quick tests: no slow ones, no parity"
+	@echo "make test   set up, then run all tests"
 	@echo "make lint   set up, then check style and types"
 	@echo "make clean  remove the set-up and what the demo wrote"
 
@@ -41,8 +46,11 @@ setup: .venv/.installed
 demo: .venv/.installed
 	@$(BIN)/convatlas compare $(DEMO) --resume
 
+check: .venv/.installed-dev
+	@$(PYTEST) -m "not slow and not parity"
+
 test: .venv/.installed-dev .oracles/.installed
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(PYTEST)
 
 lint: .venv/.installed-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
