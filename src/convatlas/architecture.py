@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from convatlas import values
-from convatlas.errors import UsageError, unknown
+from convatlas.errors import UsageError, reason_of, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -145,7 +145,7 @@ class Architecture:
         except UsageError:
             raise
         except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
+            problem = f"{type(error).__name__}: {reason_of(error)}"
             raise UsageError(f"{self.reference or self.name} cannot be built: {problem}") from error
         if not callable(getattr(network, "named_parameters", None)):
             kind = type(network).__name__

@@ -178,7 +178,8 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise PickleError("it is damaged")
-        self.push(self.find(f"{module}.{name}"))
+        full_name = f"{module}.{name}"
+        self.push(self.find(full_name if full_name.isprintable() else ascii(full_name)[1:-1]))
 
     def call(self, function: Any, arguments: Any, keywords: Any = None) -> None:
         if not isinstance(arguments, tuple):

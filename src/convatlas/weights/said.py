@@ -17,9 +17,16 @@ MODULES, FEWEST = 10, 1000  # modules for each tensor of a file, and of any netw
 
 
 def said(checkpoint: Checkpoint) -> tuple[str | None, dict[str, Any]]:
-    """Returns the name of the architecture that the checkpoint gives, and its options as plain data."""
+    """Returns the name of the architecture that the checkpoint gives, and its options as plain data.
+
+    Raises `UsageError` where it says more classes or channels than it has values.
+    """
     if checkpoint.record is not None:
         described = checkpoint.record.architecture
+        values_there = sum(tensor.numel() for tensor in checkpoint.state.values())
+        for count, things in ((described.num_classes, "classes"), (described.in_channels, "channels")):
+            if count is not None and count > values_there:
+                raise UsageError(f"{checkpoint.label}: it says {count:,} {things}, and has {values_there:,} values")
         return described.name, dict(described.options)
     return architecture_and_options(checkpoint.hyperparameters)
 
