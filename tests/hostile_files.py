@@ -202,6 +202,12 @@ def doubled_lists(depth: int) -> Code:
     return Code(b"]q\0" + steps.replace(b"](", b"0]("))
 
 
+def wide_lists(width: int, depth: int) -> Code:
+    """Returns a list that holds one list many times, which holds one list many times ...: width^depth items."""
+    steps = b"".join(b"0](" + (b"h" + bytes([i])) * width + b"eq" + bytes([i + 1]) for i in range(depth))
+    return Code(b"]q\0" + steps)
+
+
 def doubled_tuples(depth: int) -> Code:
     """Returns the same of tuples, which can be keys: hashing one takes 2^depth steps."""
     return Code(b")q\0" + b"".join(b"0h" + bytes([i]) + b"2\x86q" + bytes([i + 1]) for i in range(depth)))
@@ -219,6 +225,7 @@ def itself() -> Code:
 
 STRANGE = st.one_of(
     st.integers(1, 200).map(doubled_lists),
+    st.builds(wide_lists, st.sampled_from((2, 50, 1000)), st.integers(1, 4)),
     st.integers(1, 200).map(doubled_tuples),
     st.sampled_from((2, 900, 10**4, 10**5)).map(nested),
     st.builds(itself),
@@ -485,6 +492,10 @@ def examples() -> dict[str, tuple[File, str]]:
             stored({"convatlas": {"architecture": {"options": {"padding": lists}}}, "state_dict": one()}),
             "cannot be read",
         ),
+        "options of 2^36 items": (
+            stored({"convatlas": {"architecture": {"name": "x", "options": options_of_many()}}, "state_dict": one()}),
+            "says of itself under 'convatlas' cannot be read",
+        ),
         "a million operations": (File(torch_zip(b"\x80\x02(" + b"N" * 1_500_000 + b"t.")), much),
         "hyperparameters": (
             stored({"hyper_parameters": {"model_name": "ResNet", "model_hparams": lists}, "state_dict": one()}),
@@ -516,6 +527,10 @@ def examples() -> dict[str, tuple[File, str]]:
         "escapes": (stored({"\x1b[2J\n": tensor((1,), (1,))}), r"it holds \\x1b\[2J\\n"),
         "damage": (File(b"PK\3\4" + bytes(100)), damaged_file),
     }
+
+
+def options_of_many() -> dict[str, Code]:
+    return {"padding": wide_lists(4096, 3)}
 
 
 def one() -> dict[str, Code]:

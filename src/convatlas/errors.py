@@ -28,3 +28,12 @@ def reason_of(error: BaseException) -> str:
     """Returns the text of an exception, as one short line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
+
+
+def printable(text: str, *, most: int = 100) -> str:
+    r"""Returns the first characters of a text from a file as a message may show them: no character moves the cursor.
+
+    >>> printable("fc.weight"), printable("\x1b[2J")
+    ('fc.weight', '\\x1b[2J')
+    """
+    return text[:most] if text[:most].isprintable() else ascii(text[:most])[1:-1]

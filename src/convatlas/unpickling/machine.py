@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from convatlas.bounds import Allowance
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, printable
 from convatlas.unpickling.source import Source
 from convatlas.unpickling.stand_ins import (
     Buildable,
@@ -23,6 +23,7 @@ COST = 64  # bytes of memory that an operation takes, about
 OFTEN = 1024  # operations after which their memory is taken from the allowance
 SET = 216  # bytes of an empty set
 LONGEST_NUMBER = 255  # bytes of a whole number
+LONGEST_NAME = 300  # characters of a name
 
 
 def unpickle(
@@ -178,8 +179,7 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise PickleError("it is damaged")
-        full_name = f"{module}.{name}"
-        self.push(self.find(full_name if full_name.isprintable() else ascii(full_name)[1:-1]))
+        self.push(self.find(printable(f"{module}.{name}", most=LONGEST_NAME)))
 
     def call(self, function: Any, arguments: Any, keywords: Any = None) -> None:
         if not isinstance(arguments, tuple):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from convatlas.bounds import Allowance
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, printable
 from convatlas.files import is_failing_disk
 from convatlas.unpickling import LeftOut
 from convatlas.weights.archives import open_archive, read_member
@@ -51,11 +51,11 @@ def read_npz(file: BinaryIO, *, allowance: Allowance) -> dict[str, Any]:
         tensor = torch.from_numpy(np.asarray(array, dtype=kind))  # its bytes may be the other way round
         renamed = _renamed(name)
         if renamed in tensors:
-            raise UsageError(f"{path}: two arrays become {renamed}; one of them is {name}")
+            raise UsageError(f"{path}: two arrays become {printable(renamed)}; one of them is {printable(name)}")
         tensors[renamed] = tensor.permute(3, 2, 0, 1) if name.endswith("kernel") and tensor.ndim == 4 else tensor
     if others and not tensors:
         name, kind_name = next(iter(others.items()))
-        raise UsageError(f"{path}: the array {name[:100]} is of {kind_name}, not of {', '.join(FLOATS)}")
+        raise UsageError(f"{path}: the array {printable(name)} is of {kind_name}, not of {', '.join(FLOATS)}")
     return tensors | {name: LeftOut(f"numpy.{kind_name}") for name, kind_name in others.items() if name not in tensors}
 
 
@@ -68,10 +68,10 @@ def _arrays(file: BinaryIO, allowance: Allowance) -> dict[str, np.ndarray]:
             names = [member.filename for member in members]
             odd = next((name for name in names if not name.endswith(".npy")), None)
             if odd is not None:
-                raise UsageError(f"{path} is no checkpoint of arrays: it holds {odd[:100]}")
+                raise UsageError(f"{path} is no checkpoint of arrays: it holds {printable(odd)}")
             if len(set(names)) < len(names):
                 twice = next(name for name in names if names.count(name) > 1)
-                raise UsageError(f"{path} is no checkpoint of arrays: it holds {twice[:100]} twice")
+                raise UsageError(f"{path} is no checkpoint of arrays: it holds {printable(twice)} twice")
             return {
                 member.filename.removesuffix(".npy"): _array(read_member(archive, member, allowance=allowance))
                 for member in members

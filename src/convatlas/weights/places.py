@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, printable
 from convatlas.unpickling import LeftOut
 from convatlas.weights.wrappers import (
     State,
@@ -101,7 +101,7 @@ def _part(place: str, entries: Mapping[Any, Any]) -> Part:
 def shown_key(key: object) -> str:
     """Returns a key as a message shows it: a few printable characters."""
     if isinstance(key, str):
-        return ascii(key[:60])[1:-1] if not key.isprintable() else key[:60]
+        return printable(key, most=60)
     return str(key) if isinstance(key, int) else "..."
 
 
