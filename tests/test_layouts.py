@@ -217,7 +217,7 @@ def test_nothing_is_said_of_averages_that_are_none(resnet18: dict[str, Tensor]) 
     ["ema", "model_ema", "ema_model", "modelEMA", "state_dict_ema", "ema_state_dict", "ema_model_state_dict",
      "swa_state_dict", "averaged_model", "avg_model", "polyak"],
 )  # fmt: skip
-@pytest.mark.parametrize("inner", ["", "shadow", "module", "state_dict"])
+@pytest.mark.parametrize("inner", ["", "shadow", "module", "state_dict", "theirs"])
 def test_averages_of_any_common_spelling_are_taken_and_said(
     resnet18: dict[str, Tensor], averaged: dict[str, Tensor], place: str, inner: str
 ) -> None:

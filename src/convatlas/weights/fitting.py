@@ -16,7 +16,7 @@ from convatlas.errors import UsageError
 from convatlas.layers.auxiliary import AUXILIARY
 from convatlas.run import CheckpointRecord
 from convatlas.weights.checkpoint import Checkpoint, Variant
-from convatlas.weights.keys import differences, in_our_shapes, load_strictly, translate_keys, with_counters
+from convatlas.weights.keys import differences, in_our_shapes, knows_all, load_strictly, translate_keys, with_counters
 from convatlas.weights.said import most_modules
 
 Layout = tuple[Weights | None, KeyTables | None]  # names of tensors: published weights with their table, or ours
@@ -78,7 +78,8 @@ def fitting(
     found = []
     for weights, table in layouts:
         for variant in reversed(checkpoint.variants):
-            if table is None and not may_be_ours(row, variant.state):
+            known = may_be_ours(row, variant.state) if table is None else knows_all(table, variant.state)
+            if not known:
                 continue
             try:
                 state = variant.state if table is None else translate_keys(variant.state, table)

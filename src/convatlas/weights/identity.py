@@ -14,7 +14,7 @@ from convatlas.weights.fitting import OWN_LAYOUT, Identified, fitting, known_lay
 from convatlas.weights.nearest import no_fit
 from convatlas.weights.said import options_said, said
 
-MOST_TENSORS = 20_000  # of a checkpoint that does not name its network; the largest network here has 7,220
+MOST_TENSORS = 10_000  # of a checkpoint that does not name its network; the largest network here has 7,220
 
 
 def identify(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -78,9 +79,7 @@ def translate_what_matches(state: Mapping[str, Tensor], table: KeyTables) -> tup
 
 def _renamed(keys: Iterable[str], table: KeyTable) -> Iterator[tuple[str, str | None, str | None]]:
     """Each key with the first row that matches it and its new name; None for no row, and for a key that is dropped."""
-    patterns = [
-        (row, re.compile(re.escape(row).replace(r"\{\}", r"(\d+)") + r"(?=\.|$)"), ours) for row, ours in table.items()
-    ]
+    patterns = _patterns(tuple(table.items()))
     for key in keys:
         for row, pattern, ours in patterns:
             match = pattern.match(key)
@@ -89,6 +88,22 @@ def _renamed(keys: Iterable[str], table: KeyTable) -> Iterator[tuple[str, str | 
                 break
         else:
             yield key, None, None
+
+
+@functools.cache
+def _patterns(rows: tuple[tuple[str, str | None], ...]) -> tuple[tuple[str, re.Pattern[str], str | None], ...]:
+    """Returns the rows of a table with the pattern of their keys."""
+    return tuple((row, re.compile(re.escape(row).replace(r"\{\}", r"(\d+)") + r"(?=\.|$)"), ours) for row, ours in rows)
+
+
+def knows_all(table: KeyTables, keys: Iterable[str]) -> bool:
+    """Returns whether a table has a row for each key; with most tables of other networks, the first key tells.
+
+    >>> knows_all({"conv{}": "stem.conv{}"}, ["conv1.weight", "fc.bias"])
+    False
+    """
+    first = table[0] if isinstance(table, tuple) else table
+    return all(row is not None for _, row, _ in _renamed(keys, first))
 
 
 def _fill(template: str, numbers: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ from convatlas.weights.fitting import (
 from convatlas.weights.keys import differences, in_our_shapes, shown, translate_what_matches, with_counters
 
 ALIKE = 0.5  # the part of all keys that two networks share, from which on one is named as the nearest of the other
+MOST_TENSORS = 2000  # of a checkpoint whose nearest network is looked for; most networks have a few hundred
 Found = tuple[list[str], float]  # differences, and the part of all keys that is shared
 
 
@@ -51,7 +52,7 @@ def _nearest(checkpoint: Checkpoint, *, without: Architecture | None) -> tuple[A
     size = max(1, size_of(checkpoint))
     rows = sorted(of_similar_size(checkpoint), key=lambda row: abs(math.log(size / (row.params or size))))
     nearest, alike = None, ALIKE
-    for row in rows:
+    for row in rows if len(checkpoint.state) <= MOST_TENSORS else ():
         if without is None or row.name != without.name:
             share = _shared_at_least(checkpoint, row, least=alike)
             if share > alike:
@@ -66,7 +67,7 @@ def _shared_at_least(checkpoint: Checkpoint, row: Architecture, *, least: float)
     """
     best = 0.0
     for _, table in OWN_LAYOUT + known_layouts(row):
-        for variant in checkpoint.variants:
+        for variant in checkpoint.variants[-3:]:  # with the fewest of the words that wrappers add
             state, unmatched = _translated(variant, table)
             if len(state) <= least * (len(state) + len(unmatched)) or (
                 table is None and not may_be_ours(row, variant.state)

@@ -88,7 +88,8 @@ def _parts(content: Mapping[str, Any]) -> list[Part]:
         if not isinstance(name, str) or not isinstance(value, Mapping) or words_of(name) & NO_NETWORK:
             continue
         part = _part(name, value)
-        inner = [_part(f"{name}.{n}", value[n]) for n in INNER if isinstance(value.get(n), Mapping)]
+        places = [*INNER, *(n for n in value if is_name(n) and n not in INNER)] if is_averaged(name) else INNER
+        inner = [_part(f"{name}.{n}", value[n]) for n in places if isinstance(value.get(n), Mapping)]
         found += [part] if part.state or not any(p.state for p in inner) else [p for p in inner if p.state][:1]
     return [*found, _part("", content)]
 

@@ -21,6 +21,7 @@ SIDE_ENTRIES = frozenset(("total_ops", "total_params", "n_averaged", "num_update
 COUNTERS = ("n_averaged", "num_updates")  # of averaged models; nobody misses them
 SIDE_WORDS = frozenset(("hook", "hooks", "activation", "activations", "gradient", "gradients", "profiler", "observer"))
 COUNTER = "num_batches_tracked"
+MOST_SPELLINGS = 24
 LONGEST_NAME = 300  # characters
 
 State = dict[str, Tensor]
@@ -90,7 +91,7 @@ def spellings(state: State) -> list[State]:
     found: list[State] = []
     for words in ((), PURE, *_combinations(state)):
         spelling: State | None = _without(state, words)
-        while spelling is not None:
+        while spelling is not None and len(found) < MOST_SPELLINGS:
             if not any(spelling.keys() == other.keys() for other in found):
                 found.append(spelling)
             spelling = _without_shared_part(spelling)
