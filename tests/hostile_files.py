@@ -505,6 +505,10 @@ def examples() -> dict[str, tuple[File, str]]:
         "storage of zeros": (File(torch_zip(one(), {"0": bytes(10**8)}, compression=zipfile.ZIP_DEFLATED)), much),
         "pickle of 1 GiB": (File(zeros_zip(1.0, name="archive/data.pkl")), much),
         "directory": (File(directory_of(300_000)), much),
+        "name in no encoding": (
+            File(misnamed()),
+            "is no checkpoint of tensors and plain data: it is cut off or damaged",
+        ),
         "array's header": (File(npz({"a": npy((2**40,), "<f4", b"")}), ".npz"), "cut off or damaged"),
         "array's type": (File(npz({"a": npy((3,), "<f4" * 9, b"")}), ".npz"), "cut off or damaged"),
         "metadata": (with_metadata("[" * 1000 + "]" * 1000), "cannot be read|nested too deep"),
@@ -527,6 +531,11 @@ def examples() -> dict[str, tuple[File, str]]:
         "escapes": (stored({"\x1b[2J\n": tensor((1,), (1,))}), r"it holds \\x1b\[2J\\n"),
         "damage": (File(b"PK\3\4" + bytes(100)), damaged_file),
     }
+
+
+def misnamed() -> bytes:
+    """Returns an archive in which the name of a member, which should be UTF-8, is none."""
+    return torch_zip({}).replace(b"version", b"\xa8ersion").replace(b"\x14\0\0\0\0\0", b"\x14\0\0\x08\0\0")
 
 
 def options_of_many() -> dict[str, Code]:

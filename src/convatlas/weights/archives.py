@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from convatlas.bounds import Allowance
+from convatlas.files import is_failing_disk
 
 GROWTH = 16  # bytes in memory for each byte of a zip's directory, about
 END = struct.Struct("<4s8xL4x2x")  # of the directory: signature and size
@@ -20,7 +21,12 @@ CHUNK = 2**20
 def open_archive(file: BinaryIO, *, allowance: Allowance) -> zipfile.ZipFile:
     """Returns the archive in a file. Raises `zipfile.BadZipFile`, and `UsageError` where its directory is too large."""
     allowance.take(GROWTH * _directory(file, size=allowance.size), "the directory of its archive")
-    return zipfile.ZipFile(file)
+    try:
+        return zipfile.ZipFile(file)
+    except Exception as error:  # a damaged directory may lead to nearly any
+        if is_failing_disk(error):
+            raise
+        raise zipfile.BadZipFile("its directory is damaged") from error
 
 
 def _directory(file: BinaryIO, *, size: int) -> int:
