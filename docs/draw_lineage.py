@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convatlas.architecture import Architecture
-from convatlas.architectures import FAMILIES, architecture
+from convatlas.architectures import architecture
+from convatlas.architectures.families import FAMILIES
 from convatlas.drawing import DPI, GRID, INK, LEGEND, SOFT, SPINE, plain
 from convatlas.report.labels import Point, place_labels
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import architecture_pages  # beside this file
 
 from convatlas.architecture import Architecture, Family
-from convatlas.architectures import FAMILIES, by_family, list_architectures
+from convatlas.architectures import by_family
+from convatlas.architectures.families import FAMILIES
 
 PAGE = Path(__file__).resolve().parent / "architectures.md"
 HEADER = """# Architectures
@@ -56,12 +57,12 @@ def files() -> Iterator[tuple[Path, str]]:
 def families() -> list[tuple[Family, list[Architecture]]]:
     """Returns each family and its rows, both in the order of their years."""
     named = {family.name: family for family in FAMILIES}
-    return [(named[name], rows) for name, rows in by_family(list_architectures()).items()]
+    return [(named[name], rows) for name, rows in by_family(row for family in FAMILIES for row in family.rows).items()]
 
 
 def page() -> str:
     """Returns the page as Markdown."""
-    parts = [HEADER.format(count=len(list_architectures()), families=len(FAMILIES))]
+    parts = [HEADER.format(count=sum(len(family.rows) for family in FAMILIES), families=len(FAMILIES))]
     parts += [section(family, rows) for family, rows in families()]
     return "\n".join(parts)
 

@@ -18,8 +18,9 @@ import torch.nn.functional as F
 
 from convatlas import architectures
 from convatlas.architecture import Architecture
-from convatlas.architectures import FAMILIES as DESCRIBED
 from convatlas.architectures import architecture, by_family, list_architectures
+from convatlas.architectures.families import FAMILIES as DESCRIBED
+from convatlas.architectures.index import listed, read_index
 from convatlas.checks import check_architecture
 from convatlas.cli import main
 from convatlas.data import load_data
@@ -29,7 +30,7 @@ from convatlas.layers import initialize_kaiming, logits_of, total_loss
 
 ROOT = Path(__file__).parent.parent
 DATA = os.environ.get("CONVATLAS_TEST_DATA")
-FAMILIES = by_family(list_architectures())
+FAMILIES = by_family(map(architecture, list_architectures()))
 
 
 def script(name: str) -> ModuleType:
@@ -71,6 +72,24 @@ def test_every_family_is_registered() -> None:
     names = [module.name for module in pkgutil.walk_packages(architectures.__path__, "convatlas.architectures.")]
     defined = [module.FAMILY for module in map(importlib.import_module, names) if hasattr(module, "FAMILY")]
     assert sorted(family.name for family in defined) == sorted(family.name for family in DESCRIBED)
+
+
+def test_the_index_is_what_the_families_say(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [row for family in DESCRIBED for row in family.rows]
+    assert script("write_index").main(["--check"]) == 0, capsys.readouterr().err
+    assert list(read_index().values()) == [listed(row) for row in rows]
+    assert len({row.name for row in rows}) == len(rows)
+
+
+def test_a_stale_index_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = script("write_index")
+    monkeypatch.setattr(module, "INDEX", tmp_path / "index.json")
+    assert module.main(["--check"]) == 1
+    assert module.main([]) == 0
+    assert module.main(["--check"]) == 0
+    rows = (dataclasses.replace(DESCRIBED[0].rows[0], params=1), *DESCRIBED[0].rows[1:])
+    monkeypatch.setattr(module, "FAMILIES", (dataclasses.replace(DESCRIBED[0], rows=rows), *DESCRIBED[1:]))
+    assert module.main(["--check"]) == 1
 
 
 def test_a_family_holds_its_rows() -> None:

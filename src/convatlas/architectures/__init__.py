@@ -1,4 +1,7 @@
-"""The registry: the families, each defined in its own file as `FAMILY`, and a dictionary of all their rows by name."""
+"""The registry: architectures by name, those of the families and those that a user registers.
+
+Names and facts come from the index, so that PyTorch is imported only where a network is wanted.
+"""
 
 from __future__ import annotations
 
@@ -9,50 +12,18 @@ import inspect
 import sys
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
-from convatlas.architecture import Architecture, Family
-from convatlas.architectures import (
-    alexnet,
-    bit,
-    densenet,
-    dpn,
-    efficientnet,
-    googlenet,
-    inception,
-    lenet,
-    mobilenet,
-    nin,
-    preact_resnet,
-    resnet,
-    vgg,
-    wide_resnet,
-)
-from convatlas.architectures.inception import inception_resnet
-from convatlas.architectures.resnet import resnext, senet
+from convatlas.architecture import INPUT_OPTIONS, Architecture
+from convatlas.architectures.index import Listed, listed, read_index
 from convatlas.errors import UsageError, unknown
 
-FAMILIES: tuple[Family, ...] = (  # in the order of their papers
-    lenet.FAMILY,
-    alexnet.FAMILY,
-    nin.FAMILY,
-    vgg.FAMILY,
-    googlenet.FAMILY,
-    inception.FAMILY,
-    resnet.FAMILY,
-    preact_resnet.FAMILY,
-    inception_resnet.FAMILY,
-    wide_resnet.FAMILY,
-    resnext.FAMILY,
-    densenet.FAMILY,
-    senet.FAMILY,
-    dpn.FAMILY,
-    mobilenet.FAMILY,
-    bit.FAMILY,
-    efficientnet.FAMILY,
-)
-_REGISTRY: dict[str, Architecture] = {}
+_REGISTRY: dict[str, Architecture] = {}  # what users register
+
+Row = TypeVar("Row", Architecture, Listed)
 
 
 def register(architecture: Architecture) -> Architecture:
@@ -69,39 +40,46 @@ def register(architecture: Architecture) -> Architecture:
         raise UsageError(
             f"an architecture's name is made of letters, digits and underscores, not {architecture.name!r}"
         )
-    if architecture.name in _REGISTRY:
+    if architecture.name in _names():
         raise UsageError(f"an architecture {architecture.name!r} is registered already; choose another name")
     _REGISTRY[architecture.name] = architecture
     return architecture
 
 
 def list_architectures(pattern: str = "*") -> list[str]:
-    """Returns the sorted names that match a shell pattern. Without wildcards it matches any part of the name.
+    """Returns the names that match a shell pattern, sorted; a pattern without wildcards matches anywhere in the name.
 
     >>> list_architectures("*resnet_uva")
     ['preact_resnet_uva', 'resnet_uva']
     """
-    return sorted(name for name in _REGISTRY if matches(name, pattern))
+    return sorted(name for name in _names() if matches(name, pattern))
+
+
+def list_facts(pattern: str = "*") -> list[Listed]:
+    """Returns the facts of the architectures whose names match a shell pattern, sorted by name."""
+    return [_facts(name) for name in list_architectures(pattern)]
 
 
 def matches(name: str, pattern: str) -> bool:
-    """Returns whether the name matches a shell pattern. Without wildcards it matches any part of the name."""
+    """Returns whether the name matches a shell pattern; one without wildcards matches anywhere in it."""
     return fnmatchcase(name, pattern if any(character in pattern for character in "*?[") else f"*{pattern}*")
 
 
-def by_family(names: Iterable[str]) -> dict[str, list[Architecture]]:
-    """Returns the architectures of these names by family; families and their members are in the order of their years.
+def by_family(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Returns architectures by family, families and their members in the order of their years.
 
-    >>> [row.name for row in by_family(["resnet_uva", "resnet20", "lenet5"])["resnet"]]
-    ['resnet20', 'resnet_uva']
+    >>> [row.name for row in by_family(list_facts("resnet*"))["resnet"]][:2]
+    ['resnet20', 'resnet32']
     """
-    rows = sorted((_REGISTRY[name] for name in names), key=lambda row: (_year(row), row.params or 0, row.name))
-    first = {row.family: min(_year(r) for r in _REGISTRY.values() if r.family == row.family) for row in rows}
-    families = sorted(first, key=lambda family: (first[family], family))
-    return {family: [row for row in rows if row.family == family] for family in families}
+    ordered = sorted(rows, key=lambda row: (_year(row), row.params or 0, row.name))
+    first: dict[str, int] = {}
+    for fact in list_facts():
+        first[fact.family] = min(_year(fact), first.get(fact.family, _year(fact)))
+    families = sorted({row.family for row in ordered}, key=lambda family: (first[family], family))
+    return {family: [row for row in ordered if row.family == family] for family in families}
 
 
-def _year(row: Architecture) -> int:
+def _year(row: Architecture | Listed) -> int:
     return row.paper.year if row.paper else 9999  # networks without a paper, such as the user's own, come last
 
 
@@ -110,23 +88,78 @@ def architecture(name: str) -> Architecture:
 
     Raises `UsageError` for an unknown name, with the nearest names, and for a file that cannot be used.
     """
+    check_name(name)
     if ".py:" in name:
         return _from_file(name)
+    return _REGISTRY[name] if name in _REGISTRY else _rows()[name]
+
+
+def check_name(name: str, *, options: Iterable[str] = ()) -> None:
+    """Raises `UsageError` for a name that no architecture has, or a file that is not there; PyTorch is not imported.
+
+    So it does for `options` that a registered architecture does not have.
+    """
+    if ".py:" in name:
+        path, _, _ = name.rpartition(":")
+        if not Path(path).expanduser().is_file():
+            raise UsageError(f"no file {path!r} for the network {name!r}")
+        return
     if name.endswith(".py"):
         raise UsageError(f"{name} is a file; name the network in it, as {name}:my_network")
-    if name not in _REGISTRY:
-        raise unknown(
-            "architecture", name, _REGISTRY, hint="; `convatlas list` shows them, your own is path/to/file.py:name"
-        )
-    return _REGISTRY[name]
+    if name not in _names():
+        hint = "; `convatlas list` shows them, your own is path/to/file.py:name"
+        raise unknown("architecture", name, _names(), hint=hint)
+    permitted = (*_facts(name).options, *INPUT_OPTIONS)
+    for option in options:
+        if option not in permitted:
+            raise unknown(f"option of {name}", option, permitted)
+
+
+def check_weights(name: str, weights: str) -> None:
+    """Raises `UsageError` for published weights that are not known of a registered architecture."""
+    check_name(name)
+    known = _facts(name).weights
+    if not known:
+        raise UsageError(f"no published weights are known for {name}")
+    if weights not in known:
+        raise unknown(f"weights of {name}", weights, known)
+
+
+def nothing_at(source: str) -> UsageError:
+    """Returns what is wrong with a source of weights that is no file and no folder, with the next step."""
+    if source in _names():
+        names = _facts(source).weights
+        have = f"; add --weights {' or '.join(names)}" if names else ", and nobody's weights of it are known here"
+        return UsageError(f"{source} is an architecture, which has no weights of its own{have}")
+    near = str(unknown("architecture", source, _names())).partition(";")[2].partition(" (all")[0]
+    guess = f";{near}" if near.startswith(" did you mean") else ""
+    return UsageError(
+        f"no run at {source}, no checkpoint and no architecture of this name{guess}; a run is the folder that "
+        "`convatlas train` or `compare` wrote"
+    )
+
+
+def _names() -> set[str]:
+    return {*read_index(), *_REGISTRY}
+
+
+def _facts(name: str) -> Listed:
+    """Returns the facts of a registered architecture."""
+    return listed(_REGISTRY[name]) if name in _REGISTRY else read_index()[name]
+
+
+@cache
+def _rows() -> dict[str, Architecture]:
+    """Returns the rows of all families by name; that imports PyTorch."""
+    from convatlas.architectures.families import FAMILIES
+
+    return {row.name: row for family in FAMILIES for row in family.rows}
 
 
 def _from_file(reference: str) -> Architecture:
     """Returns the `Architecture` called `name` in the user's file, or makes one of the builder of that name."""
     path_text, _, name = reference.rpartition(":")
     path = Path(path_text).expanduser()
-    if not path.is_file():
-        raise UsageError(f"no file {path_text!r} for the network {reference!r}")
     module = _execute(path)
     if not hasattr(module, name):
         candidates = [n for n, value in vars(module).items() if _usable(value, module)]
@@ -161,8 +194,3 @@ def _usable(value: object, module: ModuleType) -> bool:
     if isinstance(value, Architecture):
         return True
     return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module.__name__
-
-
-for _family in FAMILIES:
-    for _row in _family.rows:
-        register(_row)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from convatlas.architecture import Architecture
+    from convatlas.architectures.index import Listed
 
 
 WIDE = 110  # columns of a terminal in which all digits of the counts have room
@@ -31,17 +32,17 @@ def list_(
     if recipes:
         _list_recipes(pattern, as_json=as_json)
         return
-    from convatlas.architectures import architecture, by_family, list_architectures
+    from convatlas.architectures import by_family, list_architectures, list_facts
     from convatlas.errors import unknown
 
-    names = list_architectures(pattern)
-    if not names:
+    rows = list_facts(pattern)
+    if not rows:
         raise unknown("architecture", pattern, list_architectures())
     if as_json:
-        print_json([described(architecture(name)) for name in names])
+        print_json([described(row) for row in rows])
     else:
         screen = console()
-        screen.print(_table(by_family(names), narrow=screen.width < WIDE))
+        screen.print(_table(by_family(rows), narrow=screen.width < WIDE))
 
 
 def _list_recipes(pattern: str, *, as_json: bool) -> None:
@@ -62,7 +63,7 @@ def _list_recipes(pattern: str, *, as_json: bool) -> None:
             console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def described(row: Architecture) -> dict[str, Any]:
+def described(row: Architecture | Listed) -> dict[str, Any]:
     """An architecture's description as plain data."""
     return {
         "architecture": row.name,
@@ -78,7 +79,7 @@ def described(row: Architecture) -> dict[str, Any]:
     }
 
 
-def _table(families: dict[str, list[Architecture]], *, narrow: bool) -> RenderableType:
+def _table(families: dict[str, list[Listed]], *, narrow: bool) -> RenderableType:
     """The architectures, a section a family; counts in short where the screen is narrow."""
     from rich.table import Table
 
@@ -99,7 +100,7 @@ def _table(families: dict[str, list[Architecture]], *, narrow: bool) -> Renderab
     return table
 
 
-def _results(row: Architecture) -> str:
+def _results(row: Listed) -> str:
     """The first published accuracy on each data set, on test images if there is one; `show` has them all."""
     ordered = sorted(row.published, key=lambda result: result.split != "test")
     first = {result.dataset: result for result in reversed(ordered)}

@@ -13,10 +13,10 @@ from torch import nn
 
 from convatlas import values
 from convatlas.architecture import Architecture
-from convatlas.architectures import architecture, list_architectures
+from convatlas.architectures import architecture, list_architectures, nothing_at
 from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.errors import UsageError, unknown
+from convatlas.errors import UsageError
 from convatlas.prediction.predictor import Predictor
 from convatlas.run import Run, is_run, read_run
 from convatlas.weights import (
@@ -62,7 +62,7 @@ def open_predictor(
             )
         return _of_run(run, checkpoint, source=str(source), arch=arch)
     if not path.exists():
-        raise _nothing_at(str(source))
+        raise nothing_at(str(source))
     row = architecture(arch) if arch else None
     if options and row is None:
         raise UsageError(f"-o {' '.join(options)} is for the network that --arch names; name it")
@@ -84,7 +84,7 @@ def run_and_checkpoint(source: Path) -> tuple[Run, Path]:
     if source.is_file() and is_run(source.parent.parent):
         return read_run(source.parent.parent), source
     if not source.is_dir():
-        raise _nothing_at(str(source))
+        raise nothing_at(str(source))
     run = read_run(source)
     if not run.finished:
         raise UsageError(f"the run in {source} is {run.status}; go on with `convatlas train ... --resume`")
@@ -145,7 +145,7 @@ def identify_source(
     if arch is None and str(path) in list_architectures() and not path.exists():
         raise UsageError(f"{path} is an architecture, which has no weights of its own; name a run or a checkpoint too")
     if arch is None and not path.exists():
-        raise _nothing_at(str(path))
+        raise nothing_at(str(path))
     file = read_run(path).best_checkpoint if path.is_dir() else path
     return identify(open_checkpoint(file), arch=arch, options=options), str(file)
 
@@ -244,16 +244,3 @@ def _normalised(
 
 def _comma(numbers: tuple[float, ...]) -> str:
     return ",".join(f"{number:g}" for number in numbers)
-
-
-def _nothing_at(source: str) -> UsageError:
-    if source in list_architectures():
-        names = [weights.name for weights in architecture(source).weights]
-        have = f"; add --weights {' or '.join(names)}" if names else ", and nobody's weights of it are known here"
-        return UsageError(f"{source} is an architecture, which has no weights of its own{have}")
-    near = str(unknown("architecture", source, list_architectures())).partition(";")[2].partition(" (all")[0]
-    guess = f";{near}" if near.startswith(" did you mean") else ""
-    return UsageError(
-        f"no run at {source}, no checkpoint and no architecture of this name{guess}; a run is the folder that "
-        "`convatlas train` or `compare` wrote"
-    )
