@@ -12,7 +12,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "convatlas"
 LAYERS = (  # from the ground up; a module imports only from layers below its own, or from its own folder
     {"errors"},
-    {"values", "words", "scores", "bounds"},
+    {"values", "words", "data_names", "scores", "bounds"},
     {"files", "download", "unpickling"},
     {"layers", "architecture", "recipe", "drawing"},
     {"device"},
@@ -140,6 +140,70 @@ def loaded_after(statement: str) -> set[str]:
 )
 def test_light_imports_stay_light(statement: str) -> None:
     assert not loaded_after(statement) & {"torch", "lightning", "matplotlib", "sklearn"}
+
+
+LIGHT = (  # command lines, with the exit code of each
+    (0, "--help"),
+    (0, "list"),
+    (0, "list resnet* --json"),
+    (0, "list --recipes"),
+    (0, "train --help"),
+    (2, "list nothing_like_this"),
+    (2, "show resnet_uvx"),
+    (2, "show resnet_uva -o depth=3"),
+    (2, "show resnet_uvx --diagram x.svg"),
+    (2, "bench resnet_uva resnet_uvx"),
+    (2, "bench resnet_uva --device tpu"),
+    (2, "bench resnet_uva --precision fp8"),
+    (2, "train resnet_uvx"),
+    (2, "train nothing.py:net"),
+    (2, "train resnet_uva --data digit"),
+    (2, "train resnet_uva --data files:x"),
+    (2, "train resnet_uva --recipe quik"),
+    (2, "train resnet_uva --set lrr=1"),
+    (2, "train resnet_uva --lr -1"),
+    (2, "train resnet_uva --data cifar10 --epochs many"),
+    (2, "train resnet_uva --device tpu"),
+    (2, "train resnet_uva --seed x"),
+    (2, "train resnet_uva -o depth=3"),
+    (2, "train resnet_uva --epoch 3"),
+    (2, "train resnet_uvx --find-lr"),
+    (2, "compare resnet_uva resnet_uvx@quick"),
+    (2, "compare resnet_uva@quik"),
+    (2, "compare resnet_uva --seeds none"),
+    (2, "compare resnet_uva --protocol uvb"),
+    (2, "evaluate resnet_uvx --weights uva"),
+    (2, "evaluate resnet_uva --weights uvb"),
+    (2, "evaluate resnet_uva"),
+    (2, "evaluate resnet_uva --weights uva --data digit"),
+    (2, "evaluate resnet_uva --weights uva --split tests"),
+    (2, "evaluate no_such_file.pt"),
+    (2, "predict resnet_uvx image.png --weights uva"),
+    (2, "predict resnet_uva image.png --weights uva --precision fp8"),
+    (2, "data show digit"),
+    (2, "data show digits --recipe quik"),
+    (2, "data check digit"),
+)
+
+
+def test_lists_and_words_that_nothing_has_need_no_torch(tmp_path: Path) -> None:
+    """All in one process, in a folder without files; the first command that imports PyTorch is named."""
+    code = f"""
+import sys
+from convatlas.cli import main
+for code, words in {LIGHT!r}:
+    found = main(words.split())
+    if found != code or "torch" in sys.modules:
+        sys.exit(f"convatlas {{words}}: exit code {{found}}, torch imported: {{'torch' in sys.modules}}")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+
+
+def test_names_of_architectures_and_their_facts_need_no_torch() -> None:
+    loaded = loaded_after("import convatlas; convatlas.list_architectures('resnet*'); convatlas.Architecture")
+    assert "torch" not in loaded
 
 
 def test_creating_networks_needs_no_lightning() -> None:

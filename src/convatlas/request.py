@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas import values
+from convatlas.architectures import check_name, recipe_of
+from convatlas.data_names import NAMED, check_reference
 from convatlas.errors import UsageError, unknown
-from convatlas.recipe import Recipe, RecipeRule, parsed_settings, recipe_or_rule
+from convatlas.recipe import FALLBACK_RECIPE, Recipe, RecipeRule, parsed_settings, recipe_or_rule
 from convatlas.values import check_seed
 from convatlas.words import file_name, label
 
@@ -124,9 +126,13 @@ def check_words(request: Request) -> None:
     for seed in request.seeds:
         check_seed(seed)
     values.parse(request.device, values.Device, name="device")
+    check_reference(request.data)
+    for entry in request.entries:
+        check_name(entry.architecture, options=request.options)
     settings = parsed_settings(request.settings)
-    for name in {entry.recipe: None for entry in request.entries if entry.recipe is not None}:
-        recipe_or_rule(name).replaced(**settings)
+    for name in dict.fromkeys(_recipe_name(entry, request) for entry in request.entries):
+        if name is not None:
+            recipe_or_rule(name).replaced(**settings)
 
 
 def check_arithmetic(recipes: Sequence[Recipe]) -> None:
@@ -183,6 +189,12 @@ def study_folder(data: str, *, protocol: str | None = None) -> Path:
     ('runs/compare-digits', 'runs/uva-cifar10')
     """
     return Path("runs") / file_name(f"{protocol or 'compare'}-{data}")
+
+
+def _recipe_name(entry: Entry, request: Request) -> str | None:
+    """Returns the name of an entry's recipe; none where only the user's own file says it, which is not read yet."""
+    named = entry.recipe or NAMED.get(request.data)
+    return named if named or ".py:" in entry.architecture else recipe_of(entry.architecture) or FALLBACK_RECIPE
 
 
 def _choose(entry: Entry, request: Request) -> Choice:

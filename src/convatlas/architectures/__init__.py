@@ -115,10 +115,15 @@ def check_name(name: str, *, options: Iterable[str] = ()) -> None:
             raise unknown(f"option of {name}", option, permitted)
 
 
+def recipe_of(name: str) -> str | None:
+    """Returns the recipe that a registered architecture was published with."""
+    return _facts(name).recipe if name in _names() else None
+
+
 def check_weights(name: str, weights: str) -> None:
-    """Raises `UsageError` for published weights that are not known of a registered architecture."""
+    """Raises `UsageError` for published weights of an architecture that are not known; PyTorch is not imported."""
     check_name(name)
-    known = _facts(name).weights
+    known = _facts(name).weights if name in _names() else ()
     if not known:
         raise UsageError(f"no published weights are known for {name}")
     if weights not in known:

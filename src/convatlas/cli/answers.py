@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from convatlas.cli import app, options
 from convatlas.errors import UsageError
-from convatlas.values import parse
+from convatlas.values import SplitName, parse
 
 if TYPE_CHECKING:
     from convatlas.evaluation import Evaluation
@@ -58,12 +58,19 @@ def evaluate(
 
     Example: convatlas evaluate resnet_uva --weights uva --data cifar10 --out runs/published/resnet_uva
     """
-    from convatlas.prediction import check_split, choose_data, evaluate_split, open_predictor
+    from convatlas.data_names import check_reference
 
-    check_split(split)
+    parse(split, SplitName, name="split")
     if out is not None and split != "test":
         raise UsageError(f"--out keeps an evaluation on the test images, not on {split}")
     chosen = options.architecture_options(option)
+    _check_source(source, arch=arch, weights=weights, options=chosen)
+    options.check_computing(device, precision)
+    if data is not None:
+        check_reference(data)
+
+    from convatlas.prediction import choose_data, evaluate_split, open_predictor
+
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
@@ -113,10 +120,13 @@ def predict(
 
     Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
     """
+    chosen = options.architecture_options(option)
+    _check_source(source, arch=arch, weights=weights, options=chosen)
+    options.check_computing(device, precision)
+
     from convatlas.prediction import answer, check_images, open_predictor
 
     check_images(images)
-    chosen = options.architecture_options(option)
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
@@ -128,6 +138,19 @@ def predict(
     else:
         _print_answers(answers)
         options.console().print(f"computed in {predictor.arithmetic}", style="dim", highlight=False, soft_wrap=True)
+
+
+def _check_source(source: str, *, arch: str | None, weights: str | None, options: Mapping[str, str]) -> None:
+    """Raises `UsageError` for names that nothing has, as far as that is seen without PyTorch."""
+    from convatlas.architectures import check_name, check_weights, nothing_at
+
+    there = Path(source).exists()
+    if weights is not None and not there:
+        check_weights(source, weights)
+    elif not there:
+        raise nothing_at(source)
+    if arch is not None:
+        check_name(arch, options=options)
 
 
 def normalisation(mean: str | None, std: str | None) -> Normalisation | None:

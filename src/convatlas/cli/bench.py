@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convatlas.cli import INTERRUPTED, app
-from convatlas.cli.options import AsJson, Device, Options, architecture_options, console, print_json
+from convatlas.cli.options import AsJson, Device, Options, architecture_options, check_computing, console, print_json
 from convatlas.values import parse
 
 if TYPE_CHECKING:
@@ -46,15 +46,20 @@ def bench(
 
     Example: convatlas bench resnet_uva densenet_uva
     """
-    from convatlas.architectures import architecture
-    from convatlas.device import resolve_device
+    from convatlas.architectures import architecture, check_name
+    from convatlas.recipe import Precision
+
+    check_computing(device, precision)
+    count = None if batch_size is None else parse(batch_size, int, name="batch_size")
+    for name in architectures:
+        check_name(name, options=architecture_options(option))
+
+    from convatlas.device import resolve_device  # not sooner: it imports PyTorch, which takes seconds
     from convatlas.measure.speed import choose_precisions
     from convatlas.measure.workload import make_workload
-    from convatlas.recipe import Precision
 
     place = resolve_device(device)
     wanted = None if precision is None else parse(precision, Precision, name="precision")
-    count = None if batch_size is None else parse(batch_size, int, name="batch_size")
     precisions, notes = choose_precisions(wanted, device=place)
     rows = [architecture(name) for name in architectures]
     chosen = [row.parse_options(architecture_options(option)) for row in rows]

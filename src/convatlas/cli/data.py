@@ -37,15 +37,19 @@ def show(
 
     Example: convatlas data show cifar10 --recipe uva_sgd --out cifar10.png
     """
-    from convatlas.data import open_source
-    from convatlas.files import check_writable
-    from convatlas.insight.dataset import draw_data, view
+    from convatlas.data_names import NAMED, check_reference
     from convatlas.recipe import FALLBACK_RECIPE, parsed_settings, recipe_or_rule
     from convatlas.values import assignments
 
-    source = open_source(data)
-    chosen = recipe_or_rule(recipe or source.spec.default_recipe or FALLBACK_RECIPE)
+    check_reference(data)
+    chosen = recipe_or_rule(recipe or NAMED.get(data) or FALLBACK_RECIPE)
     chosen = chosen.replaced(**parsed_settings(assignments(setting or [], flag="--set")))
+
+    from convatlas.data import open_source  # not sooner: it imports PyTorch, which takes seconds
+    from convatlas.files import check_writable
+    from convatlas.insight.dataset import draw_data, view
+
+    source = open_source(data)
     path = out or Path("runs") / f"data-{source.spec.label}.png"
     if path.suffix.lower() != ".png" or path.is_dir():
         raise UsageError(f"--out {path} must be the name of a .png file")
@@ -66,7 +70,11 @@ def check(data: Name, data_dir: options.DataDir = None, as_json: options.AsJson 
 
     Example: convatlas data check cifar10 --data-dir data
     """
-    from convatlas.data import load_data
+    from convatlas.data_names import check_reference
+
+    check_reference(data)
+
+    from convatlas.data import load_data  # not sooner: it imports PyTorch, which takes seconds
     from convatlas.data.check import duplicates, imbalance, summary
 
     loaded = load_data(data, folder=data_dir)

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from convatlas import values
 from convatlas.errors import UsageError
-from convatlas.values import assignments
+from convatlas.values import assignments, parse
 
 DATA_HELP = "digits, cifar10, cifar100, mnist, fashion_mnist, or folder:PATH with a folder of images for each class"
 Data = Annotated[str, typer.Option("--data", help=f"Data set: {DATA_HELP}.")]
@@ -51,6 +52,15 @@ Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with what lies unfinished in the output folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
+
+
+def check_computing(device: str, precision: str | None) -> None:
+    """Raises `UsageError` for a device or an arithmetic that there is not; PyTorch is not imported."""
+    from convatlas.recipe import Precision
+
+    parse(device, values.Device, name="device")
+    if precision is not None:
+        parse(precision, Precision, name="precision")
 
 
 def settings(

@@ -73,7 +73,7 @@ def show(
     Example: convatlas show vgg16; convatlas show resnet50 --diagram resnet50.svg;
     convatlas show --module "Conv2d(480, 48, 5, padding=2)" --input 480x14x14
     """
-    from convatlas.cli import outline
+    from convatlas.architectures import check_name
     from convatlas.cli.drawings import Wanted, draw, refuse
     from convatlas.errors import UsageError
 
@@ -91,9 +91,13 @@ def show(
         return
     if input_shape is not None:
         raise UsageError("--input belongs to --module; the image of an architecture has --image-size")
+    for name in architectures or []:
+        check_name(name, options=architecture_options(option))
     if wanted:
         draw((architectures or [""])[0], option, wanted, image_size=image_size)
         return
+    from convatlas.cli import outline  # not sooner: it imports PyTorch, which takes seconds
+
     shown = [_shown(name, option, image_size=image_size, batch_size=batch_size) for name in architectures or []]
     if as_json:
         objects = [_plain(each, depth) for each in shown]

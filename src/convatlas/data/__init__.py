@@ -9,7 +9,7 @@ from convatlas.data.images.protocol import Images, class_labels
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.sources import KINDS, NAMED
 from convatlas.data.sources.imagenet import imagenet_classes
-from convatlas.errors import UsageError, unknown
+from convatlas.data_names import check_reference, is_known, list_data
 
 __all__ = [
     "DataSet",
@@ -27,11 +27,6 @@ __all__ = [
 ]
 
 
-def list_data() -> list[str]:
-    """Returns the names of the data sets, sorted."""
-    return sorted(NAMED)
-
-
 def open_source(reference: str) -> Source:
     """Returns the source that a reference stands for: `NAME`, or `KIND:REFERENCE` such as `folder:PATH`.
 
@@ -40,22 +35,9 @@ def open_source(reference: str) -> Source:
     >>> open_source("digits").spec.channels
     1
     """
+    check_reference(reference)
     kind, colon, rest = reference.partition(":")
-    if not colon:
-        if reference not in NAMED:
-            raise unknown("data set", reference, NAMED, hint=f"; a set of your own is {_own()}")
-        return NAMED[reference]
-    if kind not in KINDS:
-        raise unknown("kind of data", kind, KINDS)
-    if not rest:
-        raise UsageError(f"{reference} names no data; write {_own()}")
-    return KINDS[kind](rest)
-
-
-def is_known(reference: str) -> bool:
-    """Returns whether ConvAtlas reads data of this name or kind."""
-    kind, colon, _ = reference.partition(":")
-    return kind in (KINDS if colon else NAMED)
+    return KINDS[kind](rest) if colon else NAMED[kind]
 
 
 def class_names(name: str) -> tuple[str, ...]:
@@ -77,7 +59,3 @@ def load_data(reference: str, *, folder: Path | None = None) -> DataSet:
     (1077, 360, 360)
     """
     return open_source(reference).load(folder)
-
-
-def _own() -> str:
-    return " or ".join(f"{kind}:PATH" for kind in KINDS)

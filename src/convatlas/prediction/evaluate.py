@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 from convatlas.data import DataSet, Images, class_labels, is_known, load_data
 from convatlas.errors import UsageError, unknown
 from convatlas.evaluation import Evaluation, evaluate_logits
 from convatlas.prediction.opening import open_predictor
 from convatlas.prediction.predictor import Predictor
-
-SplitName = Literal["train", "validation", "test"]
+from convatlas.values import SplitName
 
 
 def evaluate_run(

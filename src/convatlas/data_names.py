@@ -1,0 +1,43 @@
+"""The data sets by name and the kinds of data, to be checked without PyTorch; `convatlas.data` reads them."""
+
+from __future__ import annotations
+
+from convatlas.errors import UsageError, unknown
+
+NAMED: dict[str, str | None] = {  # with the recipe that is used by default; none: that of the architecture
+    "digits": "quick",
+    "cifar10": None,
+    "cifar100": None,
+    "mnist": "quick",
+    "fashion_mnist": "quick",
+}
+KINDS = ("folder",)  # of KIND:PATH
+
+
+def check_reference(reference: str) -> None:
+    """Raises `UsageError` for an unknown name or kind of data, with the nearest, and for a kind without a path.
+
+    >>> check_reference("digits")
+    >>> check_reference("folder:")
+    Traceback (most recent call last):
+    convatlas.errors.UsageError: folder: names no data; write folder:PATH
+    """
+    kind, colon, rest = reference.partition(":")
+    own = " or ".join(f"{kind}:PATH" for kind in KINDS)
+    if not colon and reference not in NAMED:
+        raise unknown("data set", reference, NAMED, hint=f"; a set of your own is {own}")
+    if colon and kind not in KINDS:
+        raise unknown("kind of data", kind, KINDS)
+    if colon and not rest:
+        raise UsageError(f"{reference} names no data; write {own}")
+
+
+def is_known(reference: str) -> bool:
+    """Returns whether ConvAtlas reads data of this name or kind."""
+    kind, colon, _ = reference.partition(":")
+    return kind in (KINDS if colon else NAMED)
+
+
+def list_data() -> list[str]:
+    """Returns the names of the data sets, sorted."""
+    return sorted(NAMED)
