@@ -35,7 +35,7 @@ def tables(folder: Path) -> dict[str, str]:
         "scaling": scaling(content["scaling"]),
         "peak": beside_the_peak(content["peak"]),
         "step_overhead": times(per_step(content["step_overhead"]), unit="ms a step", factor=1000),
-        "start_up": times(content["start_up"], unit="s"),
+        "start_up": start_up(content["start_up"]),
         "memory": memory(content["memory"]),
         "forward_backward": forward_backward(content["forward_backward"]),
         "memory_efficient": memory_efficient(content["memory_efficient"]),
@@ -103,6 +103,16 @@ def times(content: dict[str, Any], *, unit: str, factor: float = 1) -> str:
     for name, seconds in content["seconds"].items():
         low, middle, high = (factor * value for value in (min(seconds), statistics.median(seconds), max(seconds)))
         lines.append(f"| {name} | {middle:.2f} | {low:.2f} to {high:.2f} | {len(seconds)} |")
+    return "\n".join([*lines, "", *circumstances(content)]) + "\n"
+
+
+def start_up(content: dict[str, Any]) -> str:
+    """Returns the table of the times from start to end of short commands, with the seconds of the processor."""
+    lines = ["| | s, median | range | processor s, median | rounds |", "|:--|--:|--:|--:|--:|"]
+    for name, seconds in content["seconds"].items():
+        middle, worked = (statistics.median(values) for values in (seconds, content["processor_seconds"][name]))
+        times = f"{middle:.2f} | {min(seconds):.2f} to {max(seconds):.2f} | {worked:.2f}"
+        lines.append(f"| {name} | {times} | {len(seconds)} |")
     return "\n".join([*lines, "", *circumstances(content)]) + "\n"
 
 

@@ -17,7 +17,8 @@ from PIL import Image
 from torch.utils.data import random_split
 
 import data_files as made
-from convatlas.data import DataSet, ResidentImages, list_data, load_data, open_source
+from convatlas import data_names
+from convatlas.data import DataSet, ResidentImages, list_data, load_data, open_source, sources
 from convatlas.data.check import duplicates
 from convatlas.data.sources.collection import data_folder
 from convatlas.data.sources.splitting import hold_out
@@ -47,6 +48,8 @@ def test_there_are_five_data_sets() -> None:
     assert recipes == {
         "cifar10": None, "cifar100": None, "digits": "quick", "fashion_mnist": "quick", "mnist": "quick"
     }  # fmt: skip
+    assert (recipes, set(data_names.KINDS)) == (data_names.NAMED, set(sources.KINDS))
+    assert set(sources.NAMED) == set(data_names.NAMED)
 
 
 # -------------------------------------------------------------------------------------------------------------- splits

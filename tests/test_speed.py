@@ -486,12 +486,18 @@ def test_bench_of_the_start(
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     monkeypatch.setattr(module, "subprocess", SimpleNamespace(run=run))
     out = tmp_path / "start_up.json"
-    module.main(["--only", "import convatlas", "convatlas --help", "--rounds", "1", "--out", str(out)])
+    module.main(["--only", "import convatlas", "convatlas train resnet_uvx", "--rounds", "1", "--out", str(out)])
     assert len(seen) == 4  # twice each, the first time without counting
     assert not any("PYTHONDONTWRITEBYTECODE" in environment for environment in seen)
-    seconds = json.loads(out.read_text())["seconds"]
-    assert list(seconds) == ["import convatlas", "convatlas --help"]
-    assert all(len(values) == 1 and values[0] > 0 for values in seconds.values())
+    content = json.loads(out.read_text())
+    for seconds in (content["seconds"], content["processor_seconds"]):
+        assert list(seconds) == ["import convatlas", "convatlas train resnet_uvx"]
+        assert all(len(values) == 1 and values[0] > 0 for values in seconds.values())
+    assert not list(tmp_path.glob("runs*"))
+    monkeypatch.setattr(module, "SHORT", module.MISTYPED)
+    monkeypatch.setattr(module, "MISTYPED", ())
+    with pytest.raises(SystemExit, match="ended with exit code 2: convatlas: unknown architecture 'resnet_uvx'"):
+        module.seconds("convatlas train resnet_uvx", folder=tmp_path, environment=seen[0])
     with pytest.raises(SystemExit):
         module.main(["--only", "import antigravity"])
     assert "--only 'import antigravity': there are 'import convatlas'" in capsys.readouterr().err
