@@ -12,14 +12,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from changes import Change, exchange, replace, setting, strides
 from convatlas.architecture import KeyTables
 from convatlas.architectures.bit.blocks import StandardizedConv2d
 from convatlas.architectures.dpn.blocks import DualPath
 from convatlas.architectures.efficientnet.blocks import SamePadding
 from convatlas.layers import AuxiliaryLogits, Concat, Residual, Scale, StochasticDepth
 from convatlas.layers.auxiliary import AUXILIARY
-
-Change = Callable[[nn.Module], nn.Module | None]  # changes the network, or gives another one
 
 
 def unchanged(network: nn.Module) -> None:
@@ -66,43 +65,6 @@ def swapped_norms(keys: KeyTables) -> KeyTables:
 # ------------------------------------------------------------------------------------------------------ in the modules
 
 
-def replace(path: str, new: nn.Module) -> Change:
-    """Another module in the place of one."""
-
-    def mutate(network: nn.Module) -> None:
-        network.get_submodule(path)  # it must be there
-        holder, _, child = path.rpartition(".")
-        setattr(network.get_submodule(holder), child, new)
-
-    return mutate
-
-
-def setting(kind: type[nn.Module], name: str, value: object, *, within: str = "") -> Change:
-    """Another value of one attribute in all modules of a kind, those that have another so far."""
-
-    def mutate(network: nn.Module) -> None:
-        modules = [m for m in network.get_submodule(within).modules() if isinstance(m, kind)]
-        changed = [module for module in modules if getattr(module, name) != value]
-        assert changed
-        for module in changed:
-            setattr(module, name, value)
-
-    return mutate
-
-
-def strides(branch: str, **of: int) -> Change:
-    """The strides of a branch's convolutions."""
-
-    def mutate(network: nn.Module) -> None:
-        for conv, stride in of.items():
-            module = network.get_submodule(f"{branch}.{conv}.conv")
-            assert isinstance(module, nn.Conv2d)
-            assert module.stride != (stride, stride)
-            module.stride = (stride, stride)
-
-    return mutate
-
-
 def activation_before_the_sum(network: nn.Module) -> None:
     block = network.get_submodule("stage2.1")
     block.get_submodule("branch").append(block.act)  # type: ignore[operator]
@@ -114,20 +76,7 @@ def groups_shuffled(network: nn.Module) -> None:
     conv = network.get_submodule("stage2.0.branch.conv2.conv")
     assert isinstance(conv, nn.Conv2d)
     assert conv.groups > 1
-    with torch.no_grad():
-        conv.weight.copy_(conv.weight.roll(conv.out_channels // conv.groups, 0))
-
-
-def swapped(parent: str, first: str, second: str) -> Change:
-    """Two modules in each other's place."""
-
-    def mutate(network: nn.Module) -> None:
-        module = network.get_submodule(parent)
-        a, b = module.get_submodule(first), module.get_submodule(second)
-        for path, new in ((first, b), (second, a)):
-            replace(path, new)(module)
-
-    return mutate
+    conv.weight = nn.Parameter(conv.weight.detach().roll(conv.out_channels // conv.groups, 0))
 
 
 def moved(parent: str, name: str, *, before: str) -> Change:
@@ -219,8 +168,7 @@ def new_features_before_the_residual(network: nn.Module) -> None:
     conv = block.get_submodule("branch.conv3.conv")
     assert isinstance(block, DualPath)
     assert isinstance(conv, nn.Conv2d)
-    with torch.no_grad():
-        conv.weight.copy_(conv.weight.roll(block.width - conv.out_channels, 0))
+    conv.weight = nn.Parameter(conv.weight.detach().roll(block.width - conv.out_channels, 0))
 
 
 def expansion_rectified(network: nn.Module) -> None:
@@ -325,8 +273,8 @@ PADDED = nn.AvgPool2d(5, 3, padding=1)
 
 MUTATIONS = (
     resnet18("norms swapped in the key table", keys=swapped_norms),
-    resnet18("norms swapped", swapped("stage3.1.branch", "conv1.norm", "conv2.norm")),
-    resnet18("blocks swapped", swapped("stage1", "0", "1")),
+    resnet18("norms swapped", exchange("stage3.1.branch", "conv1.norm", "conv2.norm")),
+    resnet18("blocks swapped", exchange("stage1", "0", "1")),
     resnet18("activation before the sum", activation_before_the_sum),
     resnet18("no activation after the sum", replace("stage4.1.act", nn.Identity())),
     resnet18("epsilon 1e-3", setting(nn.BatchNorm2d, "eps", 1e-3)),
@@ -335,8 +283,8 @@ MUTATIONS = (
     resnet18("average in stem's pooling", replace("stem.pool", nn.AvgPool2d(3, 2, padding=1))),
     resnet18("padding counted in average pooling", replace("head.pool", nn.Sequential(nn.ZeroPad2d(1), AVERAGE))),
     resnet18("no norm in the shortcut", replace("stage3.0.shortcut.norm", nn.Identity())),
-    resnet18("stride on the second convolution", strides("stage2.0.branch", conv1=1, conv2=2)),
-    resnet50("stride on the first 1x1", strides("stage2.0.branch", conv1=2, conv2=1)),
+    resnet18("stride on the second convolution", strides("stage2.0.branch", 1, 2)),
+    resnet50("stride on the first 1x1", strides("stage2.0.branch", 2, 1)),
     resnext50("groups shuffled", groups_shuffled),
     seresnet50("squeeze and excitation after the sum", excitation_after_the_sum),
     seresnet50("linear gate", replace("stage2.1.branch.excite.gate", nn.Hardsigmoid())),
@@ -354,8 +302,8 @@ MUTATIONS = (
     googlenet_aux("heads swapped", heads_swapped, seen_in=("train",)),
     googlenet_aux("first head a stage later", head_a_stage_later, seen_in=("train",)),
     googlenet_aux("no dropout in the heads", setting(nn.Dropout, "p", 0.0, within=AUXILIARY), seen_in=("train",)),
-    inception_v3("row before column", swapped("stage2.1.branch_double.conv1", "row", "column")),
-    inception_v3("row and column of a wide bank swapped", swapped("stage3.0.branch3x3.expand", "row", "column")),
+    inception_v3("row before column", exchange("stage2.1.branch_double.conv1", "row", "column")),
+    inception_v3("row and column of a wide bank swapped", exchange("stage3.0.branch3x3.expand", "row", "column")),
     inception_v3("padding not counted", replace("stage1.2.branch_pool.pool", NOT_COUNTING)),
     inception_v3("maximum in the last module", replace("stage3.1.branch_pool.pool", nn.MaxPool2d(3, 1, 1))),
     inception_v3("average in a reduction", replace("reduction2.branch_pool", nn.AvgPool2d(3, 2))),
@@ -379,14 +327,14 @@ MUTATIONS = (
     dpn68("newest features first", newest_features_first),
     dpn68("the branch's new features before its residual", new_features_before_the_residual),
     dpn68("projection without activation", replace("stage2.0.shortcut.act", nn.Identity())),
-    dpn68("norms of projection and branch swapped", swapped("stage2.0", "shortcut.norm", "branch.conv1.norm")),
-    dpn68("stride on the first 1x1", strides("stage3.0.branch", conv1=2, conv2=1)),
+    dpn68("norms of projection and branch swapped", exchange("stage2.0", "shortcut.norm", "branch.conv1.norm")),
+    dpn68("stride on the first 1x1", strides("stage3.0.branch", 2, 1)),
     dpn68("groups shuffled", groups_shuffled),
     inception_v4("padding counted in average pooling", setting(nn.AvgPool2d, "count_include_pad", True)),
     inception_v4("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
-    inception_v4("column first in the stem", swapped("stem.mixed2.branch7x7.conv1", "row", "column")),
-    inception_v4("filter bank in another order", swapped("stage3.1.branch_double.expand", "row", "column")),
-    inception_v4("stem's pooling before its convolution", swapped("stem.mixed3", "conv", "pool")),
+    inception_v4("column first in the stem", exchange("stem.mixed2.branch7x7.conv1", "row", "column")),
+    inception_v4("filter bank in another order", exchange("stage3.1.branch_double.expand", "row", "column")),
+    inception_v4("stem's pooling before its convolution", exchange("stem.mixed3", "conv", "pool")),
     inception_v4("stem padded", setting(nn.Conv2d, "padding", (1, 1), within="stem.conv2")),
     inception_v4("no dropout", setting(nn.Dropout, "p", 0.0), seen_in=("train",)),
     inception_resnet_v2("no scales", setting(Scale, "factor", 1.0)),
@@ -411,8 +359,8 @@ MUTATIONS = (
     preact_resnet50("final activation missing", replace("act", nn.Identity())),
     mobilenet_v2("no bound of the activation", replace("stage3.1.branch.expand.act", nn.ReLU())),
     mobilenet_v2("activation after a projection", appended("stage4.1.branch.project", nn.ReLU6())),
-    mobilenet_v2("norms swapped", swapped("stage2.1.branch", "expand.norm", "depthwise.norm")),
-    mobilenet_v2("stride on the first 1x1", strides("stage3.0.branch", expand=2, depthwise=1)),
+    mobilenet_v2("norms swapped", exchange("stage2.1.branch", "expand.norm", "depthwise.norm")),
+    mobilenet_v2("stride on the first 1x1", strides("stage3.0.branch", 2, 1)),
     mobilenet_v2("dropout of 0.5", setting(nn.Dropout, "p", 0.5), seen_in=("train",)),
     efficientnet_b0("ReLU in a gate", replace("stage2.0.branch.excite.act", nn.ReLU())),
     efficientnet_b0("gate before the depthwise convolution", moved("stage3.0.branch", "excite", before="depthwise")),

@@ -27,7 +27,6 @@ import torch
 from torch import Tensor, nn
 
 import convatlas
-from bit_references import published_arrays
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
 from convatlas.errors import UsageError
@@ -37,6 +36,7 @@ from convatlas.weights.keys import differences
 from mutations import MUTATIONS, Mutation, swapped_norms
 from oracles import load_oracles
 from parity_rows import GROUPS, OUTLINES, Pair
+from references.bit import published_arrays
 from wrapped_checkpoints import WRAPPINGS, Source, Training
 
 BATCH = 2

@@ -1,9 +1,8 @@
-"""GoogLeNets and ImageNet-size DenseNets: counts, shapes, initial weights, auxiliary heads, parity with references."""
+"""GoogLeNets and ImageNet-size DenseNets: counts, shapes, initial weights, auxiliary heads."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 from functools import partial
@@ -14,13 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import convatlas
-from branching_references import (
-    ReferenceDenseNet,
-    ReferenceGoogLeNet,
-    State,
-    densenet_state,
-    googlenet_state,
-)
+from comparison import randomize, run
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures
 from convatlas.architectures.densenet.cifar import densenet_cifar
@@ -30,10 +23,9 @@ from convatlas.architectures.googlenet.blocks import naive_inception
 from convatlas.checks import check_architecture
 from convatlas.complexity import complexity
 from convatlas.errors import UsageError
-from convatlas.layers import AuxiliaryHeads, AuxiliaryLogits, Concat, InputTransform, total_loss
+from convatlas.layers import AuxiliaryHeads, AuxiliaryLogits, InputTransform, total_loss
 from convatlas.weights import load_strictly, translate_keys
 from counted import Counted
-from references import randomize
 
 # ------------------------------------------------------------------------------------------------- counts and shapes
 
@@ -175,205 +167,13 @@ def test_contract_of_the_original_with_heads() -> None:
     check_architecture(architecture("googlenet_original_aux"))
 
 
-# ------------------------------------------------------------------------------------------------------------ parity
-
-FORMS = {
-    "googlenet": "published",
-    "googlenet_original": "original",
-    "googlenet_textbook": "textbook",
-    "googlenet_cifar": "kuangliu",
-}
-DENSENETS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
-    "densenet": ("imagenet", partial(densenet, num_classes=10, depths=(2, 2), growth_rate=8, stem_channels=16)),
-    "densenet_textbook": ("textbook", partial(densenet_textbook, depths=(2, 2), growth_rate=8, stem_channels=16)),
-    "densenet121_cifar": (
-        "kuangliu",
-        partial(
-            convatlas.create,
-            "densenet121_cifar",
-            depths=(2, 2),
-            growth_rate=8,
-            stem_channels=16,
-        ),
-    ),
-}
-
-
-# As few pixels as show how poolings round on the way; the original's heads need the paper's.
-PIXELS = {
-    "googlenet_original": 64,
-    "googlenet_original_aux": 224,
-    "googlenet_textbook": 50,
-    "googlenet_cifar": 11,
-    "densenet": 72,
-    "densenet_textbook": 72,
-    "densenet121_cifar": 13,
-}
-
-
-def images(name: str) -> Tensor:
-    size = PIXELS.get(name, 80)
-    return torch.randn(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-
-
-def outputs(network: nn.Module, batch: Tensor, *, train: bool) -> tuple[Tensor, ...]:
-    """Logits, and those of the auxiliary heads; every call draws the same dropout."""
-    torch.manual_seed(4)
-    with torch.no_grad():
-        result = network.train(train)(batch)
-    if isinstance(result, AuxiliaryLogits):
-        return (result.logits, *result.auxiliary)
-    return result if isinstance(result, tuple) else (result,)
-
-
-@dataclasses.dataclass(frozen=True)
-class Expected:
-    """A randomised reference's tensors in our names, its outputs in eval and train mode, its tensors after both."""
-
-    state: State
-    outputs: dict[bool, tuple[Tensor, ...]]
-    after: State
-
-
-@functools.lru_cache(maxsize=1)  # the tests of one network follow each other
-def expected(name: str) -> Expected:
-    if name in DENSENETS:
-        reference: nn.Module = ReferenceDenseNet(DENSENETS[name][0])
-        state_of: Callable[..., State] = densenet_state
-    else:
-        form = FORMS[name.removesuffix("_aux")]
-        reference, state_of = ReferenceGoogLeNet(form, heads=name.endswith("_aux")), googlenet_state
-    randomize(reference)
-    state = {key: tensor.clone() for key, tensor in state_of(reference).items()}
-    found = {train: outputs(reference, images(name), train=train) for train in (False, True)}
-    assert all(each.std() > 0.001 for results in found.values() for each in results)
-    return Expected(state, found, state_of(reference))
-
-
-def ours(name: str) -> nn.Module:
-    """Our network with the reference's tensors, ten classes, in float64."""
-    network = DENSENETS[name][1]() if name in DENSENETS else convatlas.create(name, num_classes=10)
-    load_strictly(network.double(), expected(name).state)
-    return network
-
-
-def difference(name: str, network: nn.Module, *, train: bool) -> float:
-    """From the reference, relative, of the output where it is largest."""
-    theirs, found = expected(name).outputs[train], outputs(network, images(name), train=train)
-    if [each.shape for each in theirs] != [each.shape for each in found]:
-        return math.inf
-    return max(((a - b).abs().max() / a.abs().max()).item() for a, b in zip(theirs, found, strict=True))
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("name", [*PIXELS, "googlenet", "googlenet_aux"])
-def test_parity(name: str) -> None:
-    """Logits of network and heads in eval and train mode, with the same dropout, and the running statistics."""
-    network = ours(name)
-    for train in (False, True):
-        assert difference(name, network, train=train) < 1e-9, f"train={train}"
-    for key, value in expected(name).after.items():
-        if "running" in key:
-            assert torch.allclose(value, network.state_dict()[key], rtol=1e-9, atol=1e-12), key
-
-
-def replace(path: str, new: nn.Module) -> Callable[[nn.Module], None]:
-    def mutate(network: nn.Module) -> None:
-        holder, _, child = path.rpartition(".")
-        setattr(network.get_submodule(holder), child, new)
-
-    return mutate
-
-
-def swap(holder: str, first: str, second: str) -> Callable[[nn.Module], None]:
-    """Two children in each other's place, in the order of work; their names go with them."""
-
-    def mutate(network: nn.Module) -> None:
-        children = dict(network.get_submodule(holder).named_children())
-        order = [{first: second, second: first}.get(name, name) for name in children]
-        for name in children:
-            delattr(network.get_submodule(holder), name)
-        for name in order:
-            network.get_submodule(holder).add_module(name, children[name])
-
-    return mutate
-
-
-def other_eps(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = 1e-5
-
-
-def heads_swapped(network: nn.Module) -> None:
-    first, second = (network.get_submodule(f"auxiliary.inception4{which}") for which in "ad")
-    for path in ("fc1", "fc"):
-        one, other = first.get_submodule(path), second.get_submodule(path)
-        setattr(first, path, other)
-        setattr(second, path, one)
-
-
-def new_features_first(network: nn.Module) -> None:
-    layer = network.get_submodule("block2.0")
-    replace("block2.0", Concat(new=layer.get_submodule("new"), old=nn.Identity()))(network)
-
-
-def old_features_first(network: nn.Module) -> None:
-    layer = network.get_submodule("block2.0")
-    replace("block2.0", Concat(old=nn.Identity(), new=layer.get_submodule("new")))(network)
-
-
-CEIL, FLOOR = partial(nn.MaxPool2d, 3, 2, ceil_mode=True), partial(nn.MaxPool2d, 3, 2)
-BOTH, TRAIN = (False, True), (True,)  # the modes in which a mistake must be noticed
-MUTATIONS: list[tuple[str, str, Callable[[nn.Module], None], tuple[bool, ...]]] = [
-    ("googlenet_original", "branches swapped", swap("inception4b", "branch3x3", "branch5x5"), BOTH),
-    ("googlenet_original", "sizes rounded down in the stem", replace("stem.pool2", FLOOR()), BOTH),
-    ("googlenet_original", "sizes rounded down", replace("pool3", FLOOR()), BOTH),
-    ("googlenet_original", "norm before pooling", swap("stem", "pool1", "norm1"), BOTH),
-    ("googlenet_original", "norm after pooling", swap("stem", "norm2", "pool2"), BOTH),
-    ("googlenet_original", "norm missing", replace("stem.norm1", nn.Identity()), BOTH),
-    ("googlenet_original", "norm of three", replace("stem.norm2", nn.LocalResponseNorm(3)), BOTH),
-    ("googlenet_original", "norm's constant", replace("stem.norm1", nn.LocalResponseNorm(5, k=2.0)), BOTH),
-    ("googlenet_original", "average pooled", replace("inception5a.branch_pool.pool", nn.AvgPool2d(3, 1, 1)), BOTH),
-    ("googlenet_original", "no activation", replace("inception3b.branch5x5.reduce.act", nn.Identity()), BOTH),
-    ("googlenet_original", "dropout of another part", replace("head.dropout", nn.Dropout(0.5)), TRAIN),
-    ("googlenet_original_aux", "heads swapped", heads_swapped, TRAIN),
-    ("googlenet_original_aux", "padding counted", replace("auxiliary.inception4a.pool", nn.AvgPool2d(7, 3, 1)), TRAIN),
-    ("googlenet_original_aux", "no hidden activation", replace("auxiliary.inception4d.act1", nn.Identity()), TRAIN),
-    ("googlenet_original_aux", "less dropout", replace("auxiliary.inception4d.dropout", nn.Dropout(0.5)), TRAIN),
-    ("googlenet", "another epsilon", other_eps, BOTH),
-    ("googlenet", "fourth pooling of 3x3", replace("pool4", CEIL()), BOTH),
-    ("googlenet", "sizes rounded down", replace("pool4", nn.MaxPool2d(2, 2)), BOTH),
-    ("googlenet_textbook", "no padding", replace("pool3", FLOOR()), BOTH),
-    ("googlenet_cifar", "one 3x3", replace("inception4c.branch5x5.conv.conv2", nn.Identity()), BOTH),
-    ("densenet", "new features first", new_features_first, BOTH),
-    ("densenet", "stem's pooling not padded", replace("stem.pool", CEIL()), BOTH),
-    ("densenet", "padding counted", replace("transition1.pool", nn.AvgPool2d(2, padding=1)), BOTH),
-    ("densenet", "final norm missing", replace("norm", nn.Identity()), BOTH),
-    ("densenet_textbook", "new features first", new_features_first, BOTH),
-    ("densenet_textbook", "transition's activation missing", replace("transition1.conv.act", nn.Identity()), BOTH),
-    ("densenet121_cifar", "old features first", old_features_first, BOTH),
-]
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(
-    ("name", "mistake", "mutate", "modes"), MUTATIONS, ids=[f"{name}-{mistake}" for name, mistake, *_ in MUTATIONS]
-)
-def test_parity_notices(name: str, mistake: str, mutate: Callable[[nn.Module], None], modes: tuple[bool, ...]) -> None:
-    network = ours(name)
-    mutate(network)
-    for train in modes:
-        assert difference(name, network, train=train) > 1e-6, f"{mistake} passes, train={train}"
-
-
 # ---------------------------------------------------------------------------------------------------- published weights
 
 
 def test_googlenet_without_the_heads_of_the_published_file() -> None:
     """Both rows read the published file; the logits are the same, and the layout without heads is another."""
     whole, without = architecture("googlenet_aux"), architecture("googlenet")
-    network = randomize(whole.build(num_classes=10))
+    network = randomize(whole.build(num_classes=10)).double()
     places = {place: key for key, place in whole.weights[0].keys.items() if place}  # type: ignore[union-attr]
 
     def theirs(key: str) -> str:
@@ -384,8 +184,8 @@ def test_googlenet_without_the_heads_of_the_published_file() -> None:
     assert {"conv1.conv.weight", "inception4e.branch2.1.bn.bias", "aux2.fc2.bias", "fc.weight"} <= published.keys()
     alone = without.build(num_classes=10).double()
     load_strictly(alone, translate_keys(published, without.weights[0].keys))
-    batch = images("googlenet")
-    assert torch.equal(outputs(network, batch, train=False)[0], outputs(alone, batch, train=False)[0])
+    batch = torch.randn(2, 3, 80, 80, dtype=torch.float64)
+    assert torch.equal(run(network, batch, train=False)[0], run(alone, batch, train=False)[0])
     headless = {key: tensor for key, tensor in published.items() if not key.startswith("aux")}
     with pytest.raises(UsageError, match="2 expected ones are missing, such as 'aux1'"):
         translate_keys(headless, without.weights[0].keys)
@@ -495,14 +295,14 @@ def test_a_head_needs_its_stage() -> None:
 @pytest.mark.parametrize("name", ["googlenet", "googlenet_aux"])
 def test_input_transform(name: str) -> None:
     """From ImageNet's normalisation to that with 0.5, by hand: undo the one, apply the other."""
-    network = randomize(convatlas.create(name, num_classes=10))
+    network = randomize(convatlas.create(name, num_classes=10)).double()
     transforming = convatlas.create(name, num_classes=10, transform_input=True).double()
     transforming.load_state_dict(network.state_dict(), strict=True)
     assert next(type(child) for child in transforming.children()) is InputTransform
     pixels = torch.rand(2, 3, 48, 48, dtype=torch.float64)
     mean, std = torch.tensor([(0.485, 0.456, 0.406), (0.229, 0.224, 0.225)], dtype=torch.float64)[:, :, None, None]
     by_hand, found = (
-        outputs(each, batch, train=False)[0]
+        run(each, batch, train=False)[0]
         for each, batch in ((network, (pixels - 0.5) / 0.5), (transforming, (pixels - mean) / std))
     )
     assert torch.allclose(by_hand, found, rtol=1e-9, atol=1e-12)

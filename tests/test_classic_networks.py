@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import convatlas
@@ -31,7 +28,7 @@ from convatlas.complexity import complexity
 from convatlas.errors import UsageError
 from convatlas.weights import load_strictly, translate_keys
 from counted import Counted
-from references import randomize
+from references.classic import TABLE_1, normalised_by_hand
 
 # ------------------------------------------------------------------------------------------------- counts and shapes
 
@@ -493,16 +490,6 @@ def test_initial_weights_of_nin(name: str) -> None:
 
 # ------------------------------------------------------------------------------------------------------ LeNet's parts
 
-# The paper's table I as it is printed: a row for each map of S2, a column for each map of C3.
-TABLE_1 = (
-    "X...XXX..XXXX.XX",
-    "XX...XXX..XXXX.X",
-    "XXX...XXX..X.XXX",
-    ".XXX..XXXX..X.XX",
-    "..XXX..XXXX.XX.X",
-    "...XXX..XXXX.XXX",
-)
-
 
 def test_connections_of_c3() -> None:
     """Zeroing the maps that a map does not see changes nothing in it; zeroing any that it sees does."""
@@ -582,268 +569,12 @@ def test_kuangliu_layout() -> None:
 # --------------------------------------------------------------------------------------------- response normalisation
 
 
-def normalised_by_hand(features: Tensor, *, alpha: float = 1e-4, size: int = 5) -> Tensor:
-    """Section 3.3 of the paper of 2012: the sum of squares is not divided by the number of neighbours."""
-    channels = features.shape[1]
-    result = torch.empty_like(features)
-    for i in range(channels):
-        total = torch.zeros_like(features[:, i])
-        for j in range(max(0, i - size // 2), min(channels - 1, i + size // 2) + 1):
-            total += features[:, j] ** 2
-        result[:, i] = features[:, i] / (2 + alpha * total) ** 0.75
-    return result
-
-
 def test_response_norm_is_the_papers() -> None:
     features = 50 * torch.randn(2, 7, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     found = response_norm()(features)
     assert torch.allclose(found, normalised_by_hand(features), rtol=1e-12, atol=0)
     assert not torch.allclose(found, normalised_by_hand(features, alpha=1e-4 / 5), rtol=0.01)
     assert not torch.allclose(found, normalised_by_hand(features, size=3), rtol=0.01)
-
-
-# -------------------------------------------------------------------------------------------------------------- parity
-
-State = Mapping[str, Tensor]
-
-
-def reference_lenet5_original(state: State, images: Tensor) -> Tensor:
-    """C3 as one convolution whose weights are 0 where the table has no connection."""
-
-    def squash(x: Tensor) -> Tensor:
-        return 1.7159 * torch.tanh(2 / 3 * x)
-
-    def subsample(x: Tensor, name: str) -> Tensor:
-        total = x[:, :, ::2, ::2] + x[:, :, 1::2, ::2] + x[:, :, ::2, 1::2] + x[:, :, 1::2, 1::2]
-        shape = (1, -1, 1, 1)
-        return squash(total * state[f"{name}.coefficient"].view(shape) + state[f"{name}.bias"].view(shape))
-
-    weight = images.new_zeros(16, 6, 5, 5)
-    for column in range(16):
-        seen = [row for row in range(6) if TABLE_1[row][column] == "X"]
-        weight[column, seen] = state[f"stage2.conv.conv.maps.{column}.weight"][0]
-    bias = torch.cat([state[f"stage2.conv.conv.maps.{column}.bias"] for column in range(16)])
-    x = squash(F.conv2d(images, state["stage1.conv.conv.weight"], state["stage1.conv.conv.bias"]))
-    x = squash(F.conv2d(subsample(x, "stage1.pool.sum"), weight, bias))
-    x = subsample(x, "stage2.pool.sum").flatten(1)
-    x = squash(x @ state["stage3.conv.weight"].flatten(1).T + state["stage3.conv.bias"])
-    x = squash(x @ state["head.fc1.weight"].T + state["head.fc1.bias"])
-    return -(torch.cdist(x, state["head.rbf.codes"]) ** 2)
-
-
-def reference_alexnet_original(state: State, images: Tensor) -> Tensor:
-    """Two towers, computed apart."""
-
-    def relu_conv(x: Tensor, name: str, *, stride: int = 1, padding: int = 0) -> Tensor:
-        return F.conv2d(x, state[f"{name}.weight"], state[f"{name}.bias"], stride, padding).clamp(min=0)
-
-    def towers(x: Tensor, name: str, *, padding: int) -> Tensor:
-        weights, biases = state[f"{name}.weight"].chunk(2), state[f"{name}.bias"].chunk(2)
-        parts = zip(x.chunk(2, 1), weights, biases, strict=True)
-        return torch.cat([F.conv2d(half, w, b, padding=padding) for half, w, b in parts], 1).clamp(min=0)
-
-    def pool(x: Tensor) -> Tensor:
-        return x.unfold(2, 3, 2).unfold(3, 3, 2).amax((-1, -2))
-
-    x = pool(normalised_by_hand(relu_conv(images, "stem.conv.conv", stride=4)))
-    x = pool(normalised_by_hand(towers(x, "stage1.conv.conv", padding=2)))
-    x = relu_conv(x, "stage2.conv1.conv", padding=1)
-    x = towers(x, "stage2.conv2.conv", padding=1)
-    x = pool(towers(x, "stage2.conv3.conv", padding=1)).flatten(1)
-    for name in ("head.fc1", "head.fc2"):
-        x = (x @ state[f"{name}.weight"].T + state[f"{name}.bias"]).clamp(min=0)
-    return x @ state["head.fc.weight"].T + state["head.fc.bias"]
-
-
-def reference_nin_cifar(state: State, images: Tensor) -> Tensor:
-    """Windows of 3 with a stride of 2 from the left and top edge; the last one holds 2 pixels only."""
-
-    def mlpconv(x: Tensor, name: str) -> Tensor:
-        for index, padding in enumerate((state[f"{name}.conv1.conv.weight"].shape[2] // 2, 0, 0), start=1):
-            weight, bias = state[f"{name}.conv{index}.conv.weight"], state[f"{name}.conv{index}.conv.bias"]
-            x = F.conv2d(x, weight, bias, padding=padding).clamp(min=0)
-        return x
-
-    def windows(x: Tensor) -> list[list[Tensor]]:
-        starts = range(0, x.shape[2] - 1, 2)
-        return [[x[:, :, i : i + 3, j : j + 3].flatten(2) for j in starts] for i in starts]
-
-    x = mlpconv(images, "stage1")
-    x = torch.stack([torch.stack([window.amax(2) for window in row], 2) for row in windows(x)], 2)
-    x = mlpconv(x, "stage2")
-    x = torch.stack([torch.stack([window.mean(2) for window in row], 2) for row in windows(x)], 2)
-    return mlpconv(x, "head").mean((2, 3))
-
-
-# name: the reference, the shape of two images, their scale (AlexNet's as pixels are, so that its norms matter)
-REFERENCES: dict[str, tuple[Callable[[State, Tensor], Tensor], tuple[int, int, int], float]] = {
-    "lenet5_original": (reference_lenet5_original, (1, 32, 32), 1.0),
-    "alexnet_original": (reference_alexnet_original, (3, 227, 227), 50.0),
-    "nin_cifar": (reference_nin_cifar, (3, 32, 32), 1.0),
-}
-
-
-@functools.cache
-def randomised(name: str) -> tuple[nn.Module, Tensor, Tensor]:
-    """Our network with random values everywhere, two images and the reference's logits."""
-    reference, shape, scale = REFERENCES[name]
-    network = randomize(convatlas.create(name, num_classes=10)).eval()
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, Subsampling):
-                module.coefficient.uniform_(0.2, 0.6, generator=generator)
-                module.bias.normal_(0, 0.3, generator=generator)
-        images = scale * torch.randn(2, *shape, dtype=torch.float64, generator=generator)
-        return network, images, reference(network.state_dict(), images)
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("name", REFERENCES)
-def test_parity(name: str) -> None:
-    network, images, expected = randomised(name)
-    assert expected.std() > 0.01
-    assert (expected[0] - expected[1]).abs().max() > 0.01
-    before = images.clone()
-    with torch.no_grad():
-        assert torch.allclose(network(images), expected, rtol=1e-9, atol=1e-10)
-    assert images.equal(before)
-
-
-# --------------------------------------------------------------------------------------- faults that parity must notice
-
-Mutation = Callable[[nn.Module], None]
-
-
-def replace(path: str, new: nn.Module) -> Mutation:
-    def mutate(network: nn.Module) -> None:
-        holder, _, child = path.rpartition(".")
-        setattr(network.get_submodule(holder), child, new)
-
-    return mutate
-
-
-def swap(parent: str, first: str, second: str) -> Mutation:
-    def mutate(network: nn.Module) -> None:
-        module = network.get_submodule(parent)
-        a, b = module.get_submodule(first), module.get_submodule(second)
-        setattr(module, first, b)
-        setattr(module, second, a)
-
-    return mutate
-
-
-def change(path: str, **values: object) -> Mutation:
-    def mutate(network: nn.Module) -> None:
-        for name, value in values.items():
-            assert getattr(network.get_submodule(path), name) != value
-            setattr(network.get_submodule(path), name, value)
-
-    return mutate
-
-
-def reroute(network: nn.Module) -> None:
-    """The tenth map of C3 sees what the twelfth does."""
-    c3 = network.get_submodule("stage2.conv.conv")
-    assert isinstance(c3, TableConvolution)
-    c3.table = (*c3.table[:9], (0, 1, 2, 5), *c3.table[10:])
-
-
-def average_for_sum(network: nn.Module) -> None:
-    class Average(nn.Module):
-        def __init__(self, layer: nn.Module) -> None:
-            super().__init__()
-            self.layer = layer
-
-        def forward(self, features: Tensor) -> Tensor:
-            result: Tensor = self.layer(features / 4)
-            return result
-
-    replace("stage1.pool.sum", Average(network.get_submodule("stage1.pool.sum")))(network)
-
-
-def coefficient_for_bias(network: nn.Module) -> None:
-    layer = network.get_submodule("stage2.pool.sum")
-    layer.coefficient, layer.bias = layer.get_parameter("bias"), layer.get_parameter("coefficient")
-
-
-class Distance(RadialBasis):
-    def forward(self, features: Tensor) -> Tensor:
-        return -(-super().forward(features)).sqrt()
-
-
-class Nearness(RadialBasis):
-    def forward(self, features: Tensor) -> Tensor:
-        return -super().forward(features)
-
-
-class SwappedTowers(nn.Module):
-    def forward(self, features: Tensor) -> Tensor:
-        return features.roll(features.shape[1] // 2, 1)
-
-
-def towers_crossed(network: nn.Module) -> None:
-    stage = network.get_submodule("stage2")
-    stage.conv2 = nn.Sequential(SwappedTowers(), stage.get_submodule("conv2"))
-
-
-def norm_before_the_activation(network: nn.Module) -> None:
-    stem = network.get_submodule("stem")
-    stem.conv = nn.Sequential(stem.get_submodule("conv.conv"), response_norm(), nn.ReLU())
-    stem.norm = nn.Identity()
-
-
-means_over_zeros = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.AvgPool2d(3, 2))
-
-MUTATIONS: list[tuple[str, str, Mutation]] = [
-    ("lenet5_original", "another table", reroute),
-    ("lenet5_original", "plain tanh", replace("stage1.pool.act", nn.Tanh())),
-    ("lenet5_original", "no squashing after C1", replace("stage1.conv.act", nn.Identity())),
-    ("lenet5_original", "no squashing after S4", replace("stage2.pool.act", nn.Identity())),
-    ("lenet5_original", "no squashing after F6", replace("head.act1", nn.Identity())),
-    ("lenet5_original", "the mean for the sum", average_for_sum),
-    ("lenet5_original", "maxima in S2", replace("stage1.pool.sum", nn.MaxPool2d(2))),
-    ("lenet5_original", "the distance not squared", replace("head.rbf", Distance(84, 10).double())),
-    ("lenet5_original", "the distance's sign", replace("head.rbf", Nearness(84, 10).double())),
-    ("lenet5_original", "coefficient and bias swapped", coefficient_for_bias),
-    ("alexnet_original", "PyTorch's alpha", change("stem.norm", alpha=1e-4)),
-    ("alexnet_original", "another k", change("stem.norm", k=1.0)),
-    ("alexnet_original", "another beta", change("stage1.norm", beta=0.5)),
-    ("alexnet_original", "three neighbours", change("stage1.norm", size=3)),
-    ("alexnet_original", "norm after the pooling", swap("stem", "norm", "pool")),
-    ("alexnet_original", "norm before the activation", norm_before_the_activation),
-    ("alexnet_original", "no norm", replace("stage1.norm", nn.Identity())),
-    ("alexnet_original", "pooling that does not overlap", replace("stem.pool", nn.MaxPool2d(2, 2))),
-    ("alexnet_original", "means for maxima", replace("stage2.pool", nn.AvgPool2d(3, 2))),
-    ("alexnet_original", "towers crossed", towers_crossed),
-    ("alexnet_original", "no activation", replace("stage2.conv1.act", nn.Identity())),
-    ("alexnet_original", "no activation between linear layers", replace("head.act2", nn.Identity())),
-    ("nin_cifar", "maxima in both", replace("stage2.pool", nn.MaxPool2d(3, 2, ceil_mode=True))),
-    ("nin_cifar", "means in both", replace("stage1.pool", nn.AvgPool2d(3, 2, ceil_mode=True))),
-    ("nin_cifar", "windows from a margin", replace("stage1.pool", nn.MaxPool2d(3, 2, padding=1))),
-    ("nin_cifar", "no window at the far edge", replace("stage2.pool", nn.AvgPool2d(3, 2))),
-    (
-        "nin_cifar",
-        "means over zeros",
-        replace("stage2.pool", means_over_zeros),
-    ),
-    ("nin_cifar", "no last activation", replace("head.conv3.act", nn.Identity())),
-    ("nin_cifar", "no activation inside", replace("stage1.conv2.act", nn.Identity())),
-    ("nin_cifar", "1x1 convolutions swapped", swap("stage2", "conv2", "conv3")),
-    ("nin_cifar", "maxima of the classes", replace("head.pool", nn.AdaptiveMaxPool2d(1))),
-]
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(("name", "fault", "mutate"), MUTATIONS, ids=[f"{n}-{f}" for n, f, _ in MUTATIONS])
-def test_parity_notices(name: str, fault: str, mutate: Mutation) -> None:
-    network, images, expected = randomised(name)
-    mutant = copy.deepcopy(network, {id(p): p for p in network.parameters()})  # with the same tensors
-    mutate(mutant)
-    with torch.no_grad():
-        logits = mutant(images)
-    assert logits.shape == expected.shape, f"{fault} is noticed by its shape, and needs no parity"
-    assert not torch.allclose(logits, expected, rtol=1e-6, atol=1e-9), f"{fault} passes"
 
 
 # ----------------------------------------------------------------------------------------------- contract and options

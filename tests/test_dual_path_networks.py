@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import math
 from collections.abc import Callable
@@ -18,9 +17,9 @@ from convatlas.architectures import architecture, list_architectures
 from convatlas.architectures.dpn.blocks import DualPath
 from convatlas.checks import check_architecture
 from convatlas.errors import UsageError
-from convatlas.weights import checkpoint_of, identify, translate_keys
+from convatlas.weights import translate_keys
 from counted import Counted
-from dual_path_references import CLASSES, OPTIONS, REFERENCES, State
+from references.dual_path import OPTIONS
 
 # ------------------------------------------------------------------------------------------------- counts and shapes
 
@@ -130,63 +129,7 @@ def test_the_dense_path_keeps_what_was_learned() -> None:
         assert not torch.equal(before[:, :width], after[:, :width])
 
 
-# ------------------------------------------------------------------------------------------------------------- parity
-
-PIXELS = {"dpn92": 72, "dpn26_cifar": 13}  # odd sizes on the way: 36, 18, 9, 5 and 3; 13, 7, 4 and 2
-
-
-def images(name: str) -> Tensor:
-    generator = torch.Generator().manual_seed(2)
-    return torch.randn(2, 3, PIXELS[name], PIXELS[name], dtype=torch.float64, generator=generator)
-
-
-@dataclasses.dataclass(frozen=True)
-class Expected:
-    """A plain reference's tensors under their published names, its logits in both modes, its tensors afterwards."""
-
-    state: State
-    logits: dict[bool, Tensor]
-    after: State
-
-
-@functools.cache
-def expected(name: str) -> Expected:
-    make, compute = REFERENCES[name]
-    state = make()
-    exact = {key: t.double() if t.is_floating_point() else t.clone() for key, t in state.items()}
-    logits = {train: compute(exact, images(name), train=train) for train in (False, True)}
-    assert all(each.std() > 0.01 for each in logits.values())
-    return Expected(state, logits, exact)
-
-
-def ours(name: str) -> nn.Module:
-    """Our network with the reference's tensors, through the layout's table, in float64."""
-    return convatlas.load(name, expected(name).state, **OPTIONS).double()
-
-
-def difference(name: str, network: nn.Module, *, train: bool) -> float:
-    """From the reference, relative."""
-    with torch.no_grad():
-        found, theirs = network.train(train)(images(name)), expected(name).logits[train]
-    if found.shape != theirs.shape:
-        return math.inf
-    return float((found - theirs).abs().max() / theirs.abs().max())
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("name", REFERENCES)
-def test_parity(name: str) -> None:
-    """Logits in eval and train mode, and the running statistics after the step in train mode."""
-    network = ours(name)
-    assert network.get_submodule("head.fc").out_features == CLASSES
-    for train in (False, True):
-        assert difference(name, network, train=train) < 1e-9, f"train={train}"
-    after = identify(checkpoint_of(expected(name).after), arch=name, options=OPTIONS).state
-    state = network.state_dict()
-    changed = [key for key in after if "running" in key]
-    assert changed
-    for key in changed:
-        assert torch.allclose(after[key], state[key], rtol=1e-9, atol=1e-12), key
+# ------------------------------------------------------------------------------------------------------------ layouts
 
 
 def timm_name(key: str) -> str:
@@ -233,98 +176,6 @@ def test_layout_of_a_whole_network(name: str, published_name: Callable[[str], st
     translated = translate_keys(published, table)
     assert translated.keys() == state.keys()
     assert all(translated[key] is state[key] for key in state)
-
-
-def replace(path: str, new: nn.Module) -> Callable[[nn.Module], None]:
-    def mutate(network: nn.Module) -> None:
-        holder, _, child = path.rpartition(".")
-        setattr(network.get_submodule(holder), child, new)
-
-    return mutate
-
-
-def other_eps(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = 1e-5 if module.eps == 1e-3 else 1e-3
-
-
-def strides_exchanged(network: nn.Module) -> None:
-    """The stride on the first 1x1 convolution instead of the 3x3."""
-    for conv, stride in (("conv1", 2), ("conv2", 1)):
-        network.get_submodule(f"stage2.0.branch.{conv}.conv").stride = (stride, stride)
-
-
-def groups_shuffled(network: nn.Module) -> None:
-    weight = network.get_parameter("stage1.1.branch.conv2.conv.weight")
-    weight.data = weight.data.roll(len(weight) // OPTIONS["groups"], 0)
-
-
-def whole_branch_joined_first(network: nn.Module) -> None:
-    """The branch's output split from its end."""
-    conv = network.get_submodule("stage1.1.branch.conv3")
-    for tensor in (*conv.parameters(), *(b for b in conv.buffers() if b.ndim)):
-        if len(tensor) == OPTIONS["widths"][0] + OPTIONS["growth_rates"][0]:
-            tensor.data = tensor.data.roll(-OPTIONS["growth_rates"][0], 0)
-
-
-class NewestFirst(DualPath):
-    def forward(self, features: Tensor) -> Tensor:
-        learned, kept = self.branch(features), self.shortcut(features)
-        residual = kept[:, : self.width] + learned[:, : self.width]
-        return self.act(torch.cat([residual, learned[:, self.width :], kept[:, self.width :]], 1))
-
-
-class ActivatedSum(DualPath):
-    """The activation of the residual path only."""
-
-    def forward(self, features: Tensor) -> Tensor:
-        learned, kept = self.branch(features), self.shortcut(features)
-        residual = (kept[:, : self.width] + learned[:, : self.width]).relu()
-        return torch.cat([residual, kept[:, self.width :], learned[:, self.width :]], 1)
-
-
-def rejoined(kind: type[DualPath]) -> Callable[[nn.Module], None]:
-    def mutate(network: nn.Module) -> None:
-        block = network.get_submodule("stage1.1")
-        new = kind(block.branch, width=block.width, shortcut=block.shortcut, act=block.act)
-        replace("stage1.1", new)(network)
-
-    return mutate
-
-
-MUTATIONS: list[tuple[str, str, Callable[[nn.Module], None]]] = [
-    ("dpn92", "another epsilon", other_eps),
-    ("dpn92", "newest features first", rejoined(NewestFirst)),
-    ("dpn92", "an activation in the residual path", rejoined(ActivatedSum)),
-    ("dpn92", "branch split from its end", whole_branch_joined_first),
-    ("dpn92", "stride on the first 1x1", strides_exchanged),
-    ("dpn92", "groups shuffled", groups_shuffled),
-    ("dpn92", "projection without activation", replace("stage3.0.shortcut.act", nn.Identity())),
-    ("dpn92", "final activation missing", replace("act", nn.Identity())),
-    ("dpn92", "ELU at the end", replace("act", nn.ELU())),
-    ("dpn92", "stem's pooling not padded", replace("stem.pool", nn.MaxPool2d(3, 2, ceil_mode=True))),
-    ("dpn26_cifar", "another epsilon", other_eps),
-    ("dpn26_cifar", "newest features first", rejoined(NewestFirst)),
-    ("dpn26_cifar", "dense path not activated", rejoined(ActivatedSum)),
-    ("dpn26_cifar", "branch split from its end", whole_branch_joined_first),
-    ("dpn26_cifar", "stride on the first 1x1", strides_exchanged),
-    ("dpn26_cifar", "groups shuffled", groups_shuffled),
-    ("dpn26_cifar", "an activation at the branch's end", replace("stage1.1.branch.conv3.act", nn.ReLU())),
-    ("dpn26_cifar", "projection with activation", replace("stage3.0.shortcut.act", nn.ReLU())),
-    ("dpn26_cifar", "no norm in the projection", replace("stage3.0.shortcut.norm", nn.Identity())),
-]
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(
-    ("name", "mistake", "mutate"), MUTATIONS, ids=[f"{name}-{mistake}" for name, mistake, _ in MUTATIONS]
-)
-def test_parity_notices(name: str, mistake: str, mutate: Callable[[nn.Module], None]) -> None:
-    network = ours(name)
-    mutate(network)
-    for train in (False, True):
-        assert difference(name, network, train=train) > 1e-6, f"{mistake} passes, train={train}"
 
 
 # ---------------------------------------------------------------------------------------------------- initial weights

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-import functools
 import math
 from collections.abc import Callable, Mapping
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 import convatlas
+from comparison import randomize
 from convatlas.architectures import architecture, list_architectures
 from convatlas.architectures.efficientnet.blocks import TABLE_1, SamePadding, same_conv
 from convatlas.architectures.efficientnet.keys import TIMM_KEYS
@@ -26,9 +24,9 @@ from convatlas.architectures.efficientnet.scaling import (
 from convatlas.architectures.meta import without_memory
 from convatlas.errors import UsageError
 from convatlas.layers import InvertedRow, Residual, StochasticDepth, inverted_residual
-from convatlas.weights import checkpoint_of, identify, load_strictly, translate_keys
+from convatlas.weights import checkpoint_of, identify, translate_keys
 from counted import Counted
-from references import randomize
+from references.mobile import ReferenceEfficientNet
 
 # --------------------------------------------------------------------------------------------------- counts and scaling
 
@@ -301,7 +299,7 @@ def test_a_convolution_with_same_padding(size: int) -> None:
 
 
 def test_the_two_paddings_differ_at_even_sizes_only() -> None:
-    networks = {name: randomize(convatlas.create(name, width=0.25, depth=0.1)) for name in PADDED}
+    networks = {name: randomize(convatlas.create(name, width=0.25, depth=0.1)).double() for name in PADDED}
     networks["tf_efficientnet_b0"].load_state_dict(networks["efficientnet_b0"].state_dict())
     for network in networks.values():
         for module in network.eval().modules():
@@ -381,121 +379,11 @@ def test_the_cifar_form_skips_nothing_unless_asked() -> None:
     assert network.get_submodule("head.dropout").p == 0.2
 
 
-# --------------------------------------------------------------------------------------------------------------- parity
-
-# kuangliu's table: expansion, output channels, blocks, kernel, stride.
-TABLE = (
-    (1, 16, 1, 3, 1),
-    (6, 24, 2, 3, 2),
-    (6, 40, 2, 5, 2),
-    (6, 80, 3, 3, 2),
-    (6, 112, 3, 5, 1),
-    (6, 192, 4, 5, 2),
-    (6, 320, 1, 3, 1),
-)
-
-
-class Reference(nn.Module):
-    """kuangliu's EfficientNet-B0 as layers by name and what is done with them, one after the other."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleDict()
-        self.shapes: list[tuple[int, bool]] = []  # stride, whether there is a sum
-        self.conv1, self.bn1 = nn.Conv2d(3, 32, 3, bias=False), nn.BatchNorm2d(32)
-        channels = 32
-        for expansion, width, blocks, kernel, first in TABLE:
-            for index in range(blocks):
-                stride, inner = (first if index == 0 else 1), channels * expansion
-                layer = nn.ModuleDict()
-                for number, (inputs, outputs, side) in enumerate(
-                    [(channels, inner, 1), (1, inner, kernel), (inner, width, 1)], start=1
-                ):
-                    layer[f"conv{number}"] = nn.Conv2d(inputs, outputs, side, bias=False)
-                    layer[f"bn{number}"] = nn.BatchNorm2d(outputs)
-                squeezed = channels // 4
-                layer["se"] = nn.ModuleDict(
-                    {"se1": nn.Conv2d(inner, squeezed, 1), "se2": nn.Conv2d(squeezed, inner, 1)}
-                )
-                self.layers[str(len(self.shapes))] = layer
-                self.shapes.append((stride, stride == 1 and width == channels))
-                channels = width
-        self.linear = nn.Linear(channels, 10)
-
-    def norm(self, bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
-        return F.batch_norm(x, bn.running_mean, bn.running_var, bn.weight, bn.bias, self.training, 0.1, 1e-5)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = swish(self.norm(self.bn1, F.conv2d(x, self.conv1.weight, padding=1)))
-        for index, (layer, (stride, sums)) in enumerate(zip(self.layers.values(), self.shapes, strict=True)):
-            y = x
-            if index:  # the first block's layers are there, but not used
-                y = swish(self.norm(layer["bn1"], F.conv2d(y, layer["conv1"].weight)))
-            weight = layer["conv2"].weight
-            y = F.conv2d(y, weight, stride=stride, padding=weight.shape[-1] // 2, groups=len(weight))
-            y = swish(self.norm(layer["bn2"], y))
-            first, second = layer["se"]["se1"], layer["se"]["se2"]
-            gate = swish(F.conv2d(y.mean((2, 3), keepdim=True), first.weight, first.bias))
-            y = y * F.conv2d(gate, second.weight, second.bias).sigmoid()
-            y = self.norm(layer["bn3"], F.conv2d(y, layer["conv3"].weight))
-            x = x + y if sums else y
-        return self.linear(F.dropout(x.mean((2, 3)), 0.2, self.training))
-
-
-def swish(x: Tensor) -> Tensor:
-    return x * x.sigmoid()
-
-
-def images() -> Tensor:
-    return 10 * torch.randn(2, 3, 37, 37, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-
-
-def logits(network: nn.Module, *, train: bool) -> Tensor:
-    torch.manual_seed(4)  # the same dropout
-    with torch.no_grad():
-        result: Tensor = network.train(train)(images())
-    return result
-
-
-@functools.cache
-def expected() -> tuple[dict[str, Tensor], dict[bool, Tensor], dict[str, Tensor]]:
-    """A randomised reference's tensors, its logits in eval and train mode, its tensors after both."""
-    reference = randomize(Reference())
-    state = copy.deepcopy(reference.state_dict())
-    found = {train: logits(reference, train=train) for train in (False, True)}
-    assert all((result[0] - result[1]).abs().max() > 1e-3 for result in found.values())
-    return state, found, reference.state_dict()
-
-
-def cifar_form() -> nn.Module:
-    """Ours with the reference's tensors."""
-    row = architecture("efficientnet_b0_cifar")
-    network = row.build().double()
-    load_strictly(network, translate_keys(expected()[0], row.layouts["kuangliu"]))
-    return network
-
-
-def difference(network: nn.Module, *, train: bool) -> float:
-    theirs = expected()[1][train]
-    return ((logits(network, train=train) - theirs).abs().max() / theirs.abs().max()).item()
-
-
-@pytest.mark.parity
-def test_parity_of_the_cifar_form() -> None:
-    network = cifar_form()
-    for train in (False, True):
-        assert difference(network, train=train) < 1e-9, f"train={train}"
-    after = translate_keys(expected()[2], architecture("efficientnet_b0_cifar").layouts["kuangliu"])
-    for key, value in after.items():
-        if "running" in key:
-            assert torch.allclose(value, network.state_dict()[key], rtol=1e-9, atol=1e-12), key
-
-
 def test_the_unused_layer_of_the_cifar_form() -> None:
     """kuangliu's file has 1,088 parameters more; they are dropped on reading, and nothing else is."""
     row = architecture("efficientnet_b0_cifar")
     assert row.params == 3_598_598
-    reference = Reference()
+    reference = ReferenceEfficientNet()
     assert sum(p.numel() for p in reference.parameters()) == 3_599_686
     kept = translate_keys(reference.state_dict(), row.layouts["kuangliu"])
     dropped = reference.state_dict().keys() - {f"layers.0.{part}" for part in ("conv1.weight", *NORM)}
@@ -503,40 +391,6 @@ def test_the_unused_layer_of_the_cifar_form() -> None:
 
 
 NORM = [f"bn1.{part}" for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")]
-
-
-def gate_after_the_projection(network: nn.Module) -> None:
-    """As squeeze-and-excitation networks have it; the channels do not allow it, so that the gate is left out."""
-    network.get_submodule("stage3.1.branch").excite = nn.Identity()
-
-
-def no_last_activation(network: nn.Module) -> None:
-    network.get_submodule("stage7.0.branch.depthwise").act = nn.Identity()
-
-
-def dropout_missing(network: nn.Module) -> None:
-    network.get_submodule("head").dropout = nn.Identity()
-
-
-def sum_missing(network: nn.Module) -> None:
-    network.get_submodule("stage6")[1] = network.get_submodule("stage6.1.branch")
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(
-    ("mutate", "modes"),
-    [
-        (gate_after_the_projection, (False, True)),
-        (no_last_activation, (False, True)),
-        (sum_missing, (False, True)),
-        (dropout_missing, (True,)),
-    ],
-)
-def test_parity_notices(mutate: Callable[[nn.Module], None], modes: tuple[bool, ...]) -> None:
-    network = cifar_form()
-    mutate(network)
-    for train in modes:
-        assert difference(network, train=train) > 1e-6
 
 
 # ----------------------------------------------------------------------------------------------------------- key tables

@@ -1,8 +1,7 @@
-"""Inception networks after GoogLeNet: counts, shapes, initial weights, auxiliary heads, parity with references."""
+"""Inception networks after GoogLeNet: counts, shapes, initial weights, auxiliary heads."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import math
@@ -15,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import convatlas
+from comparison import randomize
 from convatlas.architectures import architecture
 from convatlas.architectures.inception import (
     double_3x3,
@@ -32,16 +32,9 @@ from convatlas.checks import check_architecture
 from convatlas.complexity import complexity
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryLogits, Concat, ConvNormAct, InputTransform, total_loss
-from convatlas.weights import load_strictly, translate_keys
+from convatlas.weights import translate_keys
 from counted import Counted
-from inception_references import (
-    ReferenceBNInception,
-    ReferenceInception,
-    State,
-    auxiliary_logits,
-    inception_state,
-)
-from references import randomize
+from references.inception import ReferenceBNInception, auxiliary_logits
 
 # ------------------------------------------------------------------------------------------------- counts and shapes
 
@@ -201,148 +194,6 @@ def test_contract_with_the_smallest_images(name: str, pixels: int) -> None:
     check_architecture(dataclasses.replace(architecture(name), image_size=pixels, macs=None))
 
 
-# ------------------------------------------------------------------------------------------------------------ parity
-
-# Each one's reference, and pixels: few, and such that the ways to round and to pad differ.
-CASES: dict[str, tuple[Callable[[], nn.Module], int]] = {
-    "bn_inception": (ReferenceBNInception, 64),
-    "inception_v2": (partial(ReferenceInception, "v2"), 81),
-    "inception_v3_cifar_stem": (partial(ReferenceInception, "small"), 29),
-}
-
-
-def images(case: str) -> Tensor:
-    size = CASES[case][1]
-    return torch.randn(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-
-
-def state_of(reference: nn.Module) -> State:
-    """The reference's tensors in our names; those of BN-Inception by the key table for Cadene's."""
-    if isinstance(reference, ReferenceInception):
-        return inception_state(reference)
-    return translate_keys(reference.state_dict(), architecture("bn_inception").layouts["cadene"])
-
-
-def logits(network: nn.Module, batch: Tensor, *, train: bool) -> Tensor:
-    with torch.no_grad():
-        result: Tensor = network.train(train)(batch)
-    return result
-
-
-@dataclasses.dataclass(frozen=True)
-class Expected:
-    """A randomised reference's tensors in our names, its logits in eval and train mode, its tensors after both."""
-
-    state: State
-    logits: dict[bool, Tensor]
-    after: State
-
-
-@functools.lru_cache(maxsize=1)  # the tests of one network follow each other
-def expected(case: str) -> Expected:
-    with torch.device("meta"):
-        reference = CASES[case][0]()
-    randomize(reference.to_empty(device="cpu"))
-    state = {key: tensor.clone() for key, tensor in state_of(reference).items()}
-    found = {train: logits(reference, images(case), train=train) for train in (False, True)}
-    assert all(each.std() > 0.001 for each in found.values())
-    assert not torch.allclose(found[False][0], found[False][1], rtol=1e-3)
-    return Expected(state, found, state_of(reference))
-
-
-def ours(case: str) -> nn.Module:
-    """Our network with the reference's tensors, ten classes, in float64."""
-    with torch.device("meta"):
-        network = architecture(case).build(num_classes=10)
-    network.double().to_empty(device="cpu")
-    load_strictly(network, expected(case).state)
-    return network
-
-
-def difference(case: str, network: nn.Module, *, train: bool) -> float:
-    """From the reference, relative."""
-    theirs, found = expected(case).logits[train], logits(network, images(case), train=train)
-    return ((theirs - found).abs().max() / theirs.abs().max()).item()
-
-
-def replace(path: str, new: nn.Module) -> Callable[[nn.Module], None]:
-    def mutate(network: nn.Module) -> None:
-        network.get_submodule(path)  # it must be there
-        holder, _, child = path.rpartition(".")
-        setattr(network.get_submodule(holder), child, new)
-
-    return mutate
-
-
-def swap(holder: str, first: str, second: str) -> Callable[[nn.Module], None]:
-    """Two children in each other's place, in the order of work; their names go with them."""
-
-    def mutate(network: nn.Module) -> None:
-        children = dict(network.get_submodule(holder).named_children())
-        order = [{first: second, second: first}.get(name, name) for name in children]
-        for name in children:
-            delattr(network.get_submodule(holder), name)
-        for name in order:
-            network.get_submodule(holder).add_module(name, children[name])
-
-    return mutate
-
-
-def epsilon(value: float) -> Callable[[nn.Module], None]:
-    def mutate(network: nn.Module) -> None:
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                assert module.eps != value
-                module.eps = value
-
-    return mutate
-
-
-def no_biases(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            module.bias = None
-
-
-NOT_COUNTING = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
-MUTATIONS: dict[str, dict[str, Callable[[nn.Module], None]]] = {
-    "bn_inception": {
-        "sizes rounded by padding": replace("stem.pool1", nn.MaxPool2d(3, 2, padding=1)),
-        "no biases": no_biases,
-        "epsilon of the others": epsilon(1e-3),
-        "average in the last module": replace("inception5b.branch_pool.pool", nn.AvgPool2d(3, 1, 1)),
-        "pooling first": swap("inception4e", "branch3x3", "branch_pool"),
-    },
-    "inception_v2": {
-        "row and column swapped": swap("stage2.4.branch_double.conv2", "row", "column"),
-        "order in a wide bank": swap("stage3.1.branch_double.expand", "row", "column"),
-        "padding not counted": replace("stage2.0.branch_pool.pool", NOT_COUNTING),
-        "epsilon": epsilon(1e-5),
-        "stem's sizes rounded up": replace("stem.pool", nn.MaxPool2d(3, 2, ceil_mode=True)),
-    },
-    "inception_v3_cifar_stem": {
-        "row and column swapped": swap("stage2.2.branch_double.conv1", "row", "column"),
-        "average in a reduction": replace("reduction2.branch_pool", nn.AvgPool2d(3, 2)),
-    },
-}
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("case", CASES)
-def test_parity(case: str) -> None:
-    """Logits in eval and train mode, and the running statistics after a step; mistakes are noticed."""
-    network = ours(case)
-    for train in (False, True):
-        assert difference(case, network, train=train) < 1e-9, f"train={train}"
-    for key, value in expected(case).after.items():
-        if "running" in key:
-            assert torch.allclose(value, network.state_dict()[key], rtol=1e-9, atol=1e-12), key
-    for mistake, mutate in MUTATIONS[case].items():
-        mutated = copy.deepcopy(network)
-        mutate(mutated)
-        assert difference(case, mutated, train=False) > 1e-6, f"{mistake} passes"
-
-
 # ---------------------------------------------------------------------------------------------------- published weights
 
 
@@ -480,13 +331,13 @@ def test_auxiliary_heads(name: str, options: dict[str, object], norm: str) -> No
     for part in ("stem", "stage1", "reduction1", "stage2", "stage3"):  # what is not needed here
         setattr(network, part, nn.Identity())
     network.head.fc = nn.Linear(1280, 5)  # type: ignore[union-attr]
-    randomize(network.to_empty(device="cpu"))
+    randomize(network.to_empty(device="cpu")).double()
     x = features(768, 17)
     head = network.get_submodule("auxiliary.stage2")
     for train in (False, True):
         by_hand = auxiliary_logits(head.state_dict(), x, norm=norm, train=train)
         assert torch.allclose(head.train(train)(x), by_hand, rtol=1e-9, atol=1e-12)
-    assert logits(network, x, train=False).shape == (2, 5)
+    assert network.eval()(x).shape == (2, 5)
     output = network.train()(x)
     assert isinstance(output, AuxiliaryLogits)
     assert torch.allclose(output.auxiliary[0], by_hand, rtol=1e-9, atol=1e-12)

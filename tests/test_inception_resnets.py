@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import pytest
@@ -18,11 +17,12 @@ import convatlas
 from convatlas.architecture import Architecture, KeyTable
 from convatlas.architectures import architecture, list_architectures
 from convatlas.architectures.inception.residual import block_a, factorized_block
+from convatlas.architectures.meta import without_memory
 from convatlas.checks import check_architecture
 from convatlas.errors import UsageError
 from convatlas.layers import Residual, Scale
-from convatlas.weights import checkpoint_of, identify, load_strictly, translate_keys
-from inception_resnet_references import ReferenceInceptionResNet, State, inception_resnet_state
+from convatlas.weights import checkpoint_of, identify, translate_keys
+from references.inception_resnet import FORMS
 
 # ------------------------------------------------------------------------------------------------- counts and shapes
 
@@ -40,8 +40,7 @@ COUNTS = {
 @functools.cache
 def meta_network(name: str) -> nn.Module:
     """The whole network without memory for its tensors; not to be changed."""
-    with torch.device("meta"):
-        return architecture(name).build().eval()
+    return without_memory(architecture(name)).eval()
 
 
 @functools.cache
@@ -139,177 +138,6 @@ def test_contract_of_thinned_networks(name: str) -> None:
     row = architecture(name)
     builder = partial(row.builder, num_classes=10, depths=(1, 1, 1))
     check_architecture(Architecture(f"{name}_thin", builder=builder, image_size=75))
-
-
-# ------------------------------------------------------------------------------------------------------------ parity
-
-FORMS = {
-    "inception_resnet_v1": "v1",
-    "inception_resnet_v1_facenet": "facenet",
-    "inception_resnet_v1_cifar_stem": "cifar_stem",
-    "inception_resnet_v2_paper": "v2_paper",
-}
-DEPTHS = (2, 1, 2)
-
-
-def randomize(network: nn.Module) -> nn.Module:
-    """Random values for every parameter and running statistic, in float64, so that no layer is the identity."""
-    generator = torch.Generator().manual_seed(0)
-    network.double()
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5, generator=generator)
-                module.bias.uniform_(-0.5, 0.5, generator=generator)
-                module.get_buffer("running_mean").uniform_(-0.5, 0.5, generator=generator)
-                module.get_buffer("running_var").uniform_(0.5, 1.5, generator=generator)
-            elif isinstance(module, nn.Conv2d | nn.Linear):
-                bound = math.sqrt(4.5 / module.weight[0].numel())
-                module.weight.uniform_(-bound, bound, generator=generator)
-                if module.bias is not None:
-                    module.bias.uniform_(-0.5, 0.5, generator=generator)
-    return network
-
-
-def images(name: str) -> Tensor:
-    """As few pixels as leave 2 x 2 (3 x 3) to the last blocks, and show how the stem's pooling rounds."""
-    size = 15 if name.endswith("cifar_stem") else 113
-    return torch.randn(2, 3, size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-
-
-def logits(network: nn.Module, batch: Tensor, *, train: bool) -> Tensor:
-    """Every call draws the same dropout."""
-    torch.manual_seed(4)
-    with torch.no_grad():
-        result: Tensor = network.train(train)(batch)
-    return result
-
-
-@dataclasses.dataclass(frozen=True)
-class Expected:
-    """A randomised reference's tensors in our names, its logits in eval and train mode, its tensors after both."""
-
-    state: State
-    logits: dict[bool, Tensor]
-    after: State
-
-
-@functools.lru_cache(maxsize=1)  # the tests of one network follow each other
-def expected(name: str) -> Expected:
-    reference = ReferenceInceptionResNet(FORMS[name], depths=DEPTHS)
-    randomize(reference)
-    state = {key: tensor.clone() for key, tensor in inception_resnet_state(reference).items()}
-    found = {train: logits(reference, images(name), train=train) for train in (False, True)}
-    assert all((each[0] - each[1]).abs().max() > 0.01 for each in found.values())
-    return Expected(state, found, inception_resnet_state(reference))
-
-
-def ours(name: str) -> nn.Module:
-    """Our network with the reference's tensors, ten classes, in float64; the linear block is one more."""
-    a, b, c = DEPTHS
-    with torch.device("meta"):
-        depths = (a, b, c + name.endswith("facenet"))
-        network = architecture(name).build(num_classes=10, depths=depths)
-    load_strictly(network.double().to_empty(device="cpu"), expected(name).state)
-    return network
-
-
-def difference(name: str, network: nn.Module, *, train: bool) -> float:
-    """From the reference's logits, relative to the largest."""
-    theirs, found = expected(name).logits[train], logits(network, images(name), train=train)
-    return ((theirs - found).abs().max() / theirs.abs().max()).item()
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize("name", FORMS)
-def test_parity(name: str) -> None:
-    """Logits in eval and train mode, with the same dropout, and the running statistics."""
-    network = ours(name)
-    for train in (False, True):
-        assert difference(name, network, train=train) < 1e-9, f"train={train}"
-    for key, value in expected(name).after.items():
-        if "running" in key:
-            assert torch.allclose(value, network.state_dict()[key], rtol=1e-9, atol=1e-12), key
-
-
-def replace(path: str, new: nn.Module) -> Callable[[nn.Module], None]:
-    def mutate(network: nn.Module) -> None:
-        holder, _, child = path.rpartition(".")
-        setattr(network.get_submodule(holder), child, new)
-
-    return mutate
-
-
-def setting(path: str, name: str, value: object) -> Callable[[nn.Module], None]:
-    def mutate(network: nn.Module) -> None:
-        module = network.get_submodule(path)
-        assert getattr(module, name) != value
-        setattr(module, name, value)
-
-    return mutate
-
-
-def swap(holder: str, first: str, second: str) -> Callable[[nn.Module], None]:
-    """Two children in each other's place."""
-
-    def mutate(network: nn.Module) -> None:
-        module = network.get_submodule(holder)
-        one, other = module.get_submodule(first), module.get_submodule(second)
-        setattr(module, first, other)
-        setattr(module, second, one)
-
-    return mutate
-
-
-def other_eps(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eps = 1e-5
-
-
-def rectified_expansion(network: nn.Module) -> None:
-    network.get_submodule("stage2.0.branch.expand").register_forward_hook(lambda _layer, _input, output: output.relu())
-
-
-def scaled_sum(network: nn.Module) -> None:
-    """The scale on the shortcut too."""
-    replace("stage1.1.shortcut", Scale(0.17))(network)
-
-
-V1, FACENET, CIFAR_STEM, V2_PAPER = FORMS
-MUTATIONS: list[tuple[str, str, Callable[[nn.Module], None], bool]] = [  # the last: seen in training only
-    (V1, "another epsilon", other_eps, False),
-    (V1, "no scale", setting("stage1.0.branch.scale", "factor", 1.0), False),
-    (V1, "scale of another stage", setting("stage2.0.branch.scale", "factor", 0.2), False),
-    (V1, "scaled shortcut", scaled_sum, False),
-    (V1, "no activation after the sum", replace("stage1.1.act", nn.Identity()), False),
-    (V1, "activation before the sum", rectified_expansion, False),
-    (V1, "column before row", swap("stage3.0.branch.mixed.branch3x3.conv", "row", "column"), False),
-    (V1, "branches in another order", swap("reduction2", "branch3x3_1", "branch3x3_2"), False),
-    (V1, "average pooled", replace("reduction1.branch_pool", nn.AvgPool2d(3, 2)), False),
-    (V1, "stem padded", setting("stem.conv2.conv", "padding", (1, 1)), False),
-    (V1, "pooling rounds up", setting("stem.pool1", "ceil_mode", True), False),
-    (V1, "more dropout", setting("head.dropout", "p", 0.5), True),
-    (FACENET, "last block scaled", setting("stage3.2.branch.scale", "factor", 0.2), False),
-    (FACENET, "last block rectified", replace("stage3.2.act", nn.ReLU()), False),
-    (FACENET, "embedding not normalised", replace("head.norm", nn.Identity()), False),
-    (FACENET, "the embedding's epsilon", setting("head.norm", "eps", 1e-5), False),
-    (FACENET, "dropout of the paper", setting("head.dropout", "p", 0.2), True),
-    (CIFAR_STEM, "stem of stride 2", setting("stem.conv", "stride", (2, 2)), False),
-    (V2_PAPER, "row first in the stem", swap("stem.mixed2.branch7x7.conv1", "row", "column"), False),
-    (V2_PAPER, "pooling first", swap("stem.mixed3", "conv", "pool"), False),
-    (V2_PAPER, "last block not scaled", setting("stage3.1.branch.scale", "factor", 1.0), False),
-]
-
-
-@pytest.mark.parity
-@pytest.mark.parametrize(
-    ("name", "mistake", "mutate", "train"), MUTATIONS, ids=[f"{name}-{mistake}" for name, mistake, *_ in MUTATIONS]
-)
-def test_parity_notices(name: str, mistake: str, mutate: Callable[[nn.Module], None], train: bool) -> None:
-    network = ours(name)
-    mutate(network)
-    assert difference(name, network, train=train) > 1e-6, f"{mistake} passes"
 
 
 # ---------------------------------------------------------------------------------------------------------- key tables

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import convatlas
+from comparison import randomize
 from convatlas.architectures.densenet import blocks
 from convatlas.architectures.densenet.cifar import densenet_cifar
 from convatlas.architectures.densenet.imagenet import densenet
-from references import randomize
 
 THIN = {"depths": (3, 2, 2), "growth_rate": 4}
 BUILDERS: dict[str, Callable[..., nn.Module]] = {
@@ -34,7 +34,7 @@ def images(size: int = 16) -> Tensor:
 
 def pair(name: str) -> tuple[nn.Module, nn.Module]:
     """The plain network and the memory-efficient one with the same random weights and statistics."""
-    plain = randomize(BUILDERS[name]())
+    plain = randomize(BUILDERS[name]()).double()
     efficient = BUILDERS[name](memory_efficient=True).double()
     efficient.load_state_dict(plain.state_dict(), strict=True)
     return plain, efficient

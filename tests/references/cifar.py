@@ -1,32 +1,22 @@
-"""Plain references for the parity tests: networks written out step by step, with the key names of published code.
+"""Plain references of the networks at CIFAR size, with the key names of published code.
 
 They share nothing with the package: no blocks, no builders. Each is a module of named parameters and one `forward`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-def randomize(network: nn.Module, *, seed: int = 0) -> nn.Module:
-    """Random values for every parameter and running statistic, in float64, so that no layer is the identity."""
-    generator = torch.Generator().manual_seed(seed)
-    network.double()
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.weight.uniform_(0.5, 1.5, generator=generator)
-                module.bias.normal_(0, 0.3, generator=generator)
-                module.running_mean.normal_(0, 0.3, generator=generator)
-                module.running_var.uniform_(0.5, 2.0, generator=generator)
-                module.num_batches_tracked.fill_(7)
-            elif isinstance(module, nn.Conv2d | nn.Linear):
-                module.weight.normal_(0, (1.5 / module.weight[0].numel()) ** 0.5, generator=generator)
-                if module.bias is not None:
-                    module.bias.normal_(0, 0.3, generator=generator)
-    return network
+import convatlas
+from changes import Change, away, epsilon, exchange, replace, setting, strides
+from comparison import Mistake, Row, by_table
+from convatlas.architectures.resnet.cifar import AKAMASTER_KEYS, AKAMASTER_OPTION_B_KEYS
+from convatlas.layers import Concat, ZeroPadShortcut
 
 
 def zero_channels(features: Tensor, out_channels: int, stride: int) -> Tensor:
@@ -197,3 +187,139 @@ class ReferenceDenseNet(nn.Module):
         if not self.slides:
             x = F.relu(self.bn1(x))
         return self.fc(x.mean((2, 3)))
+
+
+# ------------------------------------------------------------------------------------------------- rows and mistakes
+
+Keys = Mapping[str, str | None]
+_UNITS = {
+    "layer{}.{}.bn{}": "stage{}.{}.branch.conv{}.norm",
+    "layer{}.{}.conv{}": "stage{}.{}.branch.conv{}.conv",
+    "bn": "norm",
+    "linear": "head.fc",
+}
+
+
+def preact_keys(shared: str) -> Keys:
+    """Rows for a reference whose first unit of stage `shared` ("{}" for all) activates before the paths part."""
+    first, ours = f"layer{shared}.0", f"stage{shared}.0"
+    return {
+        "conv1": "stem.conv",
+        f"{first}.bn1": f"{ours}.norm",
+        f"{first}.conv1": f"{ours}.paths.branch.conv1",
+        f"{first}.bn{{}}": f"{ours}.paths.branch.conv{{}}.norm",
+        f"{first}.conv{{}}": f"{ours}.paths.branch.conv{{}}.conv",
+        **_UNITS,
+    }
+
+
+PROJECTIONS: Keys = {"layer{}.0.shortcut": "stage{}.0.paths.shortcut"}
+DENSE_KEYS: Keys = {
+    "conv1": "stem.conv",
+    "block{}.layer.{}.bn{}": "block{}.{}.new.conv{}.norm",
+    "block{}.layer.{}.conv{}": "block{}.{}.new.conv{}.conv",
+    "trans{}.bn1": "transition{}.conv.norm",
+    "trans{}.conv1": "transition{}.conv.conv",
+    "fc": "head.fc",
+}
+THIN = {"depths": (2, 2, 2)}
+# name: the reference, its keys, and the options of ours that match it (thinned, to save time)
+CASES: dict[str, tuple[Callable[[], nn.Module], Keys, dict[str, object]]] = {
+    "resnet20": (lambda: ReferenceResNet(3, "A"), AKAMASTER_KEYS, {}),
+    "resnet20_b": (lambda: ReferenceResNet(3, "B"), AKAMASTER_OPTION_B_KEYS, {}),
+    "preact_resnet110": (lambda: ReferencePreactResNet(2, "option_a"), preact_keys("1"), THIN),
+    "preact_resnet110_b": (lambda: ReferencePreactResNet(2, "option_b"), {**preact_keys("{}"), **PROJECTIONS}, THIN),
+    "preact_resnet164": (lambda: ReferencePreactResNet(2, "bottleneck"), {**preact_keys("{}"), **PROJECTIONS}, THIN),
+    "densenet_40_12": (lambda: ReferenceDenseNet(2, 12, "basic"), {**DENSE_KEYS, "bn1": "norm"}, THIN),
+    "densenet_bc_100_12": (lambda: ReferenceDenseNet(2, 12, "bc"), {**DENSE_KEYS, "bn1": "norm"}, THIN),
+    "densenet_bc_100_12_slides": (
+        lambda: ReferenceDenseNet(2, 12, "slides"),
+        DENSE_KEYS,
+        {**THIN, "dropout": 0.0},
+    ),
+}
+ROWS = tuple(
+    Row(name, reference, partial(convatlas.create, name, **options), by_table(keys), (3, 16, 16), batch=4)
+    for name, (reference, keys, options) in CASES.items()
+)
+
+
+def activation_before_the_sum(network: nn.Module) -> None:
+    block = network.get_submodule("stage2.1")
+    block.act = nn.Identity()
+    block.get_submodule("branch").append(nn.ReLU())  # type: ignore[operator]
+
+
+def zeros_behind(network: nn.Module) -> None:
+    shortcut = network.get_submodule("stage2.0.shortcut")
+    assert isinstance(shortcut, ZeroPadShortcut)
+    shortcut.before, shortcut.after = 0, shortcut.before + shortcut.after
+
+
+def new_features_first(network: nn.Module) -> None:
+    layer = network.get_submodule("block2.0")
+    replace("block2.0", Concat(new=layer.get_submodule("new"), old=nn.Identity()))(network)
+
+
+def raw_shortcut(unit: str) -> Change:
+    """The shortcut sees the input, not what norm and activation make of it."""
+
+    class Raw(nn.Module):
+        def __init__(self, chain: nn.Module) -> None:
+            super().__init__()
+            self.chain = chain
+
+        def forward(self, features: Tensor) -> Tensor:
+            activated = self.chain.get_submodule("act")(self.chain.get_submodule("norm")(features))
+            paths = self.chain.get_submodule("paths")
+            return paths.get_submodule("branch")(activated) + paths.get_submodule("shortcut")(features)
+
+    def mutate(network: nn.Module) -> None:
+        replace(unit, Raw(network.get_submodule(unit)))(network)
+
+    return mutate
+
+
+def no_gradient_through_the_shortcut(network: nn.Module) -> None:
+    network.get_submodule("stage2.1.shortcut").register_forward_hook(lambda _layer, _input, output: output.detach())
+
+
+SWAPPED_NORMS = {
+    "layer{}.{}.bn1": "stage{}.{}.branch.conv2.norm",
+    "layer{}.{}.bn2": "stage{}.{}.branch.conv1.norm",
+    **{row: ours for row, ours in AKAMASTER_KEYS.items() if row != "layer{}.{}.bn{}"},
+}
+MISTAKES = (
+    Mistake("resnet20", "norms swapped", exchange("stage1.1.branch", "conv1.norm", "conv2.norm")),
+    Mistake("resnet20", "blocks swapped", exchange("stage2", "1", "2")),
+    Mistake("resnet20", "activation before the sum", activation_before_the_sum),
+    Mistake("resnet20", "no activation after the sum", away("stage3.2.act")),
+    Mistake("resnet20", "zeros only behind", zeros_behind),
+    Mistake("resnet20", "stride on the second convolution", strides("stage2.0.branch", 1, 2)),
+    Mistake("resnet20", "another eps", epsilon(1e-3)),
+    Mistake("resnet20_b", "no norm after the projection", away("stage3.0.shortcut.norm")),
+    Mistake("preact_resnet110", "zeros only behind", zeros_behind),
+    Mistake("preact_resnet110", "final norm missing", away("norm")),
+    Mistake("preact_resnet110", "final activation missing", away("act")),
+    Mistake("preact_resnet110", "first unit's shortcut raw", raw_shortcut("stage1.0")),
+    Mistake("preact_resnet110_b", "raw shortcut", raw_shortcut("stage2.0")),
+    Mistake("preact_resnet164", "raw shortcut", raw_shortcut("stage1.0")),
+    Mistake("preact_resnet164", "stride on the 3x3", strides("stage2.0.paths.branch", 1, 2)),
+    Mistake("preact_resnet164", "norms swapped", exchange("stage3.1.branch", "conv2.norm", "conv3.norm")),
+    Mistake("densenet_bc_100_12", "new features first", new_features_first),
+    Mistake("densenet_bc_100_12", "final norm missing", away("norm")),
+    Mistake("densenet_bc_100_12", "final activation missing", away("act")),
+    Mistake("densenet_bc_100_12", "maximum for average", replace("transition1.pool", nn.MaxPool2d(2))),
+    Mistake("densenet_40_12", "new features first", new_features_first),
+    Mistake("densenet_bc_100_12_slides", "new features first", new_features_first),
+    Mistake("densenet_bc_100_12_slides", "layers swapped", exchange("block1", "0.new.conv2", "1.new.conv2")),
+    Mistake("resnet20", "another momentum", setting(nn.BatchNorm2d, "momentum", 0.01), seen_in=("statistics",)),
+    Mistake("resnet20", "rows of the key table swapped", names=by_table(SWAPPED_NORMS), seen_in=("eval",)),
+    Mistake(
+        "resnet20",
+        "no gradient through a shortcut",
+        no_gradient_through_the_shortcut,
+        seen_in=("gradients",),
+        passes_in=("eval", "train", "statistics"),
+    ),
+)

@@ -1,18 +1,23 @@
-"""Plain dual path networks for the parity tests: functions of a state dict with the key names of published code.
+"""Plain dual path networks: functions of a state dict with the key names of published code.
 
 They share nothing with the package. Both paths are tensors of their own here; grouped convolutions work group by group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-State = dict[str, Tensor]
+import convatlas
+from changes import Change, add, away, epsilon, replace, strides
+from comparison import Compute, Mistake, Names, Row, State, Written
+from convatlas.architectures.dpn.blocks import DualPath
+from convatlas.weights import checkpoint_of, identify
+
 # A small network: blocks, width of the residual path, width of the 3x3, growth rate of each stage.
 STAGES = ((3, 24, 16, 8), (2, 32, 24, 12), (1, 40, 32, 10), (2, 48, 16, 6))
 GROUPS, STEM, CLASSES = 4, 12, 5
@@ -162,8 +167,82 @@ def kuangliu_logits(state: State, images: Tensor, *, train: bool) -> Tensor:
     return x.mean((2, 3)) @ state["linear.weight"].T + state["linear.bias"]
 
 
-# architecture: the state, and the function of it.
-REFERENCES: dict[str, tuple[Callable[[], State], Callable[..., Tensor]]] = {
-    "dpn92": (authors_state, authors_logits),
-    "dpn26_cifar": (kuangliu_state, kuangliu_logits),
-}
+# ------------------------------------------------------------------------------------------------- rows and mistakes
+
+
+def by_the_layout(name: str) -> Names:
+    """Returns our names as a checkpoint's are found, through the table of the row's layout."""
+    return lambda _, state: identify(checkpoint_of(state), arch=name, options=OPTIONS).state
+
+
+def _row(name: str, state: State, compute: Compute, *, pixels: int) -> Row:
+    ours = partial(convatlas.create, name, num_classes=CLASSES, **OPTIONS)
+    return Row(name, partial(Written, state, compute), ours, by_the_layout(name), (3, pixels, pixels))
+
+
+# Odd sizes on the way: 36, 18, 9, 5 and 3; 13, 7, 4 and 2.
+ROWS = (
+    _row("dpn92", authors_state(), authors_logits, pixels=72),
+    _row("dpn26_cifar", kuangliu_state(), kuangliu_logits, pixels=13),
+)
+
+
+def groups_shuffled(network: nn.Module) -> None:
+    weight = network.get_parameter("stage1.1.branch.conv2.conv.weight")
+    weight.data = weight.data.roll(len(weight) // GROUPS, 0)
+
+
+def whole_branch_joined_first(network: nn.Module) -> None:
+    """The branch's output split from its end."""
+    conv = network.get_submodule("stage1.1.branch.conv3")
+    for tensor in (*conv.parameters(), *(b for b in conv.buffers() if b.ndim)):
+        if len(tensor) == OPTIONS["widths"][0] + OPTIONS["growth_rates"][0]:
+            tensor.data = tensor.data.roll(-OPTIONS["growth_rates"][0], 0)
+
+
+class NewestFirst(DualPath):
+    def forward(self, features: Tensor) -> Tensor:
+        learned, kept = self.branch(features), self.shortcut(features)
+        residual = kept[:, : self.width] + learned[:, : self.width]
+        return self.act(torch.cat([residual, learned[:, self.width :], kept[:, self.width :]], 1))
+
+
+class ActivatedSum(DualPath):
+    """The activation of the residual path only."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        learned, kept = self.branch(features), self.shortcut(features)
+        residual = (kept[:, : self.width] + learned[:, : self.width]).relu()
+        return torch.cat([residual, kept[:, self.width :], learned[:, self.width :]], 1)
+
+
+def rejoined(kind: type[DualPath]) -> Change:
+    def mutate(network: nn.Module) -> None:
+        block = network.get_submodule("stage1.1")
+        new = kind(block.branch, width=block.width, shortcut=block.shortcut, act=block.act)
+        replace("stage1.1", new)(network)
+
+    return mutate
+
+
+MISTAKES = (
+    Mistake("dpn92", "another epsilon", epsilon(1e-5)),
+    Mistake("dpn92", "newest features first", rejoined(NewestFirst)),
+    Mistake("dpn92", "an activation in the residual path", rejoined(ActivatedSum)),
+    Mistake("dpn92", "branch split from its end", whole_branch_joined_first),
+    Mistake("dpn92", "stride on the first 1x1", strides("stage2.0.branch", 2, 1)),
+    Mistake("dpn92", "groups shuffled", groups_shuffled),
+    Mistake("dpn92", "projection without activation", away("stage3.0.shortcut.act")),
+    Mistake("dpn92", "final activation missing", away("act")),
+    Mistake("dpn92", "ELU at the end", replace("act", nn.ELU())),
+    Mistake("dpn92", "stem's pooling not padded", replace("stem.pool", nn.MaxPool2d(3, 2, ceil_mode=True))),
+    Mistake("dpn26_cifar", "another epsilon", epsilon(1e-3)),
+    Mistake("dpn26_cifar", "newest features first", rejoined(NewestFirst)),
+    Mistake("dpn26_cifar", "dense path not activated", rejoined(ActivatedSum)),
+    Mistake("dpn26_cifar", "branch split from its end", whole_branch_joined_first),
+    Mistake("dpn26_cifar", "stride on the first 1x1", strides("stage2.0.branch", 2, 1)),
+    Mistake("dpn26_cifar", "groups shuffled", groups_shuffled),
+    Mistake("dpn26_cifar", "an activation at the branch's end", add("stage1.1.branch.conv3.act", nn.ReLU())),
+    Mistake("dpn26_cifar", "projection with activation", add("stage3.0.shortcut.act", nn.ReLU())),
+    Mistake("dpn26_cifar", "no norm in the projection", away("stage3.0.shortcut.norm")),
+)

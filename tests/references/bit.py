@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+
+import convatlas
+from comparison import Row, Written
+from convatlas.weights import checkpoint_of, identify
 
 Arrays = dict[str, np.ndarray]
 State = Mapping[str, Tensor]
@@ -62,60 +67,62 @@ def published_arrays(
     return arrays
 
 
-def standardized(kernel: np.ndarray, *, epsilon: float = 1e-10) -> Tensor:
-    """Each filter (H, W, in) with mean 0 and variance 1, as (out, in, H, W)."""
+def standardized(kernel: Tensor, *, epsilon: float = 1e-10) -> Tensor:
+    """Returns each filter of (H, W, in, out) with mean 0 and variance 1, as (out, in, H, W)."""
     filters = []
     for index in range(kernel.shape[-1]):
-        values = kernel[..., index].astype(np.float64)
-        values -= values.sum() / values.size
-        filters.append(values / np.sqrt((values**2).sum() / values.size + epsilon))
-    return torch.from_numpy(np.stack(filters).transpose(0, 3, 1, 2).copy())
+        values = kernel[..., index]
+        values = values - values.sum() / values.numel()
+        filters.append(values / ((values**2).sum() / values.numel() + epsilon).sqrt())
+    return torch.stack(filters).permute(0, 3, 1, 2)
 
 
-def group_norm(features: Tensor, gamma: np.ndarray, beta: np.ndarray, *, groups: int) -> Tensor:
+def group_norm(features: Tensor, gamma: Tensor, beta: Tensor, *, groups: int) -> Tensor:
     """Mean 0 and variance 1 of each image's groups of channels, then ReLU of what gamma and beta make of it."""
     count, channels, height, width = features.shape
     grouped = features.reshape(count, groups, -1)
     grouped = grouped - grouped.mean(2, keepdim=True)
     grouped = grouped / (grouped.square().mean(2, keepdim=True) + NORM_EPSILON).sqrt()
-    scale, shift = (torch.from_numpy(each.astype(np.float64)).reshape(1, channels, 1, 1) for each in (gamma, beta))
+    scale, shift = (each.reshape(1, channels, 1, 1) for each in (gamma, beta))
     return (grouped.reshape(count, channels, height, width) * scale + shift).clamp(min=0)
 
 
-def bit_logits(arrays: Mapping[str, np.ndarray], images: Tensor, *, groups: int) -> Tensor:
-    """The network of a published file in float64: (N, 3, H, W) -> (N, classes)."""
+def bit_logits(tensors: State, images: Tensor, *, groups: int, train: bool = False) -> Tensor:
+    """The network of a published file: (N, 3, H, W) -> (N, classes). It works alike in training."""
 
     def conv(features: Tensor, prefix: str, *, stride: int = 1) -> Tensor:
-        kernel = standardized(arrays[f"{prefix}standardized_conv2d/kernel"])
+        kernel = standardized(tensors[f"{prefix}standardized_conv2d/kernel"])
         return F.conv2d(features, kernel, stride=stride, padding=kernel.shape[-1] // 2)
 
     def activated(features: Tensor, prefix: str) -> Tensor:
-        return group_norm(
-            features, arrays[f"{prefix}group_norm/gamma"], arrays[f"{prefix}group_norm/beta"], groups=groups
-        )
+        gamma, beta = (tensors[f"{prefix}group_norm/{name}"] for name in ("gamma", "beta"))
+        return group_norm(features, gamma, beta, groups=groups)
 
     features = F.pad(conv(images, "resnet/root_block/", stride=2), (1, 1, 1, 1))
     features = F.max_pool2d(features, 3, 2)
-    units = sorted({tuple(name.split("/")[1:3]) for name in arrays if "/unit" in name})
+    units = sorted({tuple(name.split("/")[1:3]) for name in tensors if "/unit" in name})
     for block, unit in units:
         prefix = f"resnet/{block}/{unit}/"
         stride = 2 if unit == "unit01" and block != "block1" else 1
         first = activated(features, f"{prefix}a/")
-        if f"{prefix}a/proj/standardized_conv2d/kernel" in arrays:
+        if f"{prefix}a/proj/standardized_conv2d/kernel" in tensors:
             features = conv(first, f"{prefix}a/proj/", stride=stride)
         inner = activated(conv(first, f"{prefix}a/"), f"{prefix}b/")
         inner = activated(conv(inner, f"{prefix}b/", stride=stride), f"{prefix}c/")
         features = features + conv(inner, f"{prefix}c/")
     pooled = activated(features, "resnet/").mean((2, 3))
-    kernel, bias = (arrays[f"resnet/head/conv2d/{name}"].astype(np.float64) for name in ("kernel", "bias"))
-    return pooled @ torch.from_numpy(kernel[0, 0]) + torch.from_numpy(bias)
+    return pooled @ tensors["resnet/head/conv2d/kernel"][0, 0] + tensors["resnet/head/conv2d/bias"]
 
 
-def released_names(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    """The same network in the names of the released PyTorch code."""
+def exact(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    """Returns the arrays as tensors in float64."""
+    return {name: torch.from_numpy(array).double() for name, array in arrays.items()}
+
+
+def released_names(tensors: State) -> dict[str, Tensor]:
+    """Returns the same network in the names of the released PyTorch code."""
     state = {}
-    for name, array in arrays.items():
-        tensor = torch.from_numpy(array if array.ndim < 4 else array.transpose(3, 2, 0, 1).copy())
+    for name, tensor in tensors.items():
         kind = "bias" if name.endswith(("bias", "beta")) else "weight"
         parts = name.split("/")
         if parts[1] == "root_block":
@@ -128,7 +135,7 @@ def released_names(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
             number = "abc".index(parts[3]) + 1
             layer = f"gn{number}" if "group_norm" in name else f"conv{number}"
             key = f"body.{parts[1]}.{parts[2]}.{'downsample' if 'proj' in parts else layer}"
-        state[f"{key}.{kind}"] = tensor
+        state[f"{key}.{kind}"] = tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor
     return state
 
 
@@ -192,3 +199,41 @@ def kuangliu_logits(state: State, images: Tensor, *, train: bool) -> Tensor:
             inner = activated(inner, f"{prefix}.bn2")
             features = features + F.conv2d(inner, values[f"{prefix}.conv2.weight"], padding=1)
     return features.mean((2, 3)) @ values["linear.weight"].T + values["linear.bias"]
+
+
+# --------------------------------------------------------------------------------------------------------------- rows
+
+# A thin network with the names of the published ones; ten units in a stage, whose numbers have two digits.
+DEPTHS, WIDTHS, STEM, GROUPS, CLASSES = (2, 10, 2, 2), (32, 64, 64, 96), 16, 8, 7
+OPTIONS = {"depths": DEPTHS, "widths": WIDTHS, "stem_channels": STEM, "groups": GROUPS}
+
+
+def published() -> Written:
+    arrays = published_arrays(DEPTHS, WIDTHS, stem=STEM, classes=CLASSES)
+    return Written(exact(arrays), partial(bit_logits, groups=GROUPS))
+
+
+def by_the_release(_: nn.Module, state: State) -> dict[str, Tensor]:
+    """Returns our names, found through those of the released code."""
+    return identify(checkpoint_of(released_names(state)), arch="bit_resnet50x1", options=OPTIONS).state
+
+
+ROWS = (
+    Row(
+        "bit_resnet50x1",
+        published,
+        partial(convatlas.create, "bit_resnet50x1", num_classes=CLASSES, **OPTIONS),
+        by_the_release,
+        (3, 40, 40),  # they become 20, 10, 5, 3 and 2
+        sights=("eval", "train", "gradients"),  # group norms remember nothing
+    ),
+    Row(
+        "preact_resnet18_cifar",
+        lambda: Written(kuangliu_state(), kuangliu_logits),
+        partial(convatlas.create, "preact_resnet18_cifar"),
+        lambda _, state: identify(checkpoint_of({"net": state}), arch="preact_resnet18_cifar").state,
+        (3, 32, 32),
+        sights=("eval", "train", "gradients"),  # the reference remembers nothing
+    ),
+)
+MISTAKES = ()

@@ -1,12 +1,18 @@
-"""Plain Inception networks for the parity tests, written out in full; they share nothing with the package."""
+"""Plain Inception networks, written out in full; they share nothing with the package."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-State = dict[str, Tensor]
+import convatlas
+from changes import epsilon, reorder, replace
+from comparison import Mistake, Row, State
+from convatlas.architectures import architecture
+from convatlas.weights import translate_keys
 
 # The batch norm paper's figure 5 as released in Caffe: input channels, 1x1, 3x3 reduce, 3x3, double 3x3 reduce,
 # double 3x3, projection of the pooling; without 1x1 and projection the strides are 2.
@@ -208,8 +214,9 @@ class ReferenceInception(nn.Module):
         return self.linear(x.mean((2, 3)))
 
 
-def inception_state(reference: ReferenceInception) -> State:
-    """The reference's tensors under our names, by a table of their parts."""
+def inception_names(reference: nn.Module, state: State) -> State:
+    """Returns the reference's tensors under our names, by a table of their parts."""
+    assert isinstance(reference, ReferenceInception)
     v2 = reference.form == "v2"
     first, second = ("row", "column") if v2 else ("column", "row")
     places = {f"stem_{i}": f"stem.conv{i + 1}" for i in range(6)} if v2 else {"stem_0": "stem"}
@@ -256,7 +263,7 @@ def inception_state(reference: ReferenceInception) -> State:
             for branch, layers in branches.items():
                 places |= {f"{kind}{i}{branch}_{j}": f"stage{stage}.{i}.{layer}" for j, layer in enumerate(layers)}
     result = {}
-    for key, tensor in reference.state_dict().items():
+    for key, tensor in state.items():
         layer, _, kind = key.rpartition(".")
         part = "norm" if layer.endswith("_bn") else "conv"
         place = "head.fc" if layer == "linear" else f"{places[layer.removesuffix('_bn')]}.{part}"
@@ -279,3 +286,90 @@ def auxiliary_logits(state: State, x: Tensor, *, norm: str, train: bool) -> Tens
             x = x * scale[:, None, None] + shift[:, None, None]
         x = x.clamp(0)
     return x.mean((2, 3)) @ state["fc.weight"].T + state["fc.bias"]
+
+
+# ------------------------------------------------------------------------------------------------- rows and mistakes
+
+# Few pixels, and such that the ways to round and to pad differ.
+ROWS = (
+    Row(
+        "bn_inception",
+        ReferenceBNInception,
+        partial(convatlas.create, "bn_inception", num_classes=10),
+        lambda _, state: translate_keys(state, architecture("bn_inception").layouts["cadene"]),
+        (3, 64, 64),
+    ),
+    *(
+        Row(
+            name,
+            partial(ReferenceInception, form),
+            partial(convatlas.create, name, num_classes=10),
+            inception_names,
+            (3, size, size),
+        )
+        for name, form, size in (("inception_v2", "v2", 81), ("inception_v3_cifar_stem", "small", 29))
+    ),
+)
+
+
+def no_biases(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.bias = None
+
+
+NOT_COUNTING = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
+
+
+NOT_COUNTING = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
+MISTAKES = (
+    Mistake(
+        "bn_inception",
+        "sizes rounded by padding",
+        replace("stem.pool1", nn.MaxPool2d(3, 2, padding=1)),
+        seen_in=("eval",),
+    ),
+    Mistake("bn_inception", "no biases", no_biases, seen_in=("eval",)),
+    Mistake("bn_inception", "epsilon of the others", epsilon(1e-3), seen_in=("eval",)),
+    Mistake(
+        "bn_inception",
+        "average in the last module",
+        replace("inception5b.branch_pool.pool", nn.AvgPool2d(3, 1, 1)),
+        seen_in=("eval",),
+    ),
+    Mistake("bn_inception", "pooling first", reorder("inception4e", "branch3x3", "branch_pool"), seen_in=("eval",)),
+    Mistake(
+        "inception_v2",
+        "row and column swapped",
+        reorder("stage2.4.branch_double.conv2", "row", "column"),
+        seen_in=("eval",),
+    ),
+    Mistake(
+        "inception_v2",
+        "order in a wide bank",
+        reorder("stage3.1.branch_double.expand", "row", "column"),
+        seen_in=("eval",),
+    ),
+    Mistake(
+        "inception_v2", "padding not counted", replace("stage2.0.branch_pool.pool", NOT_COUNTING), seen_in=("eval",)
+    ),
+    Mistake("inception_v2", "epsilon", epsilon(1e-5), seen_in=("eval",)),
+    Mistake(
+        "inception_v2",
+        "stem's sizes rounded up",
+        replace("stem.pool", nn.MaxPool2d(3, 2, ceil_mode=True)),
+        seen_in=("eval",),
+    ),
+    Mistake(
+        "inception_v3_cifar_stem",
+        "row and column swapped",
+        reorder("stage2.2.branch_double.conv1", "row", "column"),
+        seen_in=("eval",),
+    ),
+    Mistake(
+        "inception_v3_cifar_stem",
+        "average in a reduction",
+        replace("reduction2.branch_pool", nn.AvgPool2d(3, 2)),
+        seen_in=("eval",),
+    ),
+)

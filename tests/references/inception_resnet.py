@@ -1,14 +1,19 @@
-"""Plain Inception-ResNets for the parity tests, written out in full; they share nothing with the package."""
+"""Plain Inception-ResNets, written out in full; they share nothing with the package."""
 
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-State = dict[str, Tensor]
+import convatlas
+from changes import away, epsilon, exchange, replace, settings
+from comparison import Mistake, Row, State
+from convatlas.layers import Scale
+
 STAGES = ("a", "b", "c")
 # Figures 10, 11, 13 and 16, 17, 19: output channels of the branches' convolutions, one letter each.
 V1_WIDTHS = {"a": (32, 32, 32, 32, 32, 32), "b": (128, 128, 128, 128), "c": (192, 192, 192, 192)}
@@ -200,10 +205,11 @@ PLACES = (
 STEMS = {"cifar_stem": {"1": ""}, "v2_paper": {"4": ".mixed1.conv", "6": ".mixed3.conv"}}
 
 
-def inception_resnet_state(reference: ReferenceInceptionResNet) -> State:
-    """The reference's tensors under our names."""
+def inception_resnet_names(reference: nn.Module, state: State) -> State:
+    """Returns the reference's tensors under our names."""
+    assert isinstance(reference, ReferenceInceptionResNet)
     result = {}
-    for key, tensor in reference.state_dict().items():
+    for key, tensor in state.items():
         layer, _, kind = key.replace("_bn.", "_norm.").rpartition(".")
         stem = re.fullmatch(r"s(\d)_(conv|norm)", layer)
         if stem:
@@ -214,3 +220,66 @@ def inception_resnet_state(reference: ReferenceInceptionResNet) -> State:
             place = re.sub(rf"^{stage}\.", f"stage{index}.", place)
         result[f"{place}.{kind}".replace("b_long", "branch7x7").replace("c_long", "branch3x3")] = tensor
     return result
+
+
+# ------------------------------------------------------------------------------------------------- rows and mistakes
+
+FORMS = {
+    "inception_resnet_v1": "v1",
+    "inception_resnet_v1_facenet": "facenet",
+    "inception_resnet_v1_cifar_stem": "cifar_stem",
+    "inception_resnet_v2_paper": "v2_paper",
+}
+DEPTHS = (2, 1, 2)
+
+
+def _row(name: str) -> Row:
+    """As few pixels as leave 2 x 2 (3 x 3) to the last blocks, and show how the stem's pooling rounds."""
+    size = 15 if name.endswith("cifar_stem") else 113
+    a, b, c = DEPTHS
+    depths = (a, b, c + name.endswith("facenet"))  # the linear block is one more
+    reference = partial(ReferenceInceptionResNet, FORMS[name], depths=DEPTHS)
+    ours = partial(convatlas.create, name, num_classes=10, depths=depths)
+    return Row(name, reference, ours, inception_resnet_names, (3, size, size))
+
+
+ROWS = tuple(map(_row, FORMS))
+
+
+def rectified_expansion(network: nn.Module) -> None:
+    network.get_submodule("stage2.0.branch.expand").register_forward_hook(lambda _layer, _input, output: output.relu())
+
+
+def scaled_sum(network: nn.Module) -> None:
+    """The scale on the shortcut too."""
+    replace("stage1.1.shortcut", Scale(0.17))(network)
+
+
+V1, FACENET, CIFAR_STEM, V2_PAPER = FORMS
+MISTAKES = (
+    Mistake(V1, "another epsilon", epsilon(1e-5), seen_in=("eval",)),
+    Mistake(V1, "no scale", settings("stage1.0.branch.scale", factor=1.0), seen_in=("eval",)),
+    Mistake(V1, "scale of another stage", settings("stage2.0.branch.scale", factor=0.2), seen_in=("eval",)),
+    Mistake(V1, "scaled shortcut", scaled_sum, seen_in=("eval",)),
+    Mistake(V1, "no activation after the sum", away("stage1.1.act"), seen_in=("eval",)),
+    Mistake(V1, "activation before the sum", rectified_expansion, seen_in=("eval",)),
+    Mistake(
+        V1, "column before row", exchange("stage3.0.branch.mixed.branch3x3.conv", "row", "column"), seen_in=("eval",)
+    ),
+    Mistake(V1, "branches in another order", exchange("reduction2", "branch3x3_1", "branch3x3_2"), seen_in=("eval",)),
+    Mistake(V1, "average pooled", replace("reduction1.branch_pool", nn.AvgPool2d(3, 2)), seen_in=("eval",)),
+    Mistake(V1, "stem padded", settings("stem.conv2.conv", padding=(1, 1)), seen_in=("eval",)),
+    Mistake(V1, "pooling rounds up", settings("stem.pool1", ceil_mode=True), seen_in=("eval",)),
+    Mistake(V1, "more dropout", settings("head.dropout", p=0.5), seen_in=("train",)),
+    Mistake(FACENET, "last block scaled", settings("stage3.2.branch.scale", factor=0.2), seen_in=("eval",)),
+    Mistake(FACENET, "last block rectified", replace("stage3.2.act", nn.ReLU()), seen_in=("eval",)),
+    Mistake(FACENET, "embedding not normalised", away("head.norm"), seen_in=("eval",)),
+    Mistake(FACENET, "the embedding's epsilon", settings("head.norm", eps=1e-5), seen_in=("eval",)),
+    Mistake(FACENET, "dropout of the paper", settings("head.dropout", p=0.2), seen_in=("train",)),
+    Mistake(CIFAR_STEM, "stem of stride 2", settings("stem.conv", stride=(2, 2)), seen_in=("eval",)),
+    Mistake(
+        V2_PAPER, "row first in the stem", exchange("stem.mixed2.branch7x7.conv1", "row", "column"), seen_in=("eval",)
+    ),
+    Mistake(V2_PAPER, "pooling first", exchange("stem.mixed3", "conv", "pool"), seen_in=("eval",)),
+    Mistake(V2_PAPER, "last block not scaled", settings("stage3.1.branch.scale", factor=1.0), seen_in=("eval",)),
+)

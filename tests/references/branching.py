@@ -1,14 +1,21 @@
-"""Plain GoogLeNets and DenseNets for the parity tests, written out in full; they share nothing with the package."""
+"""Plain GoogLeNets and DenseNets, written out in full; they share nothing with the package."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-State = dict[str, Tensor]
+import convatlas
+from changes import away, epsilon, reorder, replace
+from comparison import Mistake, Row, State
+from convatlas.architectures.densenet.imagenet import densenet
+from convatlas.architectures.densenet.teaching import densenet_textbook
+from convatlas.layers import Concat
 
 # Table 1 of the GoogLeNet paper: input channels, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection.
 TABLE_1 = {
@@ -124,8 +131,9 @@ class ReferenceGoogLeNet(nn.Module):
         return (self.classifier(x), *losses)
 
 
-def googlenet_state(reference: ReferenceGoogLeNet) -> State:
-    """The reference's tensors under our names, by a table of their parts."""
+def googlenet_names(reference: nn.Module, state: State) -> State:
+    """Returns the reference's tensors under our names, by a table of their parts."""
+    assert isinstance(reference, ReferenceGoogLeNet)
     places = {
         "conv1": "stem" if reference.form == "kuangliu" else "stem.conv1",
         "conv2_reduce": "stem.reduce",
@@ -150,7 +158,7 @@ def googlenet_state(reference: ReferenceGoogLeNet) -> State:
         "loss2_classifier": "auxiliary.inception4d.fc",
     }
     result = {}
-    for key, tensor in reference.state_dict().items():
+    for key, tensor in state.items():
         layer, _, kind = key.rpartition(".")
         norm = layer.endswith("_bn")
         place = linear.get(layer) or f"{places[layer.removesuffix('_bn')]}.{'norm' if norm else 'conv'}"
@@ -210,7 +218,8 @@ class ReferenceDenseNet(nn.Module):
         return self.fc(self.norm("9", x).mean((2, 3)))
 
 
-def densenet_state(reference: ReferenceDenseNet) -> State:
+def densenet_names(reference: nn.Module, state: State) -> State:
+    assert isinstance(reference, ReferenceDenseNet)
     stem = "stem.conv" if reference.form == "kuangliu" else "stem.conv.conv"
     places = {"conv0": stem, "norm0": "stem.conv.norm", "norm9": "norm", "fc": "head.fc"}
     for kind in ("norm", "conv"):
@@ -220,8 +229,119 @@ def densenet_state(reference: ReferenceDenseNet) -> State:
                 for part, conv in (("a", "conv1"), ("b", "conv2")):
                     places[f"{kind}{block}{layer}{part}"] = f"block{block}.{layer - 1}.new.{conv}.{kind}"
     result = {}
-    for key, tensor in reference.state_dict().items():
+    for key, tensor in state.items():
         module, _, name = key.rpartition(".")
         if module != "norm0" or reference.form != "kuangliu":  # kuangliu's stem has no norm
             result[f"{places[module]}.{name}"] = tensor
     return result
+
+
+# ------------------------------------------------------------------------------------------------- rows and mistakes
+
+FORMS = {
+    "googlenet": "published",
+    "googlenet_original": "original",
+    "googlenet_textbook": "textbook",
+    "googlenet_cifar": "kuangliu",
+}
+DENSENETS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
+    "densenet": ("imagenet", partial(densenet, num_classes=10, depths=(2, 2), growth_rate=8, stem_channels=16)),
+    "densenet_textbook": ("textbook", partial(densenet_textbook, depths=(2, 2), growth_rate=8, stem_channels=16)),
+    "densenet121_cifar": (
+        "kuangliu",
+        partial(
+            convatlas.create,
+            "densenet121_cifar",
+            depths=(2, 2),
+            growth_rate=8,
+            stem_channels=16,
+        ),
+    ),
+}
+
+
+# As few pixels as show how poolings round on the way; the original's heads need the paper's.
+PIXELS = {
+    "googlenet_original": 64,
+    "googlenet_original_aux": 224,
+    "googlenet_textbook": 50,
+    "googlenet_cifar": 11,
+    "densenet": 72,
+    "densenet_textbook": 72,
+    "densenet121_cifar": 13,
+    "googlenet": 80,
+    "googlenet_aux": 80,
+}
+
+
+def _row(name: str) -> Row:
+    image = (3, PIXELS[name], PIXELS[name])
+    if name in DENSENETS:
+        form, ours = DENSENETS[name]
+        return Row(name, partial(ReferenceDenseNet, form), ours, densenet_names, image)
+    reference = partial(ReferenceGoogLeNet, FORMS[name.removesuffix("_aux")], heads=name.endswith("_aux"))
+    return Row(name, reference, partial(convatlas.create, name, num_classes=10), googlenet_names, image)
+
+
+ROWS = tuple(map(_row, PIXELS))
+
+
+def heads_swapped(network: nn.Module) -> None:
+    first, second = (network.get_submodule(f"auxiliary.inception4{which}") for which in "ad")
+    for path in ("fc1", "fc"):
+        one, other = first.get_submodule(path), second.get_submodule(path)
+        setattr(first, path, other)
+        setattr(second, path, one)
+
+
+def new_features_first(network: nn.Module) -> None:
+    layer = network.get_submodule("block2.0")
+    replace("block2.0", Concat(new=layer.get_submodule("new"), old=nn.Identity()))(network)
+
+
+def old_features_first(network: nn.Module) -> None:
+    layer = network.get_submodule("block2.0")
+    replace("block2.0", Concat(old=nn.Identity(), new=layer.get_submodule("new")))(network)
+
+
+CEIL, FLOOR = partial(nn.MaxPool2d, 3, 2, ceil_mode=True), partial(nn.MaxPool2d, 3, 2)
+TRAIN = ("train",)
+MISTAKES = (
+    Mistake("googlenet_original", "branches swapped", reorder("inception4b", "branch3x3", "branch5x5")),
+    Mistake("googlenet_original", "sizes rounded down in the stem", replace("stem.pool2", FLOOR())),
+    Mistake("googlenet_original", "sizes rounded down", replace("pool3", FLOOR())),
+    Mistake("googlenet_original", "norm before pooling", reorder("stem", "pool1", "norm1")),
+    Mistake("googlenet_original", "norm after pooling", reorder("stem", "norm2", "pool2")),
+    Mistake("googlenet_original", "norm missing", away("stem.norm1")),
+    Mistake("googlenet_original", "norm of three", replace("stem.norm2", nn.LocalResponseNorm(3))),
+    Mistake("googlenet_original", "norm's constant", replace("stem.norm1", nn.LocalResponseNorm(5, k=2.0))),
+    Mistake("googlenet_original", "average pooled", replace("inception5a.branch_pool.pool", nn.AvgPool2d(3, 1, 1))),
+    Mistake("googlenet_original", "no activation", away("inception3b.branch5x5.reduce.act")),
+    Mistake("googlenet_original", "dropout of another part", replace("head.dropout", nn.Dropout(0.5)), seen_in=TRAIN),
+    Mistake("googlenet_original_aux", "heads swapped", heads_swapped, seen_in=TRAIN),
+    Mistake(
+        "googlenet_original_aux",
+        "padding counted",
+        replace("auxiliary.inception4a.pool", nn.AvgPool2d(7, 3, 1)),
+        seen_in=TRAIN,
+    ),
+    Mistake("googlenet_original_aux", "no hidden activation", away("auxiliary.inception4d.act1"), seen_in=TRAIN),
+    Mistake(
+        "googlenet_original_aux",
+        "less dropout",
+        replace("auxiliary.inception4d.dropout", nn.Dropout(0.5)),
+        seen_in=TRAIN,
+    ),
+    Mistake("googlenet", "another epsilon", epsilon(1e-5)),
+    Mistake("googlenet", "fourth pooling of 3x3", replace("pool4", CEIL())),
+    Mistake("googlenet", "sizes rounded down", replace("pool4", nn.MaxPool2d(2, 2))),
+    Mistake("googlenet_textbook", "no padding", replace("pool3", FLOOR())),
+    Mistake("googlenet_cifar", "one 3x3", away("inception4c.branch5x5.conv.conv2")),
+    Mistake("densenet", "new features first", new_features_first),
+    Mistake("densenet", "stem's pooling not padded", replace("stem.pool", CEIL())),
+    Mistake("densenet", "padding counted", replace("transition1.pool", nn.AvgPool2d(2, padding=1))),
+    Mistake("densenet", "final norm missing", away("norm")),
+    Mistake("densenet_textbook", "new features first", new_features_first),
+    Mistake("densenet_textbook", "transition's activation missing", away("transition1.conv.act")),
+    Mistake("densenet121_cifar", "old features first", old_features_first),
+)
