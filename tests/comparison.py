@@ -113,21 +113,30 @@ def backward(found: Outputs) -> None:
     total.backward()  # type: ignore[no-untyped-call]
 
 
-def relative(ours: Outputs, theirs: Outputs) -> float:
-    """Returns the largest difference beside the largest value, of the output where it is largest."""
-    if [each.shape for each in ours] != [each.shape for each in theirs]:
+def apart(ours: Tensor, theirs: Tensor, *, least: float = 0.0) -> float:
+    """Returns the largest difference beside the largest value, or beside `least` where that is larger."""
+    if ours.shape != theirs.shape:
         return math.inf
-    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(ours, theirs, strict=True))
+    if torch.equal(ours, theirs):
+        return 0.0
+    return (ours - theirs).abs().max().item() / max(largest(theirs), least)
+
+
+def largest(values: Tensor) -> float:
+    return torch.linalg.vector_norm(values, math.inf).item()
+
+
+def relative(ours: Outputs, theirs: Outputs) -> float:
+    """Returns the difference of the output where it is largest."""
+    return max(map(apart, ours, theirs)) if len(ours) == len(theirs) else math.inf
 
 
 def relative_gradients(ours: Mapping[str, Tensor | None], theirs: Mapping[str, Tensor]) -> float:
-    """Returns the largest difference of a parameter's gradient beside the largest value of this gradient."""
-    if ours.keys() != theirs.keys() or any(gradient is None for gradient in ours.values()):
+    """Returns the difference of the parameter's gradient where it is largest."""
+    if ours.keys() != theirs.keys():
         return math.inf
-    sizes = {key: gradient.abs().max().item() for key, gradient in theirs.items()}
-    least = SMALL * max(sizes.values())
-    found = ((gradient - theirs[key]).abs().max().item() / max(sizes[key], least) for key, gradient in ours.items())
-    return max(found)
+    least = SMALL * max(map(largest, theirs.values()))
+    return max(math.inf if each is None else apart(each, theirs[key], least=least) for key, each in ours.items())
 
 
 def gradients(network: nn.Module) -> dict[str, Tensor | None]:
@@ -139,13 +148,11 @@ def statistics(state: Mapping[str, Tensor]) -> State:
     return {key: tensor.double() for key, tensor in state.items() if key.endswith(STATISTICS)}
 
 
-def remembered(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
-    """Returns the statistics that a step of training changes; a reference that is written out counts no batches."""
-    names = [*statistics(after)]
-    counted = any(not torch.equal(before[name], after[name]) for name in names if name.endswith(COUNTER))
-    found = [name for name in names if counted or not name.endswith(COUNTER)]
-    assert not found or any(not torch.equal(before[name], after[name]) for name in found), "no step was remembered"
-    return found
+def remembered(before: State, after: State) -> tuple[str, ...]:
+    """Returns the kinds of statistics that a step changes; a reference that is written out counts no batches."""
+    changed = {name.rpartition(".")[2] for name, old in before.items() if not torch.equal(old, after[name].double())}
+    assert changed or not before, "no norm has remembered the step"
+    return tuple(changed)
 
 
 class Expected:
@@ -166,7 +173,7 @@ class Expected:
     ) -> None:
         self.images = images
         self.outputs: dict[str, Outputs] = {}
-        before = {key: tensor.clone() for key, tensor in statistics(names(reference.state_dict())).items()}
+        before = {key: tensor.clone() for key, tensor in statistics(reference.state_dict()).items()}
         modes = [mode for mode in ("eval", "train") if mode in sights]
         for mode in modes:
             last = mode == modes[-1] and "gradients" in sights
@@ -178,9 +185,8 @@ class Expected:
             self.outputs[mode] = tuple(each.detach() for each in found)
         after = {key: tensor.detach() for key, tensor in reference.state_dict().items()}
         named = names(after | {key: each for key, each in gradients(reference).items() if each is not None})
-        self.statistics = (
-            {key: named[key].double() for key in remembered(before, named)} if "statistics" in sights else {}
-        )
+        kept = remembered(before, after) if "statistics" in sights else ()
+        self.statistics = {key: tensor.double() for key, tensor in named.items() if key.endswith(kept)}
         self.gradients = {key: tensor for key, tensor in named.items() if not key.endswith((*STATISTICS, *FIXED))}
 
     def differences(self, network: nn.Module, sights: Iterable[str]) -> dict[str, float]:
@@ -216,9 +222,19 @@ class Expected:
         return relative((first,), (second,))
 
 
-def with_the_same_parameters(network: nn.Module) -> nn.Module:
-    """Returns a copy whose parameters are the network's own, for changes that leave their values alone."""
-    return copy.deepcopy(network, {id(parameter): parameter for parameter in network.parameters()})
+def with_the_same_parameters(network: nn.Module, known: dict[nn.Module, nn.Module] | None = None) -> nn.Module:
+    """Returns a copy whose parameters are the network's own, for changes that leave their values alone.
+
+    `copy.deepcopy` takes as long as the network itself: it asks every attribute of every module how it is copied.
+    """
+    known = {} if known is None else known
+    if network not in known:
+        copied = known[network] = object.__new__(type(network))
+        vars(copied).update({name: copy.copy(value) for name, value in vars(network).items()})
+        copied._buffers = {name: None if each is None else each.clone() for name, each in network._buffers.items()}
+        for name, child in network._modules.items():
+            copied._modules[name] = None if child is None else with_the_same_parameters(child, known)
+    return known[network]
 
 
 # ------------------------------------------------------------------------------------------------------ rows of a table

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import math
 import re
 import resource
 import sys
@@ -25,23 +24,24 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 import convatlas
+from comparison import SIGHTS, Expected, State, randomize, with_the_same_parameters
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
 from convatlas.errors import UsageError
-from convatlas.layers import AuxiliaryLogits
 from convatlas.weights import checkpoint_of, identify, load_strictly, open_checkpoint, translate_keys
 from convatlas.weights.keys import differences
 from mutations import MUTATIONS, Mutation, swapped_norms
 from oracles import load_oracles
-from parity_rows import GROUPS, OUTLINES, Pair
+from parity_rows import CHECKPOINTS, GROUPS, OUTLINES, Pair
 from references.bit import published_arrays
 from wrapped_checkpoints import WRAPPINGS, Source, Training
 
 BATCH = 2
-STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-State = dict[str, Tensor]
+VALUES = ("eval", "train", "statistics")
+INITIAL = {Tensor.normal_, Tensor.uniform_}
 Result = dict[str, Any]  # a line of what is printed
 
 
@@ -57,102 +57,41 @@ def build(pair: Pair) -> nn.Module:
         if pair.library == "timm"
         else getattr(oracles.torchvision.models, constructor)
     )
-    with torch.device("meta"):
+    with torch.device("meta"), Uninitialised():
         network: nn.Module = make(**pair.arguments)
     return network
 
 
-def randomize(network: nn.Module, *, seed: int) -> nn.Module:
-    """Random values for every tensor, so that no layer is the identity. Raises for a tensor of unknown meaning."""
-    generator = torch.Generator().manual_seed(seed)
-    network.to_empty(device="cpu")
-    for name, tensor in network.state_dict().items():
-        kind = name.rpartition(".")[2]
-        if kind == "num_batches_tracked":
-            tensor.fill_(7)
-        elif kind == "running_var" or (kind == "weight" and tensor.ndim == 1):
-            tensor.uniform_(0.5, 1.5, generator=generator)
-        elif kind in ("bias", "running_mean"):
-            tensor.uniform_(-0.5, 0.5, generator=generator)
-        elif kind == "weight":  # variance 1.5 / fan-in: the features neither vanish nor explode
-            bound = math.sqrt(4.5 / tensor[0].numel())
-            tensor.uniform_(-bound, bound, generator=generator)
-        else:
-            raise ValueError(f"{name}: what kind of tensor is this?")
-    return network
+def random_oracle(pair: Pair, *, seed: int = 0) -> nn.Module:
+    """Returns the oracle with random tensors, in float32 as in checkpoints."""
+    return randomize(build(pair).to_empty(device="cpu"), seed=seed)
 
 
-def published_state(network: nn.Module, pair: Pair) -> State:
-    """The oracle's tensors under the names in which they are published."""
-    state = dict(network.state_dict())
+class Uninitialised(TorchFunctionMode):
+    """Leaves initial values out, for networks whose every tensor gets another value."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if func in INITIAL else func(*args, **(kwargs or {}))
+
+
+def published_state(state: State, pair: Pair) -> State:
+    """Returns the oracle's tensors under the names in which they are published."""
     for pattern, name in pair.renamed:
         state = {re.sub(pattern, name, key): tensor for key, tensor in state.items()}
     return state
 
 
-# ---------------------------------------------------------------------------------------------------------- comparison
+def computed(oracle: nn.Module, pair: Pair, *sights: str) -> Expected:
+    """Returns what the oracle computes of two images, and of these sights the statistics and the gradients."""
+    generator = torch.Generator().manual_seed(1)
+    size = (BATCH, pair.in_channels, pair.image_size, pair.image_size)
+    images = torch.randn(size, generator=generator, dtype=torch.float64)
 
+    def names(state: State) -> State:
+        checkpoint = checkpoint_of(published_state(state, pair))
+        return identify(checkpoint, arch=pair.architecture, options=pair.options).state
 
-def outputs(result: Any) -> tuple[Tensor, ...]:
-    """The logits, then those of the auxiliary heads from the first to the last."""
-    if isinstance(result, Tensor):
-        return (result,)
-    if isinstance(result, AuxiliaryLogits):
-        return (result.logits, *result.auxiliary)
-    if hasattr(result, "aux_logits1"):
-        return (result.logits, result.aux_logits1, result.aux_logits2)  # by name: torchvision has the second one first
-    logits, auxiliary = result
-    return (logits, auxiliary)
-
-
-def run(network: nn.Module, images: Tensor, *, train: bool) -> tuple[Tensor, ...]:
-    """The outputs; both networks draw the same dropout."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        return outputs(network.train(train)(images))
-
-
-def relative(ours: tuple[Tensor, ...], theirs: tuple[Tensor, ...]) -> float:
-    """The largest difference beside the largest value, of the worst output."""
-    if [each.shape for each in ours] != [each.shape for each in theirs]:
-        return math.inf
-    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(ours, theirs, strict=True))
-
-
-def statistics(state: Mapping[str, Tensor]) -> State:
-    """What the norms remember of the batches."""
-    return {key: tensor.double() for key, tensor in state.items() if key.endswith(STATISTICS)}
-
-
-class Expected:
-    """What the oracle computes of two images; networks of ours are compared with it, one after the other."""
-
-    def __init__(self, oracle: nn.Module, pair: Pair) -> None:
-        generator = torch.Generator().manual_seed(1)
-        size = (BATCH, pair.in_channels, pair.image_size, pair.image_size)
-        self.images = torch.randn(size, generator=generator, dtype=torch.float64)
-        self.eval = run(oracle, self.images, train=False)[:1]  # timm's auxiliary heads work in eval mode too
-        self.train = run(oracle, self.images, train=True)
-        state = published_state(oracle, pair)
-        has_norms = bool(statistics(state))
-        known = identify(checkpoint_of(state), arch=pair.architecture, options=pair.options).state if has_norms else {}
-        self.statistics = statistics(known)
-
-    def differences(self, network: nn.Module) -> Result:
-        """Of the outputs in eval and train mode, and of the running statistics after the step in train mode."""
-        found = {
-            "eval": relative(run(network, self.images, train=False), self.eval),
-            "train": relative(run(network, self.images, train=True), self.train),
-        }
-        remembered = statistics(network.state_dict())  # of a network with a mistake, norms may be missing
-        pairs = [(remembered[key], theirs) for key, theirs in self.statistics.items() if key in remembered]
-        found["statistics"] = max((relative((ours,), (theirs,)) for ours, theirs in pairs), default=0.0)
-        return found
-
-    def spread(self) -> float:
-        """How much the logits of the two images differ: near 0, other networks would pass too."""
-        first, second = self.eval[0]
-        return relative((first,), (second,))
+    return Expected(oracle, images, names, sights=sights or VALUES, outputs_in_eval=1)  # timm's heads work there too
 
 
 # ---------------------------------------------------------------------------------------------------------- the results
@@ -161,23 +100,22 @@ class Expected:
 def comparisons(pair: Pair) -> Iterator[Result]:
     """The comparison of the pair, then those of the networks with a mistake."""
     start = time.process_time()
-    oracle = randomize(build(pair), seed=0)
-    state = published_state(oracle, pair)
-    network = loaded(state, pair).double()
+    oracle = random_oracle(pair)
+    state = published_state(oracle.state_dict(), pair)
+    network = loaded(state, pair)
     mutations = [mutation for mutation in MUTATIONS if mutation.pair == pair.name]
     kept = {key: tensor.clone() for key, tensor in state.items()} if any(m.keys for m in mutations) else {}
     del state
     for name, value in pair.attributes.items():
         setattr(oracle, name, value)
     set_epsilons(oracle, pair.epsilons)
-    expected = Expected(oracle.double(), pair)
+    expected = computed(oracle.double(), pair, *SIGHTS)
     del oracle
-    pristine = copy.deepcopy(network) if mutations else nn.Identity()
-    found = expected.differences(network)
+    network = network.double()
+    found = expected.differences(with_the_same_parameters(network), SIGHTS)
     yield {"pair": pair.name, **found, "spread": expected.spread(), "cpu_seconds": time.process_time() - start}
-    del network
     for mutation in mutations:
-        yield from guarded("mutation", mutation.name, partial(mutated, mutation, pristine, kept, expected))
+        yield from guarded("mutation", mutation.name, partial(mutated, mutation, network, kept, expected))
 
 
 def set_epsilons(oracle: nn.Module, epsilons: Mapping[str, float]) -> None:
@@ -197,7 +135,7 @@ def outlined(pair: Pair) -> list[Result]:
     with torch.device("meta"):
         network = row.build(num_classes=classes, in_channels=pair.in_channels, **pair.options)
     ours, oracle = settings_as_values(network).state_dict(), settings_as_values(build(pair))
-    theirs = translated(published_state(oracle, pair), row, library=pair.library)
+    theirs = translated(published_state(oracle.state_dict(), pair), row, library=pair.library)
     dense = {key for key, tensor in ours.items() if tensor.ndim == 2}
     theirs = {key: tensor.flatten(1) if key in dense else tensor for key, tensor in theirs.items()}
     found = differences(ours, theirs)
@@ -242,28 +180,29 @@ def published_bit() -> Iterator[Result]:
     oracle = oracle.double()
     for said, epsilon in (("published", 1e-10), ("timm's epsilon", 1e-8)):
         set_epsilons(oracle, {"StdConv2d": epsilon})
-        expected = Expected(oracle, pair)
-        found = expected.differences(network)
+        expected = computed(oracle, pair)
+        found = expected.differences(network, VALUES)
         yield {"file": f"npz, {said}", **found, "spread": expected.spread(), "identified": identified}
 
 
 def loaded(state: State, pair: Pair) -> nn.Module:
     """Our network with these tensors, by the public way; only where it has options, which that has not, by the next."""
-    if not pair.options:
-        return convatlas.load(pair.architecture, state)
-    return identify(checkpoint_of(state), arch=pair.architecture, options=pair.options).build()
+    with Uninitialised():
+        if not pair.options:
+            return convatlas.load(pair.architecture, state)
+        return identify(checkpoint_of(state), arch=pair.architecture, options=pair.options).build()
 
 
 def mutated(mutation: Mutation, pristine: nn.Module, state: State, expected: Expected) -> list[Result]:
     """The differences of the network with the mistake."""
     if mutation.keys is None:
-        network = copy.deepcopy(pristine)
+        network = with_the_same_parameters(pristine)
     else:
         row = architecture(mutation.architecture)
         network = row.build()
         load_strictly(network, translate_keys(state, mutation.keys(row.weights[0].keys)))
     network = mutation.apply(network) or network
-    return [{"mutation": mutation.name, **expected.differences(network.double())}]
+    return [{"mutation": mutation.name, **expected.differences(network.double(), mutation.seen_in)}]
 
 
 def initial_values() -> list[Result]:
@@ -272,18 +211,18 @@ def initial_values() -> list[Result]:
     row = architecture("resnet18")
     found = {}
     for values in ("initial", "random"):
-        oracle = load_oracles().torchvision.models.resnet18() if values == "initial" else randomize(build(pair), seed=0)
+        oracle = load_oracles().torchvision.models.resnet18() if values == "initial" else random_oracle(pair)
         network = row.build()
         load_strictly(network, translate_keys(oracle.state_dict(), swapped_norms(row.weights[0].keys)))
-        found[values] = max(Expected(oracle.double(), pair).differences(network.double()).values())
+        found[values] = max(computed(oracle.double(), pair).differences(network.double(), VALUES).values())
     return [{"mistake": "norms swapped", **found}]
 
 
 def wrapped() -> Iterator[Result]:
     """Each wrapping of a network's tensors: what `convatlas.load` makes of it, and what it warns of."""
     pair = Pair("resnet18", "torchvision")
-    network, raw = (randomize(build(pair), seed=seed) for seed in (0, 1))
-    expected = Expected(copy.deepcopy(network).double(), pair)
+    network, raw = (random_oracle(pair, seed=seed) for seed in (0, 1))
+    expected = computed(copy.deepcopy(network).double(), pair)
     with tempfile.TemporaryDirectory() as folder:
         training = Training(network, raw, load_oracles().timm, Path(folder))
         for name, make in WRAPPINGS.items():
@@ -297,7 +236,7 @@ def unwrapped(name: str, make: Callable[[], Source], expected: Expected) -> list
         warnings.simplefilter("always")
         network = convatlas.load("resnet18", source)
     said = [str(each.message) for each in caught]
-    return [{"checkpoint": name, **expected.differences(network.double()), "warnings": said}]
+    return [{"checkpoint": name, **expected.differences(network.double(), VALUES), "warnings": said}]
 
 
 def same_names() -> list[Result]:
@@ -326,7 +265,7 @@ def results(group: str) -> Iterator[Result]:
         yield from guarded("outline", pair.name, partial(outlined, pair))
     if group == "dpn_bit":
         yield from guarded("file", "npz, published", published_bit)
-    if group == "checkpoints":
+    if group == CHECKPOINTS:
         for work in (wrapped, initial_values, same_names):
             yield from work()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -154,15 +154,13 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
             for name, options in MOBILENET_WIDTHS.items()
         ),
     ),
-    "efficientnet": (
+    "inception": (
         # 72 pixels: 36, 18, 9, 5 and 3.
         *(Pair(f"efficientnet_b{index}", "torchvision", image_size=72) for index in (0, 3, 5)),
         _efficientnet("efficientnet_b0"),
         _efficientnet("tf_efficientnet_b1"),
         _efficientnet("tf_efficientnet_b0", image_size=64, form="even"),  # 32, 16, 8, 4 and 2
         _efficientnet("tf_efficientnet_b0", image_size=65, form="odd"),  # 33, 17, 9, 5 and 3
-    ),
-    "inception": (
         _inception_v3("torchvision"),
         _inception_v3("torchvision", form="transform", options={"transform_input": True}),
         _inception_v3("torchvision", form="file", aux_logits=True, attributes={"aux_logits": False, "AuxLogits": None}),
@@ -188,7 +186,6 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
         _preact(101, channels=(32, 64, 64, 128)),
         _preact(152, channels=(32, 64, 64, 128)),
     ),
-    "checkpoints": (),
 }
 # Networks of which names, shapes and norms are compared, without memory for them: those too large to compute with, and
 # those whose builder and key table were compared in numbers at other depths, and whose counts are published.
@@ -198,13 +195,14 @@ OUTLINES: dict[str, tuple[Pair, ...]] = {
         *_pairs("timm", *(name for name in VGG if name != "vgg11_bn"), "resnet34", "resnet101", "resnet152", *WIDE),
     ),
     "others": (*_pairs("torchvision", "densenet169"), *_pairs("timm", *DENSENET[1:])),
-    "inception": (_inception_v3("timm", aux_logits=True),),
     "dpn_bit": tuple(_bit(name, num_classes=21_843, form="21843") for name in BIT),
-    "efficientnet": (
+    "inception": (
+        _inception_v3("timm", aux_logits=True),
         *(Pair(f"efficientnet_b{index}", "torchvision") for index in (1, 2, 4, 6, 7)),
         *(_efficientnet(f"efficientnet_b{index}") for index in range(1, 8)),
         *(_efficientnet(f"tf_efficientnet_b{index}") for index in range(2, 8)),
         _efficientnet("tf_efficientnet_l2"),
     ),
 }
+CHECKPOINTS = "dpn_bit"  # the group whose process reads wrapped checkpoints too
 PAIRS = {pair.name: (group, pair) for group, pairs in GROUPS.items() for pair in pairs}
