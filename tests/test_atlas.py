@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from convatlas import architectures
 from convatlas.architecture import Architecture
@@ -26,6 +27,7 @@ from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import network_input
+from convatlas.errors import UsageError
 from convatlas.layers import initialize_kaiming, logits_of, total_loss
 
 ROOT = Path(__file__).parent.parent
@@ -90,6 +92,25 @@ def test_a_stale_index_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     rows = (dataclasses.replace(DESCRIBED[0].rows[0], params=1), *DESCRIBED[0].rows[1:])
     monkeypatch.setattr(module, "FAMILIES", (dataclasses.replace(DESCRIBED[0], rows=rows), *DESCRIBED[1:]))
     assert module.main(["--check"]) == 1
+
+
+def test_a_network_of_ones_own_is_listed_beside_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(architectures, "_REGISTRY", {})
+    architectures.register(Architecture("my_own", builder=lambda num_classes=10, *, width=4: nn.Identity(), params=7))
+    assert list_architectures("*own*") == ["my_own"]
+    assert [(row.params, row.options, row.family) for row in architectures.list_facts("my_own")] == [
+        (7, ("width",), "own")
+    ]
+    assert main(["list", "*n*"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[:3] == ["my_own", "-", "7"]
+    architectures.check_name("my_own", options=["width"])
+    with pytest.raises(UsageError, match="unknown option of my_own 'depth'"):
+        architectures.check_name("my_own", options=["depth"])
+    for taken in ("my_own", "resnet50"):
+        with pytest.raises(UsageError, match="registered already"):
+            architectures.register(Architecture(taken, builder=nn.Identity))
 
 
 def test_a_family_holds_its_rows() -> None:
