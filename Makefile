@@ -13,8 +13,8 @@ DEMO := densenet_uva googlenet_uva preact_resnet_uva resnet_uva --data digits --
 .PHONY: help setup demo check test lint clean
 help:
 	@echo "make demo   set up, then compare four networks over three seeds on real digits (two minutes on two cores)"
-	@echo "make check  set up, then run the quick tests (two minutes on two cores)"
-	@echo "make test   set up, then run all tests (five minutes on two cores)"
+	@echo "make check  set up, then run the quick tests: no slow ones, no parity"
+	@echo "make test   set up, then run all tests"
 	@echo "make lint   set up, then check style and types"
 	@echo "make clean  remove the set-up and what the demo wrote"
 
