@@ -486,7 +486,7 @@ def examples() -> dict[str, tuple[File, str]]:
         ),
         "key that takes 2^100 steps": (stored(keyed(1, by=doubled_tuples(100))), "it holds ..., and none of"),
         "key of 100,000 lists": (stored(keyed(1, by=Code(b")" + b"\x85" * 10**5))), "it holds ..., and none of"),
-        "lists of 2^60 items": (stored({"convatlas": lists, "state_dict": one()}), "says of itself .* cannot be read"),
+        "lists of 2^60 items": (stored({"convatlas": lists, "state_dict": one()}), "its entry .* cannot be read"),
         "list in itself": (stored({"convatlas": {"architecture": itself()}, "state_dict": one()}), "cannot be read"),
         "options of 2^60 items": (
             stored({"convatlas": {"architecture": {"options": {"padding": lists}}}, "state_dict": one()}),
@@ -494,7 +494,7 @@ def examples() -> dict[str, tuple[File, str]]:
         ),
         "options of 2^36 items": (
             stored({"convatlas": {"architecture": {"name": "x", "options": options_of_many()}}, "state_dict": one()}),
-            "says of itself under 'convatlas' cannot be read",
+            "its entry 'convatlas' cannot be read",
         ),
         "a million operations": (File(torch_zip(b"\x80\x02(" + b"N" * 1_500_000 + b"t.")), much),
         "hyperparameters": (

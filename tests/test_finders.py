@@ -56,7 +56,7 @@ def test_a_search_is_interrupted_and_does_not_resume(
 ) -> None:
     words = ["train", "resnet_uva", "--data", "digits", "--find-lr", "--out", str(tmp_path / "run")]
     assert main([*words, "--resume"]) == 2
-    assert "--find-lr and --find-batch-size begin none" in capsys.readouterr().err
+    assert "--find-lr and --find-batch-size start none" in capsys.readouterr().err
 
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -338,31 +338,31 @@ def test_a_checkpoint_whose_own_words_cannot_be_read(tmp_path: Path, stored: obj
     described = {"name": "resnet_uva", "reference": None, "options": {}, "num_classes": 10, "in_channels": 3}
     path = tmp_path / "own.ckpt"
     torch.save({"state_dict": small(), "convatlas": {"architecture": described, "preprocessing": stored}}, path)
-    with pytest.raises(UsageError, match="what it says of its preprocessing cannot be read"):
+    with pytest.raises(UsageError, match="its preprocessing cannot be read"):
         open_predictor(path)
     grey = {"image_size": 8, "mean": [0.5], "std": [0.5]}
     torch.save({"state_dict": small(), "convatlas": {"architecture": described, "preprocessing": grey}}, path)
     with pytest.raises(UsageError, match="its normalisation has 1 channels, the network takes 3"):
         open_predictor(path)
     torch.save({"state_dict": small(), "convatlas": {"architecture": "resnet_uva"}}, path)
-    with pytest.raises(UsageError, match="what it says of its architecture cannot be read"):
+    with pytest.raises(UsageError, match="its architecture cannot be read"):
         open_predictor(path)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"architecture": {"name": "resnet_uva", "options": [1]}}, "of its architecture cannot be read"),
+        ({"architecture": {"name": "resnet_uva", "options": [1]}}, "its architecture cannot be read"),
         ({"architecture": {"name": "resnet_uva", "num_classes": "x", "in_channels": 3}}, "of its architecture"),
         ({"architecture": {"name": "resnet_uva", "options": {"depths": "abc"}}}, "depths='abc' must be a tuple"),
         ({"architecture": {"name": "resnet_uva", "options": {"depths": [10**9]}}}, "more blocks than"),
-        ({"data": 5}, "of its data cannot be read"),
-        ({"data": {"classes": ["a", "b"]}}, "of its data cannot be read"),
-        ({"data": {"classes": list(range(10))}}, "of its data cannot be read"),
-        ({"data": {"name": 5}}, "of its data cannot be read"),
+        ({"data": 5}, "its data cannot be read"),
+        ({"data": {"classes": ["a", "b"]}}, "its data cannot be read"),
+        ({"data": {"classes": list(range(10))}}, "its data cannot be read"),
+        ({"data": {"name": 5}}, "its data cannot be read"),
         ({"recipe": {"precision": "int3"}}, "precision is float32 or bf16"),
         ({"recipe": {"precision": []}}, "precision is float32 or bf16"),
-        (5, "of itself under 'convatlas' cannot be read"),
+        (5, "its entry 'convatlas' cannot be read"),
     ],
 )
 def test_a_damaged_record_is_one_line_that_names_the_file(

@@ -198,51 +198,51 @@ def nested(depth: int) -> list[Any]:
 
 DAMAGE = [
     (having(3, "format"), "has format 3, and this ConvAtlas reads up to format 2; use the newer ConvAtlas"),
-    (having("2", "format"), "of its format cannot be read"),
-    (without("format"), "of its format cannot be read"),
-    (without("status"), "of its status cannot be read: it is missing"),
-    (having("done", "status"), "of its status cannot be read: 'done' is none of unfinished, finished, failed"),
-    (without("architecture"), "of its architecture cannot be read: it is missing"),
-    (without("architecture", "name"), "of its architecture cannot be read: name: it is missing"),
-    (without("architecture", "num_classes"), "of its architecture cannot be read: its num_classes"),
+    (having("2", "format"), "its format cannot be read"),
+    (without("format"), "its format cannot be read"),
+    (without("status"), "its status cannot be read: it is missing"),
+    (having("done", "status"), "its status cannot be read: 'done' is none of unfinished, finished, failed"),
+    (without("architecture"), "its architecture cannot be read: it is missing"),
+    (without("architecture", "name"), "its architecture cannot be read: name: it is missing"),
+    (without("architecture", "num_classes"), "its architecture cannot be read: its num_classes"),
     (
         having("10", "architecture", "num_classes"),
-        "of its architecture cannot be read: num_classes: '10' is",
+        "its architecture cannot be read: num_classes: '10' is",
     ),
-    (having(0, "architecture", "in_channels"), "of its architecture cannot be read: its in_channels is 0"),
-    (having(nested(9), "architecture", "options", "depths"), "of its architecture cannot be read: options: lists"),
-    (having(10**30, "architecture", "options", "depths"), "of its architecture cannot be read: options: a number"),
-    (having("lenet5", "architecture"), "of its architecture cannot be read: 'lenet5' is no object"),
-    (having(5, "recipe"), "of its recipe cannot be read"),
-    (without("recipe", "name"), "of its recipe cannot be read: its name is missing"),
-    (having("int3", "recipe", "precision"), "of its recipe cannot be read: precision is float32 or bf16"),
-    (having("zero", "seed"), "of its seed cannot be read: 'zero' is not a whole number"),
-    (without("seed"), "of its seed cannot be read: it is missing"),
-    (without("data", "split_hash"), "of its data cannot be read: split_hash: it is missing"),
-    (having(True, "data", "train"), "of its data cannot be read: train: True is not a whole number"),
-    (having(["a", "b"], "data", "classes"), "of its data cannot be read: 2 classes, and the network has 10"),
-    (having("0123456789", "data", "classes"), "of its data cannot be read: classes: '0123456789' is no list"),
-    (having(["\ud800"], "notes"), "of its notes cannot be read: a text holds half a character"),
-    (having([], "preprocessing", "mean"), "of its preprocessing cannot be read: its mean and std"),
-    (having([0], "preprocessing", "std"), "of its preprocessing cannot be read: a number of its std is not above 0"),
-    (having(10**6, "preprocessing", "image_size"), "of its preprocessing cannot be read: images of 1000000 pixels"),
+    (having(0, "architecture", "in_channels"), "its architecture cannot be read: its in_channels is 0"),
+    (having(nested(9), "architecture", "options", "depths"), "its architecture cannot be read: options: lists"),
+    (having(10**30, "architecture", "options", "depths"), "its architecture cannot be read: options: a number"),
+    (having("lenet5", "architecture"), "its architecture cannot be read: 'lenet5' is no object"),
+    (having(5, "recipe"), "its recipe cannot be read"),
+    (without("recipe", "name"), "its recipe cannot be read: its name is missing"),
+    (having("int3", "recipe", "precision"), "its recipe cannot be read: precision is float32 or bf16"),
+    (having("zero", "seed"), "its seed cannot be read: 'zero' is not a whole number"),
+    (without("seed"), "its seed cannot be read: it is missing"),
+    (without("data", "split_hash"), "its data cannot be read: split_hash: it is missing"),
+    (having(True, "data", "train"), "its data cannot be read: train: True is not a whole number"),
+    (having(["a", "b"], "data", "classes"), "its data cannot be read: 2 classes, and the network has 10"),
+    (having("0123456789", "data", "classes"), "its data cannot be read: classes: '0123456789' is not a list"),
+    (having(["\ud800"], "notes"), "its notes cannot be read: a text holds half a character"),
+    (having([], "preprocessing", "mean"), "its preprocessing cannot be read: its mean and std"),
+    (having([0], "preprocessing", "std"), "its preprocessing cannot be read: a number of its std is not above 0"),
+    (having(10**6, "preprocessing", "image_size"), "its preprocessing cannot be read: images of 1000000 pixels"),
     (
         having("nearest", "preprocessing", "interpolation"),
-        "of its preprocessing cannot be read: interpolation",
+        "its preprocessing cannot be read: interpolation",
     ),
-    (without("network", "macs"), "of its network cannot be read: macs: it is missing"),
-    (having([1, "8", 8], "network", "shape"), "of its network cannot be read: shape: '8' is not a whole number"),
-    (having([{"top1": 0.9}], "published"), "of its published cannot be read: split: it is missing"),
-    (having([5], "sessions"), "of its sessions cannot be read: 5 is no object"),
-    (having({"torch": 2}, "sessions"), "of its sessions cannot be read: a dict is no list"),
-    (having([1], "results"), "of its results cannot be read: a list is no object"),
+    (without("network", "macs"), "its network cannot be read: macs: it is missing"),
+    (having([1, "8", 8], "network", "shape"), "its network cannot be read: shape: '8' is not a whole number"),
+    (having([{"top1": 0.9}], "published"), "its published cannot be read: split: it is missing"),
+    (having([5], "sessions"), "its sessions cannot be read: 5 is no object"),
+    (having({"torch": 2}, "sessions"), "its sessions cannot be read: a dict is not a list"),
+    (having([1], "results"), "its results cannot be read: a list is no object"),
 ]
 
 
 def test_the_results_of_a_finished_run_are_numbers() -> None:
     """Those of a failed one have the error in words."""
     content = {**content_of("run.json"), "results": {"test_top1": "90 %"}}
-    with pytest.raises(UsageError, match=r"of its results cannot be read: test_top1: '90 %' is not a number"):
+    with pytest.raises(UsageError, match=r"its results cannot be read: test_top1: '90 %' is not a number"):
         read_run_record(content, label="run.json")
     assert read_run_record({**content, "status": "failed"}, label="run.json").results == {"test_top1": "90 %"}
 
@@ -284,16 +284,16 @@ def test_a_cut_file_is_refused_wherever_it_ends(tmp_path: Path) -> None:
 
 STUDY_DAMAGE = [
     (having(9, "format"), "has format 9, and this ConvAtlas reads up to format 2"),
-    (without("identity"), "of its networks cannot be read: it is missing"),
-    (having([], "identity"), "of its networks cannot be read: it is missing"),
-    (having({"a": 5}, "identity", "networks"), "of its networks cannot be read: 5 is no object"),
+    (without("identity"), "its networks cannot be read: it is missing"),
+    (having([], "identity"), "its networks cannot be read: it is missing"),
+    (having({"a": 5}, "identity", "networks"), "its networks cannot be read: 5 is no object"),
     (
         without("identity", "networks", NAME, "architecture"),
-        "of its networks cannot be read: architecture",
+        "its networks cannot be read: architecture",
     ),
-    (having([0, "1"], "identity", "seeds"), "of its seeds cannot be read: '1' is not a whole number"),
-    (without("identity", "data", "name"), "of its data cannot be read: name: it is missing"),
-    (without("identity", "device"), "of its device cannot be read: it is missing"),
+    (having([0, "1"], "identity", "seeds"), "its seeds cannot be read: '1' is not a whole number"),
+    (without("identity", "data", "name"), "its data cannot be read: name: it is missing"),
+    (without("identity", "device"), "its device cannot be read: it is missing"),
 ]
 
 

@@ -219,14 +219,14 @@ def test_several_folders_need_out_and_count_each_run_once(study, tmp_path):
 
 def test_the_same_run_twice_is_refused(study, tmp_path):
     write_fake_run(tmp_path / "again", "lenet5", seed=0)
-    with pytest.raises(UsageError, match="a run counts once"):
+    with pytest.raises(UsageError, match="a run counts only once"):
         write_report([study, tmp_path / "again"], out=tmp_path / "out")
 
 
 @pytest.mark.parametrize("other", [fake_data(split_hash="0000ffff"), fake_data(name="mnist", split_hash="0000ffff")])
 def test_only_like_is_compared_with_like(study, other):
     write_fake_run(study / "other", "lenet5", seed=0, data=other)
-    with pytest.raises(UsageError, match="only like is compared with like") as error:
+    with pytest.raises(UsageError, match="a report needs the same data and split") as error:
         write_report(study)
     assert "9f8e7d6c5b4a3210" in str(error.value)
     assert "0000ffff" in str(error.value)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convatlas.data import class_names
     from convatlas.recipe import Recipe, list_recipes
 
-# Looked up at first use, so that `import convatlas` costs next to nothing and no verb pays for another's imports.
+# Names are imported at their first use: `import convatlas` is quick, and a verb imports only its own modules.
 _HOMES = {
     "Architecture": "convatlas.architecture",
     "Paper": "convatlas.architecture",

@@ -1,4 +1,4 @@
-"""A published file comes from its addresses to its place: never without a checksum, never half of it."""
+"""Downloads of published files: never without a checksum, and never half a file."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 ATTEMPTS = 3  # at each address
 TIMEOUT = 30  # seconds without an answer
 DIGITS = {"sha256": 64, "md5": 32}
-FEWEST_DIGITS = 8  # of a sha256 of which only the beginning is known
-BEGINNING = "..."  # stands behind the digits of such a one
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # another address would not help
+FEWEST_DIGITS = 8  # of a sha256, if only its beginning is known
+BEGINNING = "..."  # follows the digits of such a beginning
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors of our own disk: another address would not help
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as published: its place below a folder, its checksum, its addresses.
+    """A published file: its place below a folder, its checksum, its addresses.
 
-    The checksum is `sha256:` or `md5:` with all digits, or `sha256:` with the first 8 or more and `...` behind them.
-    `unpack` says that the file is a tar archive whose files are wanted instead of it. Raises `UsageError` without a
-    checksum.
+    The checksum is `sha256:` or `md5:` with all digits, or `sha256:` with the first 8 or more digits and `...`.
+    `unpack` says that the file is a tar archive to be unpacked. Raises `UsageError` without a checksum.
     """
 
     file: str
@@ -47,7 +46,7 @@ class RemoteFile:
             raise UsageError(f"{self.file} has the checksum {self.checksum!r}: no checksum, no download")
 
     def checksum_of(self, path: Path) -> str:
-        """Returns the checksum of a file, of the kind that was published."""
+        """Returns the checksum of a file on disk, of the published kind."""
         import pooch
 
         kind = self.checksum.partition(":")[0]
@@ -61,11 +60,11 @@ class RemoteFile:
 def fetch(
     remote: RemoteFile, *, folder: Path, advice: str, announce: Callable[[str], object] = lambda _address: None
 ) -> Path:
-    """Returns the place of the file below a folder, and downloads it where it is absent or another one.
+    """Returns the path of the file below a folder, and downloads it if it is missing or has another checksum.
 
-    Each address is tried in turn, and all of them several times; `announce` is called with an address before its first
-    time. Raises `UsageError` with the address, a reason for each host and `advice` where no address has the file, and
-    `OSError` where the folder cannot be written to.
+    The addresses are tried in turn, several times over; `announce` is called with an address before its first attempt.
+    Raises `UsageError` with the address, a reason for each host and `advice` if no address has the file. Raises
+    `OSError` if the folder cannot be written to.
     """
     place = folder / remote.file
     if remote.is_at(place):
@@ -86,7 +85,7 @@ def fetch(
 
 @contextlib.contextmanager
 def _temporary(place: Path) -> Iterator[Path]:
-    """Makes an empty file beside `place`, and removes it where it was not moved."""
+    """Makes an empty file beside `place`, and removes it in the end if it was not moved."""
     handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
     os.close(handle)
     try:
@@ -96,7 +95,7 @@ def _temporary(place: Path) -> Iterator[Path]:
 
 
 def _in_turn(addresses: tuple[str, ...], *, announce: Callable[[str], object]) -> Iterator[str]:
-    """Yields every address, as often as it is tried, with a pause before all are tried again."""
+    """Yields all addresses in turn, `ATTEMPTS` times over, with a pause before each new round."""
     for attempt in range(ATTEMPTS):
         time.sleep(attempt)
         for address in addresses:
@@ -106,9 +105,9 @@ def _in_turn(addresses: tuple[str, ...], *, announce: Callable[[str], object]) -
 
 
 def _fetch_from(address: str, remote: RemoteFile, *, temporary: Path) -> str | None:
-    """Downloads from one address and returns why it failed, or None.
+    """Downloads from one address and returns None, or the reason of a failure.
 
-    Raises `OSError` where the file cannot be written, which is so at every address.
+    Raises `OSError` if the file cannot be written, because every address would fail then.
     """
     import pooch
 
@@ -123,7 +122,7 @@ def _fetch_from(address: str, remote: RemoteFile, *, temporary: Path) -> str | N
 
 
 class _Bar:
-    """The four members that pooch asks of a progress bar, on one of rich."""
+    """A progress bar of rich with the four members that pooch needs."""
 
     def __init__(self, progress: Progress, name: str) -> None:
         self.progress = progress
@@ -146,12 +145,12 @@ class _Bar:
         self.progress.reset(self.task, total=self._total or None)
 
     def close(self) -> None:
-        """Nothing: the display ends with its block."""
+        """Does nothing: the display ends with its block."""
 
 
 @contextlib.contextmanager
 def _bar(name: str) -> Iterator[_Bar]:
-    """Shows a bar with bytes and time left, where standard error is a terminal."""
+    """Shows a bar with bytes and time left, if standard error is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -166,7 +165,7 @@ def _host(address: str) -> str:
 
 
 def _short(error: OSError) -> str:
-    """Returns why a download failed, without the address that is said anyway."""
+    """Returns the reason of a failed download, without the address."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -1,4 +1,4 @@
-"""Files that nobody sees half-written, and folders that one process holds at a time."""
+"""Files that are never seen half-written, and folders that one process holds at a time."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from convatlas.errors import UsageError
 if TYPE_CHECKING:
     import numpy as np
 
-TEMPORARY = ".writing-"  # how the names of files begin that are not yet whole
+TEMPORARY = ".writing-"  # beginning of the names of files that are not yet complete
 
 
-KINDS = {  # files that are no regular ones, and to wait for which may take for ever
+KINDS = {  # files that are not regular; reading some of them would wait for ever
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -36,21 +36,21 @@ KINDS = {  # files that are no regular ones, and to wait for which may take for 
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Returns a regular file, opened for its bytes; a pipe that nobody writes to would be waited for without end.
+    """Returns a regular file, opened for reading bytes. Reading a pipe without a writer would wait for ever.
 
     Raises `UsageError` for any other kind of file, and `OSError` as `open` does.
     """
     if kind := KINDS.get(stat.S_IFMT(os.stat(path).st_mode)):
         raise UsageError(f"{path} is {kind}; a regular file is needed")
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if kind := KINDS.get(stat.S_IFMT(os.fstat(descriptor).st_mode)):  # it was exchanged meanwhile
+    if kind := KINDS.get(stat.S_IFMT(os.fstat(descriptor).st_mode)):  # another file has taken its place since
         os.close(descriptor)
         raise UsageError(f"{path} is {kind}; a regular file is needed")
     return os.fdopen(descriptor, "rb")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Returns the object in a JSON file. Raises `UsageError` where the file cannot be read as one."""
+    """Returns the object in a JSON file. Raises `UsageError` if the file holds no JSON object."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -61,17 +61,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a JSON file under a temporary name and moves it to its own; tuples become lists."""
+    """Writes a JSON file under a temporary name and renames it; tuples become lists."""
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name and moves it to its own."""
+    """Writes a text file under a temporary name and renames it."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file under a temporary name in its folder and moves it: nobody ever sees a half-written one."""
+    """Writes a file under a temporary name in its folder and renames it: nobody ever sees a half-written file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{TEMPORARY}{path.name}.")
     try:
@@ -97,9 +97,10 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process, so that no second one writes into it; it is free again when the process ends.
+    """Holds a folder for this process until the end of the block or of the process; no second process writes into it.
 
-    Raises `UsageError` that says who holds it. Files that a killed process left half-written are removed.
+    Raises `UsageError`, which names the holder, for a folder that is held. Removes the half-written files of killed
+    processes.
     """
     check_writable(folder)
     note = folder / ".holder.json"
@@ -124,22 +125,22 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def is_full_disk(error: BaseException) -> bool:
-    """Returns whether an error says that there is no room on the disk, or no more for this user."""
+    """Returns whether an error says that the disk is full, or this user's part of it."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def is_failing_disk(error: BaseException) -> bool:
-    """Returns whether an error says that the system cannot read, and not that a damaged file leads to a wrong place."""
+    """Returns whether an error says that the disk cannot be read; a wrong place from a damaged file does not count."""
     return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def is_free(folder: Path) -> bool:
-    """Returns whether a folder does not exist, or is empty but for the files that `held` leaves."""
+    """Returns whether a folder is missing or empty; the hidden files of `held` do not count."""
     return not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def check_writable(folder: Path) -> None:
-    """Raises `UsageError` unless files can be made in `folder`, which is created where it is missing."""
+    """Creates `folder` if it is missing. Raises `UsageError` if files cannot be made in it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -149,5 +150,5 @@ def check_writable(folder: Path) -> None:
 
 
 def as_path(place: str | Path | None) -> Path | None:
-    """Returns a place in the file system as a path, None for none."""
+    """Returns a text or a path as a path, and None for None."""
     return None if place is None else Path(place)

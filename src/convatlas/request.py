@@ -1,4 +1,4 @@
-"""A training that is asked for, in words, and the plans that it becomes: the one way of every verb that trains."""
+"""Requests for training, in the user's words, and the plans made from them: every verb that trains goes this way."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A network that is asked for: a name or `path/to/file.py:name`, and the name of its recipe.
+    """A network in a request: a name or `path/to/file.py:name`, and the name of its recipe.
 
-    Without a recipe it has that of the data set, else the one that it was published with.
+    Without a name, the recipe is the data set's, else the network's published one, else `FALLBACK_RECIPE`.
     """
 
     architecture: str
@@ -41,7 +41,7 @@ class Entry:
     def parse(cls, text: str, *, recipe: str | None = None) -> Entry:
         """Returns the entry of `ARCH` or `ARCH@RECIPE`; an @ inside a path is part of the path.
 
-        `recipe` is that of an entry which names none. Raises `UsageError`.
+        `recipe` is the recipe of an entry that names none. Raises `UsageError`.
 
         >>> Entry.parse("resnet_uva@uva_adam")
         Entry(architecture='resnet_uva', recipe='uva_adam')
@@ -52,16 +52,16 @@ class Entry:
         if not at or ".py:" in own:
             return cls(text, recipe)
         if not name or not own:
-            raise UsageError(f"{text!r} is not ARCH@RECIPE")
+            raise UsageError(f"{text!r} is not ARCH@RECIPE; both names are needed, or ARCH alone")
         return cls(name, own)
 
 
 @dataclass(frozen=True)
 class Request:
-    """A training of every entry with every seed on one data set; nothing of it is looked up yet.
+    """A request to train every entry with every seed on one data set; no name is looked up yet.
 
-    `settings` are changes to the recipes and `options` those of the architectures, from text or as values. `device` is
-    `auto`, `cpu` or `cuda`.
+    `settings` change fields of the recipes, `options` belong to the architectures; both are texts or values. `device`
+    is `auto`, `cpu` or `cuda`.
     """
 
     entries: tuple[Entry, ...]
@@ -75,7 +75,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Choice:
-    """An entry that was looked up: the architecture, its options, and the changed recipe or the rule that makes it."""
+    """An entry after the look-up: the architecture, its options, and the changed recipe or the rule that makes it."""
 
     architecture: Architecture
     recipe: Recipe | RecipeRule
@@ -83,15 +83,15 @@ class Choice:
 
     @property
     def name(self) -> str:
-        """The network and its recipe, as the folders of a study tell them apart."""
+        """The name of the network and its recipe, as in the folders of a study."""
         return file_name(f"{label(self.architecture.name, self.options)}@{self.recipe.name}")
 
 
 def plan_request(request: Request) -> tuple[Plan, ...]:
     """Returns the plans of a request: the first entry with each seed, then the next. The data is read once.
 
-    Words are checked first, then the networks and recipes that they name; the data is read at last. Raises `UsageError`
-    for whatever cannot be trained.
+    Words are checked first, then the networks and recipes that they name; the data is read last. Raises `UsageError`
+    for a request that cannot be trained.
 
     >>> request = Request((Entry("lenet5"),), seeds=(0, 1), settings={"epochs": 1, "image_size": 32})
     >>> [(plan.label, plan.recipe.name, plan.seed) for plan in plan_request(request)]
@@ -106,7 +106,7 @@ def plan_request(request: Request) -> tuple[Plan, ...]:
     from convatlas.device import resolve_device
     from convatlas.training import make_plan
 
-    resolve_device(request.device)  # one that is not there is refused before the data is read
+    resolve_device(request.device)  # refuses a missing device before the data is read
     data = load_data(request.data, folder=request.data_dir)
     plans = [
         make_plan(choice.architecture, data=data, chosen=choice.recipe, seed=request.seeds[0], options=choice.options)
@@ -118,7 +118,7 @@ def plan_request(request: Request) -> tuple[Plan, ...]:
 
 
 def check_words(request: Request) -> None:
-    """Raises `UsageError` for a word that nothing can be made of; neither PyTorch nor data is needed to see that."""
+    """Raises `UsageError` for an unknown or wrong word; the check needs neither PyTorch nor data."""
     if not request.entries:
         raise UsageError("there is no network to train; name at least one architecture, `convatlas list` shows them")
     if not request.seeds or len(set(request.seeds)) != len(request.seeds):
@@ -144,14 +144,14 @@ def check_arithmetic(recipes: Sequence[Recipe]) -> None:
 
 
 def check_different(names: Sequence[str]) -> None:
-    """Raises `UsageError` for a network that is there twice with the same recipe."""
+    """Raises `UsageError` for a network that occurs twice with the same recipe."""
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"{name} is there {names.count(name)} times; each network with its recipe once")
+            raise UsageError(f"{name} is there {names.count(name)} times; name each network with its recipe once")
 
 
 def protocol_entries(name: str | None, entries: Sequence[str]) -> tuple[str, ...]:
-    """Returns the entries of a published comparison, or the entries that are given; both are a `UsageError`.
+    """Returns the entries of a published comparison, or the given entries. Raises `UsageError` for both together.
 
     >>> protocol_entries("uva", [])[1]
     'resnet_uva@uva_sgd'
@@ -166,7 +166,7 @@ def protocol_entries(name: str | None, entries: Sequence[str]) -> tuple[str, ...
 
 
 def seeds_of(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    """Returns the seeds 0 to n - 1 of a number n, and other seeds as they are. Raises `UsageError` for too many.
+    """Returns the seeds 0 to n - 1 for a number n, and a list of seeds unchanged. Raises `UsageError` for too many.
 
     >>> seeds_of(3), seeds_of([7, 8])
     ((0, 1, 2), (7, 8))
@@ -178,12 +178,12 @@ def seeds_of(seeds: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def run_folder(plan: Plan) -> Path:
-    """Returns the folder of a run where the user names none: `runs/digits/resnet_uva@quick/seed0`."""
+    """Returns the default folder of a run, such as `runs/digits/resnet_uva@quick/seed0`."""
     return Path("runs") / plan.data.spec.label / plan.folder_name / f"seed{plan.seed}"
 
 
 def study_folder(data: str, *, protocol: str | None = None) -> Path:
-    """Returns the folder of a study where the user names none.
+    """Returns the default folder of a study.
 
     >>> str(study_folder("digits")), str(study_folder("cifar10", protocol="uva"))
     ('runs/compare-digits', 'runs/uva-cifar10')
@@ -192,13 +192,13 @@ def study_folder(data: str, *, protocol: str | None = None) -> Path:
 
 
 def _recipe_name(entry: Entry, request: Request) -> str | None:
-    """Returns the name of an entry's recipe; none where only the user's own file says it, which is not read yet."""
+    """Returns the name of an entry's recipe; None if the user's own file decides it, which is not read yet."""
     named = entry.recipe or NAMED.get(request.data)
     return named if named or ".py:" in entry.architecture else recipe_of(entry.architecture) or FALLBACK_RECIPE
 
 
 def _choose(entry: Entry, request: Request) -> Choice:
-    """Looks up the network and the recipe of an entry, and types its options."""
+    """Looks up the network and the recipe of an entry, parses its options and returns the choice."""
     from convatlas.architectures import architecture
     from convatlas.training import choose_recipe
 

@@ -1,4 +1,4 @@
-"""A study: architectures x seeds under one protocol, run by run, each loaded if it is there already."""
+"""A study: architectures x seeds under one protocol, run by run; a finished run is loaded and not trained again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from convatlas.training import Plan, TrainingError, train_plan
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a study: its plan, its folder below the study's, and its name on the screen."""
+    """One run of a study: its plan, its folder below the study's folder, and its name on the screen."""
 
     plan: Plan
     folder: Path
@@ -30,9 +30,9 @@ class Member:
 def compare(request: Request, *, out: Path, resume: bool = False, quiet: bool = False) -> Report:
     """Trains every entry of a request with every seed into the folder `out` and writes the report.
 
-    A run that fails is recorded and does not stop the others. Raises `UsageError` for an unusable entry, before
-    anything is trained, for a folder of another study, and for an unfinished one without `resume`; `TrainingError` when
-    every run failed. With `resume` a study may get more seeds and more networks.
+    A failed run is recorded and does not stop the others. With `resume`, a study may get more seeds and more networks.
+    Raises `UsageError` for an unusable entry before any training, for the folder of another study, and for an
+    unfinished study without `resume`. Raises `TrainingError` if every run fails.
     """
     members = plan_study(request, out=out)
     device = resolve_device(request.device)
@@ -51,7 +51,7 @@ def compare(request: Request, *, out: Path, resume: bool = False, quiet: bool = 
 
 
 def _announcements(members: Sequence[Member], device: str) -> list[str]:
-    """What is said before a study begins: each recipe in a line, the arithmetic, what was changed to fit the data."""
+    """Returns the lines that are printed before a study: recipes, arithmetic, and the changes that the data needed."""
     lines = [f"recipe {member.plan.recipe.summary()}" for member in members]
     lines += [f"computed in {described(device, members[0].plan.recipe.precision)}"]
     lines += [f"note: {note}" for member in members for note in member.plan.notes]
@@ -59,7 +59,7 @@ def _announcements(members: Sequence[Member], device: str) -> list[str]:
 
 
 def plan_study(request: Request, *, out: Path) -> list[Member]:
-    """The runs of a study, one architecture's seeds after another's. Raises `UsageError` for what cannot be run."""
+    """Returns the runs of a study: all seeds of the first network, then of the next. Raises `UsageError`."""
     plans = plan_request(request)
     several = len({plan.recipe.name for plan in plans}) > 1
     members = []
@@ -71,7 +71,7 @@ def plan_study(request: Request, *, out: Path) -> list[Member]:
 
 
 def _open_study(members: Sequence[Member], *, out: Path, seeds: tuple[int, ...], device: str, resume: bool) -> None:
-    """Checks that the folder, which this process holds, has this very study or none, and writes a new `study.json`."""
+    """Checks that the held folder has no study or this one, and writes a new `study.json`. Raises `UsageError`."""
     records = {member.folder.parent.name: member.plan.record() for member in members}
     study = study_of(records, seeds=seeds, device=device, command=command())
     if is_study(out):
@@ -91,7 +91,7 @@ def _open_study(members: Sequence[Member], *, out: Path, seeds: tuple[int, ...],
 
 
 def _attempt(member: Member, *, device: str, progress: Progress) -> str | None:
-    """Trains or loads one run; the error's text if it failed. The run's own record has the traceback."""
+    """Trains or loads one run and returns None, or the text of its error; the run's record has the traceback."""
     try:
         train_plan(member.plan, folder=member.folder, resume=True, device=device, progress=progress)
     except Exception as error:

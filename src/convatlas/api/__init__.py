@@ -1,4 +1,4 @@
-"""The verbs as Python functions: networks are made and shown, trained, asked. `convatlas` itself has all of them.
+"""The verbs as Python functions, for networks, training and answers. The package `convatlas` itself has all of them.
 
 >>> import tempfile
 >>> import convatlas

@@ -1,4 +1,4 @@
-"""Answers of networks in Python: on labelled data, on image files, and the kept ones of a study."""
+"""Answers of networks in Python: on labelled data, on image files, and the stored predictions of a study."""
 
 from __future__ import annotations
 
@@ -39,12 +39,11 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates a run's best epoch, a checkpoint or an architecture's published `weights` on a split of a data set.
 
-    The data is by default that of the run, or the one that the weights were published for; the normalisation is always
-    the checkpoint's own, or `normalisation` (mean and standard deviation of each channel) where it has none. `arch`
-    names the network of a checkpoint that does not, `precision` (`float32` or `bf16`) is by default what a run was
-    trained in, else float32. Another copy of a run's images is evaluated where `data` names it, else refused. The
-    answer holds the scores, and the logits and labels of all images. Notes, such as that the data is a part of the
-    published one, are warnings. Raises `UsageError`.
+    By default `data` is the data set of the run or of the weights. The normalisation is always the checkpoint's own; if
+    the checkpoint has none, give `normalisation`, mean and standard deviation of each channel. `arch` names the network
+    if the checkpoint does not. `precision` is `float32` or `bf16`, by default the run's, else float32. Another copy of
+    a run's images is evaluated only if `data` names it. The answer holds the scores, and the logits and labels of all
+    images. Notes are warnings, for example that the data is only a part of the published data. Raises `UsageError`.
     """
     check_split(split)
     place = source.path if isinstance(source, Run) else source
@@ -67,10 +66,10 @@ def predict(
     device: str = "auto",
     precision: str | None = None,
 ) -> list[Answer]:
-    """Returns the `top` most probable classes of each image file, as a network answers.
+    """Returns the answer of a network for each image file, the `top` most probable classes.
 
-    `source` is a run, a checkpoint or an architecture with published `weights`; what it does not say itself is given as
-    in `evaluate`. Raises `UsageError`.
+    `source` is a run, a checkpoint or an architecture with published `weights`; the other arguments are as in
+    `evaluate`. Raises `UsageError`.
     """
     paths = [Path(path) for path in ([images] if isinstance(images, str | Path) else images)]
     check_images(paths)
@@ -87,9 +86,9 @@ def predict(
 def predictions(study: str | Path | Report) -> dict[str, dict[str, np.ndarray]]:
     """Returns the predictions of the finished runs of a study, by each run's folder below the study's.
 
-    Those of a run are the arrays `val_logits` and `test_logits` (n, classes), `val_labels`, `test_labels`, `val_index`
-    and `test_index` (n,), the images' places in the source; evaluated weights of others have those of the test images
-    alone. Raises `UsageError` where there is no finished run.
+    A run has the arrays `val_logits` and `test_logits` (n, classes), `val_labels`, `test_labels`, `val_index` and
+    `test_index` (n,); an index is an image's place in the source. Evaluated published weights have only the arrays of
+    the test images. Raises `UsageError` if no run is finished.
     """
     folder = study.folder if isinstance(study, Report) else Path(study)
     runs = [run for run in find_runs(folder) if run.finished]

@@ -26,11 +26,11 @@ def create(
     weights: str | None = None,
     **options: Any,
 ) -> nn.Module:
-    """The network called `name`, or `path/to/file.py:name`, freshly initialised: (N, C, H, W) -> (N, num_classes).
+    """Returns a new network called `name`, or from `path/to/file.py:name`: (N, C, H, W) -> (N, num_classes).
 
-    `options` are the builder's own keywords. With `weights`, the name of published ones, these are downloaded into the
-    user's cache folder, checked and loaded, and the network is in eval mode; see `load` for another class count and
-    `preprocessing` for the images that it expects. Raises `UsageError` for an unknown name or option.
+    `options` are the keywords of its builder. `weights` names published weights, which are downloaded into the user's
+    cache folder, checked and loaded; the network is then in eval mode. See `load` for another number of classes and
+    `preprocessing` for the images that the weights expect. Raises `UsageError` for an unknown name or option.
 
     >>> create("resnet_uva", num_classes=100, depths=(2, 2, 2)).head.fc
     Linear(in_features=64, out_features=100, bias=True)
@@ -43,19 +43,19 @@ def create(
     from convatlas.weights import download, weights_named
 
     chosen = weights_named(row, weights)
-    meta_network(row, num_classes=num_classes, **options)  # what cannot be built is refused before the download
+    meta_network(row, num_classes=num_classes, **options)  # refuses wrong options before the download
     return load(name, download(chosen), num_classes, **options)
 
 
 def load(name: Source, source: Source | None = None, num_classes: int | None = None, **options: Any) -> nn.Module:
     """Returns a network with the weights of a checkpoint, in eval mode on the CPU: `load(name, source)`.
 
-    `source` is a checkpoint file, a run, its folder or a state dict, in our layout or in one that a key table
-    translates, such as torchvision's, timm's and BiT's `.npz`. `load(source)` takes the network that the source says
-    itself, as a run does, or that its keys fit. Another `num_classes` than the checkpoint's gives the network a new,
-    untrained head, and a warning says so; so it does where a checkpoint holds a moving average of the weights too,
-    which is then taken. `options` are the builder's, such as a dropout. What images the weights saw, `preprocessing`
-    says. Raises `UsageError` where the checkpoint does not fit.
+    `source` is a checkpoint file, a run, its folder or a state dict, in our layout or in a layout that a key table
+    translates, such as torchvision's, timm's and BiT's `.npz`. `load(source)` takes the network that the source names,
+    as a run does, or the network that its keys fit. With another `num_classes` than the checkpoint's, the network gets
+    a new, untrained head. If a checkpoint also holds a moving average of the weights, the average is taken. A warning
+    says so in both cases. `options` are the builder's, such as a dropout. `preprocessing` says which images the weights
+    expect. Raises `UsageError` if the checkpoint does not fit.
 
     >>> load("resnet_uva", create("resnet_uva").state_dict()).training
     False
@@ -77,10 +77,10 @@ def load(name: Source, source: Source | None = None, num_classes: int | None = N
 
 
 def preprocessing(name: str, weights: str) -> Preprocessing:
-    """What the published `weights` of a network expect: uint8 images (N, C, H, W) -> its input, by calling it.
+    """Returns the preprocessing of published `weights`; calling it turns uint8 images (N, C, H, W) into inputs.
 
-    Shorter side, centre, mean and standard deviation; the names of the classes are `class_names(dataset)`. Raises
-    `UsageError` for unknown names.
+    It has the shorter side, the size of the centre, mean and standard deviation. The names of the classes are
+    `class_names(dataset)`. Raises `UsageError` for unknown names.
 
     >>> preprocessing("resnet50", "torchvision").shorter_side
     256
@@ -100,8 +100,8 @@ def show(
 ) -> Complexity:
     """Returns the counts of a network for one image: parameters, multiply-adds, activations, and its layers.
 
-    `image_size` in pixels, classes, channels and `options` are the network's own unless they are given. Nothing is
-    computed. Raises `UsageError` for an unknown name or option, and for an image that the network does not take.
+    `image_size` is in pixels; by default size, classes, channels and `options` are the network's own. The network
+    computes no image. Raises `UsageError` for an unknown name or option, and for an image that the network cannot take.
 
     >>> counted = show("resnet_uva", num_classes=100)
     >>> counted.params, counted.macs, [stage.name for stage in counted.stages]

@@ -1,4 +1,4 @@
-"""Training in Python: one run, or a study of many. What is asked for is checked before PyTorch is imported."""
+"""Training in Python: one run, or a study of many runs. A request is checked before PyTorch is imported."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ def train(
     device: str = "auto",
     quiet: bool = False,
 ) -> Run:
-    """Trains one network into the folder `out` and returns the run; a finished one is loaded.
+    """Trains one network into the folder `out` and returns the run; a finished run is loaded.
 
-    Without `out` the folder is that of the command line, such as `runs/digits/resnet_uva@quick/seed0`. `settings` are
-    recipe fields (`{"epochs": 3}`), `options` the architecture's. Raises `UsageError`, as the command `convatlas train`
-    does.
+    The default folder is the same as on the command line, such as `runs/digits/resnet_uva@quick/seed0`. `settings` are
+    recipe fields (`{"epochs": 3}`), `options` are the architecture's. Raises `UsageError` as `convatlas train` does.
     """
     request = Request(
         entries=(Entry(name, recipe),),
@@ -69,7 +68,7 @@ def compare(
 ) -> Report:
     """Trains `ARCH[@RECIPE]` entries over seeds (a number n: 0 to n - 1) into `out` and returns the report.
 
-    Without `out` the folder is that of the command line, such as `runs/compare-digits`.
+    The default folder is the same as on the command line, such as `runs/compare-digits`.
     """
     request = Request(
         entries=tuple(Entry.parse(entry, recipe=recipe) for entry in entries),

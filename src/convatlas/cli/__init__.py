@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. What a verb needs is imported when the verb runs."""
+"""The command line: parse, call, print. A verb imports its own modules when it runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def convatlas(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere in the line.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and stop.")
     ] = False,
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(error.format_message(), USAGE, debug=debug)
     except UsageError as error:
         return _complain(str(error), USAGE, debug=debug)
-    except BrokenPipeError:  # the reader of our output has gone, as in `convatlas list | head`
+    except BrokenPipeError:  # the reader of our output is closed, as in `convatlas list | head`
         sys.stderr.close()
         return DONE
     except OSError as error:
@@ -81,5 +83,5 @@ def _complain(message: str, code: int, *, debug: bool, hint: str = "") -> int:
 
 
 def entry() -> None:
-    """The `convatlas` command."""
+    """Runs the `convatlas` command and ends the process with its exit code."""
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""`evaluate` and `predict`: what a network answers, on labelled data and on image files."""
+"""`evaluate` and `predict`: the answers of a network, on labelled data and on image files."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     from convatlas.prediction import Answer, Normalisation
 
 Arch = Annotated[
-    str | None, typer.Option("--arch", metavar="NAME", help="The network, where the checkpoint does not name it.")
+    str | None, typer.Option("--arch", metavar="NAME", help="The network, if the checkpoint does not name it.")
 ]
 Mean = Annotated[
     str | None,
     typer.Option(
-        "--mean", metavar="M,M,M", help="Of each channel in [0, 1], where the checkpoint has no normalisation."
+        "--mean", metavar="M,M,M", help="Mean of each channel in [0, 1], if the checkpoint has no normalisation."
     ),
 ]
-Std = Annotated[str | None, typer.Option("--std", metavar="S,S,S", help="Standard deviations, with --mean.")]
+Std = Annotated[
+    str | None, typer.Option("--std", metavar="S,S,S", help="Standard deviation of each channel, with --mean.")
+]
 
 
 @app.command()
@@ -34,7 +36,7 @@ def evaluate(
         str, typer.Argument(metavar="RUN|CHECKPOINT|ARCH", help="A run, a checkpoint, or a name with --weights.")
     ],
     data: Annotated[
-        str | None, typer.Option("--data", help="Data set; default: the run's, or the one the weights are for.")
+        str | None, typer.Option("--data", help="Data set; default: that of the run or of the weights.")
     ] = None,
     data_dir: options.DataDir = None,
     split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
@@ -52,7 +54,7 @@ def evaluate(
 ) -> None:
     """Evaluate a run's best epoch, a checkpoint, or published weights on a split of a data set.
 
-    A checkpoint's own normalisation counts, not that of the data.
+    The images are normalised as the checkpoint says, not as the data set says.
 
     Example: convatlas evaluate runs/digits/resnet_uva@quick/seed0
 
@@ -115,8 +117,8 @@ def predict(
 ) -> None:
     """Say what is in image files: the most probable classes of each.
 
-    Of an image that is not square the centre is taken, as wide and high as its shorter side. It is resized to the
-    network's image size, turned as its EXIF data says, and transparent pixels become white.
+    Each image is turned as its EXIF data says, and its transparent pixels become white. The square in its centre, as
+    wide as its shorter side, is resized to the network's image size.
 
     Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
     """
@@ -131,7 +133,7 @@ def predict(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
     _say(predictor.notes, source=predictor.source)
-    answers = [answer(predictor, path, top=top) for path in images]  # all of them before anything is printed
+    answers = [answer(predictor, path, top=top) for path in images]  # all answers before the first line is printed
     if as_json:
         said = {"architecture": predictor.architecture.name, "precision": predictor.precision}
         options.print_json({**said, "images": [_plain(given) for given in answers]})
@@ -141,7 +143,7 @@ def predict(
 
 
 def _check_source(source: str, *, arch: str | None, weights: str | None, options: Mapping[str, str]) -> None:
-    """Raises `UsageError` for names that nothing has, as far as that is seen without PyTorch."""
+    """Raises `UsageError` for unknown names, as far as they are seen without PyTorch."""
     from convatlas.architectures import check_name, check_weights, nothing_at
 
     there = Path(source).exists()
@@ -154,7 +156,7 @@ def _check_source(source: str, *, arch: str | None, weights: str | None, options
 
 
 def normalisation(mean: str | None, std: str | None) -> Normalisation | None:
-    """Mean and standard deviation from text, both or neither.
+    """Returns mean and standard deviation from texts, or None without both. Raises `UsageError` for one alone.
 
     >>> normalisation("0.5,0.5,0.5", "0.25,0.25,0.25")
     ((0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
@@ -168,19 +170,19 @@ def normalisation(mean: str | None, std: str | None) -> Normalisation | None:
 
 
 def _say(notes: Sequence[str], *, source: str) -> None:
-    """Prints on standard error what was assumed and what is not as it was published."""
+    """Prints the notes on standard error: assumptions, and differences from the published files."""
     for note in notes:
         typer.echo(f"convatlas: {source}: {note}", err=True)
 
 
 def _plain(given: Answer) -> dict[str, Any]:
-    """One image's answer as plain data."""
+    """Returns one image's answer as plain data."""
     predictions = [{"class": name, "probability": probability} for name, probability in given.classes]
     return {"image": str(given.path), "predictions": predictions}
 
 
 def _print_answers(answers: Sequence[Answer]) -> None:
-    """A small table for each image."""
+    """Prints a small table for each image."""
     from rich.table import Table
     from rich.text import Text
 
@@ -196,7 +198,7 @@ def _print_answers(answers: Sequence[Answer]) -> None:
 
 
 def _print_evaluation(content: dict[str, Any], result: Evaluation, *, arithmetic: str) -> None:
-    """Accuracy, loss and the accuracy of each class."""
+    """Prints accuracy, loss and the accuracy of each class."""
     from rich.table import Table
     from rich.text import Text
 

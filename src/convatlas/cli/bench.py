@@ -1,4 +1,4 @@
-"""`bench`: how fast networks compute here, beside this machine's own peak."""
+"""`bench`: the speed of networks on this machine, beside the machine's own peak."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def bench(
     architectures: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Names, or path/to/file.py:name.")],
     batch_size: Annotated[
         str | None,
-        typer.Option("--batch-size", metavar="NUMBER", help="Images at a time; default: by their size, and what fits."),
+        typer.Option("--batch-size", metavar="NUMBER", help="Images at a time; default: by image size and memory."),
     ] = None,
     image_size: Annotated[
         int | None, typer.Option("--image-size", min=1, help="Pixels; default: as published.")
@@ -35,14 +35,14 @@ def bench(
     device: Device = "auto",
     precision: Annotated[
         str | None,
-        typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: all that the device has."),
+        typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: each that the device has."),
     ] = None,
     option: Options = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure how fast networks answer and are trained here: images and GFLOP/s, beside this machine's own peak.
+    """Measure how fast networks answer and train on this machine: images a second, GFLOP/s and share of the peak.
 
-    The peak is the fastest matrix product or convolution in the same arithmetic. FLOPs are twice the MACs.
+    The peak is the speed of the fastest matrix product or convolution in the same arithmetic. FLOPs are twice the MACs.
 
     Example: convatlas bench resnet_uva densenet_uva
     """
@@ -79,7 +79,7 @@ def bench(
 
 
 def _measured(workloads: Sequence[Workload], precisions: Sequence[Precision]) -> Measured:
-    """Each network in turn, and which one it is on standard error."""
+    """Measures each network in turn and names it on standard error."""
     from convatlas.measure.speed import measure
 
     measured = []
@@ -94,19 +94,19 @@ def _measured(workloads: Sequence[Workload], precisions: Sequence[Precision]) ->
 
 
 def _busy() -> tuple[str, ...]:
-    """A note where the machine had work already, of others or of a bench before this one."""
+    """Returns a note if the machine was busy before this measurement, with other work or an earlier bench."""
     import os
 
     from convatlas.run import hardware
 
     cores = hardware()["cores"]
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    busy = f"the machine was busy in the minute before (load {load:.1f} on {cores} cores): where others still compute, "
-    return (f"{busy}it can do more than this",) if load > cores / 2 else ()
+    busy = f"the machine was busy in the minute before (load {load:.1f} on {cores} cores): "
+    return (f"{busy}if other work still runs, the true speeds are higher",) if load > cores / 2 else ()
 
 
 def _costs(workloads: Sequence[Workload]) -> RenderableType:
-    """What is computed for an image."""
+    """Returns the table of the computations for one image."""
     from rich.table import Table
     from rich.text import Text
 
@@ -125,7 +125,7 @@ def _costs(workloads: Sequence[Workload]) -> RenderableType:
 
 
 def _speeds(measured: Measured) -> RenderableType:
-    """A section for each network, and one for the machine."""
+    """Returns the table of speeds: a section for each network, and one for the machine."""
     from rich.table import Table
     from rich.text import Text
 
@@ -150,7 +150,7 @@ def _speeds(measured: Measured) -> RenderableType:
 
 
 def _rate(value: float) -> str:
-    """Three digits at least, while they say something.
+    """Returns a number with three digits, or with all digits before the point; at most two decimals.
 
     >>> _rate(1234.5), _rate(82.44), _rate(0.8)
     ('1,234', '82.4', '0.80')
@@ -165,12 +165,12 @@ def _peaks(measured: Measured) -> Peaks:
 
 
 def _peak(best: Peaks, precision: Precision) -> float:
-    """GFLOP/s of the fastest of all in this arithmetic, against which the networks are held."""
+    """Returns the machine's highest GFLOP/s in this arithmetic, the measure for the networks."""
     return max(speed.best for (computed, _), speed in best.items() if computed == precision)
 
 
 def _beside(measured: Measured, notes: Sequence[str]) -> list[str]:
-    """What a reader needs to judge the numbers."""
+    """Returns the lines below the tables: machine, arithmetic, the meaning of the columns, notes."""
     from convatlas.device import BATCH_SIZE, described
     from convatlas.run import hardware
 
@@ -183,17 +183,18 @@ def _beside(measured: Measured, notes: Sequence[str]) -> list[str]:
     return [
         f"measured on {place}",
         *(f"computed in {described(workload.device, precision)}" for precision in precisions),
-        "FLOPs: twice the MACs; to train, those of forward and backward pass, counted",
-        "n rounds, all in turn, after one that does not count; images and GFLOP/s are their medians",
+        "FLOPs to answer: twice the MACs; FLOPs to train: forward and backward pass, counted",
+        "n: the number of rounds, in which the measurements take turns, after a first round that does not count; "
+        "images and GFLOP/s are medians over the rounds",
         f"evaluation: images in memory, at most {BATCH_SIZE} at a time; training: gradients and a step of "
-        f"{workload.recipe.optimizer.kind} on a batch that is ready",
+        f"{workload.recipe.optimizer.kind} on a batch in memory, without augmentation",
         f"peak: the fastest round of a {product} and of three 3x3 convolutions",
         *(f"note: {note}" for note in notes),
     ]
 
 
 def _plain(measured: Measured, notes: Sequence[str]) -> dict[str, Any]:
-    """All that was measured as plain data, with its circumstances."""
+    """Returns all measurements as plain data, with their circumstances."""
     from convatlas.run import circumstances
 
     best = _peaks(measured)
@@ -211,7 +212,7 @@ def _plain(measured: Measured, notes: Sequence[str]) -> dict[str, Any]:
 
 
 def _network(workload: Workload, speeds: Sequence[Speed], best: Peaks) -> dict[str, Any]:
-    """One network's counts and speeds as plain data; shares of the peak are fractions."""
+    """Returns one network's counts and speeds as plain data; shares of the peak are fractions."""
     return {
         "architecture": workload.architecture.name,
         "options": dict(workload.options),

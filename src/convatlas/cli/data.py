@@ -1,4 +1,4 @@
-"""`data show` and `data check`: what is in a data set, and what a network is shown of it."""
+"""`data show` and `data check`: the content of a data set, and the images as a network gets them."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def show(
 
 @data_app.command()
 def check(data: Name, data_dir: options.DataDir = None, as_json: options.AsJson = False) -> None:
-    """Read all of a data set and say what is there: counts, classes, images that occur more than once.
+    """Read a whole data set and print its counts, its classes, and the number of images that occur more than once.
 
     Example: convatlas data check cifar10 --data-dir data
     """
@@ -92,7 +92,7 @@ def check(data: Name, data_dir: options.DataDir = None, as_json: options.AsJson 
 
 
 def _shown(shown: View) -> dict[str, Any]:
-    """Returns the content of the data set and the batch that a network gets of it, as plain data."""
+    """Returns the content of the data set and the first batch for a network, as plain data."""
     from convatlas.data.check import summary
 
     return {
@@ -105,7 +105,7 @@ def _shown(shown: View) -> dict[str, Any]:
 
 
 def _print_shown(content: dict[str, Any]) -> None:
-    """Splits and their classes, the batch, and where the figure is."""
+    """Prints the splits and their classes, the batch, and the path of the figure."""
     _head(content)
     options.console().print(_class_table(content))
     batch, size = content["batch"], content["preprocessing"]["image_size"]
@@ -129,7 +129,7 @@ def _notes(content: dict[str, Any]) -> None:
 
 
 def _class_table(content: dict[str, Any]) -> Table:
-    """Images of each class in each split."""
+    """Returns the table of the number of images of each class in each split."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -1,4 +1,4 @@
-"""`show --diagram` and `show --receptive-field`: what is drawn of a network."""
+"""`show --diagram` and `show --receptive-field`: the drawings of a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READABLE = 5.5  # points of text on paper
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be drawn: a diagram of the network or of one of its blocks, or the fields on a photograph."""
+    """The drawings that the user wants: a diagram of the network or of one block, or the fields on a photograph."""
 
     diagram: Path | None
     block: str | None
@@ -23,7 +23,7 @@ class Wanted:
     photo: Path | None
 
     def check(self, architectures: Sequence[str]) -> None:
-        """Raises `UsageError` for flags that need another, for two networks, and for files of another kind."""
+        """Raises `UsageError` for a flag without the flag that it needs, two networks, and a wrong file type."""
         files = {"--diagram": (self.diagram, ".svg"), "--receptive-field": (self.receptive_field, ".png")}
         for flag, (path, suffix) in files.items():
             if path is None:
@@ -42,14 +42,14 @@ class Wanted:
 
 
 def refuse(flags: Mapping[str, object], *, beside: str) -> None:
-    """Raises `UsageError` for a flag that has a value, since it means nothing beside another."""
+    """Raises `UsageError` for each of `flags` that has a value; it has no effect together with the flag `beside`."""
     for flag, value in flags.items():
         if value is not None:
-            raise UsageError(f"{flag} does nothing with {beside}; leave it out")
+            raise UsageError(f"{flag} does nothing with {beside}; leave {flag} out")
 
 
 def draw(name: str, option: list[str] | None, wanted: Wanted, *, image_size: int | None) -> None:
-    """Draws what is wanted and says where it lies."""
+    """Makes the wanted drawings and prints their paths."""
     from convatlas.architectures import architecture
 
     row = architecture(name)
@@ -69,10 +69,10 @@ def _diagram(row: Any, options: dict[str, Any], path: Path, *, image_size: int |
     write_text(path, drawn.svg)
     first, *others = drawn.blocks or ("",)
     more = f" (or {', '.join(others)})" if others else ""
-    said = f"; --block {first}{more} draws a block opened" if first else ""
+    said = f"; --block {first}{more} draws the inside of a block" if first else ""
     console().print(f"diagram {path}{said}", markup=False, highlight=False, soft_wrap=True)
     if drawn.points < READABLE:
-        small = f"on A4 its smallest text has {drawn.points:.1f} points; --block draws a part of it"
+        small = f"on A4 paper its smallest text has {drawn.points:.1f} points; --block draws a part of the network"
         console().print(small, markup=False, highlight=False, soft_wrap=True)
 
 

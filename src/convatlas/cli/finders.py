@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def search(plan: Plan, folder: Path, *, device: str, wanted: Sequence[str], as_json: bool) -> None:
-    """Runs the searches that are `wanted`, `lr` and `batch_size`; the plots lie beside `folder`, the run's place."""
+    """Runs the `wanted` searches, `lr` and `batch_size`; the plots are written beside `folder`, the run's folder."""
     check_writable(folder.parent)
     found: dict[str, Any] = {}
     try:
@@ -65,9 +65,9 @@ def _said(trial: BatchTrial) -> None:
 
 
 def _lines(field: str, result: dict[str, Any], plan: Plan) -> list[str]:
-    """What a person reads."""
+    """Returns the lines of a result for the terminal."""
     if result["suggestion"] is None:
-        return [f"the loss falls at no rate that was tried: no suggestion; see {result['plot']}"]
+        return [f"the loss falls at none of the tried rates, so there is no suggestion; see {result['plot']}"]
     if field == "lr":
         own_rate = plan.recipe.optimizer.lr
         suggested = f"--lr {result['suggestion']:.2g} (where the loss falls fastest); the recipe has {own_rate:g}"

@@ -1,4 +1,4 @@
-"""`list`: which architectures and recipes there are."""
+"""`list`: the names and facts of the architectures and recipes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from convatlas.architectures.index import Listed
 
 
-WIDE = 110  # columns of a terminal in which all digits of the counts have room
+WIDE = 110  # columns of a terminal; from this width on, counts are printed with all digits
 
 
 @app.command("list")
 def list_(
     pattern: Annotated[str, typer.Argument(help="Part of a name, or a pattern with * and ?.")] = "*",
-    recipes: Annotated[bool, typer.Option("--recipes", help="The recipes instead, for --recipe.")] = False,
+    recipes: Annotated[
+        bool, typer.Option("--recipes", help="List the recipes instead; --recipe takes their names.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the architectures by family and year, or the recipes.
@@ -46,7 +48,7 @@ def list_(
 
 
 def _list_recipes(pattern: str, *, as_json: bool) -> None:
-    """The recipes of these names: what each does, what it gave, where it comes from."""
+    """Prints the recipes whose names match: a summary, the expected result and the source of each."""
     from convatlas.architectures import matches
     from convatlas.errors import unknown
     from convatlas.recipe import Recipe, list_recipes, recipe_or_rule
@@ -64,7 +66,7 @@ def _list_recipes(pattern: str, *, as_json: bool) -> None:
 
 
 def described(row: Architecture | Listed) -> dict[str, Any]:
-    """An architecture's description as plain data."""
+    """Returns an architecture's description as plain data."""
     return {
         "architecture": row.name,
         "family": row.family,
@@ -80,7 +82,7 @@ def described(row: Architecture | Listed) -> dict[str, Any]:
 
 
 def _table(families: dict[str, list[Listed]], *, narrow: bool) -> RenderableType:
-    """The architectures, a section a family; counts in short where the screen is narrow."""
+    """Returns the table of architectures, with a section for each family; on a narrow screen counts are short."""
     from rich.table import Table
 
     from convatlas.words import quantity
@@ -101,7 +103,7 @@ def _table(families: dict[str, list[Listed]], *, narrow: bool) -> RenderableType
 
 
 def _results(row: Listed) -> str:
-    """The first published accuracy on each data set, on test images if there is one; `show` has them all."""
+    """Returns one published accuracy for each data set, on test images if it is known; `show` prints all of them."""
     ordered = sorted(row.published, key=lambda result: result.split != "test")
     first = {result.dataset: result for result in reversed(ordered)}
     return ", ".join(f"{100 * result.top1:.2f} % {result.dataset}" for result in reversed(first.values())) or "-"

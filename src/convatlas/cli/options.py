@@ -21,16 +21,17 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         envvar="CONVATLAS_DATA",
-        help="Folder that has the files, or gets them; default: the user's cache.",
+        help="Folder of the files; missing files are downloaded into it; default: the user's cache.",
     ),
 ]
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="Recipe by name or from a YAML file; default: the data set's.")
 ]
 Epochs = Annotated[
-    str | None, typer.Option("--epochs", metavar="NUMBER", help="Passes over the training images; milestones scale.")
+    str | None,
+    typer.Option("--epochs", metavar="NUMBER", help="Passes over the training images; milestones scale too."),
 ]
-BatchSize = Annotated[str | None, typer.Option("--batch-size", metavar="NUMBER", help="Images an optimizer step.")]
+BatchSize = Annotated[str | None, typer.Option("--batch-size", metavar="NUMBER", help="Images in an optimizer step.")]
 LearningRate = Annotated[str | None, typer.Option("--lr", metavar="NUMBER", help="Learning rate.")]
 Precision = Annotated[
     str | None, typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: the recipe's.")
@@ -49,13 +50,13 @@ Options = Annotated[
     list[str] | None, typer.Option("-o", metavar="NAME=VALUE", help="An option of the architecture; may be repeated.")
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with what lies unfinished in the output folder.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the unfinished work in the output folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress display.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")]
 
 
 def check_computing(device: str, precision: str | None) -> None:
-    """Raises `UsageError` for a device or an arithmetic that there is not; PyTorch is not imported."""
+    """Raises `UsageError` for an unknown name of a device or an arithmetic; PyTorch is not imported."""
     from convatlas.recipe import Precision
 
     parse(device, values.Device, name="device")
@@ -66,28 +67,31 @@ def check_computing(device: str, precision: str | None) -> None:
 def settings(
     pairs: list[str] | None, *, epochs: str | None, batch_size: str | None, lr: str | None, precision: str | None
 ) -> dict[str, str]:
-    """Recipe fields as text, from `--set` and from the flags of their own. Raises `UsageError` for one given twice."""
+    """Returns recipe fields as text, from `--set` and from flags such as `--lr`.
+
+    Raises `UsageError` for a field that is given twice.
+    """
     result = assignments(pairs or [], flag="--set")
     flags = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "precision": precision}
     for name, value in flags.items():
         if value is None:
             continue
         if name in result:
-            raise UsageError(f"{name} is given twice, by its flag and by --set")
+            raise UsageError(f"{name} is given twice, by its flag and by --set; leave one of them out")
         result[name] = value
     return result
 
 
 def architecture_options(pairs: list[str] | None) -> dict[str, str]:
-    """Architecture options as text, from `-o`."""
+    """Returns the architecture options of `-o`, as text."""
     return assignments(pairs or [], flag="-o")
 
 
 def console() -> Console:
-    """Standard output; wide enough for every table where it is no terminal."""
+    """Returns standard output as a console; a file or a pipe counts as wide enough for every table."""
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 def print_json(content: Any) -> None:
-    """One JSON object on standard output."""
+    """Prints one JSON object on standard output."""
     print(json.dumps(content, indent=1, ensure_ascii=False))

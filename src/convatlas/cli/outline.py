@@ -1,4 +1,4 @@
-"""How `show` writes a network: its facts and its table of layers, alone or beside another's."""
+"""The text of `show`: the facts and the table of layers of one network, or of two side by side."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from convatlas.cli.show import Shown
 
-WIDE, MIDDLE = 140, 96  # columns of a terminal in which all digits of the counts have room, and all columns but one
+WIDE, MIDDLE = 140, 96  # columns of a terminal: enough for all digits of the counts, enough for all columns but one
 DIFFERENT = "bold yellow"
 
 
 def page(shown: Shown, *, depth: int | None) -> list[RenderableType]:
-    """One architecture: what is known of it, its counts, its layers."""
+    """Returns the page of one architecture: facts, counts, layers."""
     facts = _facts_table()
     for name, value in (*_known(shown), *_counted(shown)):
         facts.add_row(name, escape(value))
@@ -36,7 +36,7 @@ def page(shown: Shown, *, depth: int | None) -> list[RenderableType]:
 
 
 def calculation(counted: Complexity) -> list[RenderableType]:
-    """Layers that were written by hand, and what they cost."""
+    """Returns the page of the layers that `--module` gives: their table and their counts."""
     values = f"{counted.activations:,} values, {memory(BYTES * counted.activations)} in float32"
     facts = _facts_table()
     facts.add_row("MACs", f"{counted.network.at_least}{counted.macs:,} multiply-adds ({2 * counted.macs:,} FLOPs)")
@@ -46,7 +46,7 @@ def calculation(counted: Complexity) -> list[RenderableType]:
 
 
 def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[RenderableType]:
-    """Two architectures: their counts and their layers in pairs; what differs is marked."""
+    """Returns the page of two architectures: their counts and their layers in pairs; differences are marked."""
     counts = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", left.row.name, right.row.name, ""):
         counts.add_column(escape(heading), overflow="fold")
@@ -55,7 +55,7 @@ def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[Render
     for name, ratio in _ratios(left.counted, right.counted):
         counts.add_row(f"[dim]{name}[/]", "", f"x {ratio:.4f}")
     levels = depth or min(left.counted.readable_depth, right.counted.readable_depth)
-    said = "* differs, perhaps in what has no column here (not in the field); x: the second's in the first's"
+    said = "* marks a difference, perhaps in a value without a column here; fields are not compared; x: second / first"
     return [
         "",
         counts,
@@ -67,7 +67,7 @@ def side_by_side(left: Shown, right: Shown, *, depth: int | None) -> list[Render
 
 
 def memory(count: float) -> str:
-    """Bytes in words.
+    """Returns a number of bytes with its unit.
 
     >>> memory(60_950_432), memory(1_512)
     ('61.0 MB', '1.51 kB')
@@ -83,7 +83,7 @@ def _facts_table() -> Table:
 
 
 def _known(shown: Shown) -> Iterator[tuple[str, str]]:
-    """What is known of an architecture without counting."""
+    """Yields the facts of an architecture that need no counting, each with its name."""
     row = shown.row
     if row.paper:
         yield "source", f"{row.paper.authors} {row.paper.year}, {row.paper.title}"
@@ -100,7 +100,7 @@ def _known(shown: Shown) -> Iterator[tuple[str, str]]:
 
 
 def _counted(shown: Shown) -> Iterator[tuple[str, str]]:
-    """What was counted of an architecture as a whole."""
+    """Yields the counts of the whole architecture, each with its name."""
     counted = shown.counted
     yield "image", size_of(counted.shape)
     yield "parameters", f"{counted.params:,}, {counted.weights:,} without biases"
@@ -115,7 +115,7 @@ def _counted(shown: Shown) -> Iterator[tuple[str, str]]:
 
 
 def _layers(counted: Complexity, depth: int) -> Table:
-    """The table of layers, with the image before and the totals after them; narrow terminals have fewer columns."""
+    """Returns the table: the image, the layers, the totals. A narrow terminal has fewer columns."""
     width = console().width
     columns = [column for column in _columns(short=width < WIDE) if width >= column.least]
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -137,7 +137,7 @@ NOTHING = Part("", "", "", (), 0, 0, 0, 0)
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of the table of layers, which stands there from so many columns of the terminal on."""
+    """A column of the table of layers; the terminal must have at least `least` columns of text for it."""
 
     heading: str
     cell: Callable[[Part], str | Text]
@@ -145,7 +145,7 @@ class _Column:
 
 
 def _columns(*, short: bool) -> list[_Column]:
-    """All columns, with counts in three digits and short headings where that is wanted."""
+    """Returns all columns; `short` ones have counts of three digits and short headings."""
     number: Callable[[float], str] = quantity if short else "{:,}".format
 
     def text(count: int) -> str:
@@ -179,14 +179,14 @@ def _folded_said(counted: Complexity, depth: int) -> Text:
 
 
 def _left_out(*counted: Complexity) -> Text:
-    """Names what the counts and the fields leave out."""
+    """Returns the notes on operations that the counts and the fields leave out."""
     fields = [GATHERS] if any(each.gathers for each in counted) else []
     said = dict.fromkeys([*(note for each in counted for note in each.notes), *fields])
     return Text("\n".join(said), style="dim")
 
 
 def _pairs(left: Shown, right: Shown, depth: int) -> Table:
-    """The layers of both in pairs: the same operation at the same place, else one beside nothing."""
+    """Returns the table of pairs: equal layers stand side by side; a layer without a partner stands beside nothing."""
     width = console().width
     leasts = {"layer": 0, "operation": WIDE, "output": MIDDLE, "params": 0, "MACs": 0, "memory": MIDDLE, "field": WIDE}
     names = [name for name, least in leasts.items() if width >= least]
@@ -203,7 +203,7 @@ def _pairs(left: Shown, right: Shown, depth: int) -> Table:
 
 
 def _aligned(left: list[Part], right: list[Part]) -> Iterator[tuple[Part | None, Part | None]]:
-    """Pairs of rows; those that only one has, or that were changed, one beside the other as far as they go."""
+    """Yields pairs of rows: equal rows together, the different rows between them in order, the rest with None."""
     names, others = ([(part.name, operation_of(part)) for part in rows] for rows in (left, right))
     matcher = SequenceMatcher(None, names, others, autojunk=False)
     for _, first, last, other_first, other_last in matcher.get_opcodes():
@@ -213,7 +213,7 @@ def _aligned(left: list[Part], right: list[Part]) -> Iterator[tuple[Part | None,
 
 
 def _compared(part: Part | None) -> tuple[object, ...]:
-    """What is compared of two rows: all but the receptive field, which follows from the rows before."""
+    """Returns the compared values of a row: all but the receptive field, which depends on the rows before."""
     if part is None:
         return ()
     counts = (part.params, part.weights, part.macs, part.not_counted, part.activations)
@@ -221,7 +221,7 @@ def _compared(part: Part | None) -> tuple[object, ...]:
 
 
 def _cells(part: Part | None) -> dict[str, str]:
-    """A row by its columns' headings; empty where there is none."""
+    """Returns the texts of a row by the headings of the columns; empty texts for None."""
     if part is None:
         return dict.fromkeys(("layer", "operation", "output", "params", "MACs", "memory", "field"), "")
     return {
@@ -248,7 +248,7 @@ def _mark(differs: bool) -> str:
 
 
 def _text(value: Any) -> str:
-    """As `-o` takes it: 3,4,6,3 and 1x64,1x128."""
+    """Returns a value as `-o` takes it: 3,4,6,3 and 1x64,1x128."""
     if not isinstance(value, tuple):
         return str(value)
     return ",".join("x".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value)

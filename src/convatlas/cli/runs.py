@@ -28,7 +28,7 @@ def train(
     batch_size: options.BatchSize = None,
     lr: options.LearningRate = None,
     seed: Annotated[
-        str, typer.Option("--seed", metavar="NUMBER", help="Of initial weights, order and augmentation.")
+        str, typer.Option("--seed", metavar="NUMBER", help="Seed of initial weights, order and augmentation.")
     ] = "0",
     device: options.Device = "auto",
     precision: options.Precision = None,
@@ -46,7 +46,7 @@ def train(
     setting: options.Settings = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a network, keep its best epoch by validation accuracy and evaluate that once on the test set.
+    """Train a network, keep its best epoch by validation accuracy and evaluate this epoch once on the test set.
 
     Example: convatlas train resnet_uva --data digits --epochs 3
     """
@@ -54,7 +54,7 @@ def train(
 
     wanted = [field for field, asked in (("lr", find_lr), ("batch_size", find_batch_size)) if asked]
     if wanted and resume:
-        raise UsageError("--resume goes on with a run; --find-lr and --find-batch-size begin none")
+        raise UsageError("--resume continues a run, but --find-lr and --find-batch-size start none; leave --resume out")
     request = Request(
         entries=(Entry(architecture, recipe),),
         data=data,
@@ -82,7 +82,7 @@ def train(
 
 
 def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) -> Run:
-    """Trains the plan, with progress on standard error unless `quiet`."""
+    """Trains the plan and returns the run; progress is shown on standard error unless `quiet`."""
     from rich.console import Console
 
     from convatlas.device import described
@@ -104,7 +104,7 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
 
 
 def _print_run(run: Run) -> None:
-    """The result of a run and where its files are."""
+    """Prints the result of a run and the places of its files."""
     record, results = run.record, run.results
     seconds = results.get("train_seconds")
     took = "-" if seconds is None else f"{seconds:.1f}"

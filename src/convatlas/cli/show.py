@@ -1,4 +1,4 @@
-"""`show`: what a network is, layer by layer, and what layers cost."""
+"""`show`: a network layer by layer, and the costs of single layers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LARGEST = 100_000  # pixels a side, and images
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """An architecture as it was asked for, and what was counted; `memory` in bytes, or why there is none."""
+    """An architecture with its options and its counts; `memory` is in bytes, or says why it is not known."""
 
     row: Architecture
     options: dict[str, Any]
@@ -41,30 +41,36 @@ def show(
         int | None, typer.Option("--image-size", min=1, max=LARGEST, help="Pixels; default: as published.")
     ] = None,
     depth: Annotated[
-        int | None, typer.Option("--depth", min=1, help="Levels of modules to unfold; default: what is easily read.")
+        int | None, typer.Option("--depth", min=1, help="Levels of modules to unfold; default: as many as read easily.")
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", min=1, max=LARGEST, help="Images of the training step whose memory is estimated."),
+        typer.Option(
+            "--batch-size", min=1, max=LARGEST, help="Batch size of the training step whose memory is estimated."
+        ),
     ] = None,
     module: Annotated[
-        list[str] | None, typer.Option("--module", help="A layer of torch.nn to count; again for the next in turn.")
+        list[str] | None, typer.Option("--module", help="A layer of torch.nn to count; repeat for the next layer.")
     ] = None,
     input_shape: Annotated[
-        str | None, typer.Option("--input", metavar="CxHxW", help="What the first --module is given, as 480x14x14.")
+        str | None,
+        typer.Option("--input", metavar="CxHxW", help="Input shape of the first --module, such as 480x14x14."),
     ] = None,
     diagram: Annotated[
         Path | None, typer.Option("--diagram", metavar="FILE.svg", help="Draw the network instead, blocks as boxes.")
     ] = None,
     block: Annotated[
-        str | None, typer.Option("--block", metavar="MODULE", help="Draw this block of it, opened: stage2.0.")
+        str | None, typer.Option("--block", metavar="MODULE", help="Draw the inside of this block: stage2.0.")
     ] = None,
     receptive_field: Annotated[
         Path | None,
-        typer.Option("--receptive-field", metavar="FILE.png", help="Draw what its stages see of an image instead."),
+        typer.Option(
+            "--receptive-field", metavar="FILE.png", help="Draw instead the part of an image that each stage sees."
+        ),
     ] = None,
     image: Annotated[
-        Path | None, typer.Option("--image", metavar="PHOTO", help="For --receptive-field; default: a sample.")
+        Path | None,
+        typer.Option("--image", metavar="PHOTO", help="Photograph for --receptive-field; default: a sample."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -137,7 +143,7 @@ def _memory(row: Architecture, network: Any, *, shape: tuple[int, ...], batch_si
 
 
 def _plain(shown: Shown, depth: int | None) -> dict[str, Any]:
-    """An architecture's description with its counts as plain data."""
+    """Returns the description of an architecture and its counts as plain data."""
     counted = shown.counted
     return {
         **described(shown.row),
@@ -176,13 +182,13 @@ def _layer(part: Any) -> dict[str, Any]:
 
 
 def _calculate(layers: list[str], shape: str | None, *, as_json: bool) -> None:
-    """What the layers cost, each and together."""
+    """Prints the counts of the layers of `--module`, for each layer and in total."""
     from convatlas.cli import outline
     from convatlas.complexity.calculator import calculate
     from convatlas.errors import UsageError
 
     if shape is None:
-        raise UsageError("--module needs --input, the shape that it is given, as 480x14x14")
+        raise UsageError("--module needs --input, the shape of its input, such as 480x14x14")
     counted = calculate(layers, shape)
     if as_json:
         print_json({**_counts(counted), "layers": [_layer(part) for part in counted.network.rows(1)]})

@@ -23,9 +23,12 @@ def compare(
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
     protocol_name: Annotated[
-        str | None, typer.Option("--protocol", metavar="uva", help="A published comparison: networks and recipes.")
+        str | None,
+        typer.Option("--protocol", metavar="uva", help="A published comparison, with its networks and recipes."),
     ] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="How many (0, 1, 2 ...), or a list such as 7,8,9.")] = "3",
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="Number of seeds (0, 1, 2 ...), or a list such as 7,8,9.")
+    ] = "3",
     recipe: options.RecipeName = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -85,7 +88,7 @@ def report(
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`3` is the seeds 0, 1, 2; `7,8,9` are these. Raises `UsageError`.
+    """Returns the seeds of a text: 0, 1, 2 for `3`, and 7, 8, 9 for `7,8,9`. Raises `UsageError`.
 
     >>> parse_seeds("3"), parse_seeds("7,8")
     ((0, 1, 2), (7, 8))
@@ -103,7 +106,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def _print_report(report: Report, *, as_json: bool) -> None:
-    """The table, what it says of the best two, what failed, and where the files are."""
+    """Prints the table, the comparison of the best two, the failed and unfinished runs, and the paths of the files."""
     from convatlas.report import published, tables
 
     if as_json:

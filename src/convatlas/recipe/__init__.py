@@ -1,4 +1,4 @@
-"""Recipes: how a network is trained, as frozen, validated data, and the learning rate of each step."""
+"""Recipes: the values by which a network is trained, as frozen, validated data, and the learning rate of each step."""
 
 from __future__ import annotations
 

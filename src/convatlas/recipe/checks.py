@@ -1,4 +1,4 @@
-"""What the values of a recipe's fields may be, alone and beside each other."""
+"""The checks of a recipe: the range of each field, and the fields that must fit together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convatlas.errors import UsageError
 if TYPE_CHECKING:
     from convatlas.recipe.fields import Recipe
 
-# field: what holds of a value that makes sense, in Python and in words. None passes where the type permits it.
+# field: the condition on its value, in Python and in words. None passes if the type permits it.
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": (lambda v: 1 <= v <= 1_000_000, "at least 1 and at most 1,000,000"),
     "steps": (lambda v: 1 <= v <= 1_000_000_000, "at least 1 and at most 1,000,000,000"),
@@ -44,15 +44,15 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stochastic_depth": (lambda v: 0 <= v < 1, "a probability below 1"),
     "auxiliary_weight": (lambda v: 0 <= v <= 100, "0 to 100"),
 }
-# field: the schedules that have it, and without which a schedule that needs it cannot be.
+# field: the schedules that need it; other schedules must not have it.
 OF_SCHEDULES = {
     "milestones": ("multi_step",),
     "decay_epochs": ("step", "exponential"),
     "decay_steps": ("step", "exponential"),
     "patience": ("plateau",),
 }
-OTHER_DECAY = {"epochs": "decay_steps", "steps": "decay_epochs"}  # unit of a recipe: the decay that it has not
-# field: its default, which it must have where nothing uses it.
+OTHER_DECAY = {"epochs": "decay_steps", "steps": "decay_epochs"}  # unit of a recipe: the decay of the other unit
+# field: its default, which it must have if the recipe does not use the field.
 UNUSED = {"gamma": 0.1, "crop_scale": (0.8, 1.0), "crop_ratio": (0.9, 1.1)}
 FALLING = ("multi_step", "step", "exponential", "plateau")
 OF_OPTIMIZERS = {
@@ -63,7 +63,7 @@ OF_OPTIMIZERS = {
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raises `UsageError` that names the field, its value and what is permitted."""
+    """Raises `UsageError`, which names the field, its value and the permitted values."""
     flat = recipe.flat()
     for field, (holds, permitted) in RANGES.items():
         require(recipe, field, flat[field] is None or holds(flat[field]), permitted)
@@ -95,7 +95,7 @@ def _check_optimizer(recipe: Recipe) -> None:
 
 
 def _is_scale(text: str) -> bool:
-    """Returns whether a text is the name of a part of the network, = and the factor on its rate."""
+    """Returns whether a text is NAME=FACTOR: a part of the network and the factor on its learning rate."""
     name, _, factor = text.partition("=")
     try:
         return name == name.strip() != "" and 0 < float(factor) <= 1000
@@ -171,13 +171,13 @@ def _check_images(recipe: Recipe) -> None:
 
 
 def require(recipe: Recipe, field: str, holds: bool, permitted: str) -> None:
-    """Raises `UsageError`, which names the flat field, unless the rule holds."""
+    """Raises `UsageError`, which names the flat field, unless `holds`."""
     if not holds:
         raise UsageError(f"{field}={short(recipe.flat()[field])} makes no sense; it must be {permitted}")
 
 
 def short(value: Any) -> str:
-    """A value as it stands in a recipe's name: `0.1`, `100+150`, `none`, `true`.
+    """Returns a value as a recipe's name shows it: `0.1`, `100+150`, `none`, `true`.
 
     >>> short((100, 150))
     '100+150'

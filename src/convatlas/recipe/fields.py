@@ -1,4 +1,4 @@
-"""`Recipe`: how a network is trained, as frozen, validated data."""
+"""`Recipe`: the values by which a network is trained, as frozen, validated data."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from convatlas.recipe.groups import ImageFields, LossFields, NetworkFields, Opti
 from convatlas.recipe.schedule import scaled_schedule
 
 Precision = Literal["float32", "bf16"]
-WORDS = ("name", "source", "expected")  # fields that say what a recipe is and change nothing
+WORDS = ("name", "source", "expected")  # fields that describe a recipe and do not change the training
 NETWORK_FIELDS = tuple(field.name for field in dataclasses.fields(NetworkFields))
-BESIDE = (  # fields that the summary shows where they are used
+BESIDE = (  # fields that the summary shows if the recipe uses them
     *("accumulate", "clip_norm", "ema", "label_smoothing", "mixup", "cutmix", "class_weights"),
     *("rand_augment", "cutout", *NETWORK_FIELDS),
 )
@@ -24,10 +24,10 @@ BESIDE = (  # fields that the summary shows where they are used
 
 @dataclass(frozen=True, init=False, kw_only=True)
 class Recipe:
-    """How a network is trained: every value literal, with its source and the result that it gave.
+    """The values by which a network is trained, all literal, with their source and the result that they gave.
 
-    A recipe is made from flat values, by the names that `--set` and YAML have, and read by groups. Its length is a
-    number of `epochs` or of optimizer `steps`; the schedule counts in the same unit. `drop_last` leaves out the last,
+    A recipe is made from flat values by name, as in `--set` and YAML; code reads them by group. Its length is a number
+    of `epochs` or of optimizer `steps`, and the schedule counts in the same unit. `drop_last` leaves out the last,
     smaller batch of an epoch. Raises `UsageError` for a value that makes no sense, and for fields that contradict each
     other.
 
@@ -66,7 +66,7 @@ class Recipe:
 
     @classmethod
     def of(cls, **flat: Any) -> Recipe:
-        """Returns the recipe of flat values as JSON has them: lists become tuples.
+        """Returns the recipe from flat values as JSON has them; lists become tuples.
 
         >>> from convatlas.recipe import recipe
         >>> Recipe.of(**values.plain(recipe("uva_sgd").flat())) == recipe("uva_sgd")
@@ -82,7 +82,7 @@ class Recipe:
         return {name: field.of(self) for name, field in FIELDS.items()}
 
     def summary(self) -> str:
-        """Returns the recipe in one line, as it is printed before training.
+        """Returns the line about the recipe that is printed before training.
 
         >>> from convatlas.recipe import recipe
         >>> recipe("uva_sgd").summary()
@@ -103,14 +103,14 @@ class Recipe:
         )
 
     def with_values(self, **changes: Any) -> Recipe:
-        """Returns this recipe with other values by their flat names, under the same name."""
+        """Returns this recipe with other values, given by flat name; the recipe's name stays."""
         return Recipe(**{**self.flat(), **changes})
 
     def replaced(self, **changes: Any) -> Recipe:
-        """Returns this recipe with other values by their flat names, and its name shows each change.
+        """Returns this recipe with other values, given by flat name; the recipe's name shows each change.
 
-        Other `epochs` scale the milestones, `decay_epochs` and `warmup_epochs`; other `steps` do so in a recipe that
-        counts steps. Raises `UsageError` where the unit changes and the milestones are left in the old one.
+        Other `epochs` scale the milestones, `decay_epochs` and `warmup_epochs`. In a recipe that counts steps, other
+        `steps` scale the fields that count steps. Raises `UsageError` if the unit changes and the milestones do not.
 
         >>> from convatlas.recipe import recipe
         >>> short = recipe("uva_sgd").replaced(epochs=18)
@@ -160,7 +160,7 @@ class Recipe:
         return self.schedule.warmup_epochs or self.schedule.warmup_steps
 
     def steps_per_unit(self, steps_per_epoch: int) -> int:
-        """Returns the optimizer steps of one epoch in a recipe that counts epochs, else 1."""
+        """Returns the optimizer steps of one unit: of an epoch, or 1 in a recipe that counts steps."""
         return steps_per_epoch if self.unit == "epochs" else 1
 
     def total_steps(self, steps_per_epoch: int) -> int:
@@ -168,7 +168,7 @@ class Recipe:
         return self.length * self.steps_per_unit(steps_per_epoch)
 
     def epoch_count(self, steps_per_epoch: int) -> int:
-        """Returns the number of epochs of the whole training, the last of which may be cut short.
+        """Returns the number of epochs of the whole training; the last epoch may be cut short.
 
         >>> from convatlas.recipe import recipe
         >>> recipe("quick").replaced(epochs=None, steps=25).epoch_count(10)
@@ -177,7 +177,7 @@ class Recipe:
         return -(-self.total_steps(steps_per_epoch) // steps_per_epoch)
 
     def steps_in_epoch(self, epoch: int, steps_per_epoch: int) -> int:
-        """Returns the number of optimizer steps in an epoch, counted from 0: all of it, or what is left.
+        """Returns the number of optimizer steps in an epoch, counted from 0; the last epoch may have fewer.
 
         >>> from convatlas.recipe import recipe
         >>> [recipe("quick").replaced(epochs=None, steps=25).steps_in_epoch(epoch, 10) for epoch in range(4)]
@@ -189,7 +189,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Field:
-    """A flat field of a recipe: the group that holds it, None for the recipe itself, and its name there."""
+    """A flat field of a recipe: its group, None for the recipe itself, and its name in the group."""
 
     group: str | None
     inner: str
@@ -225,7 +225,7 @@ FIELDS = _fields()
 
 
 def _grouped(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values of the recipe's own fields and its groups, from every flat value."""
+    """Returns the recipe's own fields and its groups by name, from all flat values."""
     result: dict[str, Any] = {name: flat[name] for name, field in FIELDS.items() if field.group is None}
     for group, kind in get_type_hints(Recipe).items():
         if group not in result:
@@ -234,7 +234,7 @@ def _grouped(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def defaults() -> dict[str, Any]:
-    """Returns the fields that a recipe need not give, flat, with their values as plain data."""
+    """Returns the default of each flat field that has one, as plain data."""
     return {name: values.plain(field.default) for name, field in FIELDS.items() if not field.required}
 
 
@@ -243,7 +243,7 @@ def _listed(value: Any) -> str:
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
-    """Returns `recipe` with fields set from values, or from text as `--set NAME=VALUE` gives them.
+    """Returns `recipe` with other values in some fields; a text is parsed as in `--set NAME=VALUE`.
 
     >>> from convatlas.recipe import recipe
     >>> with_settings(recipe("quick"), {"lr": "0.02"}).optimizer.lr
@@ -253,7 +253,7 @@ def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
 
 
 def parsed_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the settings with every text as the value of its field. Raises `UsageError` for an unknown name.
+    """Returns the settings with every text parsed as its field's type. Raises `UsageError` for an unknown name.
 
     >>> parsed_settings({"lr": "0.02", "milestones": "5,7", "flip": 0.5})
     {'lr': 0.02, 'milestones': (5, 7), 'flip': 0.5}

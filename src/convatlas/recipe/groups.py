@@ -1,4 +1,4 @@
-"""The groups of a recipe's fields. A field is None, 0 or empty where the recipe does not use it."""
+"""The groups of a recipe's fields. A field that the recipe does not use is None, 0 or empty."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Crop = Literal["none", "resized", "pad4"]
 
 @dataclass(frozen=True)
 class OptimizerFields:
-    """How gradients move the weights; `kind` has the flat name `optimizer`.
+    """The optimizer; `kind` has the flat name `optimizer`.
 
-    `lr_scales` multiply the rate of parts of the network: `("stem=0.1", "head=10")`, by the names of stages or of
-    modules in stages; where several names hold a parameter, the longest one counts. `momentum` belongs to sgd, rmsprop
-    and muon; `nesterov` makes the momentum of sgd and muon Nesterov's. `rms_decay` belongs to rmsprop (0.9 where it is
-    None), `epsilon` to all but sgd. `weight_decay_on="weights"` spares norms and biases. `accumulate` is the number of
-    parts in which a batch is computed. `clip_norm` bounds the norm of all gradients together. `ema` is the decay of the
-    moving average of the weights, which is then evaluated in their place.
+    `lr_scales` multiply the rate of parts of the network, such as `("stem=0.1", "head=10")`. The names are stages or
+    modules in stages; if several names contain a parameter, the longest name counts. `momentum` belongs to sgd, rmsprop
+    and muon; `nesterov` makes the momentum of sgd and muon Nesterov's. `rms_decay` belongs to rmsprop (None means 0.9),
+    `epsilon` to all but sgd. `weight_decay_on="weights"` spares norms and biases. `accumulate` is the number of parts
+    in which a batch is computed. `clip_norm` bounds the norm of all gradients together. `ema` is the decay of the
+    moving average of the weights; with it, the average is evaluated instead of the weights.
     """
 
     kind: OptimizerKind
@@ -47,12 +47,12 @@ class OptimizerFields:
 
 @dataclass(frozen=True)
 class ScheduleFields:
-    """How the learning rate changes; `kind` has the flat name `schedule`.
+    """The schedule of the learning rate; `kind` has the flat name `schedule`.
 
     A recipe counts in epochs or in optimizer steps. The rate is multiplied by `gamma` at each of `milestones`, in the
-    recipe's unit (multi_step), every `decay_epochs` or `decay_steps` (step, and smoothly exponential), or where the
-    validation accuracy has not risen for `patience` epochs (plateau). During the first `warmup_epochs` or
-    `warmup_steps` it rises from `warmup_lr` (linear), or stays at `warmup_lr` (constant).
+    recipe's unit (multi_step); every `decay_epochs` or `decay_steps` (step), or smoothly over them (exponential); or
+    when the validation accuracy has not risen for `patience` epochs (plateau). During the first `warmup_epochs` or
+    `warmup_steps` the rate rises from `warmup_lr` (linear), or stays at `warmup_lr` (constant).
     """
 
     kind: ScheduleKind = "constant"
@@ -69,13 +69,14 @@ class ScheduleFields:
 
 @dataclass(frozen=True)
 class ImageFields:
-    """How an image is prepared and changed at random.
+    """The preparation of an image, and its changes at random.
 
-    `image_size` is in pixels, None for the data's own. `mean` and `std` are per channel, of values in [0, 1], None for
-    the statistics of the training images. `flip` is the probability of mirroring left to right. `crop="resized"` takes
-    a random part of `crop_scale` of the area and of aspect ratio `crop_ratio` and resizes it. `crop="pad4"` adds 4
-    black pixels around the image and takes a part of the image's own size. `rand_augment` is a number of operations of
-    strength `rand_magnitude` (0 to 30). `cutout` is the side, in pixels, of a square at the mean colour.
+    `image_size` is in pixels; None keeps the size of the data. `mean` and `std` are per channel, of values in [0, 1];
+    None means the statistics of the training images. `flip` is the probability of mirroring left to right.
+    `crop="resized"` cuts out a random part and resizes it; `crop_scale` is the range of its share of the area,
+    `crop_ratio` the range of its aspect ratio. `crop="pad4"` adds 4 black pixels around the image and cuts out a part
+    of the image's own size. `rand_augment` is a number of operations of strength `rand_magnitude` (0 to 30). `cutout`
+    is the side, in pixels, of a square in the mean colour.
     """
 
     image_size: int | None = None
@@ -92,11 +93,11 @@ class ImageFields:
 
 @dataclass(frozen=True)
 class LossFields:
-    """The loss, and the images that are mixed with their labels.
+    """The loss, and the mixing of images and labels.
 
     `label_smoothing` is the part of the label that all classes share. `mixup` and `cutmix` are the alpha of their Beta
-    distribution; where both are given, each batch has one of them. `class_weights="balanced"` weighs an image by the
-    rarity of its class.
+    distributions; with both, each batch has one of them. `class_weights="balanced"` weighs an image by the rarity of
+    its class.
     """
 
     label_smoothing: float = 0.0

@@ -1,4 +1,4 @@
-"""Recipes as YAML: read with care, written so that they can be read again."""
+"""Recipes as YAML files: read with care, and written so that they can be read again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ LARGEST = 20_000  # bytes; a recipe has about a thousand
 
 
 def read_recipe(path: Path) -> Recipe:
-    """A recipe from a YAML file of fields by name. Raises `UsageError` for what it lacks and for what no recipe has.
+    """Returns the recipe in a YAML file of fields by name. Raises `UsageError` for missing and for unknown fields.
 
-    Every value is read as `--set` reads it: YAML's own ideas of numbers and its finer arts are left alone. Tags,
-    anchors, merges, nesting and a field that stands there twice are refused.
+    Every value is read as `--set` reads it, not by YAML's own rules for numbers. Tags, anchors, merges, nesting and
+    repeated fields are refused.
     """
     content = _texts(path)
     for name in content:
@@ -35,7 +35,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 def write_recipe(recipe: Recipe) -> str:
-    """The recipe as YAML, the fields that have their default left out.
+    """Returns the recipe as YAML, without the fields that have their default.
 
     >>> from convatlas.recipe import recipe
     >>> "epochs: 180" in write_recipe(recipe("uva_sgd")).splitlines()
@@ -50,12 +50,14 @@ def write_recipe(recipe: Recipe) -> str:
 
 
 def _texts(path: Path) -> dict[str, str]:
-    """The file's mapping of names to plain texts, lists joined by commas."""
+    """Returns the mapping of names to plain texts in a file; the items of a list are joined by commas."""
     import yaml
 
     try:
         if path.stat().st_size > LARGEST:
-            raise UsageError(f"the recipe {path} has more than {LARGEST:,} bytes; that is no recipe")
+            raise UsageError(
+                f"the recipe {path} has more than {LARGEST:,} bytes, too many for a recipe; name another file"
+            )
         text = path.read_text(encoding="utf-8")
         for depth, event in _with_depth(yaml.parse(text, Loader=yaml.BaseLoader)):
             _refuse(path, event, depth)
@@ -76,7 +78,7 @@ def _texts(path: Path) -> dict[str, str]:
 
 
 def _with_depth(events: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-    """Each event of a parsed YAML with the number of lists and mappings around it."""
+    """Yields each event of a parsed YAML with the number of lists and mappings around it."""
     depth = 0
     for event in events:
         depth -= type(event).__name__ in ("SequenceEndEvent", "MappingEndEvent")
@@ -85,14 +87,14 @@ def _with_depth(events: Iterable[Any]) -> Iterator[tuple[int, Any]]:
 
 
 def _text(node: Any) -> str:
-    """A value as `--set` has it: `[100, 150]` is `100,150`, and `~` none."""
+    """Returns a value as `--set` takes it: `[100, 150]` becomes `100,150`, and `~` becomes `none`."""
     if isinstance(node.value, list):
         return ",".join(_text(item) for item in node.value)
     return "none" if node.value in ("~", "") and node.style is None else str(node.value)
 
 
 def _refuse(path: Path, event: Any, depth: int) -> None:
-    """Raises `UsageError` for an anchor, a reference to one, a tag, and what is nested."""
+    """Raises `UsageError` for an anchor, a reference to an anchor, a tag, and nesting."""
     line = event.start_mark.line + 1
     kind = type(event).__name__
     if getattr(event, "anchor", None):

@@ -13,9 +13,9 @@ from convatlas.recipe.fields import Recipe
 
 @dataclass(frozen=True)
 class DataFacts:
-    """The facts of a data set that a rule knows: its training images, their height and width in pixels, its classes.
+    """The facts of a data set for a rule: number of training images, their height and width in pixels, classes.
 
-    Height and width are None where images are of many sizes.
+    Height and width are None if the images have many sizes.
     """
 
     images: int
@@ -26,10 +26,10 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class RecipeRule:
-    """A rule that makes a recipe from the facts of a data set, and has a name among the named recipes.
+    """A rule that makes a recipe from the facts of a data set; it has a name among the named recipes.
 
-    `values` returns the flat values of the recipe; `decides` names the fields that depend on the data. `changes` are
-    made to the recipe afterwards.
+    `values` returns the flat values of the recipe; `decides` names the fields that depend on the data. Afterwards the
+    recipe is changed by `changes`.
 
     >>> from convatlas.recipe import recipe
     >>> rule = RecipeRule("by_size", "ours", "?", ("epochs",), lambda facts: {
@@ -46,14 +46,14 @@ class RecipeRule:
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def recipe(self, facts: DataFacts) -> Recipe:
-        """Returns the recipe for a data set; its name says the rule and the values that it decided."""
+        """Returns the recipe for a data set; its name shows the rule and the fields that the data decided."""
         words = {"name": self.name, "source": self.source, "expected": self.expected}
         made = Recipe(**{**self.values(facts), **words})
         decided = ",".join(f"{name}={short(made.flat()[name])}" for name in self.decides)
         return made.with_values(name=f"{self.name}({decided})").replaced(**self.changes)
 
     def replaced(self, **changes: Any) -> RecipeRule:
-        """Returns a rule whose recipe is changed afterwards, as `Recipe.replaced` does."""
+        """Returns a rule that afterwards changes its recipe, as `Recipe.replaced` does."""
         return dataclasses.replace(self, changes={**self.changes, **changes})
 
     def summary(self) -> str:

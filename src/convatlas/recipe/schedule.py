@@ -1,4 +1,4 @@
-"""The learning rate of every step, as one function of the recipe, and a schedule at another length."""
+"""The learning rate of every step as a function of the recipe, and schedules scaled to another length."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from convatlas.errors import UsageError
 if TYPE_CHECKING:
     from convatlas.recipe.fields import Recipe
 
-# `torch.optim.lr_scheduler.OneCycleLR`, with cosine annealing: the part of the steps that rise, and the factors by
-# which the first rate is below the highest and the last below the first. Smith and Topin 2017, arXiv 1708.07120.
+# As in `torch.optim.lr_scheduler.OneCycleLR` with cosine annealing (Smith and Topin 2017, arXiv 1708.07120): the rate
+# rises during this part of the steps; the highest rate is FIRST times the first, the first rate is LAST times the last.
 RISING, FIRST, LAST = 0.3, 25.0, 1e4
 
 
 def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
     """Returns the factor on `lr` at optimizer step `step`, counted from 0 over all epochs.
 
-    Milestones and decays count from the start of training, warm-up included, as the papers' iterations do. Cosine falls
-    over the steps after the warm-up. `plateau` is 1 here after its warm-up: it depends on the validation images.
+    Milestones and decays count from the start of training, with the warm-up, as the papers' iterations do. Cosine falls
+    over the steps after the warm-up. For `plateau` the factor is 1 after the warm-up, because its decays depend on the
+    validation images.
 
     >>> from convatlas.recipe import recipe
     >>> rate_factor(recipe("uva_sgd"), 100 * 351, steps_per_epoch=351)
@@ -48,9 +49,9 @@ def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
 
 
 def scaled_schedule(recipe: Recipe, length: int) -> dict[str, Any]:
-    """Returns the fields that count in the recipe's unit, at the same fractions of another length.
+    """Returns the fields that count in the recipe's unit, scaled to another length.
 
-    Two milestones that meet become one.
+    Two milestones that become equal are one.
     """
     unit, before = recipe.unit, recipe.length
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
@@ -72,5 +73,5 @@ def _one_cycle(step: int, total: int) -> float:
 
 
 def _annealed(start: float, end: float, part: float) -> float:
-    """From `start` to `end` by half a cosine."""
+    """Returns the value at the fraction `part` of the way from `start` to `end`, along half a cosine."""
     return end + (start - end) / 2 * (1 + math.cos(math.pi * part))

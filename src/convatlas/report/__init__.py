@@ -1,4 +1,4 @@
-"""What we say of runs: tables, figures and one self-contained page, rebuilt from disk. Never needs torch."""
+"""Reports of runs: tables, figures and one self-contained page, rebuilt from disk. The room never imports torch."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FILES = ("results.json", "results.csv", "results.md", "curves.png", "accuracy_vs
 
 @dataclass(frozen=True)
 class Report:
-    """A report: the folder it lies in, its rows (see `tables.study_rows`) and the files it wrote.
+    """A report: its folder, its rows (see `tables.study_rows`) and its files.
 
-    `failed` holds the path and error of each run that failed, `unfinished` the paths of those not at their end.
+    `failed` holds the path and the error of each failed run, `unfinished` the path of each unfinished run.
     """
 
     folder: Path
@@ -38,7 +38,7 @@ class Report:
     files: tuple[Path, ...]
 
     def content(self) -> dict[str, Any]:
-        """What `results.json` holds."""
+        """Returns the content of `results.json`."""
         return {
             "protocol": self.protocol,
             "rows": self.rows,
@@ -50,18 +50,18 @@ class Report:
 
 
 def write_report(folders: Path | Sequence[Path], *, out: Path | None = None) -> Report:
-    """Rebuilds the report of a study, of a run, or of several of both, from what lies on disk.
+    """Rebuilds the report of studies and runs from their folders and returns it.
 
     A study's folder gets `results.json`, `results.csv`, `results.md`, `curves.png`, `accuracy_vs_macs.png` and
-    `report.html`; a run's folder its `curves.png`. With `out`, needed for several folders, all goes there. Raises
-    `UsageError` where there is no finished run, or where runs are of different data or splits.
+    `report.html`; a run's folder gets its `curves.png`. With `out`, all files go there; several folders need it. Raises
+    `UsageError` if no run is finished, or if the runs are of different data or splits.
     """
     folders = [folders] if isinstance(folders, Path) else list(folders)
     if out is None and len(folders) != 1:
         raise UsageError(f"{len(folders)} folders in one report need a folder to write to; name it with --out")
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"no folder {folder}; a report is made of the folder of a run or of a study")
+            raise UsageError(f"no folder {folder}; a report is made from the folder of a run or of a study")
     check_writable(out or folders[0])
     if out is None and is_run(folders[0]):
         return _run_report(read_run(folders[0]))
@@ -69,7 +69,7 @@ def write_report(folders: Path | Sequence[Path], *, out: Path | None = None) -> 
 
 
 def _run_report(run: Run) -> Report:
-    """Redraws the curves of one run."""
+    """Redraws the curves of one run and returns its report."""
     _check_finished([run], [run.path])
     curves = run.path / "curves.png"
     rows = tables.study_rows([run], root=run.path)
@@ -79,7 +79,7 @@ def _run_report(run: Run) -> Report:
 
 
 def _study_report(folders: Sequence[Path], out: Path) -> Report:
-    """Reads the runs of all folders and writes every file of a report into `out`."""
+    """Reads the runs of all folders, writes every file of a report into `out` and returns the report."""
     runs = _read_runs(folders)
     finished = [run for run in runs if run.finished]
     _check_finished(runs, folders)
@@ -117,7 +117,7 @@ def _write_files(report: Report, runs: Sequence[Run]) -> None:
 
 
 def run_title(run: Run) -> str:
-    """What a run's figure is called: network, recipe, data, seed and the accuracy on the test set."""
+    """Returns the title of a run's figure: network, recipe, data, seed and accuracy on the test images."""
     record = run.record
     name = label(record.architecture.name, record.architecture.options)
     seed = "" if record.seed is None else f", seed {record.seed}"
@@ -127,7 +127,7 @@ def run_title(run: Run) -> str:
 
 
 def _read_runs(folders: Sequence[Path]) -> list[Run]:
-    """The runs of all folders, each once though folders may hold one another."""
+    """Returns the runs of all folders; a run that lies in two of the folders is returned once."""
     return list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
 
 
@@ -154,7 +154,7 @@ def _path(run: Run, root: Path) -> str:
 
 
 def _markdown(report: Report) -> str:
-    """`results.md`: the table, what it says, and how it came about."""
+    """Returns the content of `results.md`: the table, the comparisons, and the protocol."""
     parts = [tables.markdown_table(report.rows)]
     if report.comparison:
         parts.append(report.comparison["sentence"] + "\n")

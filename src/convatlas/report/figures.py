@@ -27,10 +27,9 @@ LARGEST_AREA = 1500.0  # of a bubble, in square points
 
 
 def draw_run_curves(rows: Metrics, path: Path, title: str, *, best_epoch: float | None = None) -> None:
-    """`curves.png` of one run: accuracy and loss of training and validation, the best epoch marked.
+    """Draws `curves.png` of one run: accuracy and loss of training and validation, with a mark at the best epoch.
 
-    `rows` are those of `Run.metrics()`. The best epoch, where it is not given, is the first of the highest validation
-    accuracy.
+    `rows` come from `Run.metrics()`. By default, the best epoch is the first with the highest validation accuracy.
     """
     figure, panels = _curve_panels(height=4.1, measures=_drawn([rows]))
     figure.suptitle(
@@ -54,9 +53,10 @@ def draw_run_curves(rows: Metrics, path: Path, title: str, *, best_epoch: float 
 
 
 def draw_study_curves(groups: Mapping[str, Sequence[Metrics]], path: Path) -> None:
-    """`curves.png` of a study: name of a network -> the metrics of each of its seeds.
+    """Draws `curves.png` of a study; `groups` maps the name of a network to the metrics of each seed.
 
-    A line is the mean over seeds, its band their minimum and maximum; validation is solid, training thin and dashed.
+    A line is the mean over the seeds, and its band reaches from their minimum to their maximum. Lines of validation are
+    solid, lines of training are thin and dashed.
     """
     from matplotlib.lines import Line2D
 
@@ -88,10 +88,10 @@ def draw_study_curves(groups: Mapping[str, Sequence[Metrics]], path: Path) -> No
 
 
 def draw_accuracy_vs_macs(rows: Sequence[tables.Row], path: Path) -> None:
-    """`accuracy_vs_macs.png`: test accuracy of each row against its MACs, the area of a bubble its parameters.
+    """Draws `accuracy_vs_macs.png`: a bubble for each row, at its MACs and its test accuracy, with area by parameters.
 
-    `rows` are those of `tables.study_rows`; a row without test accuracy is not drawn. Networks of nearly equal MACs
-    are moved apart by a few pixels, so that each one's interval is seen, and the figure says so.
+    `rows` come from `tables.study_rows`; a row without test accuracy is not drawn. Networks of nearly equal MACs are
+    moved apart by a few pixels, so that every interval can be seen, and the figure says so.
     """
     from matplotlib.figure import Figure
 
@@ -103,7 +103,7 @@ def draw_accuracy_vs_macs(rows: Sequence[tables.Row], path: Path) -> None:
     figure = Figure(figsize=(9, 5), dpi=DPI, layout="constrained")
     axes, key = figure.subplots(1, 2, width_ratios=(7, 1))
     _cost_axes(axes, points, seeds=sorted({row["n_seeds"] for row in drawn.values()}))
-    figure.draw_without_rendering()  # settles the layout: what follows is placed in pixels
+    figure.draw_without_rendering()  # settles the layout; labels are then placed in pixels
     figure.set_layout_engine("none")
     apart = side_by_side(axes, points)
     for point in apart:
@@ -114,13 +114,13 @@ def draw_accuracy_vs_macs(rows: Sequence[tables.Row], path: Path) -> None:
 
 
 def _drawn(runs: Sequence[Metrics]) -> list[str]:
-    """The measures that have a panel: two at most, the accuracy first where there is one."""
+    """Returns the measures to draw, one in each panel: two at most, and the accuracy before others."""
     found = list(dict.fromkeys(name for rows in runs for row in rows[:1] for name in validation_measures(row)))
     return sorted(found or TITLES, key=lambda name: name != "top1")[:2]
 
 
 def _curve_panels(*, height: float, measures: Sequence[str]) -> tuple[Figure, list[tuple[Axes, str, float]]]:
-    """A figure with empty axes side by side, and for each the measure it shows and the factor to its unit."""
+    """Returns a figure with empty axes side by side, each with its measure and the factor to the measure's unit."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -133,7 +133,7 @@ def _curve_panels(*, height: float, measures: Sequence[str]) -> tuple[Figure, li
 
 
 def _best(rows: Metrics, epoch: float | None) -> Mapping[str, float] | None:
-    """The row of that epoch, else of the highest validation accuracy."""
+    """Returns the row of the epoch `epoch`, or without it the row of the highest validation accuracy."""
     known = [row for row in rows if all(math.isfinite(row[f"val_{name}"]) for name in _drawn([rows])[:1])]
     named = [row for row in known if row["epoch"] == epoch]
     return max(named or known, key=lambda row: row.get("val_top1", -row["epoch"]), default=None)
@@ -150,13 +150,13 @@ def _frame(axes: Axes, epochs: Sequence[float]) -> None:
 
 
 def _columns(names: Sequence[str]) -> int:
-    """How many columns of a legend fit under a figure."""
+    """Returns the number of columns of a legend that fit under a figure."""
     longest = max(map(len, names), default=1)
     return max(1, min(4, len(names), 100 // (longest + 8)))
 
 
 def _over_seeds(seeds: Sequence[Metrics], name: str, scale: float) -> tuple[list[float], ...]:
-    """Epochs, and the mean, minimum and maximum over the seeds that have a finite value there."""
+    """Returns epochs, and for each epoch the mean, minimum and maximum over the seeds with a finite value."""
     found: dict[float, list[float]] = {}
     for row in (row for rows in seeds for row in rows):
         if math.isfinite(row.get(name, math.nan)):
@@ -174,7 +174,7 @@ def _point(name: str, row: tables.Row, *, largest: float, colour: str) -> Point:
 
 
 def _cost_axes(axes: Axes, points: Sequence[Point], *, seeds: Sequence[int]) -> None:
-    """Logarithmic MACs, at least a factor of 5 in view; all of the intervals, but no tick above 100 %."""
+    """Sets the axes: logarithmic MACs over at least a factor of 5, every interval in view, no tick above 100 %."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
     macs = [point.x for point in points] or [1e6]
@@ -203,7 +203,7 @@ def _bubble(axes: Axes, point: Point, *, marker: str) -> None:
 
 
 def _area_key(axes: Axes, largest: float, *, note: str) -> None:
-    """Grey bubbles that tell what an area means; the layout must be settled, heights here are in points."""
+    """Draws the key of the areas as grey bubbles; the layout must be settled. Heights are in points."""
     from matplotlib.ticker import EngFormatter
 
     height = axes.bbox.height * 72 / DPI
@@ -221,7 +221,7 @@ def _area_key(axes: Axes, largest: float, *, note: str) -> None:
 
 
 def _round_sizes(largest: float) -> list[float]:
-    """Three round numbers up to `largest`.
+    """Returns three round numbers up to `largest`.
 
     >>> _round_sizes(272_090)
     [200000.0, 100000.0, 50000.0]

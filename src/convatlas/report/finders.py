@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def draw_rate_search(rates: Sequence[float], losses: Sequence[float], path: Path, *, suggestion: float | None) -> None:
-    """The smoothed loss against the learning rate, the suggested one marked."""
+    """Draws the smoothed loss against the learning rate, with a mark at the suggested rate."""
     figure, axes = _panel()
     axes.plot(rates, losses, color=COLOURS[0], linewidth=2)
     axes.set_xscale("log")
     known = [loss for loss in losses if math.isfinite(loss)] or [0.0]
     low, first = min(known), known[0]
     margin = 0.1 * max(first - low, 0.1)
-    axes.set_ylim(low - margin, first + 5 * margin)  # where it explodes, the height tells nothing
+    axes.set_ylim(low - margin, first + 5 * margin)  # an exploding loss would hide the rest of the curve
     axes.set_xlabel("learning rate, logarithmic", color=INK)
     axes.set_ylabel("training loss, smoothed", color=INK)
     if suggestion is not None:
@@ -34,7 +34,7 @@ def draw_rate_search(rates: Sequence[float], losses: Sequence[float], path: Path
 
 
 def draw_batch_search(sizes: Sequence[int], speeds: Sequence[float], path: Path, *, suggestion: int) -> None:
-    """Images per second against the batch size, the suggested one marked."""
+    """Draws images per second against the batch size, with a mark at the suggested size."""
     from matplotlib.ticker import NullLocator
 
     figure, axes = _panel()

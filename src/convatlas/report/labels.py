@@ -1,4 +1,4 @@
-"""Names beside points, so that none covers another, a bubble or an interval."""
+"""Names beside the points of a figure: a name covers no other name, no bubble and no interval, if there is room."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 ANGLES = (0, 180, 40, -40, 140, -140, 70, -70, 110, -110, 90, -90)  # degrees around a point, the best first
 GAPS = (3.0, 10.0, 22.0, 36.0, 52.0, 72.0, 95.0)  # points beyond the edge of the bubble, the nearest first
 APART = 8.0  # points between neighbours of nearly equal x whose intervals overlap
-FURTHEST = 14.0  # points a bubble may be moved: more would misplace it on the axis
-LEADER = 20.0  # points; from this gap on a thin line leads to the name
+FURTHEST = 14.0  # points by which a bubble may be moved; a longer way would misplace it on the axis
+LEADER = 20.0  # points; a name that is further away gets a thin line
 
 
 @dataclass(frozen=True)
 class Point:
-    """A named point at x, y with its interval on y, in data units; its text, its bubble's radius in points."""
+    """A named point: its place (x, y) and its interval on y in data units, the radius of its bubble in points."""
 
     name: str
     text: str
@@ -34,9 +34,9 @@ class Point:
 
 
 def side_by_side(axes: Axes, points: Sequence[Point]) -> list[Point]:
-    """The points in their order, those that would hide each other's interval moved apart along x by a few pixels.
+    """Returns the points in their order, and moves points apart along x that would hide each other's intervals.
 
-    The figure's layout and limits must be settled. Points that hide nothing stay exactly where they are.
+    The figure's layout and limits must be settled. All other points keep their places exactly.
     """
     pixel = axes.figure.dpi / 72
     places = [float(axes.transData.transform((point.x, point.y))[0]) for point in points]
@@ -56,14 +56,14 @@ def side_by_side(axes: Axes, points: Sequence[Point]) -> list[Point]:
 
 
 def _level(a: Point, b: Point) -> bool:
-    """Whether the intervals of two points share a height."""
+    """Returns whether the intervals of two points overlap."""
     return a.low <= b.high and b.low <= a.high
 
 
 def place_labels(axes: Axes, points: Sequence[Point]) -> None:
-    """Writes each point's name at the nearest free place around it; where nothing is free, where it covers least.
+    """Writes each point's name at the nearest free place around it, or else at the place where it covers least.
 
-    The figure's layout and limits must be settled. The most crowded are not favoured: points are taken by height.
+    The figure's layout and limits must be settled. Names are placed in the order of their points' heights.
     """
     taken = [box for point in points for box in _occupied(axes, point)]
     for point in sorted(points, key=lambda point: -point.y):
@@ -84,7 +84,7 @@ def place_labels(axes: Axes, points: Sequence[Point]) -> None:
 
 
 def _move(text: Annotation, distance: float, angle: float) -> Bbox:
-    """Puts the text that far from its point, and gives the pixels it then covers."""
+    """Moves a text to a distance from its point, in points, and returns the pixels that the text covers there."""
     dx, dy = distance * math.cos(angle), distance * math.sin(angle)
     text.set_position((dx, dy))
     text.set_horizontalalignment("center" if abs(dx) < 2 else "left" if dx > 0 else "right")
@@ -93,7 +93,7 @@ def _move(text: Annotation, distance: float, angle: float) -> Bbox:
 
 
 def _occupied(axes: Axes, point: Point) -> list[Bbox]:
-    """The pixels of a point's bubble and of its interval."""
+    """Returns the pixels that a point's bubble and its interval cover."""
     from matplotlib.transforms import Bbox
 
     assert axes.figure is not None
@@ -103,7 +103,7 @@ def _occupied(axes: Axes, point: Point) -> list[Bbox]:
 
 
 def _overlap(box: Bbox, taken: Sequence[Bbox], axes: Axes) -> float:
-    """Square pixels of the box that are covered, or lie outside the axes."""
+    """Returns the square pixels of the box that are covered or lie outside the axes."""
     outside = box.width * box.height - _common(box, axes.bbox.frozen())
     return outside + sum(_common(box, other) for other in taken)
 
@@ -115,7 +115,7 @@ def _common(a: Bbox, b: Bbox) -> float:
 
 
 def _lead(axes: Axes, point: Point, text: Annotation) -> None:
-    """A thin line from the point to its name."""
+    """Draws a thin line from the point to its name."""
     axes.annotate(
         "", (point.x, point.y), xytext=text.get_position(), textcoords="offset points", zorder=3,
         arrowprops={"arrowstyle": "-", "color": point.colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 4},

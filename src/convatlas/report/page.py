@@ -20,9 +20,9 @@ SHOWN = 12  # thumbnails of a kind: a row on a laptop's screen
 
 
 def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run]) -> str:
-    """The page of `content` (what `results.json` holds) with the figures that lie in `folder`.
+    """Returns the page of `content`, the content of `results.json`, with the figures in `folder`.
 
-    `runs` maps the paths in the rows to the runs whose `samples.npz` gives the thumbnails.
+    `runs` maps the paths in the rows to the runs; their `samples.npz` gives the thumbnails.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -47,13 +47,13 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run])
 
 
 def best_run(row: tables.Row) -> dict[str, Any]:
-    """The entry of the row's best run by validation; the first of equals, the first of all where none is known."""
+    """Returns the row's entry of the run with the best validation accuracy; of equal runs, the first one."""
     known: dict[str, Any] = max(row["runs"], key=lambda run: -1.0 if run["val_top1"] is None else run["val_top1"])
     return known
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """A uint8 image (H, W, C), C 1 or 3, as a PNG file."""
+    """Returns a uint8 image (H, W, C), C 1 or 3, as a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -70,7 +70,7 @@ def _samples(run: Run) -> dict[str, np.ndarray]:
 
 
 def _augmentation(run: Run) -> dict[str, Any] | None:
-    """Training images before and after augmentation, and the recipe that did it."""
+    """Returns training images before and after augmentation, and the name of the recipe; None without images."""
     samples = _samples(run)
     if not len(samples.get("before", ())):
         return None
@@ -79,7 +79,7 @@ def _augmentation(run: Run) -> dict[str, Any] | None:
 
 
 def _mistakes(run: Run) -> list[dict[str, Any]]:
-    """The worst mistakes of a run: image, true class, predicted class and its probability."""
+    """Returns the worst mistakes of a run: image, true class, predicted class and the probability of the latter."""
     samples, classes = _samples(run), run.record.data.classes
     if not len(samples.get("mistakes", ())):
         return []

@@ -1,4 +1,4 @@
-"""What the runs of a report share: data, split, selection, recipes, versions, hardware; as JSON and in words."""
+"""The protocol of a report: data, split, selection, recipes, versions, hardware of its runs, as JSON and in words."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ INTERVALS = (
     "mean ± sample standard deviation over the seeds; the 95 % interval is that of Student's t over the seeds, cut at "
     "100 %, and is not given for one seed"
 )
-COSTS = "MACs are the multiply-adds of convolutions and matrix products for one image; a FLOP count would be twice that"
+COSTS = "MACs are the multiply-adds of convolutions and matrix products for one image; FLOPs are twice as many"
 
 
 def protocol(runs: Sequence[Run], *, study: StudyRecord | None = None) -> dict[str, Any]:
-    """The protocol of finished runs. What may differ between runs is a list of its distinct values, so that
-    a difference is seen.
+    """Returns the protocol of finished runs. A fact that may differ between runs is a list of its distinct values.
 
     Keys: `data`, `seeds`, `recipes` (name -> literal values), and the lists `selection`, `image_shape` (C, H, W),
-    `preprocessing`, `versions`, `hardware`, `git_commit`, `command` (that of the study, where it has one), `notes`.
-    Raises `UsageError` where the runs saw different data or another split.
+    `preprocessing`, `versions`, `hardware`, `git_commit`, `command` (the study's command, if it is known), `notes`.
+    Raises `UsageError` if the runs saw different data or another split.
     """
     check_same_data(runs)
     records = [run.record for run in runs]
@@ -57,7 +56,7 @@ def check_same_data(runs: Sequence[Run]) -> None:
         if (data.name, data.split_hash) != (first.name, first.split_hash):
             raise UsageError(
                 f"{runs[0].path} is on {first.name} with split {first.split_hash}, {run.path} on {data.name} "
-                f"with split {data.split_hash}; only like is compared with like: make a report for each"
+                f"with split {data.split_hash}; a report needs the same data and split: make a report for each"
             )
         if data.images_hash != first.images_hash:
             raise UsageError(
@@ -67,7 +66,7 @@ def check_same_data(runs: Sequence[Run]) -> None:
 
 
 def distinct(values: Iterable[Any]) -> list[Any]:
-    """The different values in the order of their first appearance, without `None`.
+    """Returns the different values in the order of their first appearance, without `None`.
 
     >>> distinct([[1, 2], None, [1, 2], [3]])
     [[1, 2], [3]]
@@ -76,7 +75,7 @@ def distinct(values: Iterable[Any]) -> list[Any]:
 
 
 def in_words(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The protocol as pairs of a term and its explanation."""
+    """Returns the protocol as pairs of a term and its text."""
     seeds = content["seeds"]
     pairs = [
         ("Data", _data(content["data"])),
@@ -100,7 +99,7 @@ def in_words(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def values(record: Mapping[str, Any]) -> str:
-    """The fields of a record, but for its name.
+    """Returns the fields of a record as text, without its name.
 
     >>> values({"name": "quick", "batch_size": 64, "mean": [0.3, 0.4], "gpu": None})
     'batch size 64, mean 0.3/0.4, gpu none'

@@ -1,4 +1,4 @@
-"""What others published of the networks in a study, beside what we measured."""
+"""Published accuracies of the networks in a study, beside our own."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ HEADERS = ("network", "ours, test %", "n", "published, test %", "measured on", "
 
 
 def published_beside(rows: Sequence[Row], runs: Mapping[str, Run]) -> list[dict[str, Any]]:
-    """For each network whose test accuracy somebody published on the same data set: theirs, ours, the source.
+    """Returns an entry for each test accuracy that somebody published on the same data set: theirs, ours, the source.
 
-    `runs` maps the paths in the rows to their runs. The data set bears the same name; whether its files are the
-    published ones (all of them, lossless) is said in the protocol's notes.
+    `runs` maps the paths in the rows to their runs. Data sets are compared by name; the notes of the protocol say
+    whether our files are the published ones, all of them and without loss.
     """
     beside = []
     for name, row in zip(row_names(rows), rows, strict=True):
@@ -30,13 +30,13 @@ def published_beside(rows: Sequence[Row], runs: Mapping[str, Run]) -> list[dict[
 
 
 def cells(entry: Mapping[str, Any]) -> list[str]:
-    """An entry's values as text, in the order of `HEADERS`."""
+    """Returns the texts of an entry in the order of `HEADERS`."""
     ours, published = percent(entry["ours"]), percent(entry["published"])
     return [entry["network"], ours, str(entry["n_seeds"]), published, entry["dataset"], entry["source"]]
 
 
 def in_lines(beside: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line an entry, for a terminal."""
+    """Returns a line for each entry, for a terminal."""
     return [
         f"{entry['network']}: {percent(entry['ours'])} % on test (n = {entry['n_seeds']}), published "
         f"{percent(entry['published'])} % on {entry['dataset']} ({entry['source']})"
@@ -45,7 +45,7 @@ def in_lines(beside: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def markdown(beside: Sequence[Mapping[str, Any]]) -> str:
-    """The entries as a table in GitHub's Markdown; nothing where there are none."""
+    """Returns the entries as a table in GitHub's Markdown, or an empty text without entries."""
     if not beside:
         return ""
     lines = ["| " + " | ".join(HEADERS) + " |", "|:--|--:|--:|--:|:--|:--|"]

@@ -1,4 +1,4 @@
-"""Finished runs as rows: one row per network and recipe, mean and interval over seeds, and the test of the best two."""
+"""Tables of finished runs: a row for each network and recipe, means and intervals over seeds, and the best two."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SHORT_HEADERS = ("network", "recipe", "val %", "test %", "95 %", "n", "params", 
 
 
 def row_names(rows: Sequence[Row]) -> list[str]:
-    """A name for every row: network and options, and the recipe where two rows would have the same name.
+    """Returns a name for every row: network and options, and also the recipe if two rows would have the same name.
 
     >>> row_names([{"architecture": "a", "options": {}, "recipe": r} for r in ("quick", "long")])
     ['a @ quick', 'a @ long']
@@ -52,9 +52,9 @@ def row_names(rows: Sequence[Row]) -> list[str]:
 
 
 def recipe_labels(recipes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Returns a name for each recipe as canonical JSON, with the values that differ where recipes share a name.
+    """Returns a label for each recipe, by its canonical JSON; recipes of the same name also show their differences.
 
-    A field that a recipe does not name has its default.
+    A missing field has its default.
 
     >>> list(recipe_labels([{"name": "quick", "lr": 0.1}, {"name": "quick", "lr": 0.2}]).values())
     ['quick(lr=0.1)', 'quick(lr=0.2)']
@@ -71,10 +71,10 @@ def recipe_labels(recipes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
-    """Finished runs grouped by architecture, options and recipe; best mean validation accuracy first.
+    """Returns a row for each architecture, options and recipe of finished runs, best mean validation accuracy first.
 
-    Accuracies are fractions; intervals are Student t over seeds, `None` for one seed. The paths of the runs are
-    relative to `root`. Raises `UsageError` where a seed occurs twice in a group, which would count one run as two.
+    Accuracies are fractions; intervals are Student's t over seeds, `None` for one seed. The paths of the runs are
+    relative to `root`. Raises `UsageError` if a seed occurs twice in a row: a run must not count as two.
     """
     finished = [run for run in runs if run.finished]
     recipes = recipe_labels(run.record.recipe for run in finished)
@@ -86,10 +86,11 @@ def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
 
 
 def best_two(rows: Sequence[Row], runs: Iterable[Run], *, root: Path | None = None) -> dict[str, Any] | None:
-    """Whether the two best networks by validation differ on test by more than chance; `None` for fewer than two rows.
+    """Returns the comparison on test of the two best networks by validation; `None` for fewer than two rows.
 
-    Paired bootstrap over the test images, seeds averaged: it speaks of the choice of test images, not of the training
-    seeds. `rows` and `root` are those of `study_rows`. Raises `UsageError` where the test images are not the same.
+    The test is a paired bootstrap over the test images, with seeds averaged. It covers the choice of the test images,
+    not the choice of the training seeds. `rows` and `root` are as in `study_rows`. Raises `UsageError` if two runs saw
+    different test images.
     """
     known = [(row, name) for row, name in zip(rows, row_names(rows), strict=True) if row["val_top1_mean"] is not None]
     if len(known) < 2:
@@ -111,7 +112,7 @@ def best_two(rows: Sequence[Row], runs: Iterable[Run], *, root: Path | None = No
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    """The rows as a table in GitHub's Markdown; accuracies in percent."""
+    """Returns the rows as a table in GitHub's Markdown; accuracies in percent."""
     lines = ["| " + " | ".join(HEADERS) + " |", "|:--|:--" + "|--:" * (len(HEADERS) - 2) + "|"]
     for row in rows:
         name, recipe, *numbers = cells(row)
@@ -120,9 +121,9 @@ def markdown_table(rows: Sequence[Row]) -> str:
 
 
 def terminal_table(rows: Sequence[Row], *, width: int = 100) -> Table:
-    """The rows for a terminal; options stand on a line of their own under the network's name.
+    """Returns the rows as a table for a terminal; options stand on their own line below the network's name.
 
-    Below 90 columns the costs are left out, which the files have.
+    A terminal of less than 90 columns gets no costs; the files have them.
     """
     from rich import box
     from rich.cells import cell_len
@@ -132,13 +133,13 @@ def terminal_table(rows: Sequence[Row], *, width: int = 100) -> Table:
     lines = []
     for row in rows:
         network, recipe, *numbers = (cell.replace(" ± ", "±") for cell in cells(row))
-        numbers[-2] += " s" if numbers[-2] != "-" else ""  # the unit here keeps the column narrow
+        numbers[-2] += " s" if numbers[-2] != "-" else ""  # a unit in the cell, so that the heading stays short
         lines.append([stacked(network), stacked(recipe), *numbers])
     widths = [
         max(cell_len(part) for cell in column for part in cell.split("\n"))
         for column in zip(SHORT_HEADERS, *lines, strict=True)
     ]
-    gap = 1 if sum(widths) + 2 * len(widths) <= 100 else 0  # besides the one space between columns
+    gap = 1 if sum(widths) + 2 * len(widths) <= 100 else 0  # in addition to one space between columns
     table = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), show_edge=False, pad_edge=False)
     for header in SHORT_HEADERS:
         text = header in ("network", "recipe")
@@ -151,7 +152,7 @@ def terminal_table(rows: Sequence[Row], *, width: int = 100) -> Table:
 
 
 def csv_table(rows: Sequence[Row]) -> str:
-    """The rows as CSV, one flat line each: fractions in full, an interval as two columns, options as `name=value`."""
+    """Returns the rows as CSV: full fractions, two columns for an interval, options as `name=value`."""
     flat = []
     for row in rows:
         line: Row = {}
@@ -171,7 +172,7 @@ def csv_table(rows: Sequence[Row]) -> str:
 
 
 def cells(row: Row) -> list[str]:
-    """A row as printed, in the order of `HEADERS`; one seed has neither deviation nor interval."""
+    """Returns the printed texts of a row in the order of `HEADERS`; one seed has neither deviation nor interval."""
     interval = row["test_top1_ci95"]
     return [
         label(row["architecture"], row["options"]),
@@ -188,13 +189,13 @@ def cells(row: Row) -> list[str]:
 
 
 def _shared(record: RunRecord) -> str:
-    """Returns a text that is the same for all runs of a row: their identity but for the seed, and the recipe's name."""
+    """Returns a text that all runs of a row share: their identity without the seed, and the recipe's name."""
     same = {**record.identity(), "seed": None, "data": None}
     return canonical([same, record.recipe["name"], record.selection])
 
 
 def _beside_recipe(record: RunRecord) -> str:
-    """Returns the words that tell a run of another objective, or one that starts from weights, from others."""
+    """Returns words for the recipe column: an objective other than classification, and the weights of the start."""
     words = "" if record.objective == "classification" else f" for {record.objective}"
     start = record.start
     if start.origin == "weights" and record.seed is not None:  # the weights of an evaluated checkpoint are its recipe
@@ -209,7 +210,7 @@ def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> 
         if run.record.seed == following.record.seed:
             raise UsageError(
                 f"{run.path} and {following.path} are the same network, recipe and seed {run.record.seed}: "
-                "a run counts once; leave one of them out"
+                "a run counts only once; leave one of them out"
             )
     record = group[0].record
     return {
@@ -237,7 +238,7 @@ def _seed_row(run: Run, root: Path | None) -> Row:
 
 def _over_seeds(group: list[Run], name: str) -> Row:
     values = [finite(run.results.get(name)) for run in group]
-    # A mean over some of the seeds would pass for one over all: one that is not known leaves the mean unknown.
+    # A mean over only some seeds would look like the mean over all: with one unknown value, the mean is unknown.
     mean, std, ci95 = summarize(values) if None not in values else (None, None, None)
     return {f"{name}_mean": mean, f"{name}_std": std, f"{name}_ci95": ci95}
 
@@ -252,7 +253,10 @@ def _relative(run: Run, root: Path | None) -> str:
 
 
 def _test_correct(members: Sequence[Sequence[Run]]) -> list[np.ndarray]:
-    """For each group of runs (n_seeds, n_images): right or wrong. Raises where two runs saw other test images."""
+    """Returns an array (n_seeds, n_images) for each group of runs: is the image answered correctly?
+
+    Raises `UsageError` if two runs saw different test images.
+    """
     seen: dict[str, Any] = {}
     groups = []
     for runs in members:
@@ -264,7 +268,7 @@ def _test_correct(members: Sequence[Sequence[Run]]) -> list[np.ndarray]:
             if not (np.array_equal(first[1], labels) and np.array_equal(first[2], index)):
                 raise UsageError(
                     f"{first[0].path} and {run.path} were not tested on the same images (labels or index of their "
-                    "predictions.npz differ); only like is compared with like"
+                    "predictions.npz differ) and cannot be compared; make a report for each"
                 )
             rights.append(correct(arrays["test_logits"], labels))
         groups.append(np.stack(rights))

@@ -1,4 +1,4 @@
-"""A run on disk: its record, its files, and the circumstances in which it came about. Imports no torch."""
+"""A run on disk: its record, its files, and the circumstances of its training. The room never imports torch."""
 
 from __future__ import annotations
 

@@ -17,31 +17,31 @@ from convatlas.run.record import SessionRecord
 
 
 def circumstances() -> dict[str, Any]:
-    """Versions, git commit, hardware and command of this process, for files of results."""
+    """Returns versions, git commit, hardware and command of this process, for files of results."""
     return {"versions": versions(), "git_commit": git_commit(), "hardware": hardware(), "command": command()}
 
 
 def this_session() -> SessionRecord:
-    """Returns the circumstances of a sitting that begins now."""
+    """Returns the circumstances of a session that begins now."""
     return SessionRecord(**circumstances(), started=datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that decide a result."""
+    """Returns the versions of Python and of the packages that decide a result."""
     packages = ("convatlas", "torch", "lightning", "numpy", "scikit-learn")
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 @cache
 def git_commit() -> str | None:
-    """The commit of ConvAtlas's own code, -dirty where files are changed; None where it runs from no checkout."""
+    """Returns the commit of ConvAtlas's own code, with `-dirty` if files are changed; None outside of a checkout."""
     if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:  # installed into somebody else's checkout
         return None
     return _git("describe", "--always", "--dirty", "--abbrev=40")
 
 
 def _git(*arguments: str) -> str | None:
-    """What git prints, in the folder of this file; None where it fails or is not installed."""
+    """Returns the output of git in the folder of this file; None if git fails or is not installed."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
@@ -53,7 +53,7 @@ def _git(*arguments: str) -> str | None:
 
 @cache
 def hardware() -> dict[str, Any]:
-    """Processor, cores that this process may use, threads, and the GPU if there is one."""
+    """Returns the processor, the number of cores that this process may use, the threads, and the GPU or None."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -75,6 +75,6 @@ def _processor() -> str:
 
 
 def command() -> str:
-    """The command line as a person would type it again."""
+    """Returns the command line of this process, ready to be typed again."""
     program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
     return shlex.join([program, *sys.argv[1:]])

@@ -1,4 +1,4 @@
-"""A run on disk: its record and the files beside it. Needs neither torch nor Lightning."""
+"""A run on disk: its record and the files beside it. This needs neither torch nor Lightning."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from convatlas.files import read_json, write_json, write_text
 from convatlas.run.reading import read_run_record
 from convatlas.run.record import RunRecord, Status
 
-# The columns of metrics.csv. Accuracies are fractions, `lr` is that of the epoch's last step, `seconds` are the whole
-# epoch's with validation; `images_per_second` counts training steps only.
+# The columns of metrics.csv. Accuracies are fractions; `lr` is the rate of the epoch's last step; `seconds` are the
+# time of the whole epoch with validation; `images_per_second` counts training steps only.
 METRICS = ("epoch", "train_loss", "train_top1", "val_loss", "val_top1", "lr", "seconds", "images_per_second")
 
 
@@ -48,7 +48,7 @@ class Run:
         return self.path / "checkpoints" / "last.ckpt"
 
     def metrics(self) -> list[dict[str, float]]:
-        """The rows of `metrics.csv`, one an epoch; none where the first epoch has not ended."""
+        """Returns the rows of `metrics.csv`, one for each epoch; an empty list before the first epoch has ended."""
         path = self.path / "metrics.csv"
         if not path.is_file():
             return []
@@ -56,10 +56,10 @@ class Run:
             return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
     def predictions(self) -> dict[str, np.ndarray]:
-        """Arrays of `predictions.npz`: val_ and test_ logits (n, classes), labels (n,), index (n,)."""
+        """Returns the arrays of `predictions.npz`: val_ and test_ logits (n, classes), labels (n,), index (n,)."""
         path = self.path / "predictions.npz"
         if not path.is_file():
-            raise UsageError(f"the run {self.path} has no predictions.npz; was it finished?")
+            raise UsageError(f"the run {self.path} has no predictions.npz; only a finished run has it")
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
@@ -70,7 +70,7 @@ class Run:
 
 
 def is_run(path: Path) -> bool:
-    """Whether the folder holds a run.
+    """Returns whether the folder holds a run.
 
     >>> is_run(Path("no/such/folder"))
     False
@@ -79,7 +79,7 @@ def is_run(path: Path) -> bool:
 
 
 def read_run(path: Path) -> Run:
-    """Returns the run in the folder `path`. Raises `UsageError` where there is none or its record cannot be read."""
+    """Returns the run in the folder `path`. Raises `UsageError` if the folder holds no run or a damaged record."""
     if not is_run(path):
         below = sorted(file.parent for file in path.rglob("run.json"))
         hint = f"; there are {len(below)} below it, such as {below[0]}" if below else ": it has no run.json"
@@ -89,12 +89,12 @@ def read_run(path: Path) -> Run:
 
 
 def find_runs(folder: Path) -> list[Run]:
-    """All runs in `folder` and below, in the order of their paths; a folder that is a run gives itself."""
+    """Returns all runs in `folder` and below, in the order of their paths; `folder` may be a run itself."""
     return [read_run(path.parent) for path in sorted(folder.rglob("run.json"))]
 
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    """Writes `metrics.csv`: a header and a row an epoch. Another objective than classification has other columns."""
+    """Writes `metrics.csv`: a header and a row for each epoch. The columns depend on the objective."""
     names = METRICS if not rows or set(METRICS) <= rows[0].keys() else tuple(rows[0])
     lines = [",".join(names)]
     lines += [

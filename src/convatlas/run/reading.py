@@ -1,4 +1,4 @@
-"""Records from plain data: every part checked, older formats brought to the newest, damage told in one line."""
+"""Records from plain data: every part is checked, older formats become the newest, damage is told in one line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from convatlas.recipe import Precision
 from convatlas.run.record import FORMAT, CheckpointRecord, RunRecord, SessionRecord
 
 DEEPEST = 4  # lists and objects inside each other, in an option of a network
-LARGEST = 2**63  # beyond it no number of ours lies
+LARGEST = 2**63  # no number in our records is larger
 
 Record = TypeVar("Record")
 
@@ -27,9 +27,9 @@ class _DamageError(ValueError):
 
 
 def read_run_record(content: object, *, label: str) -> RunRecord:
-    """Returns the record that the content of a `run.json` holds, of this format or an older one.
+    """Returns the record from the content of a `run.json`, in this format or an older one.
 
-    Raises `UsageError` that names `label` and the part for a record that is damaged or of a newer format.
+    Raises `UsageError`, which names `label` and the part, for a damaged record and for a newer format.
     """
     record = read_record(RunRecord, _newest(content, label=label), label=label)
     architecture, recipe = record.architecture, record.recipe
@@ -46,7 +46,7 @@ def read_run_record(content: object, *, label: str) -> RunRecord:
 
 
 def read_checkpoint_record(content: Mapping[Any, Any], *, label: str) -> CheckpointRecord:
-    """Returns the facts that the entry of a checkpoint says; it may be somebody else's, and say few.
+    """Returns the facts in the entry of a checkpoint; other programs' entries may hold few of them.
 
     Raises `UsageError` as `read_run_record` does.
     """
@@ -56,7 +56,7 @@ def read_checkpoint_record(content: Mapping[Any, Any], *, label: str) -> Checkpo
 
 
 def read_record(kind: type[Record], content: object, *, label: str) -> Record:
-    """Returns the dataclass `kind` from plain data. Raises `UsageError` that names `label` and the damaged part."""
+    """Returns the dataclass `kind` from plain data. Raises `UsageError`, which names `label` and the damaged part."""
     try:
         return _fields(content, kind)
     except _DamageError as damage:
@@ -64,7 +64,7 @@ def read_record(kind: type[Record], content: object, *, label: str) -> Record:
 
 
 def check_format(content: object, *, label: str) -> int:
-    """Returns the number of a record's format. Raises `UsageError` for one that this version does not know."""
+    """Returns the number of a record's format. Raises `UsageError` for a format that this version does not know."""
     number = content.get("format") if isinstance(content, Mapping) else None
     if isinstance(number, bool) or not isinstance(number, int) or number < 1:
         raise _unreadable(label, _DamageError("it is missing or no whole number of at least 1", ("format",)))
@@ -77,7 +77,7 @@ def check_format(content: object, *, label: str) -> int:
 
 
 def _check_together(record: CheckpointRecord, *, label: str) -> None:
-    """Raises `UsageError` where parts that are read contradict each other or hold what ConvAtlas does not have."""
+    """Raises `UsageError` if parts of the record contradict each other, or if its precision is unknown."""
     classes, count = record.data.classes if record.data else None, record.architecture.num_classes
     if classes and count is not None and len(classes) != count:
         raise _unreadable(label, _DamageError(f"{len(classes)} classes, and the network has {count}", ("data",)))
@@ -86,9 +86,9 @@ def _check_together(record: CheckpointRecord, *, label: str) -> None:
 
 
 def _unreadable(label: str, damage: _DamageError) -> UsageError:
-    part = f"its {damage.place[0]}" if damage.place else "itself"
+    part = damage.place[0] if damage.place else "content"
     inner = ".".join(damage.place[1:])
-    return UsageError(f"{label}: what it says of {part} cannot be read: {f'{inner}: ' if inner else ''}{damage.reason}")
+    return UsageError(f"{label}: its {part} cannot be read: {f'{inner}: ' if inner else ''}{damage.reason}")
 
 
 # ---------------------------------------------------------------------------------------------------- older formats
@@ -98,14 +98,14 @@ def _newest(content: object, *, label: str) -> object:
     """Returns the content as the newest format has it."""
     if check_format(content, label=label) == FORMAT or not isinstance(content, Mapping):
         return content
-    # Format 1: the start was not said, and the first days kept the last sitting alone, at the top.
+    # Format 1 does not say the start, and its first records keep only the last session, at the top.
     names = [field.name for field in dataclasses.fields(SessionRecord)]
     sitting = {name: content[name] for name in names if name in content}
     return {**content, "start": _start_of_format_1(content), "sessions": content.get("sessions", [sitting])}
 
 
 def _start_of_format_1(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """Returns the start of a run of format 1: the seed, but of an evaluated checkpoint the file that a note names."""
+    """Returns the start of a run of format 1: the seed, or for an evaluated checkpoint the file that a note names."""
     notes = content.get("notes")
     if content.get("seed", 0) is None and isinstance(notes, list):
         for note in notes:
@@ -120,7 +120,7 @@ def _start_of_format_1(content: Mapping[Any, Any]) -> dict[str, Any]:
 def _fields(content: object, kind: type[Record]) -> Record:
     """Returns the dataclass with its fields from a mapping.
 
-    Names that it does not know are left alone. A null is as good as nothing where the field has a default.
+    Unknown names are ignored. A null counts as a missing value if the field has a default.
     """
     if not isinstance(content, Mapping):
         raise _DamageError(f"{_shown(content)} is no object of names and values")
@@ -142,7 +142,7 @@ def _fields(content: object, kind: type[Record]) -> Record:
 
 
 def _value(value: object, kind: Any) -> Any:
-    """Returns the value as the annotated type has it. Raises `_DamageError`."""
+    """Returns the value in its annotated type. Raises `_DamageError`."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         (inner,) = (argument for argument in arguments if argument is not type(None))
@@ -151,7 +151,7 @@ def _value(value: object, kind: Any) -> Any:
         return _fields(value, kind)  # type: ignore[arg-type]
     if origin is tuple:
         if not isinstance(value, list | tuple):
-            raise _DamageError(f"{_shown(value)} is no list")
+            raise _DamageError(f"{_shown(value)} is not a list")
         return tuple(_value(item, arguments[0]) for item in value)
     if origin is Mapping:
         return _mapping(value, arguments[1])
@@ -169,7 +169,7 @@ def _mapping(value: object, kind: Any) -> dict[str, Any]:
 
 
 def _literal(value: object, depth: int = 0) -> Any:
-    """Returns plain data: None, a number, a text, or lists and objects of these, not too deep."""
+    """Returns plain data: None, a number, a text, or lists and objects of them, at most `DEEPEST` deep."""
     if value is None or isinstance(value, bool | int | float | str):
         return value if value is None else _scalar(value, type(value))
     if depth == DEEPEST:

@@ -19,10 +19,10 @@ Status = Literal["unfinished", "finished", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class ArchitectureRecord:
-    """A network: the name of its architecture and the options, classes and channels that it was built with.
+    """A network: the name of its architecture, and the options, classes and channels with which it was built.
 
-    `reference` and `source_hash` are the file of a user's own network and its sha256. The counts are None where a
-    checkpoint does not say them; a run always does.
+    `reference` and `source_hash` are the file of a user's own network and its sha256. The counts are None if a
+    checkpoint does not say them; a run always says them.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Start:
         return cls(origin="weights", source=source, sha256=sha256, kept=kept, fresh=fresh)
 
     def identity(self) -> dict[str, Any]:
-        """Returns the facts that decide the first weights, as plain data; a moved checkpoint is the same one."""
+        """Returns the facts that decide the first weights, as plain data, without the path of a checkpoint."""
         return {"origin": self.origin, "sha256": self.sha256, "fresh": list(self.fresh)}
 
 
@@ -72,8 +72,8 @@ class Start:
 class DataRecord:
     """The data set of a run: its name, the hashes of its split and of its pixels, the number of images of each part.
 
-    `split_seed` is the seed that drew the split, None where the source brings its split. Records of the first days
-    have no `images_hash`.
+    `split_seed` is the seed that drew the split, None if the source has its own split. The oldest records have no
+    `images_hash`.
     """
 
     name: str
@@ -122,7 +122,7 @@ class NetworkRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class SessionRecord:
-    """The circumstances of one sitting at a run; a resumed run has been in several hands."""
+    """The circumstances of one session of a run; a resumed run has several sessions."""
 
     versions: Mapping[str, str] = field(default_factory=dict)
     git_commit: str | None = None
@@ -133,12 +133,12 @@ class SessionRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """Everything that `run.json` says of a run.
+    """All facts of a run, the content of `run.json`.
 
-    `recipe` has the recipe's fields by name, of an evaluated checkpoint only `name`, `source` and `precision`; its
-    `seed` is not known. `objective` names the goal of the training. `results` have numbers by name (best_epoch,
-    val_top1, val_loss, test_top1, test_loss, train_seconds, images_per_second; accuracies are fractions), those of a
-    failed run `error` and `traceback`.
+    `recipe` has the recipe's fields by name. An evaluated checkpoint has only `name`, `source` and `precision` there,
+    and no `seed`. `objective` names the goal of the training. `results` are numbers by name (best_epoch, val_top1,
+    val_loss, test_top1, test_loss, train_seconds, images_per_second; accuracies are fractions). A failed run has
+    `error` and `traceback` there.
     """
 
     status: Status
@@ -152,18 +152,18 @@ class RunRecord:
     published: tuple[Published, ...] = ()
     selection: str | None = None
     notes: tuple[str, ...] = ()
-    objective: str = "classification"  # of all runs before there was another
+    objective: str = "classification"  # the only objective when the oldest records were written
     device: str | None = None
     sessions: tuple[SessionRecord, ...] = ()
     results: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def latest(self) -> SessionRecord:
-        """The last sitting at the run; an empty one where none is recorded."""
+        """The last session of the run; an empty one if no session is recorded."""
         return self.sessions[-1] if self.sessions else SessionRecord()
 
     def identity(self) -> dict[str, Any]:
-        """Returns the facts that make two runs the same run, as plain data."""
+        """Returns the identity of the run, as plain data: two runs with equal identities are the same run."""
         return {
             "architecture": values.plain(asdict(self.architecture)),
             "start": self.start.identity(),
@@ -174,19 +174,19 @@ class RunRecord:
         }
 
     def content(self) -> dict[str, Any]:
-        """Returns the record as plain data, the content of `run.json`; the last sitting stands at the top too."""
+        """Returns the record as plain data, the content of `run.json`; the last session also stands at the top."""
         parts = asdict(self)
         sessions, results = parts.pop("sessions"), parts.pop("results")
         content = {"format": FORMAT, **parts, **asdict(self.latest), "sessions": sessions, "results": results}
         return {name: values.plain(value) for name, value in content.items()}
 
     def entry(self) -> dict[str, Any]:
-        """Returns the entry in which a checkpoint of the run says of itself what `run.json` says, as plain data."""
+        """Returns the entry for a checkpoint of the run, a part of the record as plain data."""
         content = self.content()
         return {name: content[name] for name in ("format", "architecture", "preprocessing", "data", "recipe")}
 
     def said(self) -> CheckpointRecord:
-        """Returns the same facts as `entry`, as they are read from a checkpoint."""
+        """Returns the facts of `entry` in the form in which they are read from a checkpoint."""
         data = DataSaid(
             name=self.data.name,
             split_hash=self.data.split_hash,
@@ -200,7 +200,7 @@ class RunRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSaid:
-    """The data set that a checkpoint names; None for what it does not say."""
+    """The data set that a checkpoint names; None for a fact that the checkpoint does not say."""
 
     name: str | None = None
     split_hash: str | None = None
@@ -210,7 +210,7 @@ class DataSaid:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointRecord:
-    """The entry in which a checkpoint says what network it is of; None for what it does not say."""
+    """The facts that a checkpoint says of its network; None for a fact that it does not say."""
 
     architecture: ArchitectureRecord
     preprocessing: PreprocessingRecord | None = None
@@ -225,7 +225,7 @@ class CheckpointRecord:
 
 
 def recipe_identity(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the recipe's values without its words; a field that did not exist yet was not used and has its default.
+    """Returns the recipe's values without its words; a field that is newer than the recipe has its default.
 
     >>> recipe_identity({"name": "quick", "lr": 0.1})["momentum"]
     0.0

@@ -1,4 +1,4 @@
-"""The record of a study, the content of `study.json`: what all its runs share, written and read in one place."""
+"""The record of a study, the content of `study.json`: the facts that all its runs share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = "study.json"
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOfStudy:
-    """A network of a study: all of its runs but for the seed."""
+    """A network of a study: the facts that its runs with all seeds share."""
 
     architecture: ArchitectureRecord
     recipe: Mapping[str, Any]
@@ -45,7 +45,7 @@ class DataOfStudy:
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRecord:
-    """Everything that `study.json` says of a study; `networks` are named by their folders."""
+    """All facts of a study, the content of `study.json`; `networks` maps folders to networks."""
 
     networks: Mapping[str, NetworkOfStudy]
     seeds: tuple[int, ...]
@@ -54,7 +54,7 @@ class StudyRecord:
     command: str | None = None
 
     def identity(self) -> dict[str, Any]:
-        """Returns the facts that make two studies the same, as plain data."""
+        """Returns the identity of the study, as plain data: two studies with equal identities are the same study."""
         return {
             "networks": {name: network.identity() for name, network in self.networks.items()},
             "seeds": list(self.seeds),
@@ -83,7 +83,7 @@ class StudyRecord:
 
 
 def study_of(runs: Mapping[str, RunRecord], *, seeds: tuple[int, ...], device: str, command: str) -> StudyRecord:
-    """Returns the record of a study from the record of one run of each network, by the networks' folders."""
+    """Returns the record of a study; `runs` has a record of one run for each network, by the network's folder."""
     first = next(iter(runs.values()))
     networks = {
         name: NetworkOfStudy(
@@ -104,7 +104,7 @@ def is_study(folder: Path) -> bool:
 
 
 def read_study(folder: Path) -> StudyRecord:
-    """Returns the record of the study in a folder. Raises `UsageError` where it cannot be read."""
+    """Returns the record of the study in a folder. Raises `UsageError` if the record cannot be read."""
     path = folder / NAME
     content = read_json(path)
     check_format(content, label=str(path))

@@ -90,7 +90,7 @@ def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", 
             variants.append(variant)  # of the same names the later reading says more
     entry, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
     if entry is not None and not (isinstance(entry, Mapping) and is_small(entry)):
-        raise UsageError(f"{label}: what it says of itself under {METADATA!r} cannot be read")
+        raise UsageError(f"{label}: its entry {METADATA!r} cannot be read")
     said = hyperparameters if isinstance(hyperparameters, Mapping) else {}
     return Checkpoint(
         label=label,

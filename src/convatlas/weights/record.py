@@ -12,5 +12,5 @@ from convatlas.run import PreprocessingRecord
 def preprocessing_said(record: PreprocessingRecord | None, *, label: str) -> Preprocessing:
     """Returns the size and normalisation of a record. Raises `UsageError` that names `label` where it has none."""
     if record is None:
-        raise UsageError(f"{label}: what it says of its preprocessing cannot be read: it is missing")
+        raise UsageError(f"{label}: its preprocessing cannot be read: it is missing")
     return Preprocessing(**asdict(record))

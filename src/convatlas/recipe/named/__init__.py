@@ -1,4 +1,4 @@
-"""The named recipes, each one literal with its source and its expected result, and rules that make recipes."""
+"""The named recipes, with literal values, sources and expected results, and the rules that make recipes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from convatlas.recipe.named import own, papers, teaching
 from convatlas.recipe.reading import read_recipe
 from convatlas.recipe.rule import DataFacts, RecipeRule
 
-FALLBACK_RECIPE = "uva_adam"  # for a network that nobody published, on data without a recipe of its own
+FALLBACK_RECIPE = "uva_adam"  # for a network without a published recipe, on data without its own recipe
 RECIPES = (*own.RECIPES, *teaching.RECIPES, *papers.RECIPES)
 
 RULES: tuple[RecipeRule, ...] = ()
@@ -34,19 +34,21 @@ def recipe_or_rule(name: str) -> Recipe | RecipeRule:
 
 
 def recipe(name: str) -> Recipe:
-    """Returns the recipe called `name`, or the one in the file `name`. Raises `UsageError` for a rule.
+    """Returns the recipe called `name`, or the recipe in the file `name`. Raises `UsageError` for a rule.
 
     >>> recipe("uva_sgd").optimizer.lr
     0.1
     """
     found = recipe_or_rule(name)
     if isinstance(found, RecipeRule):
-        raise UsageError(f"{name} is a rule, which makes a recipe from a data set; give the facts of one to recipe_for")
+        raise UsageError(
+            f"{name} is a rule, which makes a recipe from a data set; give the facts of a data set to recipe_for"
+        )
     return found
 
 
 def recipe_for(name: str, facts: DataFacts) -> Recipe:
-    """Returns the recipe called `name`, or the one that the rule `name` makes for a data set.
+    """Returns the recipe called `name`, or the recipe that the rule `name` makes for a data set.
 
     >>> recipe_for("uva_sgd", DataFacts(images=45_000, height=32, width=32, classes=10)) is recipe("uva_sgd")
     True
@@ -55,5 +57,5 @@ def recipe_for(name: str, facts: DataFacts) -> Recipe:
 
 
 def resolved(chosen: Recipe | RecipeRule, facts: DataFacts) -> Recipe:
-    """Returns the recipe itself, or the one that the rule makes for a data set."""
+    """Returns the recipe itself, or the recipe that the rule makes for a data set."""
     return chosen.recipe(facts) if isinstance(chosen, RecipeRule) else chosen

@@ -1,4 +1,4 @@
-"""The recipes with which papers trained their networks."""
+"""The recipes of papers."""
 
 from __future__ import annotations
 
