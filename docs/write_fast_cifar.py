@@ -59,11 +59,11 @@ The first and the third study led to the recipe. The other studies came later, w
 changed nothing. Each study trains recipes on the same images over the same seeds, for a fraction of the full training;
 the best recipe there need not be the best in a longer training. Rows may differ in several settings at once. Muon was
 not separated from its AdamW, and Lion was not tried. Only training images are read: the held-out part selects, and the
-test images are never seen. A first row that another table has too is of the same runs, except in the last two tables.
-These runs are older than the folding of batch norms in bf16; because of the folding, `validation %` of later runs can
-differ from `of the last epoch` by rounding. A difference stands with its 95 % interval of Student's t, over seeds only,
-with one deviation assumed for all recipes of the table; each interval is at 95 % by itself. `of the last epoch` is the
-validation accuracy of the last epoch, which nothing selects.
+test images are never seen. If the first row of a table also stands in another table, both rows show the same runs,
+except in the last two tables. These runs are older than the folding of batch norms in bf16; because of the folding,
+`validation %` of later runs can differ from `of the last epoch` by rounding. Each difference has its 95 % interval of
+Student's t. The interval is over seeds only, assumes one deviation for all recipes of the table, and is at 95 % by
+itself. `of the last epoch` is the validation accuracy of the last epoch, which nothing selects.
 
 The last two studies ask whether bf16 is worse than float32. The aim was to show that bf16 is not worse by half a point,
 judged by the lower end of the interval. The first of the two studies, with three seeds, did not show it. After that was
@@ -124,8 +124,8 @@ def comparison(content: dict[str, Any]) -> str:
     )
     facts = {
         "n": f"seeds {', '.join(map(str, protocol['seeds']))}, or the first n of them; mean ± standard deviation, "
-        "interval of Student's t; differences have the deviation pooled over the table's rows, as if a row of one run "
-        "had it too",
+        "interval of Student's t; the intervals of differences use the deviation pooled over the table's rows, also for "
+        "a row of one run",
         "Validation": "its images chose the recipe and each run's epoch; nothing was chosen on the test images",
         "Data": f"`{data['name']}`, {data['train']:,} training, {data['validation']:,} validation and {data['test']:,} "
         f"test images, split {data['split_hash']}; {'; '.join(protocol['notes'])}",
