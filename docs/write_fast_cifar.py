@@ -124,8 +124,8 @@ def comparison(content: dict[str, Any]) -> str:
     )
     facts = {
         "n": f"seeds {', '.join(map(str, protocol['seeds']))}, or the first n of them; mean ± standard deviation, "
-        "interval of Student's t; the intervals of differences use the deviation pooled over the table's rows, also for "
-        "a row of one run",
+        "interval of Student's t; the intervals of differences use the deviation pooled over the table's rows, also "
+        "for a row of one run",
         "Validation": "its images chose the recipe and each run's epoch; nothing was chosen on the test images",
         "Data": f"`{data['name']}`, {data['train']:,} training, {data['validation']:,} validation and {data['test']:,} "
         f"test images, split {data['split_hash']}; {'; '.join(protocol['notes'])}",

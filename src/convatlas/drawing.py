@@ -22,7 +22,7 @@ LEGEND: dict[str, Any] = {"edgecolor": "none", "framealpha": 0.85, "fontsize": 9
 
 
 def styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Name -> colour and marker, by alphabet: a network looks the same in every figure of a report.
+    """Returns colour and marker for each name, by alphabet: a network looks the same in every figure of a report.
 
     >>> styles(["b", "a"])
     {'a': ('#0072B2', 'o'), 'b': ('#D55E00', 'o')}
@@ -34,7 +34,7 @@ def styles(names: Iterable[str]) -> dict[str, tuple[str, str]]:
 
 
 def plain(axes: Axes) -> None:
-    """A light grid behind, two spines, quiet ticks."""
+    """Gives axes a light grid, two spines and quiet ticks."""
     axes.grid(color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

@@ -47,7 +47,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two accuracies (fractions) with its 95 % interval; significant where that excludes 0."""
+    """The difference of two accuracies (fractions) with its 95 % interval; significant if the interval excludes 0."""
 
     mean: float
     low: float
@@ -118,7 +118,7 @@ def t_quantile(df: int) -> float:
 
 
 def summarize(values: Sequence[float]) -> tuple[float, float | None, list[float] | None]:
-    """Mean, sample standard deviation and 95 % interval of accuracies (fractions); one value has only a mean.
+    """Returns mean, sample standard deviation and 95 % interval of accuracies (fractions); one value has only a mean.
 
     The interval [low, high] is that of Student's t over the seeds, cut at 0 and 1, beyond which no accuracy lies.
 

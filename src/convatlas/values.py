@@ -14,11 +14,11 @@ SplitName = Literal["train", "validation", "test"]
 
 
 def parse(text: str, annotation: Any, *, name: str) -> Any:
-    """`text` as a value of the annotated type: int, float, bool, str, Literal, tuples of these by commas, or None.
+    """Returns `text` as a value of the annotated type: int, float, bool, str, Literal, None, or a tuple.
 
-    In a tuple of tuples the inner ones are written with an x.
+    The items of a tuple are separated by commas, those of a tuple inside a tuple by an x.
 
-    Raises `UsageError` that names `name`, the text and what is permitted.
+    Raises `UsageError`, which names `name`, the text and the permitted values.
 
     >>> parse("2,2,2", tuple[int, ...], name="depths")
     (2, 2, 2)
@@ -64,7 +64,7 @@ def _parse_scalar(text: str, kind: Any, *, name: str) -> Any:
 
 
 def from_plain(value: Any, annotation: Any) -> Any:
-    """`value` from JSON or YAML as the annotated type has it: lists become tuples, and `1` and `1e-3` floats.
+    """Returns `value` from JSON or YAML in the annotated type: lists become tuples, `1` and `1e-3` become floats.
 
     >>> from_plain([1, 0.5], tuple[float, ...])
     (1.0, 0.5)
@@ -123,7 +123,7 @@ def _not_none(annotation: Any) -> Any:
 
 
 def assignments(pairs: list[str], *, flag: str) -> dict[str, str]:
-    """`["lr=0.1"]` as `{"lr": "0.1"}`. Raises `UsageError` for a text without `=` and for a name given twice."""
+    """Returns `{"lr": "0.1"}` for `["lr=0.1"]`. Raises `UsageError` for a text without `=` and for a repeated name."""
     result: dict[str, str] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
@@ -137,7 +137,7 @@ def assignments(pairs: list[str], *, flag: str) -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON has it: tuples become lists, mappings and sequences are copied.
+    """Returns `value` as JSON has it: tuples become lists, mappings and sequences are copied.
 
     >>> plain({"depths": (3, 3)})
     {'depths': [3, 3]}

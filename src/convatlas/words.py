@@ -10,7 +10,7 @@ from typing import Any
 
 
 def label(name: str, options: Mapping[str, Any]) -> str:
-    """Returns a name with the values it was given, as a row shows it.
+    """Returns a name with its values, as a row shows it.
 
     >>> label("resnet_uva", {})
     'resnet_uva'
@@ -21,7 +21,7 @@ def label(name: str, options: Mapping[str, Any]) -> str:
 
 
 def file_name(text: str) -> str:
-    """Returns a name with `_` in the place of the characters that a shell would read.
+    """Returns a name with `_` in place of the characters that a shell would read.
 
     >>> file_name("resnet_uva(depths=2,2,2)@quick")
     'resnet_uva_depths=2,2,2_@quick'
@@ -30,7 +30,7 @@ def file_name(text: str) -> str:
 
 
 def stacked(text: str) -> str:
-    """Returns a label with each of its values on a line of its own, for where there is little width.
+    """Returns a label with each of its values on its own line, for narrow columns.
 
     >>> print(stacked("resnet_uva(depths=2,2,2, activation=gelu) @ quick"))
     resnet_uva
@@ -44,7 +44,7 @@ def stacked(text: str) -> str:
 
 
 def percent(value: float | None) -> str:
-    """Returns a fraction in percent with two decimals, `-` where there is none.
+    """Returns a fraction in percent with two decimals, `-` for None.
 
     >>> percent(0.98056)
     '98.06'
@@ -53,7 +53,7 @@ def percent(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds, with a decimal while it says something.
+    """Returns a number of seconds, with a decimal if it is small.
 
     >>> seconds(4.236), seconds(1234.5), seconds(None)
     ('4.2', '1,234', '-')
@@ -96,7 +96,7 @@ def canonical(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """Returns a value of an option as it is typed.
+    """Returns a value of an option as a user types it.
 
     >>> plain([2, 2, 2])
     '2,2,2'
