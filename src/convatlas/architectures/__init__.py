@@ -69,7 +69,7 @@ def by_family(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Returns architectures by family, families and their members in the order of their years.
 
     >>> [row.name for row in by_family(list_facts("resnet*"))["resnet"]][:2]
-    ['resnet20', 'resnet32']
+    ['resnet20', 'resnet20_b']
     """
     ordered = sorted(rows, key=lambda row: (_year(row), row.params or 0, row.name))
     first: dict[str, int] = {}
