@@ -21,7 +21,7 @@ import torch
 from turns import Way, Work, in_processes
 
 from convatlas import create
-from convatlas.data import ResidentImages
+from convatlas.data import ResidentImages, class_labels
 from convatlas.data.batches.loader import TrainingBatches
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import BATCH_SIZE, keep_freed_memory, network_input
@@ -29,9 +29,8 @@ from convatlas.files import write_json
 from convatlas.prediction import answering
 from convatlas.recipe import recipe
 from convatlas.run import circumstances
-from convatlas.training.loss import TrainingLoss
-from convatlas.training.optimizers import make_optimizer
-from convatlas.training.steps import gradients
+from convatlas.training import Learner
+from convatlas.training.classification import Classification
 
 # The low rate hardly changes the network. With a high rate the loss could become NaN, which would change the times.
 RECIPE = recipe("uva_sgd").replaced(lr=1e-6)
@@ -65,16 +64,16 @@ def training(setting: Setting) -> Work:
     """Returns an epoch of the images; the last, smaller batch counts too."""
     keep_freed_memory()
     torch.manual_seed(0)
-    network = create(setting.network, num_classes=10).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = create(setting.network, num_classes=10)
     chosen = RECIPE.replaced(batch_size=setting.batch_size, image_size=setting.image_size, drop_last=False)
-    split, optimizer = noise(setting), make_optimizer(network.train(), chosen)
-    loss = TrainingLoss(chosen, labels=split.labels, num_classes=10)
+    split = noise(setting)
+    objective = Classification(network, recipe=chosen, labels=class_labels(split), num_classes=10, device="cpu")
     batches = TrainingBatches(split, recipe=chosen, preprocessing=preprocessing_of(setting), num_classes=10, seed=0)
+    learner = Learner(objective, recipe=chosen, steps_per_epoch=len(batches))
 
     def work() -> None:
-        for images, labels in batches:
-            gradients(network, loss, (images, labels), recipe=chosen)
-            optimizer.step()
+        for batch in batches:
+            learner.step(batch, rate=chosen.optimizer.lr)
 
     return work
 

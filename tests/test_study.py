@@ -6,20 +6,22 @@ import csv
 import errno
 import json
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from convatlas.errors import UsageError
 from convatlas.files import held
-from convatlas.progress import Silent
+from convatlas.progress import Overview, Silent
 from convatlas.recipe import recipe, write_recipe
 from convatlas.report import write_report
 from convatlas.request import Entry, Request
 from convatlas.run import find_runs, read_run
 from convatlas.study import compare, plan_study
-from convatlas.training import TrainingError
+from convatlas.training import TrainingError, train_plan
 
 FAST = {"epochs": 1, "batch_size": 256, "image_size": 8}
 OPTIONS = {"depths": (1, 1, 1), "widths": (8, 16, 16)}
@@ -155,8 +157,22 @@ def test_recipes_of_their_own(tmp_path: Path) -> None:
     members = plan_study(asked(entries, settings={"epochs": 2}), out=tmp_path)
     assert [member.plan.recipe.optimizer.kind for member in members[::2]] == ["adamw", "adamw"]
     assert members[0].plan.recipe.schedule.milestones == (1, 2)
-    assert "@uva_adam" in members[0].job.label
+    assert "@uva_adam" in members[0].plan.job.label
     assert len({member.folder for member in members}) == 4
+
+
+def test_two_recipes_of_one_network_on_a_terminal(tmp_path: Path) -> None:
+    """The display knows the runs by the names that the training reports: network and recipe."""
+    entries = ["resnet_uva@uva_adam", "resnet_uva@quick"]
+    settings = {"epochs": 1, "batch_size": 256, "image_size": 8}
+    members = plan_study(asked(entries, settings=settings, seeds=(0,)), out=tmp_path)
+    screen = Console(file=StringIO(), force_terminal=True, width=120)
+    with Overview(screen, [member.plan.job for member in members]) as progress:
+        for member in members:
+            train_plan(member.plan, folder=member.folder, progress=progress)
+    drawn = progress.render().plain
+    assert all(recipe_name in drawn for recipe_name in ("uva_adam", "quick"))
+    assert "running" not in drawn
 
 
 @pytest.mark.parametrize("changes", [{"seeds": (0, 2)}, {"settings": {**FAST, "lr": 0.1}}, {"options": {}}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 from convatlas.device import described, resolve_device
 from convatlas.errors import UsageError
 from convatlas.files import held, is_free, is_full_disk
-from convatlas.progress import Job, Progress, choose
+from convatlas.progress import Progress, choose
 from convatlas.report import Report, write_report
 from convatlas.request import Request, plan_request
 from convatlas.run import command, differences, is_run, is_study, read_run, read_study, study_of
@@ -20,11 +21,10 @@ from convatlas.training import Plan, TrainingError, train_plan
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a study: its plan, its folder below the study's folder, and its name on the screen."""
+    """One run of a study: its plan, and its folder below the study's folder."""
 
     plan: Plan
     folder: Path
-    job: Job
 
 
 def compare(request: Request, *, out: Path, resume: bool = False, quiet: bool = False) -> Report:
@@ -43,7 +43,7 @@ def compare(request: Request, *, out: Path, resume: bool = False, quiet: bool = 
         screen = Console(stderr=True)
         for line in () if quiet else _announcements(members, device):
             screen.print(line, markup=False, highlight=False, soft_wrap=True)
-        with choose(screen, [member.job for member in members], quiet=quiet) as progress:
+        with choose(screen, [member.plan.job for member in members], quiet=quiet) as progress:
             errors = [_attempt(member, device=device, progress=progress) for member in members]
         if all(errors):
             raise TrainingError(f"all {len(errors)} runs failed; the first: {errors[0]}")
@@ -61,13 +61,9 @@ def _announcements(members: Sequence[Member], device: str) -> list[str]:
 def plan_study(request: Request, *, out: Path) -> list[Member]:
     """Returns the runs of a study: all seeds of the first network, then of the next. Raises `UsageError`."""
     plans = plan_request(request)
-    several = len({plan.recipe.name for plan in plans}) > 1
-    members = []
-    for plan in plans:
-        label = f"{plan.label}@{plan.recipe.name}" if several else plan.label
-        folder = out / plan.folder_name / f"seed{plan.seed}"
-        members.append(Member(plan, folder, Job(label, plan.seed, plan.epochs)))
-    return members
+    if len({plan.recipe.name for plan in plans}) > 1:
+        plans = tuple(dataclasses.replace(plan, title=f"{plan.label}@{plan.recipe.name}") for plan in plans)
+    return [Member(plan, out / plan.folder_name / f"seed{plan.seed}") for plan in plans]
 
 
 def _open_study(members: Sequence[Member], *, out: Path, seeds: tuple[int, ...], device: str, resume: bool) -> None:
@@ -97,5 +93,5 @@ def _attempt(member: Member, *, device: str, progress: Progress) -> str | None:
     except Exception as error:
         if is_full_disk(error):  # the others would fail too
             raise
-        return f"{member.job.label} seed {member.job.seed}: {error}"
+        return f"{member.plan.job.label} seed {member.plan.seed}: {error}"
     return None

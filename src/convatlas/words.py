@@ -102,3 +102,12 @@ def plain(value: Any) -> str:
     '2,2,2'
     """
     return ",".join(map(plain, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def is_part(part: str, name: str) -> bool:
+    """Returns whether `part` is a parameter's name or the name of a module that holds it.
+
+    >>> is_part("stage1", "stage1.conv.weight"), is_part("stage1", "stage10.conv.weight")
+    (True, False)
+    """
+    return f"{name}.".startswith(f"{part}.")

@@ -44,11 +44,11 @@ def train(
 
     from rich.console import Console
 
-    from convatlas.progress import Job, choose
+    from convatlas.progress import choose
     from convatlas.training import train_plan
 
     folder = as_path(out) or run_folder(plan)
-    with choose(Console(stderr=True), [Job(plan.label, plan.seed, plan.epochs)], quiet=quiet) as progress:
+    with choose(Console(stderr=True), [plan.job], quiet=quiet) as progress:
         return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
 
 

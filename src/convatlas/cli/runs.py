@@ -86,7 +86,7 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
     from rich.console import Console
 
     from convatlas.device import described
-    from convatlas.progress import Job, choose
+    from convatlas.progress import choose
     from convatlas.training import open_folder, train_plan
 
     open_folder(plan, folder, resume=resume)
@@ -96,7 +96,7 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
         for line in (f"recipe {plan.recipe.summary()}", arithmetic, *(f"note: {note}" for note in plan.notes)):
             screen.print(line, soft_wrap=True, markup=False, highlight=False)
     try:
-        with choose(screen, [Job(plan.label, plan.seed, plan.epochs)], quiet=quiet) as progress:
+        with choose(screen, [plan.job], quiet=quiet) as progress:
             return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
     except KeyboardInterrupt:
         screen.print(f"stopped; the same command with --resume goes on with {folder}", markup=False, highlight=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convatlas.run.circumstances import circumstances, command, git_commit, hardware, this_session, versions
-from convatlas.run.folder import METRICS, Run, find_runs, is_run, read_run, write_metrics
+from convatlas.run.folder import METRICS, Run, find_runs, is_run, read_run, run_there, write_metrics
 from convatlas.run.reading import read_checkpoint_record, read_run_record
 from convatlas.run.record import (
     ArchitectureRecord,
@@ -44,6 +44,7 @@ __all__ = [
     "read_run",
     "read_run_record",
     "read_study",
+    "run_there",
     "study_of",
     "this_session",
     "versions",

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from convatlas.errors import UsageError
-from convatlas.files import read_json, write_json, write_text
+from convatlas.files import check_writable, is_free, read_json, write_json, write_text
 from convatlas.run.reading import read_run_record
-from convatlas.run.record import RunRecord, Status
+from convatlas.run.record import RunRecord, Status, differences
 
 # The columns of metrics.csv. Accuracies are fractions; `lr` is the rate of the epoch's last step; `seconds` are the
 # time of the whole epoch with validation; `images_per_second` counts training steps only.
@@ -86,6 +86,25 @@ def read_run(path: Path) -> Run:
         raise UsageError(f"no run in {path}{hint}")
     file = path / "run.json"
     return Run(path, read_run_record(read_json(file), label=str(file)))
+
+
+def run_there(folder: Path, record: RunRecord) -> Run | None:
+    """Returns the run of this record that lies in the folder, or None where the folder, made if need be, is free.
+
+    Raises `UsageError` where the folder holds another run or other files, or cannot be written to.
+    """
+    if not is_run(folder):
+        if not is_free(folder):
+            raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
+        check_writable(folder)
+        return None
+    run = read_run(folder)
+    different = differences(record.identity(), run.record.identity())
+    if different:
+        raise UsageError(
+            f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
+        )
+    return run
 
 
 def find_runs(folder: Path) -> list[Run]:

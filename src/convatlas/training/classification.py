@@ -78,7 +78,7 @@ class Classification:
         if self.average is not None:
             self.average.update_parameters(self.network)
         count = len(group.part(batch[1]))
-        if count != len(batch[1]):
+        if 0 < count < len(batch[1]):
             loss = loss * (len(batch[1]) / count)  # of the images of this process
         return Measured(count, means={"loss": loss}, counts={"top1": hits})
 

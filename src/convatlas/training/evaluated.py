@@ -12,7 +12,7 @@ from convatlas.complexity import complexity
 from convatlas.data import DataSet, class_labels
 from convatlas.errors import UsageError
 from convatlas.evaluation import Evaluation
-from convatlas.files import check_writable, held, is_free, write_arrays, write_bytes
+from convatlas.files import held, write_arrays, write_bytes
 from convatlas.prediction import Predictor, evaluate_split
 from convatlas.run import (
     NetworkRecord,
@@ -20,9 +20,7 @@ from convatlas.run import (
     Run,
     RunRecord,
     Start,
-    differences,
-    is_run,
-    read_run,
+    run_there,
     this_session,
 )
 from convatlas.training.records import architecture_record, data_record
@@ -39,8 +37,10 @@ def evaluated_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple
     There are no epochs and no validation accuracy, and the seed is not known. Raises `UsageError` for a run of ours,
     which has its folder already, and where `folder` holds something else.
     """
+    if predictor.run is not None:
+        raise UsageError(f"{predictor.source} is a run already; --out is for checkpoints that others trained")
     record = _record(predictor, data)
-    _open_folder(predictor, folder, record=record)
+    run_there(folder, record)
     result = evaluate_split(predictor, data, split="test")
     arrays = {
         "test_logits": result.logits,
@@ -53,22 +53,6 @@ def evaluated_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple
         write_arrays(folder / "predictions.npz", arrays)
         write_bytes(folder / "checkpoints" / "best.ckpt", _checkpoint(predictor, record))
         return Run(folder, dataclasses.replace(record, results=results)).write(), result
-
-
-def _open_folder(predictor: Predictor, folder: Path, *, record: RunRecord) -> None:
-    """Raises `UsageError` unless the folder is free, or holds the same checkpoint evaluated before."""
-    if predictor.run is not None:
-        raise UsageError(f"{predictor.source} is a run already; --out is for checkpoints that others trained")
-    if is_free(folder):
-        check_writable(folder)
-        return
-    if not is_run(folder):
-        raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
-    different = differences(record.identity(), read_run(folder).record.identity())
-    if different:
-        raise UsageError(
-            f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
-        )
 
 
 def _record(predictor: Predictor, data: DataSet) -> RunRecord:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from convatlas.recipe import Recipe
+from convatlas.words import is_part
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
@@ -65,15 +66,6 @@ def scale_of(name: str, scales: Mapping[str, float]) -> float:
     """
     holding = [part for part in scales if is_part(part, name)]
     return scales[max(holding, key=len)] if holding else 1.0
-
-
-def is_part(part: str, name: str) -> bool:
-    """Returns whether `part` is a parameter's name or the name of a module that holds it.
-
-    >>> is_part("stage1", "stage1.conv.weight"), is_part("stage1", "stage10.conv.weight")
-    (True, False)
-    """
-    return f"{name}.".startswith(f"{part}.")
 
 
 class EachParameter(Optimizer):

@@ -13,20 +13,21 @@ from torch import nn
 from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
-from convatlas.data import DataSet, open_source
+from convatlas.data import DataSet
 from convatlas.data.epoch import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.data_names import NAMED
 from convatlas.errors import UsageError, unknown
+from convatlas.progress import Job
 from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, Recipe, RecipeRule, parsed_settings, recipe_or_rule
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.scores import TOP1, Score
 from convatlas.training.classification import Classification
 from convatlas.training.objective import Objective
-from convatlas.training.optimizers import is_part
 from convatlas.training.records import architecture_record, data_record
 from convatlas.training.start import started_network
-from convatlas.words import file_name, label
+from convatlas.words import file_name, is_part, label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
 
@@ -37,7 +38,7 @@ class Plan:
 
     `options` are the network's options that were chosen for it; the recipe may set others (`network_options`).
     `start` says where the first weights come from (`starting_from` takes those of a checkpoint). `objective` makes the
-    goal of the training, its networks on a device.
+    goal of the training, its networks on a device. `title` is the name on the screen, if the label is not enough.
     """
 
     architecture: Architecture
@@ -52,11 +53,17 @@ class Plan:
     notes: tuple[str, ...]
     start: Start = field(default_factory=Start.from_seed)
     objective: type[Objective] = Classification
+    title: str | None = None
 
     @property
     def label(self) -> str:
         """The architecture with the options that were chosen: `resnet_uva`, `resnet_uva(depths=2,2,2)`."""
         return label(self.architecture.name, self.options)
+
+    @property
+    def job(self) -> Job:
+        """The plan as displays know it."""
+        return Job(self.title or self.label, self.seed, self.epochs, self.objective.score)
 
     @property
     def epochs(self) -> int:
@@ -207,7 +214,7 @@ def choose_recipe(
 
     Without a name it is the data set's or the architecture's own.
     """
-    chosen = recipe_or_rule(name or open_source(data).spec.default_recipe or architecture.recipe or FALLBACK_RECIPE)
+    chosen = recipe_or_rule(name or NAMED.get(data) or architecture.recipe or FALLBACK_RECIPE)
     return chosen.replaced(**parsed_settings(settings or {}))
 
 

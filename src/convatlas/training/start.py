@@ -14,7 +14,7 @@ from convatlas.complexity import meta_network
 from convatlas.errors import UsageError, unknown
 from convatlas.run import Start
 from convatlas.weights import Identified, file_sha256, identify, open_checkpoint
-from convatlas.words import label
+from convatlas.words import is_part, label
 
 if TYPE_CHECKING:
     from convatlas.training.plan import Plan
@@ -32,7 +32,7 @@ def starting_from(plan: Plan, path: Path, *, fresh: Sequence[str] = ()) -> Plan:
     network = meta_network(plan.architecture, num_classes=plan.num_classes, in_channels=plan.in_channels, **options)
     outline = network.state_dict()
     for name in fresh:
-        if not any(_belongs(key, name) for key in outline):
+        if not any(is_part(name, key) for key in outline):
             raise unknown(f"part of {plan.architecture.name}", name, [child for child, _ in network.named_children()])
     taken = identified.kept(outline, fresh=fresh)
     kept, drawn = parts(taken, (key for key in outline if key not in taken))
@@ -98,7 +98,3 @@ def _parts_around(key: str) -> list[str]:
 def _largest(key: str, members: dict[str, set[bool]]) -> str:
     """Returns the largest part around a tensor that holds no tensor of the other kind."""
     return next(part for part in _parts_around(key) if len(members[part]) == 1)
-
-
-def _belongs(key: str, part: str) -> bool:
-    return key == part or key.startswith(f"{part}.")

@@ -30,7 +30,9 @@ def gradients(
     count = len(batch[1])
     images, targets = (group.part(tensor) for tensor in batch)
     parts = min(recipe.optimizer.accumulate, len(targets))
-    if parts == 1:
+    if not parts:  # a batch smaller than the group: others compute it
+        loss, hits = (torch.zeros((), dtype=kind, device=images.device) for kind in (torch.float32, torch.int64))
+    elif parts == 1:
         share = len(targets) / count
         loss, hits = _backward(network, training_loss, images, targets, recipe=recipe, share=share)
     else:

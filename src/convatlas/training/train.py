@@ -13,11 +13,11 @@ import torch
 
 from convatlas.device import keep_freed_memory, resolve_device
 from convatlas.errors import UsageError
-from convatlas.files import check_writable, held, is_free, is_full_disk, write_arrays
-from convatlas.progress import Job, Progress, Silent
+from convatlas.files import held, is_full_disk, write_arrays
+from convatlas.progress import Progress, Silent
 from convatlas.report import run_title
 from convatlas.report.figures import draw_run_curves
-from convatlas.run import Run, differences, is_run, read_run, this_session
+from convatlas.run import Run, run_there, this_session
 from convatlas.training.learner import build_learner
 from convatlas.training.objective import evaluated_network, evaluated_prefix
 from convatlas.training.plan import Plan
@@ -33,10 +33,6 @@ class Session:
     device: str
     progress: Progress
 
-    @property
-    def job(self) -> Job:
-        return Job(self.plan.label, self.plan.seed, self.plan.epochs, self.plan.objective.score)
-
 
 def train_plan(
     plan: Plan, *, folder: Path, resume: bool = False, device: str = "auto", progress: Progress | None = None
@@ -51,7 +47,7 @@ def train_plan(
     session = Session(plan.on(device), folder, device, progress or Silent())
     existing = open_folder(plan, folder, resume=resume)
     if existing is not None and existing.finished:
-        session.progress.loaded(session.job, existing.results)
+        session.progress.loaded(session.plan.job, existing.results)
         return existing
     if existing is not None and existing.record.device != device:
         begun = existing.record.device
@@ -82,9 +78,9 @@ def _train(session: Session, existing: Run | None) -> Run:
         results = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         if not is_full_disk(error):  # then the run stays unfinished: with room again it can go on
             Run(folder, dataclasses.replace(record, status="failed", results=results)).write()
-        session.progress.failed(session.job, str(error).splitlines()[0] if str(error) else type(error).__name__)
+        session.progress.failed(session.plan.job, str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise
-    session.progress.finished(session.job, results)
+    session.progress.finished(session.plan.job, results)
     return run
 
 
@@ -93,18 +89,8 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
 
     Raises `UsageError` as `train_plan` does.
     """
-    if not is_run(folder):
-        if not is_free(folder):
-            raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
-        check_writable(folder)
-        return None
-    run = read_run(folder)
-    different = differences(plan.record().identity(), run.record.identity())
-    if different:
-        raise UsageError(
-            f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
-        )
-    if not run.finished and not resume:
+    run = run_there(folder, plan.record())
+    if run is not None and not run.finished and not resume:
         with held(folder):  # else it is being trained at this moment
             epochs = len(run.metrics())
         raise UsageError(

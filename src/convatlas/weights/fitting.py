@@ -18,6 +18,7 @@ from convatlas.run import CheckpointRecord
 from convatlas.weights.checkpoint import Checkpoint, Variant
 from convatlas.weights.keys import differences, in_our_shapes, knows_all, load_strictly, translate_keys, with_counters
 from convatlas.weights.said import most_modules
+from convatlas.words import is_part
 
 Layout = tuple[Weights | None, KeyTables | None]  # names of tensors: published weights with their table, or ours
 OWN_LAYOUT: tuple[Layout, ...] = ((None, None),)
@@ -59,15 +60,15 @@ class Identified:
 
     def kept(self, outline: Mapping[str, Tensor], *, fresh: Sequence[str] = ()) -> dict[str, Tensor]:
         """Returns the checkpoint's tensors that have the shapes of a network's own, without the parts named `fresh`."""
-        prefixes = tuple(f"{part}." for part in fresh)
         return {
             key: tensor
             for key, tensor in self.state.items()
-            if outline[key].shape == tensor.shape and not f"{key}.".startswith(prefixes)
+            if outline[key].shape == tensor.shape and not any(is_part(part, key) for part in fresh)
         }
 
 
 def known_layouts(row: Architecture) -> tuple[Layout, ...]:
+    """Returns the layouts of others that have a key table: those of published weights first."""
     return (*((weights, weights.keys) for weights in row.weights), *((None, table) for table in row.layouts.values()))
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
     """Trains to the last epoch, from the last checkpoint if there is one; returns a row for each epoch."""
     plan, folder = session.plan, session.folder
-    history = History(folder / "metrics.csv", job=session.job, progress=session.progress)
+    history = History(folder / "metrics.csv", job=plan.job, progress=session.progress)
     logger = _logger(folder)
     trainer = L.Trainer(
         accelerator="gpu" if session.device == "cuda" else "cpu",
@@ -47,7 +47,7 @@ def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
     resumed = last if last.is_file() else None
     first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
     steps = plan.recipe.total_steps(learner.steps_per_epoch)
-    session.progress.started(session.job, steps=steps, first_epoch=first_epoch)
+    session.progress.started(plan.job, steps=steps, first_epoch=first_epoch)
     if not resumed:
         _describe_run(logger, plan, learner)
     _run_to_end(trainer, LearnerModule(plan, learner), DataModule(plan, learner), resumed)
