@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,17 @@ def test_imports_go_downward(path: Path) -> None:
         if parts[0] != "convatlas" or len(parts) < 2 or parts[1] == own:
             continue
         assert RANK[parts[1]] < RANK[own], f"{path.name} of {own} imports {name}"
+
+
+def test_the_design_page_has_the_same_layers() -> None:
+    page = (SOURCE.parent.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = page.partition("| layer | rooms |")[2].partition("\n\n")[0].splitlines()[2:]
+    named = [re.sub(r"\(.*?\)", "", row.split("|")[2]) for row in rows]  # an explanation in brackets has names too
+    assert [set(re.findall(r"`(\w+)/?`", rooms)) for rooms in named] == list(LAYERS)
+
+
+def test_every_room_has_a_layer_and_every_layer_its_rooms() -> None:
+    assert {top(path) for path in FILES} == set(RANK)
 
 
 ARCHITECTURES = SOURCE / "architectures"

@@ -1,4 +1,4 @@
-"""What a network costs and sees, without arithmetic: parameters, multiply-adds, stages, receptive fields."""
+"""Counts the parameters, multiply-adds, stages and receptive fields of a network without its arithmetic."""
 
 from __future__ import annotations
 

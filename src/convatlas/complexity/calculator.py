@@ -1,4 +1,4 @@
-"""What layers cost that are written as text: a calculator. The text is parsed, never carried out as code."""
+"""A calculator: the costs of layers that are written as text. The text is parsed, never carried out as code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def calculate(layers: Sequence[str], shape: str) -> Complexity:
 
 
 def read_layer(text: str) -> nn.Module:
-    """A layer of `torch.nn` on the meta device, without memory: `Conv2d(480, 48, 5, padding=2)`.
+    """Returns a layer of `torch.nn` on the meta device, without memory: `Conv2d(480, 48, 5, padding=2)`.
 
     >>> read_layer("nn.Linear(4, 2)")
     Linear(in_features=4, out_features=2, bias=True)
@@ -67,7 +67,7 @@ def read_layer(text: str) -> nn.Module:
 
 
 def read_shape(text: str) -> tuple[int, ...]:
-    """The shape of an input without the batch.
+    """Returns the shape of an input without the batch.
 
     >>> read_shape("480x14x14"), read_shape("25088")
     ((480, 14, 14), (25088,))
@@ -84,7 +84,7 @@ def read_shape(text: str) -> tuple[int, ...]:
 
 
 def _call(text: str) -> tuple[str, list[Any], dict[str, Any]]:
-    """Name, arguments and keywords of a call whose arguments are literals."""
+    """Returns name, arguments and keywords of a call whose arguments are literals."""
     problem = UsageError(f"{_cut(text)} must be a layer of torch.nn with literal arguments, as {EXAMPLE}")
     try:
         call = ast.parse(text.strip(), mode="eval").body
@@ -108,7 +108,7 @@ def _numbers(value: Any) -> list[int]:
 
 
 def _cut(text: str) -> str:
-    """The text in quotation marks, shortened where it is long."""
+    """Returns the text in quotation marks, shortened where it is long."""
     short = reprlib.Repr()
     short.maxstring = 60
     return short.repr(text)

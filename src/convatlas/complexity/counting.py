@@ -45,7 +45,7 @@ def count(network: nn.Module, image: Tensor, *, name: str) -> Complexity:
 
 
 def refused(name: str, shape: tuple[int, ...], error: Exception) -> str:
-    """Why a network does not take an image, or an input of another shape, in a line."""
+    """Returns in one line why a network does not take an image, or an input of another shape."""
     reason = (str(error).splitlines() or [""])[0]
     if not isinstance(error, RuntimeError | ValueError | TypeError):
         reason = f"{type(error).__name__}: {reason}"
@@ -56,19 +56,19 @@ def refused(name: str, shape: tuple[int, ...], error: Exception) -> str:
 
 
 def is_layer(module: nn.Module) -> bool:
-    """Whether a module counts as one, whatever it holds: one without children, or one of torch's own, as attention."""
+    """Returns whether a module counts as one: it has no children, or is one of torch's own, such as attention."""
     own = type(module).__module__.startswith("torch.nn.modules") and not isinstance(module, HOLDERS)
     return own or not any(module.children())
 
 
 def parameter_count(module: nn.Module) -> int:
-    """The number of learned values, a shared parameter once."""
+    """Returns the number of learned values, a shared parameter once."""
     return sum(parameter.numel() for parameter in module.parameters())
 
 
 @dataclass
 class _Tally:
-    """What is known so far of a module where it works.
+    """The values known so far about a module at one place where it works.
 
     `macs` and `not_counted` are with what is inside it, `activations` without.
     """
@@ -136,21 +136,21 @@ class _Counter:
                 tally.stride = (_plain(seen[0].stride), _plain(seen[1].stride))
 
     def _made(self, operation: str, result: Tensor) -> None:
-        """An operation made values of the image: between layers they count at once, inside one only its output."""
+        """Counts values that an operation made: between layers all of them, inside a layer only its output."""
         tally, *_ = self._working[-1]
         if not any(each.is_layer for each, *_ in self._working) and (values := self._new(result)):
             tally.activations += values
             tally.operations[operation] = None
 
     def _new(self, tensor: object) -> int:
-        """The values of a tensor that does not lie where another lay."""
+        """Returns the values of a tensor that does not lie where another lay."""
         if not isinstance(tensor, Tensor) or (place := tensor.untyped_storage()._cdata) in self._storages:
             return 0
         self._storages[place] = tensor.untyped_storage()
         return tensor.numel()
 
     def part(self) -> Part:
-        """The whole network as a part."""
+        """Returns the whole network as a part."""
         return _part(self._root, claimed=set())
 
 
@@ -163,13 +163,13 @@ def _check_channels(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> No
 
 
 def _is_unchanged(module: nn.Module, inputs: tuple[Any, ...], output: object) -> bool:
-    """Whether a pooling to a fixed size got an image of that size: it copies what a faster one would pass on."""
+    """Returns whether a pooling to a fixed size got an image of that size: it then only copies its input."""
     pooling = isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d)
     return pooling and isinstance(output, Tensor) and inputs[0].shape == output.shape
 
 
 def _part(tally: _Tally, *, claimed: set[nn.Parameter]) -> Part:
-    """A tally and those inside it as a part; parameters that are `claimed` count elsewhere."""
+    """Returns a tally and those inside it as a part; parameters that are `claimed` count elsewhere."""
     closed = tally.is_layer
     own = [(key, value) for key, value in tally.module.named_parameters(recurse=closed) if value not in claimed]
     lists = [child for child in tally.module.children() if isinstance(child, nn.ParameterList | nn.ParameterDict)]
@@ -198,7 +198,7 @@ def _part(tally: _Tally, *, claimed: set[nn.Parameter]) -> Part:
 
 
 def _idle(name: str, module: nn.Module, *, claimed: set[nn.Parameter]) -> Part:
-    """A module that did not work where it stands, with the parameters that nothing else has."""
+    """Returns a module that did not work where it stands, with the parameters that nothing else has."""
     return _part(_Tally(name, module), claimed=claimed)
 
 

@@ -1,4 +1,4 @@
-"""What a registered network costs: parameters, multiply-adds, stages; and which images it can take."""
+"""Counts a registered network: parameters, multiply-adds, stages, and the image sizes that it can take."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def check_training(
 
 
 def meta_network(row: Architecture, **arguments: Any) -> nn.Module:
-    """The network in eval mode without memory."""
+    """Returns the network in eval mode without memory."""
     try:
         network = without_memory(row, **arguments)
     except UsageError:  # a builder may compute with tensors, which the meta device cannot
@@ -83,7 +83,7 @@ def _image(channels: int, size: int) -> Tensor:
 
 
 def _sizes_said(network: nn.Module, channels: int, *, size: int, own: int) -> str:
-    """Which images the network takes, where it does not take one of `size` pixels but takes one of its `own` size."""
+    """Returns the sizes that the network takes, when it takes its `own` size but not images of `size` pixels."""
     if not _takes(network, channels, own):
         return ""
     if size > own:
@@ -96,7 +96,7 @@ def _sizes_said(network: nn.Module, channels: int, *, size: int, own: int) -> st
 
 
 def _takes(network: nn.Module, channels: int, size: int, *, images: int = 2) -> bool:
-    """Whether the network gives an answer for images of `size` pixels; in training, a norm may need more than one."""
+    """Returns whether the network answers images of `size` pixels; in training a norm may need more than one value."""
     try:
         with torch.no_grad():
             network(_image(channels, size).expand(images, -1, -1, -1))
@@ -106,7 +106,7 @@ def _takes(network: nn.Module, channels: int, size: int, *, images: int = 2) -> 
 
 
 def outline(name: str) -> str:
-    """The stages of a registered network, one a line: name, output shape of one image, parameters."""
+    """Returns the stages of a registered network, one a line: name, output shape of one image, parameters."""
     stages = complexity(architecture(name)).stages
     shapes = [" x ".join(str(n) for n in stage.shape) for stage in stages]
     width = max(len(stage.name) for stage in stages)

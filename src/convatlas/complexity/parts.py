@@ -1,4 +1,4 @@
-"""What was counted of a network: a tree of its modules, and the tables that it unfolds to."""
+"""The counts of a network: a tree of its modules, and the tables made from it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Part:
 
     @property
     def own(self) -> Part | None:
-        """What the module does itself, beside the modules inside it; None where that is nothing that counts."""
+        """The module's own work, without that of the modules inside it; None where there is none."""
         names = ("params", "weights", "macs", "activations")
         counts = {name: getattr(self, name) - sum(getattr(part, name) for part in self.parts) for name in names}
         missed = Counter(self.not_counted)
@@ -59,7 +59,7 @@ class Part:
         return own if any(counts.values()) or own.not_counted else None
 
     def rows(self, depth: int | None = None) -> Iterator[Part]:
-        """The parts `depth` levels down, or all the way, in their order; their counts add up to those of the whole."""
+        """Returns the parts `depth` levels down, or all, in order; their counts add up to those of the whole."""
         if depth == 0 or not self.parts:
             yield self
             return
@@ -130,7 +130,7 @@ class Complexity:
 
 
 def size_of(shape: tuple[int, ...], between: str = " x ") -> str:
-    """A shape in words.
+    """Returns a shape in words.
 
     >>> size_of((3, 32, 32)), size_of((3, 32, 32), "x")
     ('3 x 32 x 32', '3x32x32')
@@ -139,7 +139,7 @@ def size_of(shape: tuple[int, ...], between: str = " x ") -> str:
 
 
 def side_of(pixels: tuple[float, float] | None) -> str:
-    """Of a square, one side; nothing where there are no rows and columns.
+    """Returns one side of a square, or an empty text where there are no rows and columns.
 
     >>> side_of((7, 7)), side_of((7, 1)), side_of((20 / 3, 20 / 3)), side_of(None)
     ('7', '7 x 1', '6.67', '')
@@ -164,7 +164,7 @@ def macs_of(part: Part, write: Callable[[int], str]) -> str:
 
 
 def operation_of(part: Part) -> str:
-    """A row's operation in words: its class and its detail; what is inside where it is folded."""
+    """Returns a row's operation in words: its class and its detail; what is inside where it is folded."""
     if not part.works:
         return f"{part.operation} (not used in eval mode)"
     if not part.parts:

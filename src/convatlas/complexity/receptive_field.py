@@ -29,7 +29,7 @@ class Fields(Watcher):
     """
 
     def __init__(self, image: Tensor, *, made: Callable[[str, Tensor], None] | None = None) -> None:
-        """`made` is told the name of every operation on values of the image, and each of its results."""
+        """Tells `made` the name of every operation on values of the image, and each of its results."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._made = made
         self.gathers = False
@@ -38,7 +38,7 @@ class Fields(Watcher):
         self._fields[image] = PIXEL
 
     def of(self, tensor: Tensor) -> Field | None:
-        """The field of a tensor's values; None where they do not depend on the image, or it is not known."""
+        """Returns the field of a tensor's values; None where they do not depend on the image, or it is not known."""
         field: Field | None = self._fields.get(tensor)  # type: ignore[no-untyped-call]
         return field
 
@@ -64,7 +64,7 @@ class Fields(Watcher):
         return result
 
     def _written(self, output: Tensor) -> None:
-        """What else lies in the memory that was written to has the same field, or if it is no equal view, none."""
+        """Gives the other tensors in the written memory the same field, or none if they are no equal view."""
         place = output.untyped_storage()._cdata
         for tensor in (*self._fields, *self._others):
             if tensor is not output and tensor.untyped_storage()._cdata == place:

@@ -1,4 +1,4 @@
-"""What a layer is, in the words of the papers' tables: its kernel, its width, its stride."""
+"""Describes a layer in the words of the papers' tables: its kernel, its width, its stride."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LONGEST = 60  # characters of a detail in a layer's own words
 
 
 def detail_of(module: nn.Module) -> str:
-    """What is to be said of a layer beside its class: (kernel, outputs, stride, groups) or its own words.
+    """Returns the description of a layer beside its class: (kernel, outputs, stride, groups) or its own words.
 
     >>> detail_of(nn.Conv2d(16, 32, 3, stride=2, padding=1)), detail_of(nn.Linear(16, 10)), detail_of(nn.ReLU())
     ('3 x 3, 32, stride 2', '10', '')
@@ -55,7 +55,7 @@ def _sides(size: Any) -> str:
 
 
 def _short(size: Any) -> str:
-    """One number where all sides are equal."""
+    """Returns one number where all sides are equal."""
     if isinstance(size, tuple | list):
         return str(size[0]) if len(set(size)) == 1 else _sides(size)
     return str(size)

@@ -56,7 +56,7 @@ def duplicates(data: DataSet) -> list[dict[str, Any]]:
 
 
 def imbalance(per_class: dict[str, int]) -> tuple[str, str]:
-    """The names of the rarest and the most frequent class."""
+    """Returns the names of the rarest and the most frequent class."""
     order = Counter(per_class).most_common()
     return order[-1][0], order[0][0]
 

@@ -1,4 +1,4 @@
-"""From uint8 pixels to what a network sees: size, channels, normalisation."""
+"""Turns uint8 pixels into the input of a network: size, channels, normalisation."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Preprocessing:
         return resampled
 
     def _centre(self, pixels: Tensor) -> Tensor:
-        """The central square of `image_size` pixels."""
+        """Returns the central square of `image_size` pixels."""
         top, left = map(self._margin, pixels.shape[-2:])
         return pixels[..., top : top + self.image_size, left : left + self.image_size]
 
@@ -112,7 +112,7 @@ class Preprocessing:
         return round((length - self.image_size) / 2)
 
     def normalize(self, pixels: Tensor) -> Tensor:
-        """float32 in [0, 1] (N, C, H, W) -> zero mean and unit variance by the stored mean and std."""
+        """Normalises float32 in [0, 1] (N, C, H, W) by the stored mean and std."""
         return (pixels - per_channel(self.mean, pixels.device)).div_(per_channel(self.std, pixels.device))
 
 

@@ -17,7 +17,7 @@ BATCH_SIZE = 64  # images that are answered at a time: small enough for the cach
 
 
 def resolve_device(device: str) -> str:
-    """`cpu` or `cuda`; `auto` is cuda where there is one. Raises `UsageError` for cuda where there is none."""
+    """Returns `cpu` or `cuda`; `auto` is cuda where there is one. Raises `UsageError` for cuda where there is none."""
     values.parse(device, Device, name="device")
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("device cuda: PyTorch finds no CUDA device here; use auto or cpu")
@@ -46,7 +46,7 @@ def has_bf16(kind: str) -> bool:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """bfloat16 arithmetic where `precision` asks for it."""
+    """Switches to bfloat16 arithmetic where `precision` asks for it."""
     if precision == "bf16":
         return torch.autocast(device.type, torch.bfloat16)
     return contextlib.nullcontext()

@@ -29,7 +29,7 @@ def keep_freed_memory() -> bool:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether there was too little memory, of a GPU, its libraries or the CPU; only the first has an exception."""
+    """Returns whether an error means too little memory: of a GPU, its libraries or the CPU, without a common class."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError) or text in _ONEDNN or any(sign in text for sign in _SIGNS)
 

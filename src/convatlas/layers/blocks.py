@@ -171,7 +171,7 @@ class Scale(nn.Module):
 
 
 class StochasticDepth(nn.Module):
-    """In training, zeros for an image with `probability`, else its values / (1 - probability), so that the mean stays.
+    """Drops images in training with `probability`, and divides the others by (1 - probability) to keep the mean.
 
     (N, C, H, W) -> (N, C, H, W). In eval mode it is the identity. It stands at the end of a residual branch, which is
     then skipped as a whole. Huang et al. 2016, https://arxiv.org/abs/1603.09382, section 3. Raises `UsageError` unless

@@ -1,4 +1,4 @@
-"""What networks answer: runs, checkpoints and published weights opened, images read, logits computed, all one path."""
+"""Opens runs, checkpoints and published weights, reads images and computes logits, all on one path."""
 
 from __future__ import annotations
 

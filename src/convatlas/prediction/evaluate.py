@@ -28,7 +28,7 @@ def evaluate_run(
 
 
 def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path | None = None) -> DataSet:
-    """The data set called `name`, else the one that the network was trained on or its weights were published for.
+    """Returns the data set called `name`, else that of the run or of the published weights.
 
     Another copy of the run's images, such as a compressed one, is taken where the data is named; a note then says so.
     Raises `UsageError` for such a copy where it is not named, where the data is split in another way than that of the

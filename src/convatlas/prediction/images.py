@@ -14,14 +14,14 @@ __all__ = ["Answer", "answer", "check_images", "read_image"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says of an image file: class names with probabilities, the most probable first."""
+    """A network's answer to an image file: class names with probabilities, the most probable first."""
 
     path: Path
     classes: tuple[tuple[str, float], ...]
 
 
 def answer(predictor: Predictor, path: Path, *, top: int = 5) -> Answer:
-    """The `top` most probable classes of an image file; of equal ones that with the lower index comes first.
+    """Returns the `top` most probable classes of an image file; of equal ones that with the lower index comes first.
 
     A class whose name the checkpoint does not say is called `class 3`. Raises `UsageError` as `read_image` does.
     """

@@ -21,7 +21,7 @@ LARGEST_BATCH = BATCH_SIZE * 640**2  # pixels at a time; a checkpoint may ask fo
 def predict_logits(
     network: nn.Module, images: Images | Tensor, *, preprocessing: Preprocessing, precision: Precision = "float32"
 ) -> Tensor:
-    """The logits (N, num_classes), float32 on the CPU, for images, or pixels (N, C, H, W), uint8 or floats in [0, 1].
+    """Returns logits (N, num_classes), float32 on the CPU, for images or pixels (N, C, H, W): uint8, or 0 to 1.
 
     The network is put in eval mode for the time of the call. Images may be on the network's device or on the CPU. Where
     memory does not suffice, fewer images are worked on at a time, and a warning says so.
@@ -52,7 +52,7 @@ def predict_logits(
 
 
 def _halved(size: int, device: torch.device) -> int:
-    """Half as many images at a time, and a warning."""
+    """Returns half the batch size, and warns."""
     warnings.warn(
         f"too little memory on {device.type} for {size} images at a time: going on with {size // 2}; "
         "the answers are the same but for rounding",
@@ -62,7 +62,7 @@ def _halved(size: int, device: torch.device) -> int:
 
 
 def answering(network: nn.Module, *, precision: Precision) -> nn.Module:
-    """The network as it answers fastest: channels last in memory, and in bf16 a copy with its batch norms folded.
+    """Returns the network in its fastest form: channels last, and in bf16 a copy with its batch norms folded.
 
     The weights of the copy are rounded to bf16 here, once, and not for each batch. In float32 it is the network itself,
     unfolded, so that its logits are the plain ones.

@@ -42,7 +42,7 @@ def open_predictor(
     options: Mapping[str, str] | None = None,
     normalisation: Normalisation | None = None,
 ) -> Predictor:
-    """What `source` means: a run's folder, a checkpoint file, or the name of an architecture with published `weights`.
+    """Opens `source`: a run's folder, a checkpoint file, or the name of an architecture with published `weights`.
 
     `arch`, `options` and `normalisation` are for a checkpoint that does not say them itself. Raises `UsageError`.
     """
@@ -71,7 +71,7 @@ def open_predictor(
 
 
 def open_weights(name: str, weights: str) -> Predictor:
-    """An architecture with its published weights, which are downloaded if need be."""
+    """Returns an architecture with its published weights, which are downloaded if need be."""
     row = architecture(name)
     chosen = weights_named(row, weights)
     path = download(chosen)
@@ -80,7 +80,7 @@ def open_weights(name: str, weights: str) -> Predictor:
 
 
 def run_and_checkpoint(source: Path) -> tuple[Run, Path]:
-    """The run and the weights that `source`, a run's folder or a file in its `checkpoints/`, means."""
+    """Returns the run and the weights that `source`, a run's folder or a file in its `checkpoints/`, means."""
     if source.is_file() and is_run(source.parent.parent):
         return read_run(source.parent.parent), source
     if not source.is_dir():
@@ -96,13 +96,13 @@ def run_and_checkpoint(source: Path) -> tuple[Run, Path]:
 
 
 def load_network(run: Run, checkpoint: Path) -> nn.Module:
-    """The run's network with the weights of one of its checkpoints, in eval mode on the CPU."""
+    """Returns the run's network with the weights of one of its checkpoints, in eval mode on the CPU."""
     network = _identified_of(run, checkpoint).build()
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
-    """The architecture that the run was made with; a user's own is read from the file that the run names, or `arch`.
+    """Returns the architecture of the run; a user's own is read from the file that the run names, or `arch`.
 
     Raises `UsageError` where that file is not what it was when the run was made.
     """
@@ -123,7 +123,7 @@ def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
 
 
 def preprocessing_of(run: Run) -> Preprocessing:
-    """The size and normalisation stored in the run."""
+    """Returns the size and normalisation stored in the run."""
     return preprocessing_said(run.record.preprocessing, label=str(run.path))
 
 
@@ -153,7 +153,7 @@ def identify_source(
 def _identified_of(
     run: Run, checkpoint: Path, *, arch: str | None = None, options: Mapping[str, Any] | None = None
 ) -> Identified:
-    """A run's checkpoint with other options where they are given; the run's record counts, whatever the file says."""
+    """Returns a run's checkpoint, with the given options; the run's record counts more than the file."""
     row = architecture_of(run, arch=arch)
     hints = row.option_types()
     own = {name: values.from_plain(value, hints.get(name)) for name, value in run.record.architecture.options.items()}
@@ -169,7 +169,7 @@ def _of_run(run: Run, checkpoint: Path, *, source: str, arch: str | None = None)
 def _of_checkpoint(
     identified: Identified, path: Path, *, source: str, normalisation: Normalisation | None = None
 ) -> Predictor:
-    """An identified checkpoint as a predictor: what our record, its published weights or the user say."""
+    """Returns an identified checkpoint as a predictor: what our record, its published weights or the user say."""
     record, weights = identified.record, identified.weights
     known: dict[str, Any] = {"notes": identified.notes}
     preprocessing = None
@@ -210,7 +210,7 @@ def _of_checkpoint(
 def _normalised(
     own: Preprocessing | None, identified: Identified, given: Normalisation | None, *, source: str
 ) -> Preprocessing:
-    """The checkpoint's own preprocessing, with the normalisation that the user gives in its place."""
+    """Returns the checkpoint's own preprocessing, with the normalisation that the user gives in its place."""
     if given is None:
         if own is None:
             raise UsageError(

@@ -96,7 +96,7 @@ class Predictor:
             )
 
     def to(self, device: str, *, precision: str | None = None) -> Predictor:
-        """The same on `cpu`, `cuda` or `auto`, and in another precision than its own if one is given."""
+        """Returns the same on `cpu`, `cuda` or `auto`, and in another precision than its own if one is given."""
         chosen: Precision = (
             self.precision if precision is None else values.parse(precision, Precision, name="precision")
         )
@@ -108,5 +108,5 @@ class Predictor:
 
     @property
     def arithmetic(self) -> str:
-        """What its answers are computed in, as a line."""
+        """Describes the device and the precision of the answers in one line."""
         return described(next(self.network.parameters()).device, self.precision)

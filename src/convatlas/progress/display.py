@@ -91,7 +91,7 @@ class Display(ABC):
         return duration((self._clock() if self._ended_at is None else self._ended_at) - self._begun_at)
 
     def _fit(self, text: str, width: int) -> str:
-        """One line of `text`, the middle left out where it is wider: names differ at both ends."""
+        """Shortens `text` to one line without its middle: names differ at both ends."""
         text = encodable(self._console, text)
         tail = (width - len(self._dots)) // 2
         if cell_len(text) <= width or tail < 1:
@@ -100,14 +100,14 @@ class Display(ABC):
         return set_cell_size(text, width - len(self._dots) - cell_len(end)) + self._dots + end
 
     def _cut(self, text: str, width: int) -> str:
-        """One line of `text`, its end left out where it is wider."""
+        """Shortens `text` to one line without its end."""
         text = encodable(self._console, text)
         if cell_len(text) <= width:
             return text
         return set_cell_size(text, max(0, width - len(self._dots))) + self._dots
 
     def _bar(self, fraction: float, width: int) -> Text:
-        """Heavy and light, so that it reads without colours."""
+        """Draws a bar of heavy and light lines, so that it reads without colours."""
         full, empty = ("#", "-") if self._console.options.ascii_only else ("━", "─")
         done = int(fraction * width)
         return Text.assemble((full * done, "green" if fraction >= 1 else "cyan"), (empty * (width - done), "dim"))

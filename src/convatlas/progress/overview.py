@@ -103,7 +103,7 @@ class Overview(Display):
         return [Text(self._cut(line, self._width), "red") for line in named]
 
     def _state(self) -> tuple[Text, Text]:
-        """`run 5 of 12  elapsed 0:21  left about 0:33`, and the bar over the whole study."""
+        """Returns `run 5 of 12  elapsed 0:21  left about 0:33`, and the bar over the whole study."""
         over = sum(run.is_over for run in self._runs.values())
         seen = sum(run.status != "waiting" for run in self._runs.values())
         total = len(self._runs)
@@ -173,7 +173,7 @@ class Overview(Display):
         return Text.assemble(cell, " ", self._bar(run.fraction, SMALL_BAR)) if detail == "bar" else cell
 
     def _counts(self, label: str) -> list[Text]:
-        """Many seeds in one cell: the mean over the finished ones, and how many are in which state."""
+        """Puts many seeds in one cell: the mean over the finished ones, and the number in each state."""
         runs = self._by_label[label]
         counts = Counter("stopped" if self._is_over and run.status == "running" else run.status for run in runs)
         reached = [run.reached for run in runs if run.status in ("done", "loaded")]

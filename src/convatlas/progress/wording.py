@@ -36,14 +36,14 @@ def _measures(row: Mapping[str, float], part: str, score: Score) -> str:
 
 
 def _loss(value: float) -> str:
-    """Six columns, whatever the size."""
+    """Formats a number in six columns, whatever its size."""
     if value and math.isfinite(value) and not 0.0005 <= abs(value) < 100:
         return f"{value:6.0f}" if 100 <= abs(value) < 99999 else f"{value:6.0e}"
     return f"{value:6.3f}"
 
 
 def _rate(value: float) -> str:
-    """Seven columns, at least two digits that count."""
+    """Formats a number in seven columns with at least two significant digits."""
     return f"{value:7.4f}" if value == 0 or value >= 0.001 else f"{value:7.1e}"
 
 
@@ -53,7 +53,7 @@ def percent(fraction: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """`0:33`, `12:05`, `3:07:45`; `?` while it is unknown."""
+    """Formats seconds as `0:33`, `12:05`, `3:07:45`; `?` while they are unknown."""
     if seconds is None or not math.isfinite(seconds):
         return "?"
     minutes, second = divmod(round(max(0.0, seconds)), 60)
@@ -78,6 +78,6 @@ def first_line(error: str) -> str:
 
 
 def encodable(console: Console, text: str) -> str:
-    """`text` without control codes, and without what the console cannot encode."""
+    """Returns `text` without control codes and without characters that the console cannot encode."""
     text = strip_control_codes(text).expandtabs(1)
     return text.encode("ascii", "replace").decode() if console.options.ascii_only else text

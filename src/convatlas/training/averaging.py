@@ -73,7 +73,7 @@ class Plateau:
         return self.factor
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps."""
+        """Returns the state that a checkpoint keeps."""
         return {"best": self.best, "waited": self.waited, "factor": self.factor}
 
     def restore(self, state: dict[str, Any]) -> None:

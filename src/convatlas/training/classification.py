@@ -104,11 +104,11 @@ class Classification:
         return Outcome(arrays, samples(plan, arrays["test_logits"]), results)
 
     def state(self) -> dict[str, Any]:
-        """Nothing beside the modules and the optimizer."""
+        """Returns an empty state: modules and optimizer are kept by the learner."""
         return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Nothing to restore."""
+        """Restores nothing."""
 
     def _logits(self, plan: Plan, split: Images) -> np.ndarray:
         """Returns the logits (N, classes) that the network to be evaluated gives the images of a split."""

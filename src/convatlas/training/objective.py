@@ -92,7 +92,7 @@ class Objective(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Plain data and tensors that a checkpoint keeps beside modules and optimizers; empty where there are none."""
+        """Returns plain data and tensors that a checkpoint keeps beside modules and optimizers; may be empty."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:

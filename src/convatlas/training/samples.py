@@ -52,5 +52,5 @@ def samples(plan: Plan, test_logits: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _pixels(images: Tensor) -> np.ndarray:
-    """Float images in [0, 1] (k, C, H, W) -> uint8 (k, H, W, C)."""
+    """Converts float images in [0, 1] (k, C, H, W) to uint8 (k, H, W, C)."""
     return (images.cpu().clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()

@@ -1,4 +1,4 @@
-"""What stands in an unpickled object for a thing that only code could make, and keys that are quick to compare."""
+"""Stand-ins for things in a pickle that only code could make, and keys that are quick to compare."""
 
 from __future__ import annotations
 

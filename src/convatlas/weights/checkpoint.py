@@ -51,7 +51,7 @@ class Checkpoint:
         return self.variants[0].state
 
     def sha256(self) -> str:
-        """The hash of the file; nothing for a checkpoint that is in memory only."""
+        """Returns the hash of the file; nothing for a checkpoint that is in memory only."""
         return "" if self.path is None else file_sha256(self.path)
 
 

@@ -127,13 +127,13 @@ def _read_safetensors(path: Path, allowance: Allowance, *, header: int) -> dict[
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
+    """Returns the sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def network_state(checkpoint: Mapping[str, Any], *, prefix: str) -> dict[str, Tensor]:
-    """The tensors under `prefix` in a Lightning checkpoint's `state_dict`, the prefix removed.
+    """Returns the tensors under `prefix` in a Lightning checkpoint's `state_dict`, the prefix removed.
 
     >>> import torch
     >>> network_state({"state_dict": {"network.fc.bias": torch.zeros(1)}}, prefix="network.")

@@ -42,7 +42,7 @@ class Identified:
     notes: tuple[str, ...] = ()
 
     def build(self) -> nn.Module:
-        """The network with the checkpoint's weights, in eval mode on the CPU."""
+        """Returns the network with the checkpoint's weights, in eval mode on the CPU."""
         network = self.architecture.build(num_classes=self.num_classes, in_channels=self.in_channels, **self.options)
         load_strictly(network, self.state)
         return network.eval()

@@ -17,7 +17,7 @@ COUNTER = "num_batches_tracked"
 
 
 def translate_keys(state: Mapping[str, Tensor], table: KeyTables) -> dict[str, Tensor]:
-    """Published key names to ours; a tuple of tables is applied in turn.
+    """Translates published key names to ours; a tuple of tables is applied in turn.
 
     A row maps a dotted prefix of theirs to ours: `{}` is a number, `{-1}` and `{+1}` on our side that number shifted,
     `None` drops the key; the first row that matches wins. Raises `UsageError` for a key that no row matches, a row
@@ -57,7 +57,7 @@ def _translate_once(state: Mapping[str, Tensor], table: KeyTable) -> dict[str, T
 
 
 def translate_what_matches(state: Mapping[str, Tensor], table: KeyTables) -> tuple[dict[str, Tensor], list[str]]:
-    """As `translate_keys`, but for a checkpoint that does not fit: what the table knows, and the keys it does not.
+    """Translates the keys that the table knows, as `translate_keys` does, and returns the unknown keys beside them.
 
     >>> import torch
     >>> translate_what_matches({"a.weight": torch.ones(1), "b.weight": torch.ones(1)}, {"a": "x", "c": "y"})
@@ -78,7 +78,7 @@ def translate_what_matches(state: Mapping[str, Tensor], table: KeyTables) -> tup
 
 
 def _renamed(keys: Iterable[str], table: KeyTable) -> Iterator[tuple[str, str | None, str | None]]:
-    """Each key with the first row that matches it and its new name; None for no row, and for a key that is dropped."""
+    """Pairs each key with its first matching row and its new name: None for no row and for a dropped key."""
     patterns = _patterns(tuple(table.items()))
     for key in keys:
         for row, pattern, ours in patterns:
@@ -107,13 +107,13 @@ def knows_all(table: KeyTables, keys: Iterable[str]) -> bool:
 
 
 def _fill(template: str, numbers: tuple[str, ...]) -> str:
-    """`stage{}.{-1}` with ("2", "3") is `stage2.2`."""
+    """Fills a pattern: `stage{}.{-1}` with ("2", "3") is `stage2.2`."""
     remaining = iter(numbers)
     return re.sub(r"\{([+-]\d+)?\}", lambda hole: str(int(next(remaining)) + int(hole[1] or 0)), template)
 
 
 def in_our_shapes(state: Mapping[str, Tensor], outline: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A convolution over its whole input is a linear layer, and a linear layer a 1x1 convolution: the same numbers."""
+    """Reshapes whole-input convolutions to linear layers, and linear layers to 1x1 convolutions: the same numbers."""
     return {
         key: tensor.reshape(outline[key].shape)
         if key in outline and _same_layer(tensor.shape, outline[key].shape)
@@ -144,7 +144,7 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
-    """Where a state dict differs from the network's: `-` a key that it lacks, `+` one too many, `!` another shape."""
+    """Lists differences from the network's state dict: `-` a missing key, `+` one too many, `!` another shape."""
     found = [f"- {key} (missing)" for key in ours if key not in theirs]
     found += [f"+ {key} (unknown)" for key in theirs if key not in ours]
     found += [
@@ -156,7 +156,7 @@ def differences(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> lis
 
 
 def shown(found: list[str]) -> str:
-    """The first differences, at least one of each sign, and how many more there are.
+    """Returns the first differences, at least one of each sign, and how many more there are.
 
     >>> shown([f"- {key} (missing)" for key in "abcd"] + ["+ e (unknown)"])
     '- a (missing); - b (missing); - c (missing); + e (unknown); and 1 more'

@@ -105,7 +105,7 @@ def _array(content: np.ndarray) -> np.ndarray:
 
 
 def _renamed(name: str) -> str:
-    """`resnet/head/conv2d/kernel` is `resnet.head.conv2d.weight`.
+    """Translates `resnet/head/conv2d/kernel` to `resnet.head.conv2d.weight`.
 
     TensorFlow numbers layers of one kind; in some published files the numbers are left in the names of standardised
     convolutions, and mean nothing.

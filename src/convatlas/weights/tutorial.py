@@ -25,7 +25,7 @@ READ_OTHERWISE = ("num_classes", "block_name")  # from the tensors, and in the a
 
 
 def architecture_and_options(hyperparameters: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """The architecture and the options, as plain data, that the hyperparameters name; None where not the tutorial's.
+    """Returns the architecture and options that the hyperparameters name, or None if they are not the tutorial's.
 
     >>> architecture_and_options({"model_name": "ResNet", "model_hparams": {"num_blocks": [3, 3, 3]}})
     ('resnet_uva', {'depths': [3, 3, 3]})

@@ -13,7 +13,7 @@ PADDING = 4  # pixels on each side, He et al. 2016, section 4.2
 
 
 def resized_crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """A rectangle of every image, resized bilinearly to the image's size: float (N, C, H, W) -> the same.
+    """Returns a rectangle of every image, resized bilinearly to the image's size: float (N, C, H, W) -> the same.
 
     `rows` (N, H) and `columns` (N, W) are where in the image those of the result are read: `read_places`. The rectangle
     is never larger than the image, so that antialiasing would change nothing. Pillow rounds to 8 bits after each
@@ -44,12 +44,12 @@ def read_places(
 def crop_rectangles(
     count: int, height: int, width: int, *, scale: tuple[float, ...], ratio: tuple[float, ...], generator: Generator
 ) -> Tensor:
-    """Top, left, height and width (count, 4) of a random rectangle in each of `count` images of one size."""
+    """Returns top, left, height and width (count, 4) of a random rectangle in each of `count` images of one size."""
     return rectangles_in(torch.tensor([height, width]).expand(count, 2), scale=scale, ratio=ratio, generator=generator)
 
 
 def rectangles_in(sizes: Tensor, *, scale: tuple[float, ...], ratio: tuple[float, ...], generator: Generator) -> Tensor:
-    """Top, left, height and width (N, 4) of a random rectangle in images of `sizes` (N, 2), in whole pixels.
+    """Returns top, left, height and width (N, 4) of a random rectangle in images of `sizes` (N, 2), in whole pixels.
 
     Its area is `scale` of the image's, uniformly, its aspect ratio (width by height) uniform in the logarithm, its
     sides rounded; of ten such draws the first that fits counts, at a place uniform among those inside the image. Where
@@ -72,7 +72,7 @@ def rectangles_in(sizes: Tensor, *, scale: tuple[float, ...], ratio: tuple[float
 
 
 def padded_crop(images: Tensor, places: Tensor) -> Tensor:
-    """A part, of the image's own size, of every image with 4 black pixels around it: (N, C, H, W) -> the same.
+    """Returns a part, of the image's own size, of every image with 4 black pixels around it: (N, C, H, W) -> the same.
 
     `places` (N, 2) are those of its upper left corners: `draw_places`. The pixels are those before normalisation, as
     torchvision's `RandomCrop(32, padding=4)` has it; He et al. pad after subtracting the mean.
@@ -83,12 +83,12 @@ def padded_crop(images: Tensor, places: Tensor) -> Tensor:
 
 
 def draw_places(count: int, *, generator: Generator) -> Tensor:
-    """Row and column (count, 2) of the upper left corner of a random part of each padded image."""
+    """Returns row and column (count, 2) of the upper left corner of a random part of each padded image."""
     return torch.randint(2 * PADDING + 1, (count, 2), generator=generator)
 
 
 def mirrored_where(images: Tensor, mirrored: Tensor) -> Tensor:
-    """Images (N, C, H, W) of which some (N,) are mirrored left to right."""
+    """Returns images (N, C, H, W) of which some (N,) are mirrored left to right."""
     return torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
@@ -98,12 +98,12 @@ def draw_mirrored(count: int, *, probability: float, generator: Generator) -> Te
 
 
 def _uniform(count: int, tries: int, low: float, high: float, *, generator: Generator) -> Tensor:
-    """In double precision: in single, a product of a draw below 1 can round up to the bound."""
+    """Draws in double precision: in single precision, a draw below 1 times the bound can round up to the bound."""
     return torch.empty(count, tries, dtype=torch.float64).uniform_(low, high, generator=generator)
 
 
 def _central_rectangle(height: Tensor, width: Tensor, *, ratio: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """Height and width of the largest rectangle of a permitted aspect ratio; all of an image that has one."""
+    """Returns height and width of the largest rectangle of a permitted aspect ratio: the whole image if it has one."""
     narrow, wide = width / height < ratio[0], width / height > ratio[1]
     return (
         torch.where(narrow, (width / ratio[0]).round(), height),

@@ -61,7 +61,7 @@ def draw_after_reading(count: int, *, recipe: Recipe, generator: Generator, devi
 
 
 def changed(images: Tensor, drawn: Draws, *, recipe: Recipe, generator: Generator) -> Tensor:
-    """Float images (N, C, H, W) as their draws and the recipe change them, before they are normalised."""
+    """Returns float images (N, C, H, W), changed by their draws and the recipe, before they are normalised."""
     if drawn.rows is not None and drawn.columns is not None:
         images = resized_crop(images, drawn.rows, drawn.columns)
     if drawn.mirrored is not None:

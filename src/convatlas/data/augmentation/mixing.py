@@ -13,7 +13,7 @@ from convatlas.errors import UsageError
 
 
 def cutout(images: Tensor, *, size: int, generator: Generator) -> Tensor:
-    """A square of `size` pixels a side set to 0 in every image: (N, C, H, W) -> the same.
+    """Returns a square of `size` pixels a side set to 0 in every image: (N, C, H, W) -> the same.
 
     DeVries and Taylor 2017 (https://arxiv.org/abs/1708.04552), section 3.2: the centre is any pixel, so that the border
     may cut the square; 0 is the mean of normalised images. Raises `UsageError` for a size below 1.
@@ -26,7 +26,7 @@ def cutout(images: Tensor, *, size: int, generator: Generator) -> Tensor:
 
 
 def mixup(images: Tensor, targets: Tensor, *, alpha: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Every image and its target mixed with those of a partner: (N, C, H, W), (N, classes) -> the same.
+    """Mixes every image and its target with those of a partner: (N, C, H, W), (N, classes) -> the same shapes.
 
     Zhang et al. 2017 (https://arxiv.org/abs/1710.09412): lambda x + (1 - lambda) x', as in the authors' code with one
     lambda for the batch and a permutation of it for the partners. Raises `UsageError` for an alpha of 0 or less.
@@ -37,7 +37,7 @@ def mixup(images: Tensor, targets: Tensor, *, alpha: float, generator: Generator
 
 
 def cutmix(images: Tensor, targets: Tensor, *, alpha: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """A box of every image taken from a partner, targets mixed by its area: (N, C, H, W), (N, classes) -> the same.
+    """Pastes a box of a partner into every image, mixes targets by its area: (N, C, H, W), (N, classes) as before.
 
     Yun et al. 2019 (https://arxiv.org/abs/1905.04899), section 3.1: a box of 1 - lambda of the area, its centre uniform
     in the image, cut at the border; the same box, lambda and permutation of partners for the whole batch. The targets
@@ -60,7 +60,7 @@ def cutmix(images: Tensor, targets: Tensor, *, alpha: float, generator: Generato
 
 
 def mixing_share(alpha: float, *, generator: Generator) -> float:
-    """Lambda ~ Beta(alpha, alpha), for the batch; raises `UsageError` for an alpha of 0 or less.
+    """Draws lambda ~ Beta(alpha, alpha) for the batch; raises `UsageError` for an alpha of 0 or less.
 
     torch's distribution takes no generator; Python's does, seeded by this one.
     """

@@ -42,14 +42,14 @@ GREY = 128 / 255  # comes in from outside the image
 
 
 def autocontrast(images: Tensor) -> Tensor:
-    """Each channel of each image stretched to [0, 1]; a flat one stays."""
+    """Returns each channel of each image stretched to [0, 1]; a flat one stays."""
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     flat = high == low
     return (images - low.masked_fill(flat, 0)) / (high - low).masked_fill(flat, 1)
 
 
 def equalize(images: Tensor) -> Tensor:
-    """Each channel of each image with a flat histogram of 256 levels, by Pillow's whole-number formula.
+    """Returns each channel of each image with a flat histogram of 256 levels, by Pillow's whole-number formula.
 
     A channel stays as it is where it has fewer than 255 pixels below its highest level.
     """
@@ -76,22 +76,22 @@ def posterize(images: Tensor, bits: Tensor) -> Tensor:
 
 
 def color(images: Tensor, factor: Tensor) -> Tensor:
-    """The saturation times a factor (N,): 0 is grey, 1 the image. Grey images stay."""
+    """Returns the saturation times a factor (N,): 0 is grey, 1 the image. Grey images stay."""
     return images if images.shape[1] == 1 else _extrapolated(_luma(images), images, factor)
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
-    """The distance from the image's mean grey times a factor (N,): 0 is that grey, 1 the image."""
+    """Returns the distance from the image's mean grey times a factor (N,): 0 is that grey, 1 the image."""
     return _extrapolated(_luma(images).mean((2, 3), keepdim=True), images, factor)
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
-    """The values times a factor (N,): 0 is black, 1 the image."""
+    """Returns the values times a factor (N,): 0 is black, 1 the image."""
     return (images * _per_image(factor, images)).clamp(0, 1)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
-    """The distance from the smoothed image times a factor (N,): 0 is smooth, 1 the image, more is sharper.
+    """Returns the distance from the smoothed image times a factor (N,): 0 is smooth, 1 the image, more is sharper.
 
     Smoothed by Pillow's kernel, the mean of 3x3 pixels with the centre counted five times. The border stays.
     """
@@ -107,7 +107,7 @@ def _extrapolated(degenerate: Tensor, images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _luma(images: Tensor) -> Tensor:
-    """Grey (N, 1, H, W) of grey or RGB images, by the weights of ITU-R BT.601 as Pillow has them."""
+    """Returns grey (N, 1, H, W) from grey or RGB images, by the weights of ITU-R BT.601 as Pillow has them."""
     if images.shape[1] == 1:
         return images
     red, green, blue = images.chunk(3, 1)
@@ -115,7 +115,7 @@ def _luma(images: Tensor) -> Tensor:
 
 
 def _levels(images: Tensor) -> Tensor:
-    """The nearest of the levels 0 to 255."""
+    """Returns the nearest of the levels 0 to 255."""
     return (images * 255).round()
 
 
@@ -127,7 +127,7 @@ def _per_image(amounts: Tensor, images: Tensor) -> Tensor:
 
 
 def rotate(images: Tensor, degrees: Tensor) -> Tensor:
-    """Each image turned around its centre by an angle (N,), counterclockwise."""
+    """Returns each image turned around its centre by an angle (N,), counterclockwise."""
     height, width = images.shape[-2:]
     cos, sin = torch.deg2rad(degrees).cos(), torch.deg2rad(degrees).sin()
     across = (1 - cos) * width / 2 + sin * height / 2
@@ -136,22 +136,22 @@ def rotate(images: Tensor, degrees: Tensor) -> Tensor:
 
 
 def shear_x(images: Tensor, rate: Tensor) -> Tensor:
-    """Each row moved to the left by a rate (N,) times its distance from the top."""
+    """Returns each row moved to the left by a rate (N,) times its distance from the top."""
     return resample(images, x=(1, rate, 0), y=(0, 1, 0))
 
 
 def shear_y(images: Tensor, rate: Tensor) -> Tensor:
-    """Each column moved up by a rate (N,) times its distance from the left."""
+    """Returns each column moved up by a rate (N,) times its distance from the left."""
     return resample(images, x=(1, 0, 0), y=(rate, 1, 0))
 
 
 def translate_x(images: Tensor, part: Tensor) -> Tensor:
-    """Each image moved to the right by a part (N,) of its width."""
+    """Returns each image moved to the right by a part (N,) of its width."""
     return resample(images, x=(1, 0, -part * images.shape[3]), y=(0, 1, 0))
 
 
 def translate_y(images: Tensor, part: Tensor) -> Tensor:
-    """Each image moved down by a part (N,) of its height."""
+    """Returns each image moved down by a part (N,) of its height."""
     return resample(images, x=(1, 0, 0), y=(0, 1, -part * images.shape[2]))
 
 
@@ -159,7 +159,7 @@ Affine = tuple[Tensor | float, Tensor | float, Tensor | float]  # factors of x a
 
 
 def resample(images: Tensor, *, x: Affine, y: Affine) -> Tensor:
-    """At each place (x, y) the pixel at the place that the two rows of an affine map give, grey outside the image.
+    """Returns images sampled where the two rows of an affine map send each place (x, y), grey outside the image.
 
     Places are in pixels from the upper left corner, pixel centres at halves; the nearest pixel counts.
     """
@@ -172,7 +172,7 @@ def resample(images: Tensor, *, x: Affine, y: Affine) -> Tensor:
 
 
 def _sources(factors: Affine, images: Tensor) -> Tensor:
-    """One coordinate (N, H, W) of the places where the pixels come from."""
+    """Returns one coordinate (N, H, W) of the places where the pixels come from."""
     count, _, height, width = images.shape
     of_x, of_y, constant = (
         sent(torch.as_tensor(factor), images.device, torch.float32).expand(count).view(-1, 1, 1) for factor in factors
@@ -195,7 +195,7 @@ class Operation:
     limits: tuple[float, float] = (-math.inf, math.inf)
 
     def amounts(self, magnitude: float, signs: Tensor) -> Tensor:
-        """Linear in the magnitude, within the limits; signs (N,), 0 or 1, choose between the ends `at_10`."""
+        """Scales linearly with the magnitude within limits; signs (N,), 0 or 1, choose between the ends `at_10`."""
         ends = torch.tensor(self.at_10, dtype=torch.float64)[signs]
         return (self.at_0 + (ends - self.at_0) * magnitude / 10).clamp(*self.limits)
 
@@ -221,7 +221,7 @@ OPERATIONS = {
 
 
 def rand_augment(images: Tensor, *, operations: int, magnitude: float, generator: Generator) -> Tensor:
-    """Each image changed by as many random operations, one after the other: float (N, C, H, W) in [0, 1] -> the same.
+    """Changes each image by random operations, one after the other: float (N, C, H, W) in [0, 1] -> the same shape.
 
     Each is drawn uniformly from `OPERATIONS`, one may be drawn again. The images with the same one are changed
     together. Raises `UsageError` for fewer than one operation or a magnitude outside 0 to 30.
@@ -238,7 +238,7 @@ def rand_augment(images: Tensor, *, operations: int, magnitude: float, generator
 
 
 def _changed(images: Tensor, choices: Tensor, signs: Tensor, *, magnitude: float) -> Tensor:
-    """The images, each changed by the operation chosen for it: sorted by operation, changed in groups, put back."""
+    """Changes each image by its chosen operation: sorts by operation, changes groups, restores the order."""
     order = choices.argsort(stable=True)
     sizes = choices.bincount(minlength=len(OPERATIONS)).tolist()
     groups = torch.split(images[sent(order, images.device)], sizes)

@@ -47,5 +47,5 @@ def place(image: Tensor, square: np.ndarray, *, mirrored: bool = False) -> None:
 
 
 def _as_images(pixels: np.ndarray) -> Tensor:
-    """uint8 (H, W, 3) -> (1, 3, H, W) in channels-last memory, for which PyTorch resizes with vector instructions."""
+    """Turns uint8 (H, W, 3) into (1, 3, H, W), channels last: PyTorch resizes it with vector instructions."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).unsqueeze(0).permute(0, 3, 1, 2)

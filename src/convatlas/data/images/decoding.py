@@ -56,13 +56,13 @@ class Encoded:
     content: bytes = field(repr=False)
 
     def reduction(self, *, height: int, width: int, size: int) -> int:
-        """The largest of 1, 2, 4 and 8 at which a part of `height` x `width` pixels keeps twice `size` a side."""
+        """Returns the largest of 1, 2, 4, 8 at which a part of `height` x `width` pixels keeps twice `size` a side."""
         if self.channels is None:
             return 1
         return next((factor for factor in REDUCTIONS if min(height, width) >= factor * SPARE * size), 1)
 
     def pixels(self, *, reduction: int = 1) -> np.ndarray:
-        """The image uint8 (H, W, 3), a JPEG's sides divided by `reduction` and rounded up.
+        """Returns the image uint8 (H, W, 3), a JPEG's sides divided by `reduction` and rounded up.
 
         Raises `UsageError` for a damaged file and for pixels of 32 bits.
         """
@@ -78,7 +78,7 @@ class Encoded:
 
 
 def read_encoded(path: Path) -> Encoded:
-    """The content and the header of an image file.
+    """Returns the content and the header of an image file.
 
     Raises `UsageError` for a file that is not there, is no image or is too large. Threads may call it: unlike
     `read_image` it does not touch Python's list of warnings, which they share, so that of an image above the limit but
@@ -108,7 +108,7 @@ def _turned_late(file: Image.Image, content: bytes) -> bool:
 
 
 def _by_simplejpeg(encoded: Encoded, width: int, height: int) -> np.ndarray | None:
-    """The pixels as they are stored; None where Pillow has to decide: no plain JPEG, or one with something amiss."""
+    """Returns the stored pixels, or None where Pillow decides: no plain JPEG, or a damaged one."""
     if simplejpeg is None or encoded.channels not in (1, 3):
         return None
     try:
@@ -119,7 +119,7 @@ def _by_simplejpeg(encoded: Encoded, width: int, height: int) -> np.ndarray | No
 
 
 def _by_pillow(encoded: Encoded, width: int, height: int) -> np.ndarray:
-    """The pixels as they are stored, of a JPEG at least as many as asked for."""
+    """Returns the pixels as they are stored, of a JPEG at least as many as asked for."""
     with Image.open(io.BytesIO(encoded.content), formats=RASTER_FORMATS) as file:
         if encoded.channels is not None:
             file.draft(None, (width, height))

@@ -28,7 +28,7 @@ def check_images(paths: Sequence[Path]) -> None:
 
 
 def read_image(path: Path, *, channels: int) -> Tensor:
-    """An image file as uint8 (1, channels, H, W).
+    """Returns an image file as uint8 (1, channels, H, W).
 
     Turned as its EXIF orientation says, transparent pixels on white, of an animation the first picture. Raises
     `UsageError` for a file that is no image, is cut off or is too large.
@@ -61,12 +61,12 @@ def damage_named(path: Path) -> Iterator[None]:
 
 
 def plain(image: Image.Image, path: Path, *, channels: int) -> Image.Image:
-    """An image in 8 bits and opaque, in the given channels. Raises `UsageError` for pixels of 32 bits."""
+    """Returns an image in 8 bits and opaque, in the given channels. Raises `UsageError` for pixels of 32 bits."""
     return _opaque(_eight_bits(image, path)).convert(MODES[channels])
 
 
 def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
-    """Grey images of 16 bits in 8; Pillow's own conversion would cut their values off at 255."""
+    """Converts grey images of 16 bits to 8; Pillow's own conversion would cut their values off at 255."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint16) / 257).round().astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -75,7 +75,7 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Transparent pixels composited on white."""
+    """Composites transparent pixels on white."""
     if not image.has_transparency_data:
         return image
     image = image.convert("RGBA")

@@ -30,7 +30,7 @@ class Layout(Protocol):
         ...
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
-        """Training and test part. Raises `UsageError`."""
+        """Reads training and test part. Raises `UsageError`."""
         ...
 
 
@@ -52,7 +52,7 @@ class Collection:
     validation: int = 5000
 
     def read(self, folder: Path | None = None) -> Splits:
-        """The splits, from `folder`, else $CONVATLAS_DATA, else the user's cache folder. Raises `UsageError`."""
+        """Reads the splits from `folder`, else $CONVATLAS_DATA, else the user's cache folder. Raises `UsageError`."""
         home, layout = self.find(folder)
         try:
             train, test = layout.read(home, form=self.form)
@@ -70,7 +70,7 @@ class Collection:
         )
 
     def find(self, folder: Path | None = None) -> tuple[Path, Layout]:
-        """The folder with the files and their layout; downloaded where they are absent. Raises `UsageError`."""
+        """Returns the folder with the files and their layout; downloaded where they are absent. Raises `UsageError`."""
         root = data_folder(folder)
         if folder is None and not os.environ.get(VARIABLE):
             root.mkdir(parents=True, exist_ok=True)  # the cache is ours to make, another folder is not
@@ -83,7 +83,7 @@ class Collection:
         return found
 
     def _search(self, root: Path) -> tuple[Path, Layout] | None:
-        """The nearest place that has the files. Raises `UsageError` where two are equally near."""
+        """Returns the nearest place that has the files. Raises `UsageError` where two are equally near."""
         for places in self._places(root):
             different = {_identity(place): place for place in places if place.is_dir()}.values()
             found = [(place, layout) for place in different for layout in self.layouts if layout.lies_in(place)]
@@ -135,7 +135,7 @@ class Collection:
 
 
 def data_folder(folder: Path | None) -> Path:
-    """`folder`, else $CONVATLAS_DATA, else the cache folder of this platform, such as ~/.cache/convatlas."""
+    """Returns `folder`, else $CONVATLAS_DATA, else the cache folder of this platform, such as ~/.cache/convatlas."""
     if folder is not None:
         return folder.expanduser()
     if os.environ.get(VARIABLE):
@@ -146,7 +146,7 @@ def data_folder(folder: Path | None) -> Path:
 
 
 def _identity(place: Path) -> tuple[int, int]:
-    """The same for two names of one folder, as where capitals do not count."""
+    """Returns the same for two names of one folder, as where capitals do not count."""
     status = place.stat()
     return status.st_dev, status.st_ino
 

@@ -13,7 +13,7 @@ from convatlas.data.sources.splitting import hold_out_of_each_class
 
 
 def read_digits(_folder: Path | None = None) -> Splits:
-    """The digits as uint8 (N, 1, 8, 8), split 60/20/20 with every class in proportion."""
+    """Returns the digits as uint8 (N, 1, 8, 8), split 60/20/20 with every class in proportion."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

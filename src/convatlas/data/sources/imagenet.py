@@ -8,7 +8,7 @@ from importlib.resources import files
 
 @cache
 def imagenet_classes() -> tuple[str, ...]:
-    """A short English name for each class, in the order of the labels, which is that of the WordNet identifiers.
+    """Returns a short English name for each class, in the order of the labels (sorted WordNet identifiers).
 
     The names are those that torchvision gives with its weights.
     """

@@ -16,7 +16,7 @@ _LAYOUTS = (IdxFiles(), ParquetFiles(labels="label"))
 
 
 def _files(folder: str, addresses: tuple[str, ...], checksums: dict[str, str]) -> tuple[RemoteFile, ...]:
-    """The four files, each below every address."""
+    """Returns the four files, each below every address."""
     return tuple(
         RemoteFile(f"{folder}/{name}-ubyte.gz", checksum, tuple(f"{address}{name}-ubyte.gz" for address in addresses))
         for name, checksum in checksums.items()

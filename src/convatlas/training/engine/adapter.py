@@ -40,7 +40,7 @@ class LearnerModule(L.LightningModule):
         self.measured: dict[str, float] = {}  # on the validation images, in this epoch
 
     def forward(self, images: Tensor) -> Any:
-        """Normalised images (N, C, H, W) -> the answer of the network that is evaluated."""
+        """Maps normalised images (N, C, H, W) to the answer of the evaluated network."""
         network: nn.Module = evaluated_network(self.learner.objective)
         return network(network_input(images))
 

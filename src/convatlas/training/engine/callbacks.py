@@ -102,7 +102,7 @@ class Checkpoint(ModelCheckpoint):
 
 
 def checkpoints(folder: Path, score: Score) -> list[ModelCheckpoint]:
-    """`best.ckpt`, the first epoch of the best score, then `last.ckpt`, every epoch.
+    """Writes `best.ckpt` at the first epoch of the best score, and `last.ckpt` every epoch.
 
     The last comes second, so that it knows the best.
     """

@@ -55,7 +55,7 @@ def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
 
 
 def _run_to_end(trainer: L.Trainer, module: LearnerModule, data: DataModule, checkpoint: Path | None) -> None:
-    """`trainer.fit`, but Ctrl-C stays a KeyboardInterrupt: Lightning makes it an exit and disables the next one."""
+    """Calls `trainer.fit`, but keeps Ctrl-C a KeyboardInterrupt: Lightning exits and disables the next one."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)

@@ -32,13 +32,13 @@ class IdxFiles:
         return any(_find(folder, name).is_file() for names in NAMES.values() for name in names)
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
-        """Training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
+        """Reads training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
         train, test = (_read_part(folder, *NAMES[part], form=form) for part in ("train", "test"))
         return train, test
 
 
 def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
-    """The uint8 array of an idx file with so many dimensions. Raises `UsageError` unless the file is exactly that."""
+    """Reads an idx file of uint8 with so many dimensions. Raises `UsageError` for any other file."""
     if not path.is_file():
         raise IncompleteError(path, "the file is missing", file=path.name)
     try:
@@ -74,7 +74,7 @@ def _parse(file: IO[bytes], *, dimensions: int) -> np.ndarray:
 
 
 def _find(folder: Path, name: str) -> Path:
-    """The plain file where there is one, else the gzipped one."""
+    """Returns the plain file where there is one, else the gzipped one."""
     plain = folder / name
     return plain if plain.is_file() else folder / f"{name}.gz"
 

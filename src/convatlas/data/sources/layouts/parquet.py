@@ -42,7 +42,7 @@ class ParquetFiles:
         return bool(shards) and self._fits(min(shards))
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
-        """Training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
+        """Reads training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
         train, test = (
             joined([_read_shard(path, labels=self.labels, form=form) for path in _shards(folder, part)])
             for part in ("train", "test")
@@ -66,7 +66,7 @@ def _opened(path: Path) -> pyarrow.parquet.ParquetFile:
 
 
 def _shards(folder: Path, part: str) -> list[Path]:
-    """The files of a part in order. Raises `UsageError` where `-of-00003` in a name says that one is missing."""
+    """Lists the files of a part in order. Raises `UsageError` where `-of-00003` in a name says that one is missing."""
     shards = sorted(folder.glob(f"{part}-*.parquet"))
     if not shards:
         raise IncompleteError(folder, f"it has no {part}-*.parquet")
@@ -99,7 +99,7 @@ def _read_shard(path: Path, *, labels: str, form: Form) -> Part:
 
 
 def _records(path: Path, *, labels: str) -> Iterator[tuple[list[Any], list[Any]]]:
-    """Encoded images and labels, some thousand records at a time."""
+    """Yields encoded images and labels, some thousand records at a time."""
     with _opened(path) as file:
         names = file.schema_arrow.names
         image = next((name for name in IMAGE_COLUMNS if name in names), None)
@@ -110,7 +110,7 @@ def _records(path: Path, *, labels: str) -> Iterator[tuple[list[Any], list[Any]]
 
 
 def _decoded(content: Any, *, path: Path, place: int, form: Form) -> tuple[np.ndarray, str]:
-    """One image uint8 (H, W, C) and the format that it was encoded in."""
+    """Returns one image uint8 (H, W, C) and the format that it was encoded in."""
     from PIL import Image, UnidentifiedImageError
 
     encoded = content.get("bytes") if isinstance(content, dict) else None

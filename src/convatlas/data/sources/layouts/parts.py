@@ -45,7 +45,7 @@ class IncompleteError(UsageError):
 
 
 def unreadable(path: Path, reason: str) -> UsageError:
-    """The `UsageError` for a file that is not what it should be."""
+    """Returns the `UsageError` for a file that is not what it should be."""
     return UsageError(f"{path} cannot be used: {reason}; get the file again, or name another folder with --data-dir")
 
 
@@ -59,7 +59,7 @@ def whole_numbers(path: Path, numbers: Any, *, name: str) -> np.ndarray:
 
 
 def checked(path: Path, images: np.ndarray, labels: np.ndarray, *, form: Form) -> Part:
-    """The part that a file holds. Raises `UsageError` unless there is one label in range for every image."""
+    """Returns the part that a file holds. Raises `UsageError` unless there is one label in range for every image."""
     if len(images) != len(labels):
         raise unreadable(path, f"there are {len(images):,} images and {len(labels):,} labels")
     outside = np.flatnonzero((labels < 0) | (labels >= form.classes))
@@ -70,7 +70,7 @@ def checked(path: Path, images: np.ndarray, labels: np.ndarray, *, form: Form) -
 
 
 def joined(parts: list[Part]) -> Part:
-    """Several files' parts as one, in their order."""
+    """Joins the parts of several files in their order."""
     if len(parts) == 1:
         return parts[0]
     images, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels"))

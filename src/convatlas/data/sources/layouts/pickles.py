@@ -38,7 +38,7 @@ class Batches:
         return any((folder / name).is_file() for name in (*self.train, *self.test))
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
-        """Training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
+        """Reads training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
         train, test = (
             joined([_read_batch(folder / name, labels=self.labels, form=form) for name in names])
             for names in (self.train, self.test)
