@@ -119,11 +119,14 @@ def apart(ours: Tensor, theirs: Tensor, *, least: float = 0.0) -> float:
         return math.inf
     if torch.equal(ours, theirs):
         return 0.0
-    return (ours - theirs).abs().max().item() / max(largest(theirs), least)
+    difference = largest(ours - theirs) / max(largest(theirs), least)
+    return math.inf if math.isnan(difference) else difference
 
 
 def largest(values: Tensor) -> float:
-    return torch.linalg.vector_norm(values, math.inf).item()
+    """Returns the largest absolute value; NaN where there is one."""
+    low, high = values.aminmax()
+    return max(-low.item(), high.item())
 
 
 def relative(ours: Outputs, theirs: Outputs) -> float:

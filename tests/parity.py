@@ -41,7 +41,15 @@ from wrapped_checkpoints import WRAPPINGS, Source, Training
 
 BATCH = 2
 VALUES = ("eval", "train", "statistics")
-INITIAL = {Tensor.normal_, Tensor.uniform_}
+INITIAL = {  # a mode does not see the methods that these functions call
+    Tensor.normal_,
+    Tensor.uniform_,
+    nn.init.kaiming_normal_,
+    nn.init.kaiming_uniform_,
+    nn.init.normal_,
+    nn.init.trunc_normal_,
+    nn.init.uniform_,
+}
 Result = dict[str, Any]  # a line of what is printed
 
 
@@ -71,7 +79,9 @@ class Uninitialised(TorchFunctionMode):
     """Leaves initial values out, for networks whose every tensor gets another value."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return args[0] if func in INITIAL else func(*args, **(kwargs or {}))
+        if func in INITIAL:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 def published_state(state: State, pair: Pair) -> State:
@@ -199,7 +209,8 @@ def mutated(mutation: Mutation, pristine: nn.Module, state: State, expected: Exp
         network = with_the_same_parameters(pristine)
     else:
         row = architecture(mutation.architecture)
-        network = row.build()
+        with Uninitialised():
+            network = row.build()
         load_strictly(network, translate_keys(state, mutation.keys(row.weights[0].keys)))
     network = mutation.apply(network) or network
     return [{"mutation": mutation.name, **expected.differences(network.double(), mutation.seen_in)}]

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures
 from convatlas.errors import UsageError
@@ -58,8 +60,13 @@ def _row(checkpoint: Checkpoint, name: str, *, arch: str | None) -> Architecture
 def _check_finite(checkpoint: Checkpoint, state: Mapping[str, Any]) -> None:
     """Raises `UsageError` for a tensor with a value that is no number."""
     for key, tensor in state.items():
-        if tensor.is_floating_point() and not bool(tensor.float().isfinite().all()):
+        if tensor.is_floating_point() and not _is_finite(tensor.float()):
             raise UsageError(f"{checkpoint.label}: the tensor {key} holds NaN or infinity; the training had diverged")
+
+
+def _is_finite(values: Tensor) -> bool:
+    """Returns whether all values are finite: their sum is finite only then, and is found many times faster."""
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
 
 
 def _is_own(checkpoint: Checkpoint) -> bool:
