@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,3 +58,12 @@ def counted(run_folder: Path) -> Callable[[str], Counted]:
     from counted import Counts
 
     return Counts(run_folder / "counted")
+
+
+@pytest.fixture
+def quick_runs() -> Iterator[None]:
+    """Lets the runs of a test draw nothing."""
+    import fixtures
+
+    with fixtures.quick_runs():
+        yield

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from convatlas.files import write_bytes
+from convatlas.report import figures
 from convatlas.run import (
     ArchitectureRecord,
     DataRecord,
@@ -153,3 +156,17 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
+
+
+@contextlib.contextmanager
+def quick_runs() -> Iterator[None]:
+    """Lets runs and reports write empty pictures, and no graph for TensorBoard: each takes longer than an epoch here.
+
+    Pictures and graphs have tests of their own.
+    """
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(figures, "save", lambda _figure, path: write_bytes(path, b"a picture"))
+        patch.setattr(TensorBoardLogger, "log_graph", lambda *_, **__: None)
+        yield

@@ -12,6 +12,8 @@ import pytest
 
 from convatlas.cli import main
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 FAST = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "--quiet"]
 SMALL = ["-o", "depths=1,1,1", "-o", "widths=8,16,16"]
 

@@ -13,6 +13,8 @@ from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.data.check import duplicates, imbalance, summary
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 NOTE = "only a part of cifar10: 60 of 50,000 training images and 12 of 10,000 test images"
 
 

@@ -18,6 +18,8 @@ from convatlas.recipe import defaults, recipe
 from convatlas.values import plain
 from data_files import cifar10
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

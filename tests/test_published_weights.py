@@ -40,6 +40,8 @@ from convatlas.weights import (
     translate_keys,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 needs_data = pytest.mark.skipif(FOLDER is None, reason="CONVATLAS_TEST_DATA names no folder")
 

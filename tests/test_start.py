@@ -14,6 +14,8 @@ from convatlas.run import Start, differences, read_run, study_of
 from convatlas.training import Plan, starting_from, train_plan
 from test_training import TINY, StopAt, assert_same, tiny_plan
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 STAGES = ("stem", "stage1", "stage2", "stage3")
 
 

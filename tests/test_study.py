@@ -22,6 +22,9 @@ from convatlas.request import Entry, Request
 from convatlas.run import find_runs, read_run
 from convatlas.study import compare, plan_study
 from convatlas.training import TrainingError, train_plan
+from fixtures import quick_runs
+
+pytestmark = pytest.mark.usefixtures("quick_runs")
 
 FAST = {"epochs": 1, "batch_size": 256, "image_size": 8}
 OPTIONS = {"depths": (1, 1, 1), "widths": (8, 16, 16)}
@@ -48,7 +51,8 @@ def without_clock(content: dict[str, Any]) -> str:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("study") / "out"
-    compare(asked(), out=folder, quiet=True)
+    with quick_runs():
+        compare(asked(), out=folder, quiet=True)
     return folder
 
 

@@ -32,6 +32,8 @@ from convatlas.training.parallel import ALONE
 from convatlas.training.steps import gradients
 from test_training import DIGITS, StopAt, assert_same, tiny_plan
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 CIFAR = Preprocessing(32, (0.49, 0.48, 0.45), (0.25, 0.24, 0.26))
 
 

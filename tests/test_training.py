@@ -20,6 +20,8 @@ from convatlas.recipe import recipe
 from convatlas.run import METRICS, Run, read_run
 from convatlas.training import Plan, TrainingError, make_plan, train_plan
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 DIGITS = load_data("digits")
 TINY = {"depths": (1, 1, 1), "widths": (8, 8, 16)}
 

@@ -27,6 +27,8 @@ from convatlas.training.averaging import MovingAverage
 from convatlas.training.loss import TrainingLoss, classes_of
 from test_training import StopAt, assert_same, facts, tiny_plan
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 DIGITS = load_data("digits")
 LINEAR = (
     "from torch import nn\n"
