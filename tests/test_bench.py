@@ -55,6 +55,7 @@ def failing(_file: Path) -> Callable[[], None]:
     raise ValueError("this way cannot be prepared")
 
 
+@pytest.mark.slow
 def test_turns_alternate(turns: ModuleType, tmp_path: Path) -> None:
     """One at a time, after all are ready; the first round does not count."""
     file = tmp_path / "order"
@@ -67,6 +68,7 @@ def test_turns_alternate(turns: ModuleType, tmp_path: Path) -> None:
     assert all(0 < taken < 1 for taken in seconds["b"])
 
 
+@pytest.mark.slow
 def test_a_way_that_fails_ends_the_measurement(
     turns: ModuleType, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +160,7 @@ def test_a_clock_counts_between_warm_up_and_end() -> None:
     assert clock.seconds() == (module.WARM_UP + 3) ** 2 - module.WARM_UP**2
 
 
+@pytest.mark.slow
 def test_loader(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = script("loader")
     monkeypatch.setattr(module, "CORES", 1)
@@ -222,6 +225,7 @@ def test_rates_on_a_gpu_alternate(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert speeds == {"tutorial": [3.0, 4.0], "ours float32": [2.0, 5.0], "ours bf16": [1.0, 6.0]}
 
 
+@pytest.mark.slow
 def test_rates_are_of_the_same_steps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """On the CPU, of next to no images; too few of them are an error and not the end of the time."""
     module, clocks = importlib.import_module("gpu"), []
@@ -305,6 +309,7 @@ def test_the_loader_beside_the_fastest_network(tables: ModuleType) -> None:
     assert row == "| net, evaluate, bf16 | in memory | 100 | 100 to 100 |  |  | 1 |"
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_step_is_estimated_as_a_process_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
     module = importlib.import_module("step_memory")

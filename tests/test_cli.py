@@ -86,6 +86,7 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str], verb: str) -> N
     assert "Example" in out or not verb
 
 
+@pytest.mark.slow
 def test_train_then_evaluate_then_report(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     code, out, _ = run(capsys, "train", "resnet_uva", *FAST, *SMALL, "--out", folder, "--json")
@@ -108,6 +109,7 @@ def test_train_then_evaluate_then_report(capsys: pytest.CaptureFixture[str], tmp
     assert "another run (seed 3 here, 0 there)" in err
 
 
+@pytest.mark.slow
 def test_own_network_goes_through_every_verb(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN)
@@ -139,6 +141,7 @@ def test_a_moved_own_network_is_named_with_arch(capsys: pytest.CaptureFixture[st
     assert "1 below it, such as" in err
 
 
+@pytest.mark.slow
 def test_failed_runs_give_exit_code_1(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN + "\nclass Bad(nn.Linear):\n    def __init__(self): super().__init__(64, 10)\n"
@@ -224,6 +227,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_resume_of_a_real_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SIGINT in the middle of a study: exit code 130, the way on in one line, and the same table afterwards."""
     import signal

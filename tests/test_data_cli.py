@@ -30,6 +30,7 @@ def folder(tmp_path: Path) -> Path:
     return made.cifar10(tmp_path / "data", each=12)
 
 
+@pytest.mark.slow
 def test_show_draws_and_counts(capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "new" / "figure.png"
     words = ["data", "show", "cifar10", "--data-dir", folder, "--out", path]
@@ -45,6 +46,7 @@ def test_show_draws_and_counts(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert len(colours) > 1000
 
 
+@pytest.mark.slow
 def test_show_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "figure.png"
     content = json.loads(
@@ -61,6 +63,7 @@ def test_show_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: P
     assert all(abs(mean) < 0.3 for mean in content["batch"]["mean"])
 
 
+@pytest.mark.slow
 def test_show_follows_the_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     figures = []
     for extra in ([], ["--recipe", "uva_adam", "--set", "image_size=8", "--set", "crop=pad4"]):

@@ -113,6 +113,7 @@ def loose_ends(drawn: Drawing) -> list[str]:
 SEEN: set[tuple[object, ...]] = set()  # boxes and arrows that were checked, since families share their blocks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_architectures())
 def test_nothing_overlaps(name: str) -> None:
     flow = flow_named(name)

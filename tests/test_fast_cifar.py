@@ -64,6 +64,7 @@ def test_the_test_images_are_never_seen(studies: ModuleType, tmp_path: Path) -> 
     assert torch.equal(judged.test.index, data.train.index[64:96])
 
 
+@pytest.mark.slow
 def test_a_variant_is_trained_once(studies: ModuleType, tmp_path: Path) -> None:
     wanted = argparse.Namespace(data_dir=cifar10(tmp_path, each=40), precision="float32")
     run = studies.one("small", "faster", 1, wanted)
@@ -74,6 +75,7 @@ def test_a_variant_is_trained_once(studies: ModuleType, tmp_path: Path) -> None:
     assert studies.one("small", "faster", 1, wanted).record == run.record
 
 
+@pytest.mark.slow
 def test_what_a_study_keeps(studies: ModuleType, tmp_path: Path) -> None:
     """The results are those of the runs, judged as the study says."""
     study = dataclasses.replace(studies.STUDIES["small"], unused=32)
@@ -101,6 +103,7 @@ def test_a_row_beside_is_of_the_same_data(studies: ModuleType, monkeypatch: pyte
         studies.row_beside(muon, "float32")
 
 
+@pytest.mark.slow
 def test_every_study_is_a_plan(studies: ModuleType, tmp_path: Path) -> None:
     """Each variant differs from the others, and its recipe makes sense."""
     folder = cifar10(tmp_path, each=40)

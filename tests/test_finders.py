@@ -29,6 +29,7 @@ def test_the_rate_is_where_the_loss_falls_fastest() -> None:
     assert 1e-4 < (found.suggestion or 0) < 0.3
 
 
+@pytest.mark.slow
 def test_the_search_is_repeated_exactly_and_leaves_the_random_state() -> None:
     torch.manual_seed(3)
     expected = torch.rand(1)
@@ -121,6 +122,7 @@ def test_real_batches_up_to_all_images() -> None:
     assert all(each.images_per_second > 0 and each.memory > 1e7 for each in found.trials)
 
 
+@pytest.mark.slow
 def test_the_command_draws_and_trains_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "resnet_uva", "-o", "depths=1,1,1", "-o", "widths=8,8,16", "--data", "digits"]
     words += ["--find-lr", "--find-batch-size", "--set", "image_size=8", "--out", str(tmp_path / "run")]

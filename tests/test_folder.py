@@ -252,6 +252,7 @@ def plan_of(photos: Path, **changes: object) -> Plan:
     return make_plan(architecture("resnet_uva"), data=data, chosen=chosen, seed=0, options=TINY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 4])
 def test_a_run_on_a_folder_resumes_bit_for_bit(photos: Path, tmp_path: Path, step: int) -> None:
     whole = train_plan(plan_of(photos), folder=tmp_path / "whole")
@@ -273,6 +274,7 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
     return code, captured.out, captured.err
 
 
+@pytest.mark.slow
 def test_every_verb(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = f"folder:{photos}"
     small = ("--set", "image_size=16", "--recipe", "quick", "--set", "batch_size=8", "--epochs", 3)
@@ -298,6 +300,7 @@ def test_every_verb(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[
     assert (tmp_path / "report" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_a_study_on_a_folder(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ("--set", "image_size=32", "--set", "batch_size=16", "--recipe", "quick", "--epochs", 1)
     words = ("compare", "lenet5", "--data", f"folder:{photos}", *small, "--seeds", 2, "--out", tmp_path, "--quiet")
@@ -307,6 +310,7 @@ def test_a_study_on_a_folder(photos: Path, tmp_path: Path, capsys: pytest.Captur
     assert (row["n_seeds"], row["split_hash"]) == (2, load_data(f"folder:{photos}").split_hash)
 
 
+@pytest.mark.slow
 def test_data_show_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = flat(tmp_path / "photos")
     shutil.copy(root / "class 1" / "0.jpg", root / "class 9" / "100.jpg")

@@ -60,6 +60,7 @@ def test_harm_is_refused_in_one_line(answers: dict[str, Tried], name: str) -> No
     assert answer["grown"] < GROWN
 
 
+@pytest.mark.slow
 def test_a_sample_of_each_kind() -> None:
     """All in one process, as most of the time is spent on its imports."""
     found = tried("--inputs", str(SAMPLE), "--seed", "0")
@@ -253,6 +254,7 @@ def test_a_class_count_that_only_one_number_says() -> None:
         assert (found.num_classes, found.in_channels) == (7, 1)
 
 
+@pytest.mark.slow
 def test_deep_nesting_is_no_harm_where_nobody_looks(tmp_path: Path) -> None:
     from hostile_files import torch_zip
 

@@ -198,6 +198,7 @@ LIGHT = (  # command lines, with the exit code of each
 )
 
 
+@pytest.mark.slow
 def test_lists_and_words_that_nothing_has_need_no_torch(tmp_path: Path) -> None:
     """All in one process, in a folder without files; the first command that imports PyTorch is named."""
     code = f"""
@@ -218,9 +219,11 @@ def test_names_of_architectures_and_their_facts_need_no_torch() -> None:
     assert "torch" not in loaded
 
 
+@pytest.mark.slow
 def test_creating_networks_needs_no_lightning() -> None:
     assert "lightning" not in loaded_after("import convatlas; convatlas.list_architectures(); convatlas.create")
 
 
+@pytest.mark.slow
 def test_measurements_and_the_learner_need_no_lightning() -> None:
     assert "lightning" not in loaded_after("import convatlas.measure.speed, convatlas.training, convatlas.measure")

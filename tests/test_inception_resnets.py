@@ -133,6 +133,7 @@ def test_published_accuracies() -> None:
 # ------------------------------------------------------------------------------------------------------------ contract
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["inception_v4", "inception_resnet_v1_facenet"])
 def test_contract_of_thinned_networks(name: str) -> None:
     row = architecture(name)

@@ -33,6 +33,7 @@ def killed_after(seconds: float, work: Callable[[], object]) -> bool:
     return alive
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_then_resumed(tmp_path: Path) -> None:
     """Killed again and again, anywhere in start, training, validation, checkpoints, evaluation and figures."""
     plan = tiny_plan(epochs=3)
@@ -72,6 +73,7 @@ def hold(folder: Path) -> None:
         time.sleep(60)
 
 
+@pytest.mark.slow
 def test_the_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = FORK.Process(target=hold, args=(folder,))
@@ -87,6 +89,7 @@ def test_the_second_process_is_refused_and_told_who_holds_the_folder(tmp_path: P
     assert train_plan(tiny_plan(epochs=1), folder=folder).finished  # the dead hold nothing
 
 
+@pytest.mark.slow
 def test_resumed_in_another_place_it_still_knows_the_best(tmp_path: Path) -> None:
     """The best epoch is an early one: were it forgotten with the old folder, a later one would be chosen."""
     plan = tiny_plan(schedule="constant", lr=0.5, epochs=6)
@@ -99,6 +102,7 @@ def test_resumed_in_another_place_it_still_knows_the_best(tmp_path: Path) -> Non
     assert_same(train_plan(plan, folder=tmp_path / "second", resume=True), whole)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_run_resumable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk is full when the second epoch's checkpoint is written; later there is room again."""
     import errno

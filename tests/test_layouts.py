@@ -66,6 +66,7 @@ def test_of_two_networks_the_averaged_one_is_taken_and_said(resnet18: dict[str, 
     assert torch.equal(network.head.fc.weight, resnet18["fc.weight"])
 
 
+@pytest.mark.slow
 def test_the_command_line_says_which_of_two_networks_it_asks(
     resnet18: dict[str, Tensor], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,6 +125,7 @@ def test_words_of_wrappers_count_wherever_they_stand(outer: str, inner: str) -> 
     assert all(torch.equal(network.state_dict()[key], tensor) for key, tensor in state.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "vgg11"])
 def test_networks_as_the_imagenet_script_saves_them(name: str) -> None:
     """`model.features = DataParallel(model.features)`, under torchvision's names."""
@@ -163,6 +165,7 @@ def test_words_of_wrappers_that_a_network_has_itself(tmp_path: Path) -> None:
         assert all(torch.equal(network.state_dict()[key], tensor) for key, tensor in state.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "module.", "model."])
 def test_entries_of_profilers_and_hooks_are_left_out_and_said(resnet18: dict[str, Tensor], prefix: str) -> None:
     sides = {
@@ -252,6 +255,7 @@ def test_averages_without_dots_cannot_be_named(resnet18: dict[str, Tensor], aver
     assert "not the averaged ones under model_ema.*: their names or shapes are not those" in notes[0]
 
 
+@pytest.mark.slow
 def test_one_strange_entry_does_not_spoil_a_file(resnet18: dict[str, Tensor]) -> None:
     strange = {"epoch": 3, "name": "resnet", "sparse": torch.eye(3).to_sparse(), 5: torch.ones(3), "x\ny": None}
     network, notes = loaded({"model": {**resnet18, **strange}})
@@ -279,6 +283,7 @@ STRANGE_NAMES = st.one_of(
 WRAPPERS = st.lists(st.sampled_from(["module", "model", "_orig_mod", "net", "network"]), max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, derandomize=True, deadline=None, database=None)
 @given(
     beside=st.dictionaries(STRANGE_NAMES, STRANGE_VALUES, max_size=4),
@@ -306,6 +311,7 @@ def test_settings_of_a_training_script_do_no_harm(resnet18: dict[str, Tensor], t
     assert identify(open_checkpoint(tmp_path / "model.pth")).architecture.name == "resnet18"
 
 
+@pytest.mark.slow
 def test_a_head_of_convolutions_is_the_same_numbers(resnet18: dict[str, Tensor]) -> None:
     as_convolution = {**resnet18, "fc.weight": resnet18["fc.weight"].view(1000, 512, 1, 1)}
     assert torch.equal(convatlas.load("resnet18", as_convolution).head.fc.weight, resnet18["fc.weight"])

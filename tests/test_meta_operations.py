@@ -114,6 +114,7 @@ def test_what_does_not_fit_is_refused_by_torch(func: Any, args: tuple[Any, ...])
         carried_out(func, args, {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "densenet_uva"])
 def test_showing_a_network_imports_no_compiler(name: str) -> None:
     code = (

@@ -137,6 +137,7 @@ def tensorboard(folder: Path) -> Any:
 # -------------------------------------------------------------------------------------------- two networks, other score
 
 
+@pytest.mark.slow
 def test_two_networks_are_trained_selected_by_the_lowest_loss_and_resumed(tmp_path: Path) -> None:
     plan = plan_of(TeacherAndStudent, lr=0.2, schedule="plateau", patience=1, optimizer="sgd", weight_decay=0)
     run = train_plan(plan, folder=tmp_path / "run")
@@ -199,6 +200,7 @@ def epoch(learner: Any, plan: Plan, number: int, *, until: int | None = None) ->
         learner.step(batch)
 
 
+@pytest.mark.slow
 def test_a_plain_loop_trains_as_the_engine_does(tmp_path: Path) -> None:
     plan = tiny_plan(ema=0.9, schedule="plateau", patience=1, optimizer="rmsprop", momentum=0.9)
     run = train_plan(plan, folder=tmp_path / "run")

@@ -201,6 +201,7 @@ def test_bad_images_are_one_line_and_nothing_is_printed(
     assert bad.name in err
 
 
+@pytest.mark.slow
 def test_bad_words(capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path) -> None:
     image = tmp_path / "good.png"
     Image.fromarray(noise(32, 32)).save(image)

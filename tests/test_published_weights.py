@@ -91,6 +91,7 @@ def test_as_many_correct_as_the_tutorials_code(
     assert 0.2 < content["loss"] < 0.6
 
 
+@pytest.mark.slow
 @needs_data
 def test_evaluate_prints_accuracy_loss_top5_and_each_class(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -490,6 +491,7 @@ def served(name: str, address: str, *, content: bytes, folder: Path, monkeypatch
     return weights
 
 
+@pytest.mark.slow
 @needs_data
 def test_published_weights_by_name(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -671,6 +673,7 @@ def test_the_checkpoints_classes_are_those_of_the_data(capsys: pytest.CaptureFix
     assert "knows 10 classes: airplane, automobile, bird" in err
 
 
+@pytest.mark.slow
 @needs_data
 def test_an_evaluated_checkpoint_stands_in_a_table_with_our_runs(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -52,6 +52,7 @@ def test_a_run_is_loaded_without_a_name(run: Run) -> None:
     assert all(torch.equal(a, b) for a, b in zip(named.parameters(), network.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_says_its_network_is_loaded_without_a_name(run: Run, tmp_path: Path) -> None:
     copied = tmp_path / "copied.ckpt"
     copied.write_bytes(run.best_checkpoint.read_bytes())
@@ -70,6 +71,7 @@ def test_options_and_classes_of_a_run_may_be_others(run: Run) -> None:
     assert any(isinstance(layer, torch.nn.GELU) for layer in network.modules())
 
 
+@pytest.mark.slow
 def test_an_own_network_of_a_run_is_loaded_without_a_name(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN)
@@ -125,6 +127,7 @@ def test_predict_answers_as_the_command_line(run: Run, tmp_path: Path, capsys: p
         convatlas.predict(run, paths, top=0)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_normalisation_is_asked_with_one(tmp_path: Path) -> None:
     torch.save(convatlas.create("resnet_uva", in_channels=1).state_dict(), tmp_path / "grey.pt")
     Image.new("L", (9, 9), 128).save(tmp_path / "grey.png")
@@ -165,6 +168,7 @@ def test_the_predictions_of_a_study(tmp_path: Path) -> None:
         convatlas.predictions(tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_a_report_gives_the_predictions_of_its_study(tmp_path: Path) -> None:
     report = convatlas.compare(
         ["resnet_uva"], seeds=2, settings=SETTINGS, options=OPTIONS, out=tmp_path / "study", quiet=True

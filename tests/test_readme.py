@@ -100,6 +100,7 @@ def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
         assert "Usage" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_commands(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in lines(None):
         execute(words, capsys)
@@ -119,6 +120,7 @@ def test_published_comparison(newcomer: Path, capsys: pytest.CaptureFixture[str]
     assert (newcomer / "runs/uva-cifar10/report.html").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(FOLDER is None, reason="CONVATLAS_TEST_DATA names no folder with a published checkpoint")
 def test_commands_with_published_weights(
     newcomer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -145,6 +147,7 @@ def torchvision_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry._REGISTRY, "resnet18", dataclasses.replace(row, weights=(weights,)))
 
 
+@pytest.mark.slow
 def test_python(newcomer: Path) -> None:
     (block,) = (body for body in re.findall(r"```python\n(.*?)```", WRITTEN, re.DOTALL) if "import convatlas\n" in body)
     names: dict[str, object] = {}

@@ -96,6 +96,7 @@ def test_a_study_takes_a_rule(tmp_path: Path) -> None:
     assert members[0].folder.parent.name == "resnet_uva_depths=1,1,1,_widths=8,8,16_@toy_rule_steps=10,image_size=8"
 
 
+@pytest.mark.slow
 def test_the_command_line_lists_and_shows_a_rule(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "toy*", "--recipes"]) == 0
     assert "toy_rule: a rule, which decides steps, image_size by the data\n" in capsys.readouterr().out

@@ -96,6 +96,7 @@ def test_records_of_the_first_days_are_read() -> None:
     assert record.latest.git_commit == content["git_commit"]
 
 
+@pytest.mark.slow
 def test_a_run_of_format_1_is_resumed_and_reported(tmp_path: Path) -> None:
     """It goes on bit for bit, and its record is of format 2 afterwards, with both sittings."""
     whole = train_plan(tiny_plan(), folder=tmp_path / "whole")

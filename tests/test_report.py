@@ -75,6 +75,7 @@ def test_every_file_is_written_and_none_is_left_over(study):
     assert Image.open(study / "curves.png").width == Image.open(study / "accuracy_vs_macs.png").width == 1800
 
 
+@pytest.mark.slow
 def test_a_recipe_is_the_same_when_it_names_a_newer_field_at_its_default(study):
     """Seeds of a study that was begun before the field existed stand in one row with seeds of today."""
     before = write_report(study)
@@ -110,6 +111,7 @@ def test_other_objectives_are_rows_of_their_own(tmp_path):
     assert {row["recipe"] for row in write_report(tmp_path).rows} == {"quick", "quick for distillation"}
 
 
+@pytest.mark.slow
 def test_rebuilding_gives_the_same_bytes(study):
     write_report(study)
     before = {name: (study / name).read_bytes() for name in FILES}
@@ -292,6 +294,7 @@ def test_terminal_table_fits_100_columns(study):
     assert " ".join(lines[3].split()) == words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, 2, 300])
 def test_curves_of_any_length(tmp_path, epochs):
     rows = fake_metrics(0.95, epochs=epochs)
@@ -328,6 +331,7 @@ def test_labels_cover_neither_each_other_nor_a_bubble():
     assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
 
 
+@pytest.mark.slow
 def test_no_torch_is_needed(study):
     code = (
         "import sys; sys.modules['torch'] = None\n"

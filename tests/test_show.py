@@ -376,6 +376,7 @@ def test_a_field_that_is_not_known_is_not_shown(layers: list[str], shape: str) -
     assert (part.receptive_field, part.stride) == (None, None)
 
 
+@pytest.mark.slow
 def test_norms_and_gates_over_the_image_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     said_of = {name: said(capsys, name) for name in ("bit_resnet26_cifar", "seresnet50_cifar_stem", "resnet_uva")}
     assert ["leave out the means" in out for out in said_of.values()] == [True, True, False]

@@ -448,6 +448,7 @@ def test_bench_of_scaling(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> No
     assert content["command"].endswith("--batch-sizes 2 4 --image-sizes 8 --images 6")
 
 
+@pytest.mark.slow
 def test_bench_of_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     module = script(monkeypatch, "memory")
     out = tmp_path / "memory.json"
@@ -472,6 +473,7 @@ def test_growth_of_memory_is_that_of_the_second_half(monkeypatch: pytest.MonkeyP
     assert module.growth([0, 50, 100, 100]) == pytest.approx(0)
 
 
+@pytest.mark.slow
 def test_bench_of_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,7 @@ def test_the_start_is_part_of_the_run_and_of_its_identity(checkpoint: Path, tmp_
     assert train_plan(moved, folder=run.path).record == run.record
 
 
+@pytest.mark.slow
 def test_a_run_from_weights_is_resumed_bit_for_bit(checkpoint: Path, tmp_path: Path) -> None:
     plan = starting_from(tiny_plan(), checkpoint)
     whole = train_plan(plan, folder=tmp_path / "whole")

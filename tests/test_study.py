@@ -111,6 +111,7 @@ class StopIn(Silent):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
@@ -137,6 +138,7 @@ def broken(*, num_classes=10, in_channels=1):
 """
 
 
+@pytest.mark.slow
 def test_a_failing_run_does_not_lose_the_others(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(BROKEN)
@@ -165,6 +167,7 @@ def test_recipes_of_their_own(tmp_path: Path) -> None:
     assert len({member.folder for member in members}) == 4
 
 
+@pytest.mark.slow
 def test_two_recipes_of_one_network_on_a_terminal(tmp_path: Path) -> None:
     """The display knows the runs by the names that the training reports: network and recipe."""
     entries = ["resnet_uva@uva_adam", "resnet_uva@quick"]
@@ -206,6 +209,7 @@ def test_a_full_disk_ends_the_study(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert attempts == 1
 
 
+@pytest.mark.slow
 def test_a_study_grows_with_resume(tmp_path: Path) -> None:
     out = tmp_path / "out"
     compare(asked(NETWORKS[:1], seeds=(0,)), out=out, quiet=True)

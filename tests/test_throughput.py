@@ -52,6 +52,7 @@ def randomised(name: str) -> nn.Module:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet_uva", "preact_resnet_uva", "googlenet_uva", "densenet_uva"])
 def test_float32_answers_are_those_of_the_plain_network(name: str) -> None:
     """Image by image: contiguous tensors, one batch of all images, the network as it was built."""
@@ -168,6 +169,7 @@ assert torch.equal(answers.argmax(1), expected.argmax(1))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of a process's memory is Linux's")
 def test_a_process_with_little_memory_answers_the_same() -> None:
     """A real network under a real limit: 35 MB more than it holds, where a layer's output of 64 images has 17."""
@@ -230,6 +232,7 @@ def test_a_machine_without_bf16_says_so(monkeypatch: pytest.MonkeyPatch) -> None
     assert "emulates" not in described("cpu", "bf16")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2, "clip_norm": 0.1}])
 def test_steps_taken_together_are_the_same_steps(
     changes: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -332,6 +335,7 @@ def test_no_step_waits_for_the_device(changes: dict[str, Any]) -> None:
         means.values(ALONE)
 
 
+@pytest.mark.slow
 def test_a_run_whose_checkpoint_does_not_count_the_steps_is_resumed(finished: Run, tmp_path: Path) -> None:
     """Until the steps were taken together, Lightning counted them."""
     with pytest.raises(KeyboardInterrupt):

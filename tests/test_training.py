@@ -92,6 +92,7 @@ def test_the_record_is_complete(finished: Run) -> None:
     assert {"versions", "git_commit", "hardware", "command", "selection", "notes"} <= record.keys()
 
 
+@pytest.mark.slow
 def test_the_learning_rate_is_that_of_the_epoch(tmp_path: Path) -> None:
     """A milestone after two epochs: both of them, and not the second one's end, have the first rate."""
     plan = tiny_plan(schedule="multi_step", milestones=(2,), lr=0.002)
@@ -168,6 +169,7 @@ def test_another_seed_gives_another_run(finished: Run, tmp_path: Path) -> None:
     assert facts(other)[0]["train_loss"] != facts(finished)[0]["train_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 4, 5, 8, 11, 12])
 def test_resume_equals_uninterrupted(finished: Run, tmp_path: Path, step: int) -> None:
     """Stopped in the first epoch, at an epoch's last step, at a first one, in the last epoch."""
@@ -178,6 +180,7 @@ def test_resume_equals_uninterrupted(finished: Run, tmp_path: Path, step: int) -
     assert_same(train_plan(tiny_plan(), folder=folder, resume=True), finished)
 
 
+@pytest.mark.slow
 def test_resume_after_training_but_before_evaluation(
     finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +194,7 @@ def test_resume_after_training_but_before_evaluation(
     assert_same(train_plan(tiny_plan(), folder=tmp_path / "run", resume=True), finished)
 
 
+@pytest.mark.slow
 def test_dropout_is_resumed_too(tmp_path: Path) -> None:
     """Random state inside the network comes from (seed, epoch), as the images' does."""
     source = (
@@ -246,6 +250,7 @@ def test_the_wording_and_the_order_of_settings_do_not_matter(finished: Run) -> N
     assert train_plan(reworded, folder=finished.path).record == finished.record
 
 
+@pytest.mark.slow
 def test_a_run_begun_on_another_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_plan(tiny_plan(), folder=tmp_path / "run", progress=StopAt(9))
@@ -255,6 +260,7 @@ def test_a_run_begun_on_another_device_is_refused(tmp_path: Path) -> None:
         train_plan(tiny_plan(), folder=tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_every_session_of_a_run_is_recorded(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_plan(tiny_plan(), folder=tmp_path / "run", progress=StopAt(9))

@@ -93,6 +93,7 @@ def test_an_average_that_is_loaded_goes_on_from_its_step() -> None:
     assert averages[0].n_averaged == averages[1].n_averaged == 21
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_validated_tested_and_loaded(tmp_path: Path) -> None:
     run = train_plan(tiny_plan(ema=0.9), folder=tmp_path / "run")
     own, average = (
@@ -111,6 +112,7 @@ def test_the_average_is_what_is_validated_tested_and_loaded(tmp_path: Path) -> N
     assert run.results["val_top1"] in [row["val_top1"] for row in run.metrics()]
 
 
+@pytest.mark.slow
 def test_the_average_is_exact_under_resume(tmp_path: Path) -> None:
     plan = tiny_plan(ema=0.9, mixup=0.2, cutmix=1.0, label_smoothing=0.1, cutout=2, clip_norm=0.5, accumulate=2)
     whole = train_plan(plan, folder=tmp_path / "whole")
@@ -124,6 +126,7 @@ def test_the_average_is_exact_under_resume(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------------- steps
 
 
+@pytest.mark.slow
 def test_a_recipe_in_steps_cuts_its_last_epoch_short(tmp_path: Path) -> None:
     """An epoch has four steps: ten steps are two epochs and a half, of which two are those of a recipe in epochs."""
     constant = {"schedule": "constant"}
@@ -135,6 +138,7 @@ def test_a_recipe_in_steps_cuts_its_last_epoch_short(tmp_path: Path) -> None:
     assert (run.record.recipe["epochs"], run.record.recipe["steps"]) == (None, 10)
 
 
+@pytest.mark.slow
 def test_steps_are_exact_under_resume(tmp_path: Path) -> None:
     plan = tiny_plan(epochs=None, steps=10)
     whole = train_plan(plan, folder=tmp_path / "whole")
@@ -168,6 +172,7 @@ def test_muon_needs_a_convolution(tmp_path: Path) -> None:
         linear_run(tmp_path / "run", optimizer="muon", momentum=0.9)
 
 
+@pytest.mark.slow
 def test_muon_is_exact_under_resume(tmp_path: Path) -> None:
     """Clipped and in bf16, which Lightning refuses for fused optimizers."""
     plan = tiny_plan(optimizer="muon", momentum=0.9, nesterov=True, clip_norm=1.0, precision="bf16")
@@ -177,6 +182,7 @@ def test_muon_is_exact_under_resume(tmp_path: Path) -> None:
     assert_same(train_plan(plan, folder=tmp_path / "stopped", resume=True), whole)
 
 
+@pytest.mark.slow
 def test_a_stage_that_scales_slowly_stays_where_it_was(tmp_path: Path) -> None:
     """In a whole training, where the schedule changes the rate at every step, and after a stop."""
     plan = tiny_plan(lr_scales=("stem=1e-9", "head=2"), weight_decay_on="weights")
@@ -325,6 +331,7 @@ def test_rand_augment_changes_images_before_they_are_normalised() -> None:
 # -------------------------------------------------------------------------------------------------------------- plateau
 
 
+@pytest.mark.slow
 def test_the_rate_falls_where_validation_stands_still(tmp_path: Path) -> None:
     """At a rate that changes nothing every epoch but the first is no better: with patience 1 each is a fall."""
     plan = tiny_plan(
@@ -345,6 +352,7 @@ def test_the_rate_falls_where_validation_stands_still(tmp_path: Path) -> None:
     assert_same(train_plan(plan, folder=tmp_path / "parts", resume=True), whole)
 
 
+@pytest.mark.slow
 def test_the_plateau_waits_for_the_warm_up_to_end(tmp_path: Path) -> None:
     plan = tiny_plan(
         schedule="plateau", patience=1, gamma=0.5, lr=1e-9, weight_decay=0.0, epochs=3, optimizer="adam", crop="none",
