@@ -142,6 +142,7 @@ def test_evaluation(script: Callable[[str], ModuleType], tmp_path: Path) -> None
     compared(content["results"], first="tutorial", others={"ours float32", "ours bf16"})
 
 
+@pytest.mark.slow
 def test_training(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = script("train_throughput")
     monkeypatch.setattr(module, "WARM_UP", 1)
@@ -183,6 +184,7 @@ def test_the_fastest_networks_are_of_224_pixels() -> None:
     assert [row.macs for row in rows] == sorted(row.macs for row in rows)
 
 
+@pytest.mark.slow
 def test_step_overhead(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = script("step_overhead")
     monkeypatch.setattr(module, "EPOCHS", 1)

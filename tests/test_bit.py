@@ -327,6 +327,7 @@ def test_another_class_count_gets_a_head_of_zeros(published: Path) -> None:
     assert all(torch.equal(tensor, whole.state_dict()[key]) for key, tensor in kept.items())
 
 
+@pytest.mark.slow
 def test_the_network_is_known_by_its_file() -> None:
     """BiT-M-R50x1 with its own head, each tensor of one number only, so that it needs no memory."""
     shapes = published_shapes((3, 4, 6, 3), (256, 512, 1024, 2048), stem=64, classes=21_843)

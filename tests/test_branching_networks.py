@@ -283,6 +283,7 @@ def test_auxiliary_heads(name: str, pixels: int) -> None:
     assert network.get_parameter("auxiliary.inception4d.fc.bias").grad.abs().max() > 0
 
 
+@pytest.mark.slow
 def test_auxiliary_weight_is_an_option() -> None:
     assert convatlas.create("googlenet_aux", auxiliary_weight=0.1).weight == 0.1
 

@@ -425,6 +425,7 @@ def test_initial_weights_that_are_pytorchs(build: Callable[[], nn.Module]) -> No
             check_values(parameter, *pytorchs(fans(layer)[0]))
 
 
+@pytest.mark.slow
 def test_initial_weights_of_alexnet_original() -> None:
     """N(0, 0.01); biases 1 in the second, fourth and fifth convolution and the hidden linear layers, else 0."""
     torch.manual_seed(0)

@@ -127,6 +127,7 @@ def test_own_network_goes_through_every_verb(capsys: pytest.CaptureFixture[str],
     assert {row["architecture"] for row in json.loads((out / "results.json").read_text())["rows"]} == {"mine"}
 
 
+@pytest.mark.slow
 def test_a_moved_own_network_is_named_with_arch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path, moved = tmp_path / "own.py", tmp_path / "moved.py"
     path.write_text(OWN)

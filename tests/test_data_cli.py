@@ -74,6 +74,7 @@ def test_show_follows_the_recipe(capsys: pytest.CaptureFixture[str], tmp_path: P
     assert figures[0] != figures[1]
 
 
+@pytest.mark.slow
 def test_show_with_few_images(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     home = made.mnist(tmp_path / "data", train=3, test=1)
     assert run(capsys, "data", "show", "mnist", "--data-dir", home, "--out", tmp_path / "m.png")[0] == 0
@@ -111,6 +112,7 @@ def test_the_rarest_and_the_most_frequent_class() -> None:
     assert summary(load_data("digits"))["splits"]["test"]["per_class"]["0"] == 36
 
 
+@pytest.mark.slow
 def test_training_says_and_records_that_it_is_a_part(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
 ) -> None:

@@ -443,6 +443,7 @@ def test_torchs_own_layers_stay_closed() -> None:
     assert len(kinds) < 8
 
 
+@pytest.mark.slow
 def test_deep_and_wide_networks_stay_on_the_sheet() -> None:
     deep = Custom(
         lambda net, x: [x := x + F.relu(layer(x)) for layer in net.layers][-1],
@@ -552,6 +553,7 @@ def test_names_that_are_markup_do_not_break_the_file() -> None:
     ElementTree.fromstring(diagram(row).svg)
 
 
+@pytest.mark.slow
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "resnet.svg"
     assert main(["show", "resnet_uva", "--diagram", str(path)]) == 0

@@ -88,6 +88,7 @@ def test_published_accuracy_at_cifar_size() -> None:
     assert (result.top1, result.split, result.dataset) == (0.9516, "test", "cifar10")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dpn92", "dpn26_cifar"])
 def test_contract_of_a_thin_network(name: str) -> None:
     row = architecture(name)

@@ -19,6 +19,7 @@ from test_training import tiny_plan
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:lightning")
 
 
+@pytest.mark.slow
 def test_the_rate_is_where_the_loss_falls_fastest() -> None:
     """A network of 10,000 parameters at 8 pixels: at 1e-6 nothing is learned, at 10 it explodes."""
     found = find_lr(tiny_plan(batch_size=64), device="cpu")
@@ -44,6 +45,7 @@ def plain_search() -> RateSearch:
     return find_lr(tiny_plan(batch_size=64, schedule="constant"), device="cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"schedule": "plateau", "patience": 1}, {"schedule": "cosine", "warmup_epochs": 0.5}]
 )
@@ -115,6 +117,7 @@ def test_not_even_the_smallest_fits(monkeypatch: pytest.MonkeyPatch) -> None:
         find_batch_size(tiny_plan(), device="cpu")
 
 
+@pytest.mark.slow
 def test_real_batches_up_to_all_images() -> None:
     found = find_batch_size(tiny_plan(), device="cpu")
     assert [each.batch_size for each in found.trials] == [8 * 2**power for power in range(8)]
@@ -136,6 +139,7 @@ def test_the_command_draws_and_trains_nothing(tmp_path: Path, capsys: pytest.Cap
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run-find_batch_size.png", "run-find_lr.png"]
 
 
+@pytest.mark.slow
 def test_the_command_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["train", "resnet_uva", "-o", "depths=1,1,1", "-o", "widths=8,8,16", "--data", "digits", "--find-lr"]
     assert main([*words, "--set", "image_size=8", "--out", str(tmp_path / "run"), "--json"]) == 0

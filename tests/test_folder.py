@@ -328,6 +328,7 @@ def test_data_show_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "at 20 x 20 pixels" in printed
 
 
+@pytest.mark.slow
 def test_a_run_is_not_evaluated_on_a_folder_that_is_split_in_another_way(tmp_path: Path) -> None:
     from convatlas.prediction import evaluate_run
 

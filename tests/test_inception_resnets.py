@@ -186,6 +186,7 @@ def test_key_tables(name: str, layout: str) -> None:
     assert translated.keys() == ours.keys()
 
 
+@pytest.mark.slow
 def test_a_file_of_facenet_pytorch() -> None:
     """It is read for as many people as it tells apart; here with fewer blocks."""
     options = {"depths": (1, 1, 6)}

@@ -167,6 +167,7 @@ def rows_without_clock(rows: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in rows]
 
 
+@pytest.mark.slow
 def test_average_precision_selects_and_is_shown(tmp_path: Path) -> None:
     plan, screen = plan_of(AveragePrecision), Console(file=(tmp_path / "log").open("w"), width=120)
     with Lines(screen, [plan.job]) as progress:
@@ -181,6 +182,7 @@ def test_average_precision_selects_and_is_shown(tmp_path: Path) -> None:
     assert "map/val" in tensorboard(run.path).Tags()["scalars"]
 
 
+@pytest.mark.slow
 def test_another_objective_is_another_run(tmp_path: Path) -> None:
     train_plan(plan_of(AveragePrecision, epochs=1), folder=tmp_path / "run")
     with pytest.raises(UsageError, match=r"another run .*objective"):
@@ -363,6 +365,7 @@ def test_a_group_of_one_changes_nothing() -> None:
     assert [Group(rank, 2).part(batch).tolist() for rank in range(2)] == [[0, 1, 2], [3, 4, 5]]
 
 
+@pytest.mark.slow
 def test_evaluation_and_selection_are_one_arithmetic_in_bf16(tmp_path: Path) -> None:
     """In bf16 batch norms are folded for answers: in validation during training, too."""
     run = train_plan(tiny_plan(precision="bf16"), folder=tmp_path / "run")

@@ -155,6 +155,7 @@ def test_pixels_are_not_compared_with_a_record_that_has_no_hash_of_them(
     assert np.isfinite(evaluate(places["run"], data_dir=places["inverted"]).loss)
 
 
+@pytest.mark.slow
 def test_two_evaluated_checkpoints_of_one_name_are_two_rows(
     places: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

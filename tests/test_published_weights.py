@@ -289,6 +289,7 @@ def test_networks_without_a_difference_in_their_keys_are_not_guessed(
     assert identify(open_checkpoint(path)).architecture.name == "he_twin"
 
 
+@pytest.mark.slow
 def test_safetensors_that_say_what_they_are(tmp_path: Path) -> None:
     record = {
         "architecture": {"name": "resnet_uva", "reference": None, "options": {"depths": [1, 2, 1]},
@@ -436,6 +437,7 @@ def test_load_replaces_the_head_and_says_so(recwarn: pytest.WarningsRecorder) ->
         load("resnet_uva", state, num_classes=0)
 
 
+@pytest.mark.slow
 def test_our_own_checkpoint_away_from_its_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     words = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=8,16"]
     assert run(capsys, "train", "resnet_uva", *words, "--quiet", "--out", tmp_path / "run")[0] == 0

@@ -91,6 +91,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_flags(capsys: pytest.CaptureFixture[str]) -> None:
     """Every verb is there, and every line has flags that its verb knows."""
     written = commands("convatlas")
@@ -177,6 +178,7 @@ def test_the_table_is_of_the_demo() -> None:
     assert shlex.split(found[1]) == ["compare", *shlex.split(arguments[1]), "--resume"]
 
 
+@pytest.mark.slow
 def test_generated_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They are what results and examples say, and --check notices a typed number and a changed example."""
     script = load_script()

@@ -116,6 +116,7 @@ def test_a_run_of_format_1_is_resumed_and_reported(tmp_path: Path) -> None:
     assert write_report(folder).rows[0]["test_top1_mean"] == content_of("run.json")["results"]["test_top1"]
 
 
+@pytest.mark.slow
 def test_a_study_of_format_1_is_resumed_and_reported(tmp_path: Path) -> None:
     out = put(tmp_path / "study", content_of("study.json"), "study.json")
     study = read_study(out)

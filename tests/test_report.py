@@ -89,6 +89,7 @@ def test_a_recipe_is_the_same_when_it_names_a_newer_field_at_its_default(study):
     assert sorted((row["recipe"], row["n_seeds"]) for row in rows) == labelled
 
 
+@pytest.mark.slow
 def test_runs_that_start_elsewhere_are_rows_of_their_own(tmp_path):
     """From the seed, and from two checkpoints; of one of them the head is fresh."""
     starts = [
@@ -105,6 +106,7 @@ def test_runs_that_start_elsewhere_are_rows_of_their_own(tmp_path):
     assert len(set(tables.row_names(report.rows))) == 3
 
 
+@pytest.mark.slow
 def test_other_objectives_are_rows_of_their_own(tmp_path):
     write_fake_run(tmp_path / "a", "lenet5")
     write_fake_run(tmp_path / "b", "lenet5", objective="distillation")
@@ -119,6 +121,7 @@ def test_rebuilding_gives_the_same_bytes(study):
     assert {name: (study / name).read_bytes() for name in FILES} == before
 
 
+@pytest.mark.slow
 def test_flat_csv(study):
     write_report(study)
     with (study / "results.csv").open(newline="") as file:
@@ -160,6 +163,7 @@ def test_other_test_images_are_not_compared(study):
         write_report(study)
 
 
+@pytest.mark.slow
 def test_words_and_escaping(study):
     write_report(study)
     text = (study / "results.md").read_text()
@@ -176,6 +180,7 @@ def test_words_and_escaping(study):
     assert html.count("taken for") == 5 + 9 + 12  # at most twelve of a network
 
 
+@pytest.mark.slow
 def test_thumbnails_are_those_of_the_best_seed_by_validation(study):
     report = write_report(study)
     assert page.best_run(report.rows[0])["seed"] == 1
@@ -193,6 +198,7 @@ def test_a_run_without_samples_has_a_page_without_thumbnails(tmp_path):
     assert "Worst mistakes" not in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_one_seed_has_no_deviation_and_no_interval(tmp_path):
     report = write_report(write_fake_study(tmp_path, seeds=1))
     assert report.rows[0]["n_seeds"] == 1
@@ -209,6 +215,7 @@ def test_a_single_run_gets_its_curves_and_one_row(study):
     assert report.comparison is None
 
 
+@pytest.mark.slow
 def test_several_folders_need_out_and_count_each_run_once(study, tmp_path):
     folders = [study / "lenet5", study / "resnet_uva" / "seed0", study / "resnet_uva"]
     with pytest.raises(UsageError, match="--out"):
@@ -265,6 +272,7 @@ def test_options_and_recipes_make_rows_of_their_own(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_what_is_not_known_or_not_finite_is_null(tmp_path):
     nan = float("nan")
     results = {"val_top1": None, "test_top1": 0.9, "test_loss": nan, "train_seconds": nan}
@@ -278,6 +286,7 @@ def test_what_is_not_known_or_not_finite_is_null(tmp_path):
     assert tables.cells(report.rows[1])[-2:] == ["-", "-"]
 
 
+@pytest.mark.slow
 def test_the_command_is_that_of_the_study(study):
     runs = {"lenet5": fake_record("lenet5")}
     study_of(runs, seeds=(0, 1, 2), device="cpu", command="convatlas compare lenet5 --out study").write(study)

@@ -246,6 +246,7 @@ def test_a_narrow_terminal_has_fewer_columns_and_no_cut_numbers(
     assert ("weights" in out) == (width >= 100)
 
 
+@pytest.mark.slow
 def test_two_side_by_side_with_what_differs(capsys: pytest.CaptureFixture[str]) -> None:
     out = said(capsys, "resnet50", "resnet50_v1")
     marked = [line for line in out.splitlines() if " * " in f"{line} "]

@@ -64,6 +64,7 @@ def test_parts_are_drawn_anew_where_the_plan_says_so(tmp_path: Path) -> None:
         starting_from(tiny_plan(), path, fresh=("stage5",))
 
 
+@pytest.mark.slow
 def test_the_start_is_part_of_the_run_and_of_its_identity(checkpoint: Path, tmp_path: Path) -> None:
     """A run that started elsewhere is another run; a checkpoint that was moved is the same one."""
     plan = starting_from(tiny_plan(epochs=1), checkpoint)
@@ -87,6 +88,7 @@ def test_a_run_from_weights_is_resumed_bit_for_bit(checkpoint: Path, tmp_path: P
     assert_same(train_plan(plan, folder=tmp_path / "parts", resume=True), whole)
 
 
+@pytest.mark.slow
 def test_a_run_is_a_start_too(tmp_path: Path) -> None:
     """The checkpoint of a run says its options itself; a plan of other options is refused."""
     run = train_plan(tiny_plan(epochs=1, options={"activation": "gelu"}), folder=tmp_path / "run")

@@ -81,6 +81,7 @@ def test_results_csv_has_a_row_for_each(study: Path) -> None:
         assert len(list(csv.DictReader(file))) == 2
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_loaded(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (study / "results.json").read_bytes()
     monkeypatch.setattr("convatlas.training.train._train_and_evaluate", lambda _: pytest.fail("trained again"))
@@ -88,6 +89,7 @@ def test_a_finished_study_is_loaded(study: Path, monkeypatch: pytest.MonkeyPatch
     assert (study / "results.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_report_rebuilds_the_same(study: Path) -> None:
     files = ("results.json", "results.csv", "results.md")
     before = [(study / name).read_bytes() for name in files]

@@ -189,6 +189,7 @@ def test_no_images_are_no_answers() -> None:
     assert predict_logits(randomised("resnet_uva"), images, preprocessing=CIFAR).shape == (0, 10)
 
 
+@pytest.mark.slow
 def test_the_precision_of_answers_is_chosen_and_said(finished: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """A run's own by default; in bf16 the logits are others, but near."""
     said = {}

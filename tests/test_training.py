@@ -160,10 +160,12 @@ def test_tensorboard_has_scalars_graph_and_hyperparameters(finished: Run) -> Non
     assert events.Scalars("top1/test")[-1].value == pytest.approx(finished.results["test_top1"])
 
 
+@pytest.mark.slow
 def test_the_same_plan_gives_the_same_run(finished: Run, tmp_path: Path) -> None:
     assert_same(train_plan(tiny_plan(), folder=tmp_path / "again"), finished)
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(finished: Run, tmp_path: Path) -> None:
     other = train_plan(tiny_plan(seed=1, epochs=1), folder=tmp_path / "other")
     assert facts(other)[0]["train_loss"] != facts(finished)[0]["train_loss"]
@@ -217,6 +219,7 @@ def test_a_finished_run_is_loaded(finished: Run, monkeypatch: pytest.MonkeyPatch
     assert train_plan(tiny_plan(), folder=finished.path).record == finished.record
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_needs_resume(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         train_plan(tiny_plan(), folder=tmp_path / "run", progress=StopAt(9))
@@ -309,6 +312,7 @@ def test_a_diverging_run_is_recorded_as_failed(tmp_path: Path) -> None:
         train_plan(plan, folder=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_training_leaves_the_callers_random_state(tmp_path: Path) -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -317,6 +321,7 @@ def test_training_leaves_the_callers_random_state(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.slow
 def test_bf16_is_used_and_recorded(finished: Run, tmp_path: Path) -> None:
     run = train_plan(tiny_plan(precision="bf16", epochs=1), folder=tmp_path / "run")
     assert run.record.recipe["precision"] == "bf16"
@@ -364,6 +369,7 @@ def test_seeds_that_make_no_sense(seed: Any) -> None:
         tiny_plan(seed=seed)
 
 
+@pytest.mark.slow
 def test_an_image_too_small_is_found_before_training() -> None:
     with pytest.raises(UsageError, match="densenet_uva cannot take an image of 1 x 4 x 4"):
         make_plan(architecture("densenet_uva"), data=DIGITS, chosen=recipe("quick").replaced(image_size=4), seed=0)

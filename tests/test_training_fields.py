@@ -152,6 +152,7 @@ def test_steps_are_exact_under_resume(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------------------ gradients
 
 
+@pytest.mark.slow
 def test_a_batch_in_parts_is_the_whole_batch(tmp_path: Path) -> None:
     """Where no norm looks at the batch; the last batch of an epoch, 1,077 - 4 * 256 = 53 images, is uneven too."""
     whole = state(linear_run(tmp_path / "whole", drop_last=False))
@@ -211,6 +212,7 @@ def test_parts_of_one_image_are_refused_before_training() -> None:
     tiny_plan(image_size=8, batch_size=64, accumulate=64)
 
 
+@pytest.mark.slow
 def test_clipping_bounds_the_norm_of_all_gradients(tmp_path: Path) -> None:
     """One step of plain descent at rate 1 moves the weights by the clipped norm."""
     moved = {}
@@ -362,6 +364,7 @@ def test_the_plateau_waits_for_the_warm_up_to_end(tmp_path: Path) -> None:
     assert rates == pytest.approx([1e-9] * 3, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_run_without_the_newer_fields_goes_on(tmp_path: Path) -> None:
     """What a field of the recipe means was not there when the run was made: it was not used."""
     plan = tiny_plan(epochs=1)
@@ -403,6 +406,7 @@ def test_auxiliary_heads_weigh_what_the_recipe_says() -> None:
     assert network.weight == 0.7
 
 
+@pytest.mark.slow
 def test_without_an_average_the_checkpoint_has_none(tmp_path: Path) -> None:
     run = train_plan(tiny_plan(epochs=1), folder=tmp_path / "run")
     assert all(key.startswith("network.") for key in state(run))
