@@ -117,8 +117,9 @@ def predict(
 ) -> None:
     """Say what is in image files: the most probable classes of each.
 
-    Each image is turned as its EXIF data says, and its transparent pixels become white. The square in its centre, as
-    wide as its shorter side, is resized to the network's image size.
+    Each image is turned as its EXIF data says, and its transparent pixels become white. It is then resized by its
+    shorter side, and the square in its centre is cut out. Published weights say both sizes, such as 256 and 224; for
+    runs both are the network's image size.
 
     Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
     """

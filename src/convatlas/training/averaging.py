@@ -1,4 +1,4 @@
-"""Moving averages of a network's weights, and the plateau of what is measured."""
+"""Moving averages of a network's weights."""
 
 from __future__ import annotations
 
@@ -46,36 +46,3 @@ class MovingAverage(AveragedModel):
 
 def _tensors(network: nn.Module) -> Iterator[Tensor]:
     return chain(network.parameters(), network.buffers())
-
-
-class Plateau:
-    """The factor on the learning rate: times `gamma` where the accuracy has not risen for `patience` epochs in turn.
-
-    >>> plateau = Plateau(gamma=0.1, patience=2)
-    >>> [plateau.observe(top1) for top1 in (0.5, 0.6, 0.6, 0.5, 0.7)]
-    [1.0, 1.0, 1.0, 0.1, 0.1]
-    """
-
-    def __init__(self, *, gamma: float, patience: int) -> None:
-        self.gamma = gamma
-        self.patience = patience
-        self.best = float("-inf")
-        self.waited = 0
-        self.factor = 1.0
-
-    def observe(self, top1: float) -> float:
-        """Returns the factor after an epoch with this accuracy."""
-        self.waited = 0 if top1 > self.best else self.waited + 1
-        self.best = max(self.best, top1)
-        if self.waited >= self.patience:
-            self.waited = 0
-            self.factor *= self.gamma
-        return self.factor
-
-    def state(self) -> dict[str, Any]:
-        """Returns the state that a checkpoint keeps."""
-        return {"best": self.best, "waited": self.waited, "factor": self.factor}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from what a checkpoint kept."""
-        self.best, self.waited, self.factor = state["best"], state["waited"], state["factor"]

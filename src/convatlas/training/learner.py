@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from convatlas.data.epoch import epoch_seed
 from convatlas.device import out_of_memory
 from convatlas.recipe import Recipe, rate_factor
-from convatlas.training.averaging import Plateau
+from convatlas.recipe.plateau import Plateau
 from convatlas.training.objective import Means, Measured, Objective, TooLittleMemoryError
 from convatlas.training.optimizers import set_rate
 from convatlas.training.parallel import ALONE, Group, process_group

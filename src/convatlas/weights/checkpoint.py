@@ -13,7 +13,7 @@ from convatlas.errors import UsageError
 from convatlas.run import CheckpointRecord, read_checkpoint_record
 from convatlas.unpickling import LeftOut
 from convatlas.weights.files import METADATA, file_sha256, read_file, unsafe
-from convatlas.weights.places import NoTensorsError, find_state, shown_key
+from convatlas.weights.state_dict import NoTensorsError, find_state, shown_key
 from convatlas.weights.wrappers import COUNTERS, State, inner_network, spellings, without_side_entries
 
 MOST_SAID = 200_000  # values in what a checkpoint says of itself; a record of 21,000 classes has 21,100

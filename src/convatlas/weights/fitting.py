@@ -16,8 +16,8 @@ from convatlas.errors import UsageError
 from convatlas.layers.auxiliary import AUXILIARY
 from convatlas.run import CheckpointRecord
 from convatlas.weights.checkpoint import Checkpoint, Variant
+from convatlas.weights.declared import most_modules
 from convatlas.weights.keys import differences, in_our_shapes, knows_all, load_strictly, translate_keys, with_counters
-from convatlas.weights.said import most_modules
 from convatlas.words import is_part
 
 Layout = tuple[Weights | None, KeyTables | None]  # names of tensors: published weights with their table, or ours

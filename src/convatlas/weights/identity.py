@@ -12,9 +12,9 @@ from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures
 from convatlas.errors import UsageError
 from convatlas.weights.checkpoint import Checkpoint
+from convatlas.weights.declared import options_said, said
 from convatlas.weights.fitting import OWN_LAYOUT, Identified, fitting, known_layouts, of_similar_size
 from convatlas.weights.nearest import no_fit
-from convatlas.weights.said import options_said, said
 
 MOST_TENSORS = 10_000  # of a checkpoint that does not name its network; the largest network here has 7,220
 

@@ -14,6 +14,6 @@ except Exception as error:
         "reason, and ConvAtlas needs none: pip uninstall torchvision"
     ) from error
 
-from convatlas.training.engine.fitting import fit, log_results, quiet_libraries
+from convatlas.training.engine.loop import fit, log_results, quiet_libraries
 
 __all__ = ["fit", "log_results", "quiet_libraries"]
