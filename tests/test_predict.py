@@ -150,7 +150,7 @@ def test_large_images_are_resized_with_antialiasing(tmp_path: Path, checkpoint: 
 def test_help_says_what_becomes_of_an_image(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "predict", "--help")
     assert code == 0
-    assert "The square in its centre" in " ".join(out.split())
+    assert "resized by its shorter side, and the square in its centre is cut out" in " ".join(out.split())
     assert "Example" in out
 
 

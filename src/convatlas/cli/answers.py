@@ -117,9 +117,8 @@ def predict(
 ) -> None:
     """Say what is in image files: the most probable classes of each.
 
-    Each image is turned as its EXIF data says, and its transparent pixels become white. It is then resized by its
-    shorter side, and the square in its centre is cut out. Published weights say both sizes, such as 256 and 224; for
-    runs both are the network's image size.
+    Each image is turned as its EXIF data says, and its transparent pixels become white. It is resized by its
+    shorter side, and the square in its centre is cut out: to 256 and 224 pixels for most published weights.
 
     Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
     """
