@@ -312,7 +312,6 @@ def zipped(name: str, content: bytes) -> Callable[[Path], None]:
 IMAGES = made.idx(made.pixels(20, 28, 28))
 BAD_MNIST = {
     "truncated gz": (cut(TRAIN, 0.5), f"{TRAIN} .*end-of-stream"),
-    "no gz": (written(TRAIN, IMAGES), f"{TRAIN} .*[Nn]ot a gzipped file"),
     "broken gz": (written(LABELS, gzip.compress(b"x" * 99)[:12] + b"\xff" * 40), LABELS),
     "empty": (zipped(TRAIN, b""), f"{TRAIN} .*it is empty"),
     "no bytes": (written(LABELS, b""), f"{LABELS} .*it is empty"),
@@ -320,7 +319,7 @@ BAD_MNIST = {
     "header": (zipped(TRAIN, IMAGES[:9]), "ends within its header"),
     "short": (zipped(TRAIN, IMAGES[:-1]), "promises 15,680 bytes, there are 15,679"),
     "long": (zipped(TRAIN, IMAGES + b"x"), "promises 15,680 bytes, there are more"),
-    "huge": (zipped(TRAIN, IMAGES[:4] + b"\xff" * 12), "promises the shape"),
+    "huge": (zipped(TRAIN, IMAGES[:4] + b"\xff" * 12), r"asks for at least .* GiB of memory for the shape"),
     "size": (zipped(TRAIN, made.idx(made.pixels(20, 27, 28))), "27 x 28, not 28 x 28"),
     "counts": (zipped(LABELS, made.idx(np.zeros(19, np.uint8))), "20 images and 19 labels"),
     "range": (zipped(LABELS, made.idx(np.full(20, 11, np.uint8))), f"{LABELS} .*label 11 of image 0 is not one of 0"),
@@ -365,7 +364,7 @@ BAD_HUB = {
     "no image": (records([GOOD, b"no image"], [1, 2]), f"{SHARD} .*image 1 is no image of the formats PNG, JPEG"),
     "half an image": (records([GOOD[: len(GOOD) // 2]], [1]), "image 0 cannot be decoded"),
     "null": (records([GOOD, None], [1, 2]), "image 1 holds no bytes"),
-    "size": (records([GOOD, made.encoded(made.pixels(1, 16, 32, 3)[0])], [1, 2]), "image 1 has 32 x 16 pixels"),
+    "size": (records([GOOD, made.encoded(made.pixels(1, 16, 32, 3)[0])], [1, 2]), "image 1 has 32 x 16 pixels, not 32 x 32"),
     "kind": (records([made.encoded(made.pixels(1, 32, 32, 3)[0], "GIF")], [1]), f"{SHARD} .*image 0 is no image"),
     "range": (records([GOOD, GOOD], [1, 10]), "label 10 of image 1"),
     "text": (records([GOOD], ["cat"]), "something else than whole numbers"),

@@ -8,6 +8,8 @@ import struct
 import threading
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 
 import convatlas.data.images.decoding as decoding
+from convatlas.bounds import PIXEL, VARIABLE
 from convatlas.data.augmentation.crops import crop_rectangles, rectangles_in
 from convatlas.data.epoch import epoch_seed
 from convatlas.data.images.cutting import centre, cut_out
@@ -427,19 +430,28 @@ def test_a_bad_file_is_named(
         assert not threads()
 
 
-def test_the_limit_on_pixels_is_pillows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_on_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.jpg"
     noise(20, 30).save(path)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)
-    read_encoded(path)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 599)
-    with pytest.warns(Image.DecompressionBombWarning), pytest.raises(UsageError, match="too many pixels: 30 x 20"):
-        read_encoded(path)
-    with pytest.raises(UsageError, match="too many pixels"):
-        read_image(path, channels=3)
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)
-    with pytest.raises(UsageError, match="too many pixels"):
-        read_encoded(path)
+    for permitted in (600, 599):
+        monkeypatch.setenv(VARIABLE, str((permitted + 0.5) * PIXEL / 2**30))
+        for read in (read_encoded, partial(read_image, channels=3)):
+            with nullcontext() if permitted == 600 else pytest.raises(UsageError, match="too many pixels: 30 x 20"):
+                read(path)
+    monkeypatch.delenv(VARIABLE)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)  # the user's own limit of Pillow holds too, at twice its value
+    for read in (read_encoded, partial(read_image, channels=3)):
+        monkeypatch.setattr("convatlas.data.images.image_files.permitted_pixels", lambda: 299)
+        with pytest.raises(UsageError, match=f"too many pixels: more than 299; set {VARIABLE} to more GiB"):
+            read(path)
+
+
+def test_the_limit_can_be_raised_beyond_pillows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.png"
+    noise(20, 30).save(path)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    monkeypatch.setenv(VARIABLE, "0.001")
+    assert read_image(path, channels=3).shape == (1, 3, 20, 30)
 
 
 def test_a_harmless_flaw_is_left_to_pillow(tmp_path: Path) -> None:

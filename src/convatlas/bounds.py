@@ -1,8 +1,8 @@
 """A bound on the memory that reading one file may take, kept before anything is allocated.
 
 A file may take four times its size and 64 MiB, but no more than 8 GiB beyond its size. A small file can therefore not
-ask for much, and a large honest one is read. The environment variable `CONVATLAS_FILE_MEMORY` names another bound, in
-GiB.
+ask for much, and a large honest one is read. A picture may take 1 GiB, which is 89 million pixels: flat ones are small
+files. The environment variable `CONVATLAS_FILE_MEMORY` names another bound for both, in GiB.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ TIMES = 3  # a compressed file of weights or pixels seldom grows more
 FREE = 64 * 2**20  # bytes
 LARGEST = 8 * 2**30  # bytes; BiT-M-R152x4, the largest published file of weights, has 4.4e9
 GIB = 2**30
+PICTURE = GIB  # bytes
+PIXEL = 12  # bytes for each pixel of a picture: four times its three channels
 
 
 def permitted(size: int) -> int:
@@ -26,9 +28,33 @@ def permitted(size: int) -> int:
     >>> permitted(0) == 64 * 2**20
     True
     """
+    return _chosen() or size + min(TIMES * size + FREE, LARGEST)
+
+
+def permitted_pixels() -> int:
+    """Returns the pixels that a picture may have. Raises `UsageError` for a variable that is no number.
+
+    >>> permitted_pixels()
+    89478485
+    """
+    return (_chosen() or PICTURE) // PIXEL
+
+
+def check_pixels(path: Path | str, *, width: int, height: int) -> None:
+    """Raises `UsageError` that names the file and the bound for a picture of too many pixels."""
+    most = permitted_pixels()
+    if width * height > most:
+        raise UsageError(
+            f"{path} has too many pixels: {width} x {height} of at most {most:,}; set {VARIABLE} to more GiB, one for "
+            f"each {GIB // PIXEL:,} pixels, if you trust the file"
+        )
+
+
+def _chosen() -> int | None:
+    """Returns the bytes that the variable permits, or None where it is not set."""
     text = os.environ.get(VARIABLE, "")
     if not text:
-        return size + min(TIMES * size + FREE, LARGEST)
+        return None
     try:
         gib = float(text)
     except ValueError:

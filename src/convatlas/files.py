@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -35,24 +35,43 @@ KINDS = {  # files that are not regular; reading some of them would wait for eve
 }
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> io.BufferedReader:
     """Returns a regular file, opened for reading bytes. Reading a pipe without a writer would wait for ever.
 
     Raises `UsageError` for any other kind of file, and `OSError` as `open` does.
     """
-    if kind := KINDS.get(stat.S_IFMT(os.stat(path).st_mode)):
-        raise UsageError(f"{path} is {kind}; a regular file is needed")
+    check_regular(path)
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if kind := KINDS.get(stat.S_IFMT(os.fstat(descriptor).st_mode)):  # another file has taken its place since
+    try:
+        _check_kind(path, os.fstat(descriptor))  # another file may have taken its place since
+    except UsageError:
         os.close(descriptor)
-        raise UsageError(f"{path} is {kind}; a regular file is needed")
+        raise
     return os.fdopen(descriptor, "rb")
+
+
+def check_regular(path: Path) -> None:
+    """Raises `UsageError` for a folder, a pipe and any other file that is not regular, and `OSError` for none."""
+    _check_kind(path, os.stat(path))
+
+
+def _check_kind(path: Path, status: os.stat_result) -> None:
+    if kind := KINDS.get(stat.S_IFMT(status.st_mode)):
+        raise UsageError(f"{path} is {kind}; a regular file is needed")
+
+
+def read_regular(path: Path) -> bytes:
+    """Returns the content of a regular file. Raises `UsageError` and `OSError` as `open_regular` does."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Returns the object in a JSON file. Raises `UsageError` if the file holds no JSON object."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(path).decode("utf-8"))
+    except UsageError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):

@@ -13,6 +13,8 @@ from convatlas.architecture import Interpolation
 from convatlas.device import per_channel
 from convatlas.errors import UsageError
 
+LARGE = 2**23  # values of an image that is resized channel by channel
+
 
 @dataclass(frozen=True)
 class Rectangle:
@@ -52,10 +54,13 @@ class Preprocessing:
         """
         if not images.is_floating_point() and images.dtype != torch.uint8:
             raise UsageError(f"images are uint8, or floats in [0, 1], not {str(images.dtype).removeprefix('torch.')}")
-        pixels = images if images.is_floating_point() else images.to(torch.float32) / 255
-        if pixels.shape[1] != len(self.mean):
-            pixels = pixels.expand(-1, len(self.mean), -1, -1)
-        return self.framed(pixels)
+        if not images.is_floating_point() and images[0].numel() > LARGE:  # as float32 it would fill the memory
+            planes = images.flatten(0, 1)
+            framed = [self.framed(plane.to(torch.float32).div_(255)[None, None]) for plane in planes]
+            pixels = torch.cat(framed).view(len(images), images.shape[1], *framed[0].shape[-2:])
+        else:
+            pixels = self.framed(images if images.is_floating_point() else images.to(torch.float32) / 255)
+        return pixels if pixels.shape[1] == len(self.mean) else pixels.expand(-1, len(self.mean), -1, -1)
 
     def framed(self, pixels: Tensor, *, extent: tuple[float, float] | None = None) -> Tensor:
         """Returns the part of images (N, C, H, W), uint8 or float in [0, 1], that the network sees: (N, C, size, size).

@@ -8,6 +8,7 @@ from typing import Any
 
 from convatlas import values
 from convatlas.errors import UsageError, unknown
+from convatlas.files import read_regular
 from convatlas.recipe.fields import FIELDS, WORDS, Recipe
 
 LARGEST = 20_000  # bytes; a recipe has about a thousand
@@ -58,7 +59,7 @@ def _texts(path: Path) -> dict[str, str]:
             raise UsageError(
                 f"the recipe {path} has more than {LARGEST:,} bytes, too many for a recipe; name another file"
             )
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path).decode("utf-8")
         for depth, event in _with_depth(yaml.parse(text, Loader=yaml.BaseLoader)):
             _refuse(path, event, depth)
         node = yaml.compose(text, Loader=yaml.BaseLoader)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from convatlas import words
+from convatlas.files import open_regular
 from convatlas.report import published, tables
 from convatlas.report.protocol import in_words
 from convatlas.run import Run
@@ -65,7 +66,7 @@ def _samples(run: Run) -> dict[str, np.ndarray]:
     path = run.path / "samples.npz"
     if not path.is_file():
         return {}
-    with np.load(path, allow_pickle=False) as arrays:
+    with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convatlas.errors import UsageError
-from convatlas.files import check_writable, is_free, read_json, write_json, write_text
+from convatlas.files import check_writable, is_free, open_regular, read_json, read_regular, write_json, write_text
 from convatlas.run.reading import read_run_record
 from convatlas.run.record import RunRecord, Status, differences
 
@@ -52,15 +53,15 @@ class Run:
         path = self.path / "metrics.csv"
         if not path.is_file():
             return []
-        with path.open(newline="") as file:
-            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        lines = io.StringIO(read_regular(path).decode("utf-8"), newline="")
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
 
     def predictions(self) -> dict[str, np.ndarray]:
         """Returns the arrays of `predictions.npz`: val_ and test_ logits (n, classes), labels (n,), index (n,)."""
         path = self.path / "predictions.npz"
         if not path.is_file():
             raise UsageError(f"the run {self.path} has no predictions.npz; only a finished run has it")
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
 
     def write(self) -> Run:

@@ -128,7 +128,7 @@ def _read_safetensors(path: Path, allowance: Allowance, *, header: int) -> dict[
 
 def file_sha256(path: Path) -> str:
     """Returns the sha256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from convatlas.data.images.formats import RASTER_FORMATS
-from convatlas.data.images.image_files import check_images, damage_named, plain
-from convatlas.errors import UsageError
+from convatlas.data.images.image_files import check_images, damage_named, decoded, open_picture
+from convatlas.files import read_regular
 
 try:
     import simplejpeg  # the extra `fast`: the same pixels as Pillow's, in two thirds of the time
@@ -80,17 +80,12 @@ class Encoded:
 def read_encoded(path: Path) -> Encoded:
     """Returns the content and the header of an image file.
 
-    Raises `UsageError` for a file that is not there, is no image or is too large. Threads may call it: unlike
-    `read_image` it does not touch Python's list of warnings, which they share, so that of an image above the limit but
-    below twice the limit Pillow warns before this refuses it.
+    Raises `UsageError` for a file that is not there, is no image or is too large. Threads may call it.
     """
     check_images([path])
     with damage_named(path):
-        content = path.read_bytes()
-        file = Image.open(io.BytesIO(content), formats=RASTER_FORMATS)
-        if Image.MAX_IMAGE_PIXELS is not None and file.width * file.height > Image.MAX_IMAGE_PIXELS:
-            many = f"{file.width} x {file.height}; {Image.MAX_IMAGE_PIXELS} are permitted"
-            raise UsageError(f"{path} has too many pixels: {many}")
+        content = read_regular(path)
+        file = open_picture(io.BytesIO(content), path, formats=RASTER_FORMATS)
         if _turned_late(file, content):
             file.load()
         orientation = Image.Image.getexif(file).get(ExifTags.Base.Orientation, 1)  # PNG's own would decode every file
@@ -123,4 +118,4 @@ def _by_pillow(encoded: Encoded, width: int, height: int) -> np.ndarray:
     with Image.open(io.BytesIO(encoded.content), formats=RASTER_FORMATS) as file:
         if encoded.channels is not None:
             file.draft(None, (width, height))
-        return np.array(plain(file, encoded.path, channels=3))
+        return decoded(file, encoded.path, channels=3)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from convatlas.bounds import VARIABLE, check_pixels, permitted_pixels
 from convatlas.data.images.formats import RASTER_FORMATS
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, printable, reason_of
+from convatlas.files import check_regular, open_regular
 
 MODES = {1: "L", 3: "RGB"}  # a network's channels to Pillow's name
+BAND = 2**20  # pixels converted at a time: Pillow copies an image with every conversion
+_OF_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)  # as Python lists a filter of warnings
 
 
 def check_images(paths: Sequence[Path]) -> None:
@@ -23,8 +30,10 @@ def check_images(paths: Sequence[Path]) -> None:
     for path in paths:
         if path.is_dir():
             raise UsageError(f"{path} is a folder; name the image files in it")
-        if not path.is_file():
-            raise UsageError(f"no image at {path}")
+        try:
+            check_regular(path)
+        except OSError as error:
+            raise UsageError(f"no image at {path}") from error
 
 
 def read_image(path: Path, *, channels: int) -> Tensor:
@@ -36,13 +45,45 @@ def read_image(path: Path, *, channels: int) -> Tensor:
     if channels not in MODES:
         raise UsageError(f"image files have 1 or 3 channels; the network takes {channels}")
     check_images([path])
-    with damage_named(path), warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        # A stream, not the path: by the path Pillow 13 maps a grey TIFF into memory, and does not turn one that lies.
-        with path.open("rb") as stream, Image.open(stream, formats=RASTER_FORMATS) as file:
-            image = plain(ImageOps.exif_transpose(file), path, channels=channels)
-    pixels = torch.from_numpy(np.array(image)).view(1, image.height, image.width, channels)
-    return pixels.permute(0, 3, 1, 2).contiguous()
+    # A stream, not the path: by the path Pillow 13 maps a grey TIFF into memory, and does not turn one that lies.
+    with (
+        damage_named(path),
+        open_regular(path) as stream,
+        open_picture(stream, path, formats=RASTER_FORMATS) as file,
+    ):
+        pixels = upright(file, path, channels=channels)
+    return torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2).contiguous()
+
+
+def open_picture(stream: BinaryIO, path: Path | str, *, formats: tuple[str, ...]) -> Image.Image:
+    """Returns a picture of which the header is read. Raises `UsageError` for one of too many pixels."""
+    _quieten()
+    most = permitted_pixels()
+    if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = most  # the user has raised the bound
+    file = Image.open(stream, formats=formats)
+    check_pixels(path, width=file.width, height=file.height)
+    return file
+
+
+def upright(file: Image.Image, path: Path | str, *, channels: int) -> np.ndarray:
+    """Returns a picture uint8 (H, W, channels), turned as its EXIF orientation says, transparent pixels on white.
+
+    Raises `UsageError` for pixels of 32 bits, and whatever Pillow raises for a damaged file.
+    """
+    ImageOps.exif_transpose(file, in_place=True)
+    return decoded(file, path, channels=channels)
+
+
+def decoded(image: Image.Image, path: Path | str, *, channels: int) -> np.ndarray:
+    """Returns a picture uint8 (H, W, channels) as it lies, transparent pixels on white, as `upright` does otherwise."""
+    pixels = np.empty((image.height, image.width, channels), np.uint8)
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        part = pixels[top : top + rows]
+        band = image if len(part) == image.height else image.crop((0, top, image.width, top + len(part)))
+        part[:] = np.asarray(plain(band, path, channels=channels)).reshape(part.shape)
+    return pixels
 
 
 @contextlib.contextmanager
@@ -52,20 +93,32 @@ def damage_named(path: Path) -> Iterator[None]:
         yield
     except UnidentifiedImageError as error:
         raise UsageError(f"{path} is no image file that can be read") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UsageError(f"{path} has too many pixels: {error}") from error
+    except Image.DecompressionBombError as error:
+        many = f"more than {permitted_pixels():,}"
+        raise UsageError(
+            f"{path} has too many pixels: {many}; set {VARIABLE} to more GiB if you trust the file"
+        ) from error
     except UsageError:
         raise
     except Exception as error:  # Pillow's plugins raise many kinds for damaged files
-        raise UsageError(f"{path} is a damaged image file: {error}") from error
+        raise UsageError(f"{path} is a damaged image file: {printable(reason_of(error), most=160)}") from error
 
 
-def plain(image: Image.Image, path: Path, *, channels: int) -> Image.Image:
+def plain(image: Image.Image, path: Path | str, *, channels: int) -> Image.Image:
     """Returns an image in 8 bits and opaque, in the given channels. Raises `UsageError` for pixels of 32 bits."""
     return _opaque(_eight_bits(image, path)).convert(MODES[channels])
 
 
-def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+def _quieten() -> None:
+    """Keeps Pillow's warnings of odd files from the screen, for the whole process: threads share their list."""
+    if _OF_PILLOW not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_OF_PILLOW[3].pattern)
+    logger = logging.getLogger("PIL")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+
+
+def _eight_bits(image: Image.Image, path: Path | str) -> Image.Image:
     """Converts grey images of 16 bits to 8; Pillow's own conversion would cut their values off at 255."""
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image).astype(np.uint16) / 257).round().astype(np.uint8))

@@ -24,6 +24,7 @@ from convatlas.data.images.workers import Fill, completed, worker_count
 from convatlas.data.preprocessing import Preprocessing, Statistics, unnormalised
 from convatlas.device import sent
 from convatlas.errors import UsageError
+from convatlas.files import open_regular
 from convatlas.recipe import Recipe
 
 PART = 16  # images that one worker reads in a row; fixed, because each part has a generator of its own
@@ -172,7 +173,7 @@ def file_digest(path: Path) -> bytes:
 
 @cache
 def _digest(path: Path, _size: int, _changed: int) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 

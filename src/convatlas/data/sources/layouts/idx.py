@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
+import os
 import struct
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
 
 import numpy as np
 
+from convatlas.bounds import Allowance
 from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part, checked, unreadable
-from convatlas.errors import reason_of
+from convatlas.errors import UsageError, reason_of
+from convatlas.files import open_regular
 
 NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
 _UNSIGNED_BYTE = 8  # the idx type code
-_LARGEST = 2**30  # bytes; MNIST's images are 47 million
+_GZIP = b"\x1f\x8b"
+_CHUNK = 2**20  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,20 @@ class IdxFiles:
 
 def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
     """Reads an idx file of uint8 with so many dimensions. Raises `UsageError` for any other file."""
-    if not path.is_file():
-        raise IncompleteError(path, "the file is missing", file=path.name)
     try:
-        with _opened(path) as file:
-            return _parse(file, dimensions=dimensions)
+        with open_regular(path) as file:
+            packed = file.peek(len(_GZIP))[: len(_GZIP)] == _GZIP  # some programs unpack a file and leave its name
+            allowance = Allowance(path, size=os.fstat(file.fileno()).st_size)
+            return _parse(gzip.open(file) if packed else file, dimensions=dimensions, allowance=allowance)
+    except FileNotFoundError:
+        raise IncompleteError(path, "the file is missing", file=path.name) from None
+    except UsageError:
+        raise
     except (EOFError, ValueError, zlib.error, OSError) as error:
         raise unreadable(path, reason_of(error)) from error
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
-
-
-def _parse(file: IO[bytes], *, dimensions: int) -> np.ndarray:
+def _parse(file: io.BufferedReader | gzip.GzipFile, *, dimensions: int, allowance: Allowance) -> np.ndarray:
     magic = file.read(4)
     wanted = bytes([0, 0, _UNSIGNED_BYTE, dimensions])
     if not magic:
@@ -64,11 +68,12 @@ def _parse(file: IO[bytes], *, dimensions: int) -> np.ndarray:
         raise ValueError("it ends within its header")
     shape = struct.unpack(f">{dimensions}I", head)
     size = math.prod(shape)
-    if size > _LARGEST:
-        raise ValueError(f"its header promises the shape {shape}")
-    content = file.read(size + 1)  # one more than there should be
-    if len(content) != size:
-        found = "more" if len(content) > size else f"{len(content):,}"
+    allowance.take(size, f"the shape {shape} in its header")
+    content, filled = bytearray(size), 0
+    while filled < size and (count := file.readinto(memoryview(content)[filled : filled + _CHUNK])):
+        filled += count
+    if filled < size or file.read(1):
+        found = f"{filled:,}" if filled < size else "more"
         raise ValueError(f"its header promises {size:,} bytes, there are {found}")
     return np.frombuffer(content, np.uint8).reshape(shape)
 

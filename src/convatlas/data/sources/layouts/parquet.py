@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convatlas.bounds import Allowance
+from convatlas.data.images.image_files import open_picture, upright
+from convatlas.data.sources.layouts.parquet_pages import take_pages
 from convatlas.data.sources.layouts.parts import (
     Form,
     IncompleteError,
@@ -20,14 +24,18 @@ from convatlas.data.sources.layouts.parts import (
     unreadable,
     whole_numbers,
 )
-from convatlas.errors import reason_of
+from convatlas.errors import UsageError, printable, reason_of
+from convatlas.files import open_regular
 
 if TYPE_CHECKING:
+    import pyarrow
     import pyarrow.parquet
 
 IMAGE_COLUMNS = ("img", "image")
 FORMATS = ("PNG", "JPEG", "WEBP")  # Pillow would hand others to programs outside, and none of them is needed
 RECORDS = 1000  # read at a time
+LONGEST = 2**18  # bytes of an encoded image
+CONTAINERS = 100_000  # items of a list in a footer
 
 
 @dataclass(frozen=True)
@@ -54,15 +62,18 @@ class ParquetFiles:
 
         try:
             with _opened(shard) as file:
-                return self.labels in file.schema_arrow.names
-        except (pyarrow.ArrowException, OSError):
+                return self.labels in _table(file).schema_arrow.names
+        except (pyarrow.ArrowException, OSError, ValueError):
             return True  # reading it will say what is wrong
 
 
-def _opened(path: Path) -> pyarrow.parquet.ParquetFile:
-    import pyarrow.parquet
-
-    return pyarrow.parquet.ParquetFile(path)
+def _opened(path: Path) -> io.BufferedReader:
+    """Returns the file, opened. Raises `UsageError` for a pipe, a folder and an empty file."""
+    file = open_regular(path)
+    if os.fstat(file.fileno()).st_size == 0:
+        file.close()
+        raise unreadable(path, "it is empty")
+    return file
 
 
 def _shards(folder: Path, part: str) -> list[Path]:
@@ -83,52 +94,100 @@ def _read_shard(path: Path, *, labels: str, form: Form) -> Part:
     numbers: list[Any] = []
     lossy: set[str] = set()
     try:
-        for contents, more in _records(path, labels=labels):
-            for content in contents:
-                pixels, kind = _decoded(content, path=path, place=len(images), form=form)
-                images.append(pixels)
-                if kind == "JPEG" or (kind == "WEBP" and not _is_lossless_webp(content["bytes"])):
-                    lossy.add(kind)
-            numbers += more
-    except (pyarrow.ArrowException, OSError) as error:
-        raise unreadable(path, f"it is no whole parquet file ({reason_of(error)})") from error
+        with _opened(path) as file:
+            for contents, more in _records(file, path, labels=labels, form=form):
+                for content in contents:
+                    pixels, kind = _decoded(content, path=path, place=len(images), form=form)
+                    images.append(pixels)
+                    if kind == "JPEG" or (kind == "WEBP" and not _is_lossless_webp(content or b"")):
+                        lossy.add(kind)
+                numbers += more
+    except UsageError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise unreadable(path, f"it is no whole parquet file ({printable(reason_of(error), most=160)})") from error
     column = whole_numbers(path, numbers, name=f"column {labels}")
     stacked = np.stack(images) if images else np.empty((0, form.image_size, form.image_size, form.channels), np.uint8)
     part = checked(path, np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)), column, form=form)
     return Part(part.images, part.labels, frozenset(lossy))
 
 
-def _records(path: Path, *, labels: str) -> Iterator[tuple[list[Any], list[Any]]]:
+def _records(
+    file: io.BufferedReader, path: Path, *, labels: str, form: Form
+) -> Iterator[tuple[Iterator[bytes | None], list[Any]]]:
     """Yields encoded images and labels, some thousand records at a time."""
-    with _opened(path) as file:
-        names = file.schema_arrow.names
-        image = next((name for name in IMAGE_COLUMNS if name in names), None)
-        if image is None or names.count(image) != 1 or names.count(labels) != 1:
-            raise unreadable(path, f"its columns are {', '.join(names)}; it needs one img or image, and one {labels}")
-        for batch in file.iter_batches(RECORDS, columns=[image, labels]):
-            yield batch.column(image).to_pylist(), batch.column(labels).to_pylist()
+    import pyarrow.parquet
+
+    table = _table(file)
+    image = _image_column(path, table.schema_arrow, labels=labels)
+    if table.metadata.num_rows > max(form.train_count, form.test_count):
+        raise unreadable(path, f"it has {table.metadata.num_rows:,} records, more than the data set")
+    allowance = Allowance(path, size=os.fstat(file.fileno()).st_size)
+    take_pages(file, table.metadata, {image, labels}, allowance=allowance)
+    # As a dictionary: else one value that a page names a thousand times would be written out as often.
+    with pyarrow.parquet.ParquetFile(file, read_dictionary=[image], pre_buffer=False) as table:
+        for batch in table.iter_batches(RECORDS, columns=[image, labels]):
+            images = batch.column(image.partition(".")[0])
+            yield _contents(images.flatten()[0] if "." in image else images, path), batch.column(labels).to_pylist()
 
 
-def _decoded(content: Any, *, path: Path, place: int, form: Form) -> tuple[np.ndarray, str]:
-    """Returns one image uint8 (H, W, C) and the format that it was encoded in."""
-    from PIL import Image, UnidentifiedImageError
+def _table(file: io.BufferedReader) -> pyarrow.parquet.ParquetFile:
+    """Returns the footer of a parquet file; Arrow's own limits are far above what small images need."""
+    import pyarrow.parquet
 
-    encoded = content.get("bytes") if isinstance(content, dict) else None
-    if not isinstance(encoded, bytes):
+    return pyarrow.parquet.ParquetFile(file, thrift_container_size_limit=CONTAINERS, pre_buffer=False)
+
+
+def _image_column(path: Path, schema: pyarrow.Schema, *, labels: str) -> str:
+    """Returns the path of the column of encoded images. Raises `UsageError` where the columns are of other kinds."""
+    import pyarrow
+
+    names = schema.names
+    image = next((name for name in IMAGE_COLUMNS if name in names), None)
+    if image is None or names.count(image) != 1 or names.count(labels) != 1:
+        found = printable(", ".join(names), most=300)
+        raise unreadable(path, f"its columns are {found}; it needs one img or image, and one {labels}")
+    if not pyarrow.types.is_integer(schema.field(labels).type):
+        raise unreadable(path, f"its column {labels} holds something else than whole numbers")
+    kind, inside = schema.field(image).type, image
+    if pyarrow.types.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind, inside = kind.field("bytes").type, f"{image}.bytes"
+    if not (pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind) or pyarrow.types.is_null(kind)):
+        raise unreadable(path, f"its column {inside} holds no bytes")
+    return inside
+
+
+def _contents(column: Any, path: Path) -> Iterator[bytes | None]:
+    """Yields the bytes of each value, one after the other. Raises `UsageError` for one that is too long."""
+    for value in column:
+        content = value.as_buffer() if hasattr(value, "as_buffer") else value.value and value.value.as_buffer()
+        if content is not None and content.size > LONGEST:
+            raise unreadable(path, f"an image in it has {content.size:,} bytes; a small one has at most {LONGEST:,}")
+        yield None if content is None else content.to_pybytes()
+
+
+def _decoded(content: bytes | None, *, path: Path, place: int, form: Form) -> tuple[np.ndarray, str]:
+    """Returns one image uint8 (H, W, C), as `predict` sees it, and the format that it was encoded in."""
+    from PIL import UnidentifiedImageError
+
+    if content is None:
         raise unreadable(path, f"image {place} holds no bytes")
     wanted = (form.image_size, form.image_size)
+    name = f"{path}: image {place}"
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        with open_picture(io.BytesIO(content), name, formats=FORMATS) as image:
             kind = str(image.format)
             size = image.size  # known from the header, before anything is decoded
-            pixels = np.asarray(image.convert("RGB" if form.channels == 3 else "L")) if size == wanted else None
+            pixels = upright(image, name, channels=form.channels) if size == wanted else None
+    except UsageError:
+        raise
     except UnidentifiedImageError as error:  # its message is the address of a buffer
         raise unreadable(path, f"image {place} is no image of the formats {', '.join(FORMATS)}") from error
     except Exception as error:  # a damaged image may raise nearly anything
-        raise unreadable(path, f"image {place} cannot be decoded ({reason_of(error)})") from error
+        raise unreadable(path, f"image {place} cannot be decoded ({printable(reason_of(error), most=160)})") from error
     if pixels is None:
         raise unreadable(path, f"image {place} has {size[0]} x {size[1]} pixels, not {wanted[0]} x {wanted[1]}")
-    return pixels.reshape(*wanted, form.channels), kind
+    return pixels, kind
 
 
 def _is_lossless_webp(content: bytes) -> bool:
