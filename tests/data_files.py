@@ -81,14 +81,16 @@ def encoded(image: np.ndarray, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
+HUB_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
 def shard(
     path: Path, images: list[bytes | None], labels: list[Any], *, image: str = "img", label: str = "label"
 ) -> None:
     """One parquet file as the hub has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [{"bytes": content, "path": None} for content in images]
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    pq.write_table(pa.table({image: pa.array(records, kind), label: pa.array(labels)}), path)
+    pq.write_table(pa.table({image: pa.array(records, HUB_IMAGE), label: pa.array(labels)}), path)
 
 
 def hub(home: Path, *, train: int = 20, test: int = 5, kind: str = "PNG", **columns: str) -> Path:

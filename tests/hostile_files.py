@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
+import hostile_data
 from convatlas import create
 
 Strategy = st.SearchStrategy[Any]
@@ -564,9 +565,15 @@ def read_checkpoint(path: Path) -> object:
 
 
 def read_cifar(path: Path) -> object:
-    from convatlas.data.sources.layouts.pickles import read_pickle
+    from convatlas.data.sources.cifar import CIFAR10_FILES
+    from convatlas.data.sources.layouts.pickles import read_batch
 
-    return read_pickle(path)
+    return read_batch(path, labels="labels", form=CIFAR10_FILES.form)
+
+
+def data_kind(files: Strategy) -> Kind:
+    """Returns the row of a kind of data files."""
+    return Kind(files.map(lambda pair: File(*pair)), hostile_data.read_data)
 
 
 KINDS: dict[str, Kind] = {
@@ -578,4 +585,7 @@ KINDS: dict[str, Kind] = {
     "record": Kind(RECORDS.map(said), read_checkpoint),
     "damaged-checkpoint": Kind(damaged(), read_checkpoint),
     "cifar-pickle": Kind(st.one_of(PICKLES, VALUES.map(pickled), BATCHES.map(pickled)).map(File), read_cifar),
+    "idx": data_kind(hostile_data.IDX),
+    "parquet": data_kind(hostile_data.PARQUET),
+    "picture": data_kind(hostile_data.PICTURES),
 }  # fmt: skip

@@ -20,7 +20,6 @@ from typing import TypeVar
 from convatlas.architecture import INPUT_OPTIONS, Architecture
 from convatlas.architectures.index import Listed, listed, read_index
 from convatlas.errors import UsageError, unknown
-from convatlas.files import check_regular
 
 _REGISTRY: dict[str, Architecture] = {}  # what users register
 
@@ -166,8 +165,6 @@ def _from_file(reference: str) -> Architecture:
     """Returns the `Architecture` called `name` in the user's file, or makes one of the builder of that name."""
     path_text, _, name = reference.rpartition(":")
     path = Path(path_text).expanduser()
-    if path.exists():
-        check_regular(path)
     module = _execute(path)
     if not hasattr(module, name):
         candidates = [n for n, value in vars(module).items() if _usable(value, module)]

@@ -52,7 +52,7 @@ class ParquetFiles:
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
         """Reads training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
         train, test = (
-            joined([_read_shard(path, labels=self.labels, form=form) for path in _shards(folder, part)])
+            joined([read_shard(path, labels=self.labels, form=form) for path in _shards(folder, part)])
             for part in ("train", "test")
         )
         return train, test
@@ -87,7 +87,8 @@ def _shards(folder: Path, part: str) -> list[Path]:
     return shards
 
 
-def _read_shard(path: Path, *, labels: str, form: Form) -> Part:
+def read_shard(path: Path, *, labels: str, form: Form) -> Part:
+    """Reads one parquet file. Raises `UsageError` for one that is damaged or not of this form."""
     import pyarrow
 
     images: list[np.ndarray] = []
@@ -124,11 +125,14 @@ def _records(
         raise unreadable(path, f"it has {table.metadata.num_rows:,} records, more than the data set")
     allowance = Allowance(path, size=os.fstat(file.fileno()).st_size)
     take_pages(file, table.metadata, {image, labels}, allowance=allowance)
-    # As a dictionary: else one value that a page names a thousand times would be written out as often.
+    # As a dictionary: else one value that a page names a thousand times would be written out as often. Each group of
+    # rows has a dictionary of its own.
     with pyarrow.parquet.ParquetFile(file, read_dictionary=[image], pre_buffer=False) as table:
-        for batch in table.iter_batches(RECORDS, columns=[image, labels]):
-            images = batch.column(image.partition(".")[0])
-            yield _contents(images.flatten()[0] if "." in image else images, path), batch.column(labels).to_pylist()
+        for group in range(table.num_row_groups):
+            for batch in table.iter_batches(RECORDS, row_groups=[group], columns=[image, labels]):
+                images = batch.column(image.partition(".")[0])
+                contents = _contents(images.flatten()[0] if "." in image else images, path)
+                yield contents, batch.column(labels).to_pylist()
 
 
 def _table(file: io.BufferedReader) -> pyarrow.parquet.ParquetFile:

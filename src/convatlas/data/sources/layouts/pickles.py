@@ -40,7 +40,7 @@ class Batches:
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
         """Reads training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
         train, test = (
-            joined([_read_batch(folder / name, labels=self.labels, form=form) for name in names])
+            joined([read_batch(folder / name, labels=self.labels, form=form) for name in names])
             for names in (self.train, self.test)
         )
         return train, test
@@ -108,7 +108,8 @@ def _pixels(array: Any) -> np.ndarray:
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _read_batch(path: Path, *, labels: str, form: Form) -> Part:
+def read_batch(path: Path, *, labels: str, form: Form) -> Part:
+    """Reads one pickle of images. Raises `UsageError` for one that is damaged or not of this form."""
     content = read_pickle(path)
     missing = [key for key in ("data", labels) if key not in content]
     if missing:
