@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from convatlas.cli import main
+from convatlas.cli import VERBS, main
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
 
@@ -47,15 +48,28 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert "densenet_uva" not in out
 
 
+def test_help_lists_the_verbs_in_the_order_of_work(capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(capsys, "--help")[1]
+    commands = out.partition("Commands")[2]
+    assert re.findall(r"^│ (\w+)  ", commands, re.MULTILINE) == [*VERBS]
+
+
+def test_weights_are_named_where_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "torchvision, torchvision_v2: for --weights" in run(capsys, "show", "resnet50")[1]
+    assert "convatlas show ARCH lists them" in " ".join(
+        re.sub("[│╭╰─]", "", run(capsys, "predict", "--help")[1]).split()
+    )
+
+
 def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = json.loads(run(capsys, "list", "--json")[1])
+    rows = json.loads(run(capsys, "list", "--json")[1])["architectures"]
     assert [row["architecture"] for row in rows] == sorted(row["architecture"] for row in rows)
     years = {row["architecture"]: row["paper"]["year"] for row in rows}
     assert (years["densenet_uva"], years["resnet20"], years["densenet_bc_100_12"]) == (2020, 2015, 2016)
 
 
 def test_recipes_are_listed_by_flat_names(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = {row["name"]: row for row in json.loads(run(capsys, "list", "--recipes", "--json")[1])}
+    rows = {row["name"]: row for row in json.loads(run(capsys, "list", "--recipes", "--json")[1])["recipes"]}
     assert rows["uva_sgd"]["optimizer"] == "sgd"
     assert (rows["uva_sgd"]["epochs"], rows["uva_sgd"]["milestones"], rows["uva_sgd"]["flip"]) == (180, [100, 150], 0.5)
     code, out, _ = run(capsys, "list", "uva*", "--recipes")
@@ -198,6 +212,12 @@ BAD_INPUT = [
     (["show", "resnet_uva", "--image-size", "2", "-o", "depths=0,0,0"], "at least 1"),
     (["show", "densenet_uva", "--image-size", "4"], "4 x 4"),
     (["list", "zebra"], "unknown architecture 'zebra'"),
+    (["list", "foo*"], "no architecture matches the pattern 'foo*'"),
+    (["list", "[xyz]?", "--recipes"], "no recipe matches the pattern '[xyz]?'"),
+    (["train", "resnet_uva", "--device", "gpu"], "unknown device 'gpu'; did you mean cuda?"),
+    (["train", "resnet_uva", "--precision", "bfloat16"], "did you mean bf16?"),
+    (["evaluate", "nowhere", "--split", "val"], "did you mean validation?"),
+    (["train", "lenet5", "--set", "image_size=16"], "1 x 16 x 16; the smallest that it takes has 32 x 32 pixels"),
     (["frobnicate"], "frobnicate"),
 ]
 

@@ -102,7 +102,7 @@ def test_the_command_line_lists_and_shows_a_rule(tmp_path: Path, capsys: pytest.
     assert main(["list", "toy*", "--recipes"]) == 0
     assert "toy_rule: a rule, which decides steps, image_size by the data\n" in capsys.readouterr().out
     assert main(["list", "toy*", "--recipes", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0]["decides"] == ["steps", "image_size"]
+    assert json.loads(capsys.readouterr().out)["recipes"][0]["decides"] == ["steps", "image_size"]
     words = ["data", "show", "digits", "--recipe", "toy_rule", "--json", "--out", str(tmp_path / "digits.png")]
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["recipe"] == "toy_rule(steps=10,image_size=8)"

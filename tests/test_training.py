@@ -219,6 +219,30 @@ def test_a_finished_run_is_loaded(finished: Run, monkeypatch: pytest.MonkeyPatch
     assert train_plan(tiny_plan(), folder=finished.path).record == finished.record
 
 
+def test_images_too_small_for_the_network_are_resized_and_it_is_said() -> None:
+    """Where the recipe names no size; auxiliary heads may need more than the network's answer."""
+    for name, size in (("lenet5", 32), ("alexnet", 63), ("googlenet_original_aux", 191)):
+        plan = make_plan(architecture(name), data=DIGITS, chosen=recipe("quick").replaced(image_size=None), seed=0)
+        text = f"the images are resized from 8 x 8 to {size} x {size} pixels, the smallest that {name} takes"
+        assert [note for note in plan.notes if "are resized" in note] == [text]
+        assert plan.preprocessing.image_size == plan.cost.shape[-1] == plan.record().recipe["image_size"] == size
+    assert not [note for note in tiny_plan(image_size=None).notes if "are resized" in note]
+
+
+@pytest.mark.parametrize(("name", "size"), [("lenet5", 32), ("alexnet", 63), ("googlenet_original_aux", 191)])
+def test_a_size_that_the_recipe_names_is_refused_with_the_remedy(name: str, size: int) -> None:
+    with pytest.raises(UsageError, match=rf"^[^;]*; the smallest .*; train it with --set image_size={size}$") as caught:
+        make_plan(architecture(name), data=DIGITS, chosen=recipe("quick"), seed=0)
+    assert "dimension" not in str(caught.value)  # a word of torch's
+
+
+@pytest.mark.parametrize(("batch_size", "said"), [(1077, False), (5000, True)])
+def test_a_batch_larger_than_the_training_images_is_said(batch_size: int, said: bool) -> None:
+    assert len(DIGITS.train) == 1077
+    notes = tiny_plan(batch_size=batch_size).notes
+    assert any(f"batch_size={batch_size} is more than the 1,077 training images" in note for note in notes) == said
+
+
 @pytest.mark.slow
 def test_an_unfinished_run_needs_resume(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):

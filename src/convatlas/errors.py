@@ -5,6 +5,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+SYNONYMS = {  # words that people use for ours
+    "gpu": "cuda",
+    "nvidia": "cuda",
+    "bfloat16": "bf16",
+    "fp32": "float32",
+    "float": "float32",
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+    "training": "train",
+    "testing": "test",
+}
+
 
 class UsageError(ValueError):
     """The user's value cannot be used; the command line answers with the message and exit code 2."""
@@ -15,9 +28,12 @@ def unknown(kind: str, name: str, permitted: Iterable[str], *, hint: str = "") -
 
     >>> str(unknown("recipe", "quik", ["quick", "uva_sgd"]))
     "unknown recipe 'quik'; did you mean quick? (all: quick, uva_sgd)"
+    >>> str(unknown("device", "gpu", ["auto", "cpu", "cuda"]))
+    "unknown device 'gpu'; did you mean cuda? (all: auto, cpu, cuda)"
     """
     names = sorted(permitted)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+    meant = SYNONYMS.get(name.lower())
+    near = [meant] if meant in names else difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     guess = f"; did you mean {' or '.join(near)}?" if near else ""
     everything = ", ".join(names) if names else "none"
     shown = f" (all: {everything})" if len(names) <= 12 else ""

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from convatlas.errors import UsageError
 
+VERBS = ("list", "show", "data", "train", "evaluate", "predict", "compare", "report", "bench")  # in the order of work
+
+
+class InOrder(TyperGroup):
+    """The verbs in the order of work, as `--help` lists them; a new one comes last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Returns the names of the verbs."""
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: VERBS.index(name) if name in VERBS else len(VERBS))
+
+
 app = typer.Typer(
     name="convatlas",
+    cls=InOrder,
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from convatlas.cli import app
 from convatlas.cli.options import AsJson, console, print_json
+from convatlas.errors import UsageError, unknown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,13 +37,12 @@ def list_(
         _list_recipes(pattern, as_json=as_json)
         return
     from convatlas.architectures import by_family, list_architectures, list_facts
-    from convatlas.errors import unknown
 
     rows = list_facts(pattern)
     if not rows:
-        raise unknown("architecture", pattern, list_architectures())
+        raise _nothing("architecture", pattern, list_architectures())
     if as_json:
-        print_json([described(row) for row in rows])
+        print_json({"architectures": [described(row) for row in rows]})
     else:
         screen = console()
         screen.print(_table(by_family(rows), narrow=screen.width < WIDE))
@@ -50,19 +51,25 @@ def list_(
 def _list_recipes(pattern: str, *, as_json: bool) -> None:
     """Prints the recipes whose names match: a summary, the expected result and the source of each."""
     from convatlas.architectures import matches
-    from convatlas.errors import unknown
     from convatlas.recipe import Recipe, list_recipes, recipe_or_rule
 
     names = [name for name in list_recipes() if matches(name, pattern)]
     if not names:
-        raise unknown("recipe", pattern, list_recipes())
+        raise _nothing("recipe", pattern, list_recipes())
     rows = [recipe_or_rule(name) for name in names]
     if as_json:
-        print_json([row.flat() if isinstance(row, Recipe) else row.described() for row in rows])
+        print_json({"recipes": [row.flat() if isinstance(row, Recipe) else row.described() for row in rows]})
         return
     for row in rows:
         for line in (row.summary(), f"  expected: {row.expected}", f"  source: {row.source}"):
             console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _nothing(kind: str, pattern: str, names: Iterable[str]) -> UsageError:
+    """Returns the error for a name that does not exist, or for a pattern that fits no name."""
+    if any(sign in pattern for sign in "*?["):
+        return UsageError(f"no {kind} matches the pattern {pattern!r}")
+    return unknown(kind, pattern, names)
 
 
 def described(row: Architecture | Listed) -> dict[str, Any]:

@@ -44,7 +44,12 @@ Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other recipe field; may be repeated.")
 ]
 WeightsName = Annotated[
-    str | None, typer.Option("--weights", metavar="NAME", help="Published weights of an architecture: uva.")
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="NAME",
+        help="Published weights of an architecture, such as uva or torchvision; convatlas show ARCH lists them.",
+    ),
 ]
 Options = Annotated[
     list[str] | None, typer.Option("-o", metavar="NAME=VALUE", help="An option of the architecture; may be repeated.")

@@ -92,6 +92,8 @@ def _known(shown: Shown) -> Iterator[tuple[str, str]]:
         yield "note", row.note
     for result in row.published:
         yield "published", f"{100 * result.top1:.2f} % {result.split} on {result.dataset} ({result.source})"
+    if row.weights:
+        yield "weights", f"{', '.join(weights.name for weights in row.weights)}: for --weights"
     if row.recipe:
         yield "recipe", row.recipe
     defaults = {**row.options(), **shown.options}

@@ -6,7 +6,14 @@ from convatlas.complexity.axes import Axis
 from convatlas.complexity.counting import UNFIT, count, is_layer, parameter_count, refused
 from convatlas.complexity.field_rules import Field
 from convatlas.complexity.meta import Watcher, carried_out
-from convatlas.complexity.networks import check_training, complexity, meta_network, network_complexity, outline
+from convatlas.complexity.networks import (
+    check_training,
+    complexity,
+    meta_network,
+    network_complexity,
+    outline,
+    smallest_size,
+)
 from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, macs_of, operation_of, side_of, size_of
 from convatlas.complexity.receptive_field import Fields
 from convatlas.complexity.wording import detail_of
@@ -36,4 +43,5 @@ __all__ = [
     "refused",
     "side_of",
     "size_of",
+    "smallest_size",
 ]

@@ -43,7 +43,10 @@ def network_complexity(row: Architecture, network: nn.Module, *, in_channels: in
         return count(network, _image(in_channels, image_size), name=row.name)
     except UsageError as error:
         said = _sizes_said(network, in_channels, size=image_size, own=row.image_size)
-        raise UsageError(f"{error}{said}") from error
+        if not said:  # the size is not to blame: the reason may help the author of the network
+            raise
+        shape = f"{in_channels} x {image_size} x {image_size}"
+        raise UsageError(f"{row.name} cannot take an image of {shape}{said}") from error
 
 
 def check_training(
@@ -84,15 +87,24 @@ def _image(channels: int, size: int) -> Tensor:
 
 def _sizes_said(network: nn.Module, channels: int, *, size: int, own: int) -> str:
     """Returns the sizes that the network takes, when it takes its `own` size but not images of `size` pixels."""
-    if not _takes(network, channels, own):
-        return ""
     if size > own:
-        return f"; it is made for {own} x {own} pixels"
+        return f"; it is made for {own} x {own} pixels" if _takes(network, channels, own) else ""
+    taken = smallest_size(network, channels, size=size, own=own)
+    return "" if taken is None else f"; the smallest that it takes has {taken} x {taken} pixels"
+
+
+def smallest_size(network: nn.Module, channels: int, *, size: int, own: int) -> int | None:
+    """Returns the smallest image size up to `own` that the network takes in its mode; None if it does not take `own`.
+
+    `network` lies on the meta device and does not take images of `size` pixels.
+    """
+    if size >= own or not _takes(network, channels, own):
+        return None
     refused, taken = size, own
     while taken - refused > 1:
         middle = (refused + taken) // 2
         refused, taken = (refused, middle) if _takes(network, channels, middle) else (middle, taken)
-    return f"; the smallest that it takes has {taken} x {taken} pixels"
+    return taken
 
 
 def _takes(network: nn.Module, channels: int, size: int, *, images: int = 2) -> bool:

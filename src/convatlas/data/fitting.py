@@ -30,6 +30,11 @@ def fit_recipe(chosen: Recipe | RecipeRule, *, data: DataSet, in_channels: int) 
             f"the network takes {in_channels}"
         )
         chosen = chosen.with_values(mean=None, std=None)
+    if chosen.batch_size > len(data.train):
+        notes.append(
+            f"batch_size={chosen.batch_size} is more than the {len(data.train):,} training images: an epoch is one "
+            "step; a smaller batch gives more steps"
+        )
     return chosen, tuple(notes)
 
 
@@ -45,16 +50,22 @@ def check_fit(fitted: Recipe, *, image_size: int, in_channels: int) -> None:
         )
 
 
-def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
-    """Returns the recipe's image size and normalisation; computed from the training images where it names none.
-
-    Raises `UsageError` where neither the recipe nor the data has an image size.
-    """
+def image_size_of(fitted: Recipe, *, data: DataSet) -> int:
+    """Returns the image size of the recipe, else that of the data. Raises `UsageError` where neither has one."""
     size = fitted.images.image_size or data.spec.image_size
     if size is None:
         raise UsageError(
             f"the images of {data.spec.name} are of many sizes; name one to train with, such as --set image_size=224"
         )
+    return size
+
+
+def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
+    """Returns the recipe's image size and normalisation; computed from the training images where it names none.
+
+    Raises `UsageError` where neither the recipe nor the data has an image size.
+    """
+    size = image_size_of(fitted, data=data)
     mean, std = fitted.images.mean, fitted.images.std
     if mean is None or std is None:
         mean, std = data.train.channel_statistics(image_size=size)

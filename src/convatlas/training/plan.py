@@ -12,10 +12,10 @@ from torch import nn
 
 from convatlas import values
 from convatlas.architecture import Architecture
-from convatlas.complexity import Complexity, check_training, meta_network, network_complexity
+from convatlas.complexity import Complexity, check_training, meta_network, network_complexity, smallest_size
 from convatlas.data import DataSet
 from convatlas.data.epoch import smallest_part, steps_per_epoch
-from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
+from convatlas.data.fitting import check_fit, fit_recipe, image_size_of, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data_names import NAMED
 from convatlas.errors import UsageError, unknown
@@ -132,15 +132,14 @@ def make_plan(
     builder_options = dict(options or {})
     num_classes, in_channels = _take_shape(builder_options, architecture, data=data)
     fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
-    preprocessing = make_preprocessing(fitted, data=data, in_channels=in_channels)
-    check_fit(fitted, image_size=preprocessing.image_size, in_channels=in_channels)
     # On the meta device: an option or an image size that does not fit is found here.
     all_options = network_options(architecture, fitted, builder_options)
     network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **all_options)
-    inputs = {"in_channels": in_channels, "image_size": preprocessing.image_size}
     check_optimizer(network, fitted, name=architecture.name)
-    cost = network_complexity(architecture, network, **inputs)
-    check_training(architecture, network, images=smallest_part(len(data.train), fitted), **inputs)
+    size, cost, resized = _fitting_size(architecture, network, fitted, data=data, in_channels=in_channels)
+    fitted = fitted.with_values(image_size=size) if resized else fitted
+    preprocessing = make_preprocessing(fitted, data=data, in_channels=in_channels)
+    check_fit(fitted, image_size=size, in_channels=in_channels)
     return Plan(
         architecture=architecture,
         options=builder_options,
@@ -151,8 +150,41 @@ def make_plan(
         preprocessing=preprocessing,
         cost=cost,
         seed=values.check_seed(seed),
-        notes=(*data.notes, *notes, *cost.notes),
+        notes=(*data.notes, *notes, *resized, *cost.notes),
     )
+
+
+def _fitting_size(
+    architecture: Architecture, network: nn.Module, fitted: Recipe, *, data: DataSet, in_channels: int
+) -> tuple[int, Complexity, tuple[str, ...]]:
+    """Returns the image size, the costs of the network at it, and a note where the images are made larger for it.
+
+    They are made larger where the recipe names no size and the network takes none as small as those of the data.
+    Raises `UsageError` where the network cannot be trained on the size that is named.
+    """
+    size = image_size_of(fitted, data=data)
+    try:
+        return size, _trained_cost(architecture, network, fitted, data=data, inputs=(in_channels, size)), ()
+    except UsageError as error:
+        larger = smallest_size(network.train(), in_channels, size=size, own=architecture.image_size)
+        if larger is None:
+            raise
+        if fitted.images.image_size is not None:
+            raise UsageError(f"{error}; train it with --set image_size={larger}") from error
+    cost = _trained_cost(architecture, network.eval(), fitted, data=data, inputs=(in_channels, larger))
+    note = f"the images are resized from {size} x {size} to {larger} x {larger} pixels, the smallest that "
+    return larger, cost, (f"{note}{architecture.name} takes",)
+
+
+def _trained_cost(
+    architecture: Architecture, network: nn.Module, fitted: Recipe, *, data: DataSet, inputs: tuple[int, int]
+) -> Complexity:
+    """Returns the costs of a network on the meta device, for `inputs`: channels and size. Raises `UsageError`."""
+    in_channels, size = inputs
+    cost = network_complexity(architecture, network, in_channels=in_channels, image_size=size)
+    images = smallest_part(len(data.train), fitted)
+    check_training(architecture, network, in_channels=in_channels, image_size=size, images=images)
+    return cost
 
 
 def _take_shape(options: dict[str, Any], architecture: Architecture, *, data: DataSet) -> tuple[int, int]:
