@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from convatlas.cli import VERBS, main
+from convatlas.recipe import recipe
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
 
@@ -46,6 +47,11 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert "resnet_uva" in out
     assert "272,378" in out
     assert "densenet_uva" not in out
+
+
+def test_a_recipe_as_yaml_is_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(run(capsys, "list", "--recipes", "uva_adam", "--yaml")[1])
+    assert recipe(str(tmp_path / "mine.yaml")) == recipe("uva_adam")
 
 
 def test_help_lists_the_verbs_in_the_order_of_work(capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,6 +218,8 @@ BAD_INPUT = [
     (["show", "resnet_uva", "--image-size", "2", "-o", "depths=0,0,0"], "at least 1"),
     (["show", "densenet_uva", "--image-size", "4"], "4 x 4"),
     (["list", "zebra"], "unknown architecture 'zebra'"),
+    (["list", "--yaml"], "--yaml prints a recipe"),
+    (["list", "--recipes", "uva*", "--yaml"], "by its whole name"),
     (["list", "foo*"], "no architecture matches the pattern 'foo*'"),
     (["list", "[xyz]?", "--recipes"], "no recipe matches the pattern '[xyz]?'"),
     (["train", "resnet_uva", "--device", "gpu"], "unknown device 'gpu'; did you mean cuda?"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -305,7 +306,11 @@ def test_yaml(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("epochs: 3", "lacks batch_size, optimizer, lr"),
+        ("epochs: 3", "lacks batch_size, optimizer, lr; `base: NAME` takes them from another recipe"),
+        ("base: uva_sg", "unknown base in .*mine.yaml 'uva_sg'; did you mean uva_sgd"),
+        ("base: mine.yaml", "unknown base"),
+        ("base: uva_sgd\nlrr: 1", "did you mean lr"),
+        ("base: uva_sgd\nepochs: none\nsteps: 100", "mine.yaml: milestones=.* give them in the new unit too"),
         ("epochs: 3\nbatch_size: 16\noptimizer: adam\nlr: 1\nlrr: 1", "did you mean lr"),
         ("- 1", "NAME: VALUE"),
         ("epochs: ten\nbatch_size: 16\noptimizer: adam\nlr: 1", "mine.yaml: epochs='ten'"),
@@ -330,6 +335,32 @@ def test_unusable_yaml(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         read_recipe(path)
+
+
+def test_a_file_with_a_base_has_only_what_differs(tmp_path: Path) -> None:
+    path = tmp_path / "shorter.yaml"
+    path.write_text("base: uva_sgd\nepochs: 18\nmixup: 0.2\n")
+    mine, base = recipe(str(path)), recipe("uva_sgd")
+    assert (mine.name, mine.source, mine.expected) == ("shorter", f"{path}, from uva_sgd", "not known")
+    assert mine.schedule.milestones == (10, 15)  # as with --epochs 18
+    differing = {name for name, value in mine.flat().items() if value != base.flat()[name]}
+    assert differing == {"name", "source", "expected", "epochs", "milestones", "mixup"}
+    path.write_text("base: uva_sgd\nepochs: 18\nmilestones: 2,3\nexpected: much\nname: mine\n")
+    assert (recipe(str(path)).schedule.milestones, recipe(str(path)).expected) == ((2, 3), "much")
+    assert recipe(str(path)).name == "mine"
+
+
+def test_the_page_of_recipes_shows_files_that_are_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "recipes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    read = []
+    for number, block in enumerate(blocks):
+        path = tmp_path / f"mine{number}.yaml"
+        path.write_text(block)
+        read.append(recipe(str(path)))
+    assert len(read) == 2
+    assert write_recipe(recipe("quick")) == blocks[1]
+    assert (read[0].epochs, read[0].loss.mixup, read[0].optimizer.kind) == (60, 0.2, "sgd")
 
 
 def test_every_recipe_is_the_same_from_yaml(tmp_path: Path) -> None:

@@ -27,12 +27,22 @@ def list_(
     recipes: Annotated[
         bool, typer.Option("--recipes", help="List the recipes instead; --recipe takes their names.")
     ] = False,
+    as_yaml: Annotated[
+        bool, typer.Option("--yaml", help="With --recipes: print one recipe as a file that --recipe reads.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the architectures by family and year, or the recipes.
 
     Example: convatlas list 'resnet*'
+
+    Example: convatlas list --recipes uva_sgd --yaml > mine.yaml
     """
+    if as_yaml and (as_json or not recipes):
+        raise UsageError("--yaml prints a recipe: convatlas list --recipes NAME --yaml, without --json")
+    if as_yaml:
+        _print_recipe(pattern)
+        return
     if recipes:
         _list_recipes(pattern, as_json=as_json)
         return
@@ -63,6 +73,15 @@ def _list_recipes(pattern: str, *, as_json: bool) -> None:
     for row in rows:
         for line in (row.summary(), f"  expected: {row.expected}", f"  source: {row.source}"):
             console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_recipe(name: str) -> None:
+    """Prints a recipe as YAML, without the fields that have their default. Raises `UsageError` for a rule."""
+    from convatlas.recipe import list_recipes, recipe, write_recipe
+
+    if name not in list_recipes():
+        raise unknown("recipe", name, list_recipes(), hint="; --yaml prints one recipe, by its whole name")
+    print(write_recipe(recipe(name)), end="")
 
 
 def _nothing(kind: str, pattern: str, names: Iterable[str]) -> UsageError:

@@ -17,22 +17,40 @@ LARGEST = 20_000  # bytes; a recipe has about a thousand
 def read_recipe(path: Path) -> Recipe:
     """Returns the recipe in a YAML file of fields by name. Raises `UsageError` for missing and for unknown fields.
 
+    With a line `base: NAME`, the file has only the fields that differ from that recipe, as after `--set`.
     Every value is read as `--set` reads it, not by YAML's own rules for numbers. Tags, anchors, merges, nesting and
     repeated fields are refused.
     """
     content = _texts(path)
+    base = _base(content.pop("base", None), path=path)
     for name in content:
         if name not in FIELDS:
             raise unknown(f"recipe field in {path}", name, FIELDS)
     missing = [name for name, field in FIELDS.items() if field.required and name not in {*content, *WORDS}]
-    if missing:
-        raise UsageError(f"the recipe {path} lacks {', '.join(missing)}")
-    words = {"name": path.stem, "source": str(path), "expected": "not known"}
+    if missing and base is None:
+        raise UsageError(f"the recipe {path} lacks {', '.join(missing)}; `base: NAME` takes them from another recipe")
+    source = str(path) if base is None else f"{path}, from {base.name}"
+    words = {"name": path.stem, "source": source, "expected": "not known"}
     try:
         read = {name: values.parse(text, FIELDS[name].annotation, name=name) for name, text in content.items()}
-        return Recipe(**{**words, **read})
+        if base is None:
+            return Recipe(**{**words, **read})
+        changes = {name: value for name, value in read.items() if name not in WORDS}
+        described = {name: read.get(name, word) for name, word in words.items()}
+        return base.replaced(**changes).with_values(**described)
     except UsageError as error:
         raise UsageError(f"the recipe {path}: {error}") from error
+
+
+def _base(name: str | None, *, path: Path) -> Recipe | None:
+    """Returns the recipe that the file begins with, if it names one. Raises `UsageError` that names the file."""
+    from convatlas.recipe.named import list_recipes, recipe  # the named recipes import this module
+
+    if name is None:
+        return None
+    if name not in list_recipes():
+        raise unknown(f"base in {path}", name, list_recipes())
+    return recipe(name)
 
 
 def write_recipe(recipe: Recipe) -> str:
