@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import pickle
 import re
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 from torch import Tensor
+
+from convatlas.data.sources.identity import FIRST_LABELS
 
 
 def pixels(count: int, *shape: int, seed: int = 0) -> np.ndarray:
@@ -58,13 +62,19 @@ def idx(array: np.ndarray) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
-def mnist(home: Path, *, train: int = 20, test: int = 5, gzipped: bool = True) -> Path:
-    """The four files; returns their folder."""
+def published(name: str, part: int, count: int) -> list[int]:
+    """Labels that begin as those of a collection, of its training part (0) or its test part (1)."""
+    first = FIRST_LABELS[name][part] if name else ()
+    return [*first, *numbers(count)][:count]
+
+
+def mnist(home: Path, *, train: int = 20, test: int = 5, gzipped: bool = True, like: str = "") -> Path:
+    """The four files, whose labels may begin as those of a collection; returns their folder."""
     home.mkdir(parents=True, exist_ok=True)
     for seed, (part, count) in enumerate((("train", train), ("t10k", test))):
         contents = {
             f"{part}-images-idx3-ubyte": idx(pixels(count, 28, 28, seed=seed)),
-            f"{part}-labels-idx1-ubyte": idx(np.array(numbers(count), np.uint8)),
+            f"{part}-labels-idx1-ubyte": idx(np.array(published(like, seed, count), np.uint8)),
         }
         for name, content in contents.items():
             if gzipped:
@@ -85,12 +95,21 @@ HUB_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def shard(
-    path: Path, images: list[bytes | None], labels: list[Any], *, image: str = "img", label: str = "label"
+    path: Path,
+    images: list[bytes | None],
+    labels: list[Any],
+    *,
+    image: str = "img",
+    label: str = "label",
+    classes: Sequence[str] | None = None,
 ) -> None:
-    """One parquet file as the hub has it."""
+    """One parquet file as the hub has it; its metadata may name the classes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     records = [{"bytes": content, "path": None} for content in images]
-    pq.write_table(pa.table({image: pa.array(records, HUB_IMAGE), label: pa.array(labels)}), path)
+    table = pa.table({image: pa.array(records, HUB_IMAGE), label: pa.array(labels)})
+    features = {image: {"_type": "Image"}, label: {"names": classes, "_type": "ClassLabel"}}
+    metadata = {} if classes is None else {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
 
 
 def hub(home: Path, *, train: int = 20, test: int = 5, kind: str = "PNG", **columns: str) -> Path:

@@ -64,7 +64,7 @@ def test_the_split_is_the_one_random_split_makes_under_seed_42() -> None:
 
 
 def test_the_official_size_holds_out_5000_and_any_other_a_tenth(tmp_path: Path) -> None:
-    home = made.mnist(tmp_path / "a", train=60_000, test=10_000, gzipped=False)
+    home = made.mnist(tmp_path / "a", train=60_000, test=10_000, gzipped=False, like="mnist")
     whole = load_data("mnist", folder=home)
     assert [len(s) for s in (whole.train, whole.validation, whole.test)] == [55_000, 5_000, 10_000]
     assert not whole.notes

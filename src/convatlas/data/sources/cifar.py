@@ -11,9 +11,33 @@ from convatlas.download import RemoteFile
 
 _SOURCE = "Krizhevsky 2009, Learning multiple layers of features from tiny images, https://www.cs.toronto.edu/~kriz/"
 
+_TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_HUNDRED = (
+    *("apple", "aquarium_fish", "baby", "bear", "beaver"),
+    *("bed", "bee", "beetle", "bicycle", "bottle"),
+    *("bowl", "boy", "bridge", "bus", "butterfly"),
+    *("camel", "can", "castle", "caterpillar", "cattle"),
+    *("chair", "chimpanzee", "clock", "cloud", "cockroach"),
+    *("couch", "crab", "crocodile", "cup", "dinosaur"),
+    *("dolphin", "elephant", "flatfish", "forest", "fox"),
+    *("girl", "hamster", "house", "kangaroo", "keyboard"),
+    *("lamp", "lawn_mower", "leopard", "lion", "lizard"),
+    *("lobster", "man", "maple_tree", "motorcycle", "mountain"),
+    *("mouse", "mushroom", "oak_tree", "orange", "orchid"),
+    *("otter", "palm_tree", "pear", "pickup_truck", "pine_tree"),
+    *("plain", "plate", "poppy", "porcupine", "possum"),
+    *("rabbit", "raccoon", "ray", "road", "rocket"),
+    *("rose", "sea", "seal", "shark", "shrew"),
+    *("skunk", "skyscraper", "snail", "snake", "spider"),
+    *("squirrel", "streetcar", "sunflower", "sweet_pepper", "table"),
+    *("tank", "telephone", "television", "tiger", "tractor"),
+    *("train", "trout", "tulip", "turtle", "wardrobe"),
+    *("whale", "willow_tree", "wolf", "woman", "worm"),
+)
+
 CIFAR10_FILES = Collection(
     name="cifar10",
-    form=Form(channels=3, image_size=32, classes=10, train_count=50_000, test_count=10_000),
+    form=Form(channels=3, image_size=32, class_names=_TEN, train_count=50_000, test_count=10_000),
     homes=("cifar-10-batches-py", "plain_text", "cifar10"),
     layouts=(
         Batches(train=tuple(f"data_batch_{i}" for i in range(1, 6)), test=("test_batch",), labels="labels"),
@@ -34,7 +58,7 @@ CIFAR10_FILES = Collection(
 
 CIFAR100_FILES = Collection(
     name="cifar100",
-    form=Form(channels=3, image_size=32, classes=100, train_count=50_000, test_count=10_000),
+    form=Form(channels=3, image_size=32, class_names=_HUNDRED, train_count=50_000, test_count=10_000),
     homes=("cifar-100-python", "cifar100"),
     layouts=(
         Batches(train=("train",), test=("test",), labels="fine_labels"),
@@ -58,7 +82,7 @@ CIFAR10 = Source(
         name="cifar10",
         title="CIFAR-10: photographs of animals and vehicles",
         source=_SOURCE,
-        class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        class_names=CIFAR10_FILES.form.class_names,
         channels=3,
         image_size=32,
         mirror=True,
@@ -72,28 +96,7 @@ CIFAR100 = Source(
         name="cifar100",
         title="CIFAR-100: photographs in 100 fine classes",
         source=_SOURCE,
-        class_names=(
-            *("apple", "aquarium_fish", "baby", "bear", "beaver"),
-            *("bed", "bee", "beetle", "bicycle", "bottle"),
-            *("bowl", "boy", "bridge", "bus", "butterfly"),
-            *("camel", "can", "castle", "caterpillar", "cattle"),
-            *("chair", "chimpanzee", "clock", "cloud", "cockroach"),
-            *("couch", "crab", "crocodile", "cup", "dinosaur"),
-            *("dolphin", "elephant", "flatfish", "forest", "fox"),
-            *("girl", "hamster", "house", "kangaroo", "keyboard"),
-            *("lamp", "lawn_mower", "leopard", "lion", "lizard"),
-            *("lobster", "man", "maple_tree", "motorcycle", "mountain"),
-            *("mouse", "mushroom", "oak_tree", "orange", "orchid"),
-            *("otter", "palm_tree", "pear", "pickup_truck", "pine_tree"),
-            *("plain", "plate", "poppy", "porcupine", "possum"),
-            *("rabbit", "raccoon", "ray", "road", "rocket"),
-            *("rose", "sea", "seal", "shark", "shrew"),
-            *("skunk", "skyscraper", "snail", "snake", "spider"),
-            *("squirrel", "streetcar", "sunflower", "sweet_pepper", "table"),
-            *("tank", "telephone", "television", "tiger", "tractor"),
-            *("train", "trout", "tulip", "turtle", "wardrobe"),
-            *("whale", "willow_tree", "wolf", "woman", "worm"),
-        ),
+        class_names=CIFAR100_FILES.form.class_names,
         channels=3,
         image_size=32,
         mirror=True,

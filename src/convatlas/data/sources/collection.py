@@ -13,6 +13,7 @@ import torch
 
 from convatlas.data.dataset import Splits
 from convatlas.data.images.resident import ResidentImages
+from convatlas.data.sources.identity import check_files, check_parts
 from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part
 from convatlas.data.sources.splitting import hold_out
 from convatlas.data.sources.staging import addresses, fetch_together
@@ -54,19 +55,21 @@ class Collection:
     def read(self, folder: Path | None = None) -> Splits:
         """Reads the splits from `folder`, else $CONVATLAS_DATA, else the user's cache folder. Raises `UsageError`."""
         home, layout = self.find(folder)
+        check_files(home, name=self.name)
         try:
             train, test = layout.read(home, form=self.form)
         except IncompleteError as error:
             wanted = [one for one in self.files if Path(one.file).name == error.file] or self.files
             raise UsageError(f"{error}; {self.name} is published at {addresses(wanted)}") from error
         self._check_counts(train, test, home)
+        notes = (*self._notes(train, test), *check_parts(home, train, test, name=self.name))
         held_out = self.validation if len(train) == self.form.train_count else max(1, round(0.1 * len(train)))
         train_index, validation_index = hold_out(len(train), held_out)
         return Splits(
             _split(train, train_index),
             _split(train, validation_index),
             _split(test, torch.arange(len(test))),
-            tuple(self._notes(train, test)),
+            notes,
         )
 
     def find(self, folder: Path | None = None) -> tuple[Path, Layout]:
@@ -126,6 +129,8 @@ class Collection:
                 f"only a part of {self.name}: {len(train):,} of {self.form.train_count:,} training images and "
                 f"{len(test):,} of {self.form.test_count:,} test images"
             )
+        if train.renumbered or test.renumbered:
+            yield f"the files of {self.name} have its classes in another order: the labels were renumbered"
         if train.lossy or test.lossy:
             formats = " and ".join(sorted(train.lossy | test.lossy))
             yield (

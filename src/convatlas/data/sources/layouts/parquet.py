@@ -14,6 +14,7 @@ import numpy as np
 
 from convatlas.bounds import Allowance
 from convatlas.data.images.image_files import open_picture, upright
+from convatlas.data.sources.layouts.class_names import in_our_order, stated_classes
 from convatlas.data.sources.layouts.parquet_pages import take_pages
 from convatlas.data.sources.layouts.parts import (
     Form,
@@ -96,7 +97,10 @@ def read_shard(path: Path, *, labels: str, form: Form) -> Part:
     lossy: set[str] = set()
     try:
         with _opened(path) as file:
-            for contents, more in _records(file, path, labels=labels, form=form):
+            allowance = Allowance(path, size=os.fstat(file.fileno()).st_size)
+            metadata = _table(file).schema_arrow.metadata
+            stated = stated_classes(path, metadata, labels=labels, allowance=allowance)
+            for contents, more in _records(file, path, labels=labels, form=form, allowance=allowance):
                 for content in contents:
                     pixels, kind = _decoded(content, path=path, place=len(images), form=form)
                     images.append(pixels)
@@ -110,11 +114,12 @@ def read_shard(path: Path, *, labels: str, form: Form) -> Part:
     column = whole_numbers(path, numbers, name=f"column {labels}")
     stacked = np.stack(images) if images else np.empty((0, form.image_size, form.image_size, form.channels), np.uint8)
     part = checked(path, np.ascontiguousarray(stacked.transpose(0, 3, 1, 2)), column, form=form)
-    return Part(part.images, part.labels, frozenset(lossy))
+    ours = in_our_order(path, part.labels, stated=stated, ours=form.class_names) if stated else part.labels
+    return Part(part.images, ours, frozenset(lossy), not np.array_equal(ours, part.labels))
 
 
 def _records(
-    file: io.BufferedReader, path: Path, *, labels: str, form: Form
+    file: io.BufferedReader, path: Path, *, labels: str, form: Form, allowance: Allowance
 ) -> Iterator[tuple[Iterator[bytes | None], list[Any]]]:
     """Yields encoded images and labels, some thousand records at a time."""
     import pyarrow.parquet
@@ -123,7 +128,6 @@ def _records(
     image = _image_column(path, table.schema_arrow, labels=labels)
     if table.metadata.num_rows > max(form.train_count, form.test_count):
         raise unreadable(path, f"it has {table.metadata.num_rows:,} records, more than the data set")
-    allowance = Allowance(path, size=os.fstat(file.fileno()).st_size)
     take_pages(file, table.metadata, {image, labels}, allowance=allowance)
     # As a dictionary: else one value that a page names a thousand times would be written out as often. Each group of
     # rows has a dictionary of its own.

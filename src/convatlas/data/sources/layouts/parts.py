@@ -19,18 +19,27 @@ class Form:
 
     channels: int
     image_size: int
-    classes: int
+    class_names: tuple[str, ...]
     train_count: int
     test_count: int
+
+    @property
+    def classes(self) -> int:
+        return len(self.class_names)
 
 
 @dataclass(frozen=True)
 class Part:
-    """Images uint8 (n, C, H, W) and labels int64 (n,); `lossy` names the formats that lost some of their detail."""
+    """Images uint8 (n, C, H, W) and labels int64 (n,).
+
+    `lossy` names the formats that lost some of their detail. `renumbered` says that the files had another order of the
+    classes.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     lossy: frozenset[str] = frozenset()
+    renumbered: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -74,4 +83,5 @@ def joined(parts: list[Part]) -> Part:
     if len(parts) == 1:
         return parts[0]
     images, labels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "labels"))
-    return Part(images, labels, frozenset().union(*(part.lossy for part in parts)))
+    lossy = frozenset[str]().union(*(part.lossy for part in parts))
+    return Part(images, labels, lossy, any(part.renumbered for part in parts))
