@@ -285,3 +285,148 @@ def test_ctrl_c_and_resume_of_a_real_process(tmp_path: Path, capsys: pytest.Capt
         runs = json.loads(capsys.readouterr().out)["rows"][0]["runs"]
         tables.append([(run["seed"], run["val_top1"], run["test_top1"]) for run in runs])
     assert tables[0] == tables[1]
+
+
+STOPPING = """
+import importlib.abc, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Stop(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), signal.{signal})
+sys.meta_path.insert(0, Stop())
+from convatlas.cli import entry
+entry()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "convatlas.cli.runs", "torch", "torch.nn"])
+@pytest.mark.parametrize(("signal", "code"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_stop_while_modules_are_imported(tmp_path: Path, module: str, signal: str, code: int) -> None:
+    words = ["train", "resnet_uva", "--out", str(tmp_path / "run"), "--quiet"]
+    program = [sys.executable, "-c", STOPPING.format(module=module, signal=signal), *words]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "convatlas: stopped\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_sigterm_in_training_ends_with_143_and_the_run_goes_on(tmp_path: Path) -> None:
+    """The signal comes somewhere after the second epoch; what is on disk is whole."""
+    import multiprocessing
+    import time
+
+    from convatlas.cli import entry
+    from convatlas.files import TEMPORARY
+    from convatlas.run import read_run
+
+    folder, said = tmp_path / "run", tmp_path / "said"
+    words = ["convatlas", "train", "resnet_uva", "--epochs", "1000", "--set", "image_size=8", "--out", str(folder)]
+
+    def work() -> None:
+        with said.open("w", buffering=1) as file:
+            sys.stderr, sys.argv = file, [*words, *SMALL, "--batch-size", "256"]
+            entry()
+
+    process = multiprocessing.get_context("fork").Process(target=work)  # a fresh one would import for seconds
+    process.start()
+    while process.is_alive() and not (said.exists() and "epoch    2/1000" in said.read_text()):
+        time.sleep(0.05)
+    process.terminate()
+    process.join(60)
+    lines = said.read_text().splitlines()
+    assert process.exitcode == 143, lines
+    assert lines[-1] == f"stopped; the same command with --resume goes on with {folder}"
+    assert not [line for line in lines if "Traceback" in line]
+    run = read_run(folder)
+    assert run.status == "unfinished"
+    assert len(run.metrics()) >= 2
+    assert run.last_checkpoint.is_file()
+    assert not list(run.path.rglob(f"{TEMPORARY}*"))
+
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
+
+
+def steers(text: str) -> bool:
+    return any(not character.isprintable() and character not in "\n\t" for character in text)
+
+
+@pytest.fixture
+def escapes(tmp_path: Path) -> Path:
+    """Invented runs, images, recipes and networks whose names and texts steer a terminal."""
+    from dataclasses import replace
+
+    from PIL import Image
+
+    from convatlas.run import Run
+    from fixtures import fake_data, fake_record, write_fake_run
+
+    names = (f"zero{ESCAPE}", "one")
+    for part in ("train", "val", "test"):
+        for name in names:
+            folder = tmp_path / "data" / part / name
+            folder.mkdir(parents=True)
+            for index in range(4):
+                Image.new("L", (16, 16), 60 * index).save(folder / f"{part}{index}{ESCAPE}.png")
+    study = tmp_path / f"study{ESCAPE}"
+    classes = tuple(f"{index}{ESCAPE}" for index in range(10))
+    data = replace(fake_data(), classes=classes, source=f"made{ESCAPE}", name="digits")
+    notes = (f"a note{ESCAPE}",)
+    recipe = {"name": f"quick{ESCAPE}", "epochs": 5, "batch_size": 64, "optimizer": "adamw", "lr": 0.01}
+    for seed in range(3):
+        write_fake_run(study / f"a{ESCAPE}" / f"seed{seed}", "resnet_uva", seed=seed, data=data, notes=notes)
+        write_fake_run(study / "b" / f"seed{seed}", "lenet5", seed=seed, data=data, recipe=recipe)
+    failed = fake_record("nin", status="failed", results={"error": f"out of {ESCAPE}"})
+    Run(study / "c" / "seed0", failed).write()
+    own = (
+        OWN
+        + f"\nclass Odd(Exception):\n    pass\n\ndef odd(*, num_classes=10, in_channels=3):\n    raise Odd({ESCAPE!r})\n"
+    )
+    (tmp_path / f"own{ESCAPE}.py").write_text(own)
+    (tmp_path / f"recipe{ESCAPE}.yaml").write_text(f"name: {json.dumps('x' + ESCAPE)}\n{ESCAPE}: 3\n")
+    (tmp_path / f"text{ESCAPE}.png").write_text("no picture")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", f"x{ESCAPE}"],
+        ["list", "--recipes", f"x{ESCAPE}"],
+        [f"verb{ESCAPE}"],
+        ["show", f"resnet_uva{ESCAPE}"],
+        ["show", "resnet_uva", f"--flag{ESCAPE}"],
+        ["show", "resnet_uva", "-o", f"width{ESCAPE}=3"],
+        ["show", f"own{ESCAPE}.py:mine"],
+        ["show", f"own{ESCAPE}.py:odd"],
+        ["show", f"own{ESCAPE}.py:none{ESCAPE}"],
+        ["show", f"own{ESCAPE}.py:mine", "--json"],
+        ["bench", f"lenet5{ESCAPE}"],
+        ["data", "show", "folder:data"],
+        ["data", "check", "folder:data"],
+        ["data", "check", f"folder:{ESCAPE}"],
+        ["data", "check", f"digits{ESCAPE}"],
+        ["train", "lenet5", "--recipe", f"recipe{ESCAPE}.yaml"],
+        ["train", "lenet5", "--recipe", f"none{ESCAPE}"],
+        ["train", "resnet_uva", "--set", f"lr={ESCAPE}"],
+        ["train", f"own{ESCAPE}.py:mine", "--data", "folder:data", "--out", f"run{ESCAPE}", *FAST[:-1]],
+        ["train", f"own{ESCAPE}.py:mine", "--data", "folder:data", "--out", f"run2{ESCAPE}", *FAST, "--json"],
+        ["compare", f"own{ESCAPE}.py:mine", "--data", "folder:data", "--seeds", "1", "--out", f"s{ESCAPE}", *FAST[:-1]],
+        ["report", f"study{ESCAPE}", "--out", f"report{ESCAPE}"],
+        ["report", f"study{ESCAPE}", "--out", f"report{ESCAPE}", "--json"],
+        ["evaluate", f"study{ESCAPE}/b/seed0"],
+        ["evaluate", f"run{ESCAPE}"],
+        ["predict", f"study{ESCAPE}/b/seed0", f"text{ESCAPE}.png"],
+        ["predict", f"none{ESCAPE}", f"text{ESCAPE}.png"],
+    ],
+    ids=lambda words: " ".join(words).replace(ESCAPE, "~"),
+)
+def test_no_name_steers_the_terminal(
+    escapes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(escapes)
+    code, out, err = run(capsys, *words)
+    assert not steers(out), [line for line in out.splitlines() if steers(line)]
+    assert not steers(err), [line for line in err.splitlines() if steers(line)]
+    assert code in (0, 2), err
+    assert "Traceback" not in err

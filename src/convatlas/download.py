@@ -151,10 +151,11 @@ class _Bar:
 @contextlib.contextmanager
 def _bar(name: str) -> Iterator[_Bar]:
     """Shows a bar with bytes and time left, if standard error is a terminal."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    screen = Console(stderr=True)
+    from convatlas.screen import Screen
+
+    screen = Screen(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
         yield _Bar(progress, name)

@@ -22,6 +22,9 @@ SYNONYMS = {  # words that people use for ours
 class UsageError(ValueError):
     """The user's value cannot be used; the command line answers with the message and exit code 2."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(escaped(message))
+
 
 def unknown(kind: str, name: str, permitted: Iterable[str], *, hint: str = "") -> UsageError:
     """Returns a `UsageError` for a name that does not exist, with the nearest permitted names.
@@ -41,9 +44,24 @@ def unknown(kind: str, name: str, permitted: Iterable[str], *, hint: str = "") -
 
 
 def reason_of(error: BaseException) -> str:
-    """Returns the text of an exception, as one short line."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """Returns the text of an exception, as one short line; its name where it has no text or cannot say one."""
+    try:
+        text = escaped(" ".join(str(error).split()))
+    except Exception:  # a class of the user's own may fail at that too
+        text = ""
+    text = text or type(error).__name__
     return text if len(text) <= 160 else text[:157] + "..."
+
+
+def escaped(text: str) -> str:
+    r"""Returns a text in which characters that steer a terminal are escaped; lines and tabs stay.
+
+    >>> escaped("caf\u00e9 \x1b[2J")
+    'café \\x1b[2J'
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
 
 
 def printable(text: str, *, most: int = 100) -> str:

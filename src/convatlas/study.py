@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-
 from convatlas.device import described, resolve_device
 from convatlas.errors import UsageError
 from convatlas.files import held, is_free, is_full_disk
@@ -16,6 +14,7 @@ from convatlas.progress import Progress, choose
 from convatlas.report import Report, write_report
 from convatlas.request import Request, plan_request
 from convatlas.run import command, differences, is_run, is_study, read_run, read_study, study_of
+from convatlas.screen import Screen
 from convatlas.training import Plan, TrainingError, train_plan
 
 
@@ -40,7 +39,7 @@ def compare(request: Request, *, out: Path, resume: bool = False, quiet: bool = 
         raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
     with held(out):
         _open_study(members, out=out, seeds=request.seeds, device=device, resume=resume)
-        screen = Console(stderr=True)
+        screen = Screen(stderr=True)
         for line in () if quiet else _announcements(members, device):
             screen.print(line, markup=False, highlight=False, soft_wrap=True)
         with choose(screen, [member.plan.job for member in members], quiet=quiet) as progress:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, escaped
 from convatlas.evaluation import Evaluation
 from convatlas.files import as_path
 from convatlas.prediction import (
@@ -51,7 +51,7 @@ def evaluate(
     predictor = predictor.to(device, precision=precision)
     chosen = choose_data(predictor, name=data, folder=as_path(data_dir))
     for note in (*predictor.notes, *chosen.notes):
-        warnings.warn(f"{predictor.source}: {note}", stacklevel=2)
+        warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
     return evaluate_split(predictor, chosen, split=split)
 
 
@@ -79,7 +79,7 @@ def predict(
     predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation)
     predictor = predictor.to(device, precision=precision)
     for note in predictor.notes:
-        warnings.warn(f"{predictor.source}: {note}", stacklevel=2)
+        warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
     return [answer(predictor, path, top=top) for path in paths]
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from convatlas.architectures import architecture
 from convatlas.complexity import Complexity, complexity, meta_network
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, escaped
 from convatlas.run import Run
 
 Source = str | Path | Run | Mapping[str, Any]
@@ -67,12 +67,12 @@ def load(name: Source, source: Source | None = None, num_classes: int | None = N
     arch, given = (None, name) if source is None else (str(name), source)
     identified, label = identify_source(given, arch=arch, options=options)
     for note in identified.notes:
-        warnings.warn(f"{label}: {note}", stacklevel=2)
+        warnings.warn(escaped(f"{label}: {note}"), stacklevel=2)
     if num_classes is None or num_classes == identified.num_classes:
         return identified.build()
     network = identified.build_for(num_classes)
     change = f"the head for {identified.num_classes} classes is replaced by an untrained one for {num_classes}"
-    warnings.warn(f"{label}: {change}", stacklevel=2)
+    warnings.warn(escaped(f"{label}: {change}"), stacklevel=2)
     return network
 
 

@@ -42,13 +42,12 @@ def train(
     )
     (plan,) = plan_request(request)
 
-    from rich.console import Console
-
     from convatlas.progress import choose
+    from convatlas.screen import Screen
     from convatlas.training import train_plan
 
     folder = as_path(out) or run_folder(plan)
-    with choose(Console(stderr=True), [plan.job], quiet=quiet) as progress:
+    with choose(Screen(stderr=True), [plan.job], quiet=quiet) as progress:
         return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
 
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convatlas.cli import app, options
+from convatlas.cli import options
+from convatlas.cli.program import app
 from convatlas.errors import UsageError
+from convatlas.screen import say
 from convatlas.values import SplitName, parse
 
 if TYPE_CHECKING:
@@ -172,7 +174,7 @@ def normalisation(mean: str | None, std: str | None) -> Normalisation | None:
 def _say(notes: Sequence[str], *, source: str) -> None:
     """Prints the notes on standard error: assumptions, and differences from the published files."""
     for note in notes:
-        typer.echo(f"convatlas: {source}: {note}", err=True)
+        say(f"convatlas: {source}: {note}")
 
 
 def _plain(given: Answer) -> dict[str, Any]:

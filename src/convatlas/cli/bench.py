@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convatlas.cli import INTERRUPTED, app
 from convatlas.cli.options import AsJson, Device, Options, architecture_options, check_computing, console, print_json
+from convatlas.cli.program import app
+from convatlas.screen import say
+from convatlas.stopping import exit_code
 from convatlas.values import parse
 
 if TYPE_CHECKING:
@@ -85,11 +87,11 @@ def _measured(workloads: Sequence[Workload], precisions: Sequence[Precision]) ->
     measured = []
     try:
         for workload in workloads:
-            typer.echo(f"measuring {workload.label} with {workload.batch_size} images at a time ...", err=True)
+            say(f"measuring {workload.label} with {workload.batch_size} images at a time ...")
             measured.append((workload, measure(workload, precisions=precisions)))
-    except KeyboardInterrupt:
-        typer.echo("stopped; nothing was written", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as stop:
+        say("stopped; nothing was written")
+        raise typer.Exit(exit_code(stop)) from None
     return measured
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convatlas.cli import app, options
+from convatlas.cli import options
+from convatlas.cli.program import app
 from convatlas.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from convatlas.cli import INTERRUPTED, options
+from convatlas.cli import options
 from convatlas.files import check_writable
+from convatlas.screen import say
+from convatlas.stopping import exit_code
 from convatlas.words import finite
 
 if TYPE_CHECKING:
@@ -28,9 +30,9 @@ def search(plan: Plan, folder: Path, *, device: str, wanted: Sequence[str], as_j
             found["batch_size"] = _batch_size(
                 plan, folder.with_name(f"{folder.name}-find_batch_size.png"), device=device
             )
-    except KeyboardInterrupt:
-        typer.echo("stopped; nothing was trained or changed", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as stop:
+        say("stopped; nothing was trained or changed")
+        raise typer.Exit(exit_code(stop)) from None
     if as_json:
         options.print_json(finite(found))
         return
@@ -61,7 +63,7 @@ def _batch_size(plan: Plan, path: Path, *, device: str) -> dict[str, Any]:
 
 def _said(trial: BatchTrial) -> None:
     speed, memory = trial.images_per_second, trial.memory / 1e9
-    typer.echo(f"batches of {trial.batch_size:>4}: {speed:8.1f} images a second, {memory:.2f} GB", err=True)
+    say(f"batches of {trial.batch_size:>4}: {speed:8.1f} images a second, {memory:.2f} GB")
 
 
 def _lines(field: str, result: dict[str, Any], plan: Plan) -> list[str]:

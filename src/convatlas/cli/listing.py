@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convatlas.cli import app
 from convatlas.cli.options import AsJson, console, print_json
+from convatlas.cli.program import app
 from convatlas.errors import UsageError, unknown
 
 if TYPE_CHECKING:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from convatlas import values
+from convatlas.cli.program import answers
 from convatlas.errors import UsageError
+from convatlas.screen import Screen
 from convatlas.values import assignments, parse
 
+UNSEEN = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # JSON escapes others itself
 DATA_HELP = "digits, cifar10, cifar100, mnist, fashion_mnist, or folder:PATH with a folder of images for each class"
 Data = Annotated[str, typer.Option("--data", help=f"Data set: {DATA_HELP}.")]
 DataDir = Annotated[
@@ -92,11 +95,12 @@ def architecture_options(pairs: list[str] | None) -> dict[str, str]:
     return assignments(pairs or [], flag="-o")
 
 
-def console() -> Console:
+def console() -> Screen:
     """Returns standard output as a console; a file or a pipe counts as wide enough for every table."""
-    return Console() if sys.stdout.isatty() else Console(width=160)
+    return Screen() if sys.stdout.isatty() else Screen(width=160)
 
 
 def print_json(content: Any) -> None:
-    """Prints one JSON object on standard output."""
-    print(json.dumps(content, indent=1, ensure_ascii=False))
+    """Prints one JSON object on standard output; characters that steer a terminal are escaped as JSON does it."""
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    print(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=answers())

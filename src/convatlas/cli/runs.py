@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convatlas.cli import INTERRUPTED, app, options
+from convatlas.cli import options
 from convatlas.cli.finders import search
+from convatlas.cli.program import app
 from convatlas.errors import UsageError
+from convatlas.stopping import exit_code
 from convatlas.values import parse
 from convatlas.words import percent
 
@@ -83,14 +85,13 @@ def train(
 
 def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) -> Run:
     """Trains the plan and returns the run; progress is shown on standard error unless `quiet`."""
-    from rich.console import Console
-
     from convatlas.device import described
     from convatlas.progress import choose
+    from convatlas.screen import Screen, say
     from convatlas.training import open_folder, train_plan
 
     open_folder(plan, folder, resume=resume)
-    screen = Console(stderr=True)
+    screen = Screen(stderr=True)
     if not quiet:
         arithmetic = f"computed in {described(device, plan.recipe.precision)}"
         for line in (f"recipe {plan.recipe.summary()}", arithmetic, *(f"note: {note}" for note in plan.notes)):
@@ -98,9 +99,9 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
     try:
         with choose(screen, [plan.job], quiet=quiet) as progress:
             return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
-    except KeyboardInterrupt:
-        screen.print(f"stopped; the same command with --resume goes on with {folder}", markup=False, highlight=False)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as stop:
+        say(f"stopped; the same command with --resume goes on with {folder}")
+        raise typer.Exit(exit_code(stop)) from None
 
 
 def _print_run(run: Run) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from convatlas.cli import app
 from convatlas.cli.listing import described
 from convatlas.cli.options import AsJson, Options, architecture_options, console, print_json
+from convatlas.cli.program import app
 
 if TYPE_CHECKING:
     from convatlas.architecture import Architecture

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from convatlas.cli import FAILED, INTERRUPTED, app, options
+from convatlas.cli import options
+from convatlas.cli.program import FAILED, app
 from convatlas.errors import UsageError
+from convatlas.screen import say
+from convatlas.stopping import exit_code
 
 if TYPE_CHECKING:
     from convatlas.report import Report
@@ -64,9 +67,9 @@ def compare(
     folder = out or study_folder(data, protocol=protocol_name)
     try:
         report = run_study(request, out=folder, resume=resume, quiet=quiet)
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; the same command with --resume goes on with {folder}", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as stop:
+        say(f"stopped; the same command with --resume goes on with {folder}")
+        raise typer.Exit(exit_code(stop)) from None
     _print_report(report, as_json=as_json)
     if report.failed:
         raise typer.Exit(FAILED)

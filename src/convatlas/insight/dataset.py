@@ -16,6 +16,7 @@ from convatlas.data.epoch import epoch_seed
 from convatlas.data.fitting import fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.drawing import DPI, INK, SOFT, save
+from convatlas.errors import escaped
 from convatlas.recipe import Recipe, RecipeRule
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _draw_grid(figure: SubFigure, shown: View, chosen: Tensor) -> None:
                 _picture(panel, images[place])
         if place < len(chosen):
             name = shown.data.spec.class_names[int(class_labels(train)[chosen[place]])]
-            axes[block * len(rows), column].set_title(name.replace("_", " "), fontsize=8, color=INK, pad=3)
+            axes[block * len(rows), column].set_title(escaped(name).replace("_", " "), fontsize=8, color=INK, pad=3)
 
 
 def _draw_colour(figure: SubFigure, shown: View, place: int) -> None:
@@ -166,7 +167,7 @@ def _patch(image: Tensor) -> tuple[int, int]:
 
 
 def _title(figure: SubFigure, data: DataSet, place: int) -> None:
-    name = data.spec.class_names[int(class_labels(data.train)[place])].replace("_", " ")
+    name = escaped(data.spec.class_names[int(class_labels(data.train)[place])]).replace("_", " ")
     where = int(data.train.index[place])
     figure.suptitle(
         f"the pixels of training image {where} ({name}), and their values from 0 to 255", fontsize=11, color=INK

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.control import strip_control_codes
 
+from convatlas.errors import escaped
 from convatlas.progress.job import Job
 from convatlas.scores import Score
 
@@ -78,6 +79,6 @@ def first_line(error: str) -> str:
 
 
 def encodable(console: Console, text: str) -> str:
-    """Returns `text` without control codes and without characters that the console cannot encode."""
-    text = strip_control_codes(text).expandtabs(1)
+    """Returns `text` without what steers a terminal and without characters that the console cannot encode."""
+    text = escaped(strip_control_codes(text).expandtabs(1))
     return text.encode("ascii", "replace").decode() if console.options.ascii_only else text

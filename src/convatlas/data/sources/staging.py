@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 import tarfile
 import zlib
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from convatlas.download import RemoteFile, fetch
 from convatlas.errors import UsageError, reason_of
+from convatlas.screen import say
 
 
 def fetch_together(files: Sequence[RemoteFile], *, name: str, home: str, folder: Path) -> None:
@@ -33,7 +33,7 @@ def fetch_together(files: Sequence[RemoteFile], *, name: str, home: str, folder:
                     remote,
                     folder=staging,
                     advice=_advice(files, name=name, folder=folder),
-                    announce=lambda address: print(f"downloading {address} to {folder}", file=sys.stderr),
+                    announce=lambda address: say(f"downloading {address} to {folder}"),
                 )
             if remote.unpack:
                 _unpack(given, staging / home)

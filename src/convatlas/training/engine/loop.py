@@ -14,6 +14,7 @@ import lightning.pytorch as L
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.tensorboard.summary import hparams
 
+from convatlas.stopping import TerminationError, stop_of
 from convatlas.training.engine.adapter import DataModule, LearnerModule
 from convatlas.training.engine.callbacks import History, MovedIntoPlace, checkpoints
 from convatlas.training.learner import Learner
@@ -55,13 +56,13 @@ def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
 
 
 def _run_to_end(trainer: L.Trainer, module: LearnerModule, data: DataModule, checkpoint: Path | None) -> None:
-    """Calls `trainer.fit`, but keeps Ctrl-C a KeyboardInterrupt: Lightning exits and disables the next one."""
+    """Calls `trainer.fit`, but raises Ctrl-C and SIGTERM as they came: Lightning exits and disables the next one."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from stop
+        raise stop_of(stop) or TerminationError from stop  # Lightning's own end is that of a SIGTERM
 
 
 def _describe_run(logger: TensorBoardLogger, plan: Plan, learner: Learner) -> None:
