@@ -378,10 +378,8 @@ def escapes(tmp_path: Path) -> Path:
         write_fake_run(study / "b" / f"seed{seed}", "lenet5", seed=seed, data=data, recipe=recipe)
     failed = fake_record("nin", status="failed", results={"error": f"out of {ESCAPE}"})
     Run(study / "c" / "seed0", failed).write()
-    own = (
-        OWN
-        + f"\nclass Odd(Exception):\n    pass\n\ndef odd(*, num_classes=10, in_channels=3):\n    raise Odd({ESCAPE!r})\n"
-    )
+    odd = f"def odd(*, num_classes=10, in_channels=3):\n    raise type({ESCAPE!r}, (Exception,), {{}})({ESCAPE!r})\n"
+    own = f"{OWN}\n{odd}"
     (tmp_path / f"own{ESCAPE}.py").write_text(own)
     (tmp_path / f"recipe{ESCAPE}.yaml").write_text(f"name: {json.dumps('x' + ESCAPE)}\n{ESCAPE}: 3\n")
     (tmp_path / f"text{ESCAPE}.png").write_text("no picture")
