@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from convatlas.cli import VERBS, main
+from convatlas.cli import main
+from convatlas.cli.program import VERBS
 from convatlas.recipe import recipe
 
 pytestmark = pytest.mark.usefixtures("quick_runs")

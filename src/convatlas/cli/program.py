@@ -14,7 +14,6 @@ from typer.core import TyperGroup
 from convatlas.screen import say
 from convatlas.stopping import exit_code
 
-
 VERBS = ("list", "show", "data", "train", "evaluate", "predict", "compare", "report", "bench")  # in the order of work
 
 
