@@ -10,11 +10,13 @@ from convatlas.device.choice import (
     network_input,
     resolve_device,
 )
+from convatlas.device.kernels import around_fault
 from convatlas.device.memory import free_memory, keep_freed_memory, out_of_memory
 from convatlas.device.transfer import per_channel, sent
 
 __all__ = [
     "BATCH_SIZE",
+    "around_fault",
     "autocast",
     "described",
     "free_memory",

@@ -9,7 +9,7 @@ import torch
 from torch.optim import Optimizer
 
 from convatlas.data.epoch import epoch_seed
-from convatlas.device import out_of_memory
+from convatlas.device import around_fault, out_of_memory
 from convatlas.recipe import Recipe, rate_factor
 from convatlas.recipe.plateau import Plateau
 from convatlas.training.objective import Means, Measured, Objective, TooLittleMemoryError
@@ -40,6 +40,8 @@ class Learner:
 
     def __init__(self, objective: Objective, *, recipe: Recipe, steps_per_epoch: int, group: Group = ALONE) -> None:
         self.objective = objective
+        for module in objective.modules.values():
+            around_fault(module)
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         self.group = group
