@@ -139,8 +139,7 @@ def test_comparison_by_hand(study):
     assert not comparison["significant"]
     assert re.fullmatch(
         r"resnet_uva, best on validation, is ahead of preact_resnet_uva by 0\.09 points on test \(95 % interval "
-        r"-\d\.\d\d to \d\.\d\d, paired bootstrap over 360 test images, 3 seeds averaged\): no more than chance\. "
-        r"The interval covers the choice of test images, not that of the training seeds\.",
+        r"-\d\.\d\d to \d\.\d\d, over 3 seeds of each and 360 test images\): no more than chance\.",
         comparison["sentence"],
     )
 
@@ -150,9 +149,19 @@ def test_the_best_two_are_chosen_on_validation_though_the_test_says_otherwise(tm
         run = write_fake_run(tmp_path / name, name, wrong=wrong)
         Run(run.path, replace(run.record, results={**run.results, "val_top1": val})).write()
     comparison = write_report(tmp_path).comparison
-    assert (comparison["first"], comparison["second"], comparison["significant"]) == ("a", "b", True)
-    assert "a, best on validation, is behind b by 26.39 points on test" in comparison["sentence"]
-    assert "1 seed): more than chance." in comparison["sentence"]
+    assert (comparison["first"], comparison["second"], comparison["significant"]) == ("a", "b", None)
+    assert comparison["sentence"] == (
+        "a, best on validation, is behind b by 26.39 points on test: too few seeds to tell "
+        "(1; a verdict needs at least 3 of each)."
+    )
+
+
+def test_a_tie_on_validation_is_named(tmp_path):
+    for name, wrong in (("a", 4), ("b", 5)):  # of validation images, half as many are mistaken
+        write_fake_run(tmp_path / name, name, wrong=wrong)
+    comparison = write_report(tmp_path).comparison
+    assert comparison["tied"]
+    assert comparison["sentence"].startswith("a, level with b on validation, is ahead of it by 0.28 points on test: ")
 
 
 def test_other_test_images_are_not_compared(study):

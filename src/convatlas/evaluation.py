@@ -19,6 +19,8 @@ T_975 = (
     2.059538553, 2.055529439, 2.051830516, 2.048407142, 2.045229642, 2.042272456,
 )  # fmt: skip
 
+FEWEST_SEEDS = 3  # of each network, for an interval that covers the choice of seeds
+VALUES_AT_ONCE = 4_000_000  # of a bootstrap, about 100 MB
 ROWS_AT_ONCE = 8192  # images ranked at once: 50,000 x 1,000 logits in float64 would take 400 MB
 
 
@@ -47,12 +49,15 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two accuracies (fractions) with its 95 % interval; significant if the interval excludes 0."""
+    """The difference of two accuracies (fractions) with its 95 % interval; significant if the interval excludes 0.
+
+    With too few seeds there is no interval and no verdict: they are None.
+    """
 
     mean: float
-    low: float
-    high: float
-    significant: bool
+    low: float | None
+    high: float | None
+    significant: bool | None
 
 
 def evaluate_logits(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Evaluation:
@@ -142,26 +147,40 @@ def summarize(values: Sequence[float]) -> tuple[float, float | None, list[float]
 def paired_bootstrap(
     correct_a: np.ndarray, correct_b: np.ndarray, *, seed: int = 0, resamples: int = 10_000
 ) -> Difference:
-    """Returns the accuracy of a less that of b, with its interval over test images: (seeds, images) booleans.
+    """Returns the accuracy of a less that of b, with its interval over seeds and test images: (seeds, images) booleans.
 
-    Accuracies are averaged over seeds image by image, then images are drawn again with replacement. The interval is
-    that of percentiles 2.5 to 97.5. It does not cover other training seeds.
+    A hierarchical bootstrap: the seeds of each network are drawn again with replacement, then the test images, the same
+    for both. The interval is that of percentiles 2.5 to 97.5. With fewer than `FEWEST_SEEDS` of either there is none.
 
     >>> paired_bootstrap(np.array([[True, False]]), np.array([[True, False]]))
-    Difference(mean=0.0, low=0.0, high=0.0, significant=False)
+    Difference(mean=0.0, low=None, high=None, significant=None)
     """
     (seeds_a, images), (seeds_b, images_b) = correct_a.shape, correct_b.shape
     if images != images_b or images == 0:
         raise ValueError(f"{images} and {images_b} images; the same images of both are needed, at least 1")
-    # In integers, so that images on which the two agree differ by 0 and not by a rounding error.
-    differences = correct_a.sum(axis=0, dtype=np.int64) * seeds_b - correct_b.sum(axis=0, dtype=np.int64) * seeds_a
     unit = images * seeds_a * seeds_b
-    # An image's difference takes few values (7 for 3 seeds each). To draw images is to draw how often each value
-    # occurs: one multinomial, the same distribution at a thousandth of the work and memory.
-    values, counts = np.unique(differences, return_counts=True)
-    drawn = np.random.default_rng(seed).multinomial(images, counts / images, size=resamples)
-    low, high = np.quantile(drawn @ values / unit, (0.025, 0.975))
-    return Difference(float(differences.sum() / unit), float(low), float(high), bool(low > 0 or high < 0))
+    mean = float((correct_a.sum(dtype=np.int64) * seeds_b - correct_b.sum(dtype=np.int64) * seeds_a) / unit)
+    if min(seeds_a, seeds_b) < FEWEST_SEEDS:
+        return Difference(mean, None, None, None)
+    # To draw images is to draw how often each pattern of right and wrong answers occurs: one multinomial, the same
+    # distribution at a fraction of the work.
+    patterns, counts = np.unique(np.concatenate([correct_a, correct_b]), axis=1, return_counts=True)
+    generator = np.random.default_rng(seed)
+    found = []
+    for part in _parts_of(resamples, most=max(1, VALUES_AT_ONCE // len(counts))):
+        weights_a = generator.multinomial(seeds_a, np.full(seeds_a, 1 / seeds_a), size=part) * seeds_b
+        weights_b = generator.multinomial(seeds_b, np.full(seeds_b, 1 / seeds_b), size=part) * seeds_a
+        drawn = generator.multinomial(images, counts / images, size=part)
+        # In integers, so that images on which the two agree differ by 0 and not by a rounding error.
+        differences = weights_a @ patterns[:seeds_a].astype(np.int64) - weights_b @ patterns[seeds_a:].astype(np.int64)
+        found.append((drawn * differences).sum(axis=1) / unit)
+    low, high = np.quantile(np.concatenate(found), (0.025, 0.975))
+    return Difference(mean, float(low), float(high), bool(low > 0 or high < 0))
+
+
+def _parts_of(count: int, *, most: int) -> list[int]:
+    """Returns sizes of parts that add up to `count`, none larger than `most`."""
+    return [most] * (count // most) + ([count % most] if count % most else [])
 
 
 def _check(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_json, write_text
 from convatlas.report import figures, page, published, tables
+from convatlas.report.comparison import best_two
 from convatlas.report.protocol import in_words, protocol
 from convatlas.report.published import published_beside
 from convatlas.run import Run, find_runs, is_run, is_study, read_run, read_study
@@ -90,7 +91,7 @@ def _study_report(folders: Sequence[Path], out: Path) -> Report:
         folder=out,
         rows=rows,
         protocol=shared,
-        comparison=tables.best_two(rows, finished, root=out),
+        comparison=best_two(rows, finished, root=out),
         published=published_beside(rows, {_path(run, out): run for run in finished}),
         failed=[{"path": _path(run, out), "error": _error(run)} for run in runs if run.status == "failed"],
         unfinished=[_path(run, out) for run in runs if run.status == "unfinished"],

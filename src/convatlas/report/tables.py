@@ -11,10 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from convatlas.errors import UsageError
-from convatlas.evaluation import Difference, correct, paired_bootstrap, summarize
+from convatlas.evaluation import summarize
 from convatlas.recipe import defaults
 from convatlas.run import Run, RunRecord
 from convatlas.words import canonical, finite, label, percent, plain, quantity, seconds, stacked
@@ -82,33 +80,7 @@ def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
     for run in finished:
         groups.setdefault(_shared(run.record), []).append(run)
     rows = [_row(group, recipes=recipes, root=root) for group in groups.values()]
-    return sorted(rows, key=_rank)
-
-
-def best_two(rows: Sequence[Row], runs: Iterable[Run], *, root: Path | None = None) -> dict[str, Any] | None:
-    """Returns the comparison on test of the two best networks by validation; `None` for fewer than two rows.
-
-    The test is a paired bootstrap over the test images, with seeds averaged. It covers the choice of the test images,
-    not the choice of the training seeds. `rows` and `root` are as in `study_rows`. Raises `UsageError` if two runs saw
-    different test images.
-    """
-    known = [(row, name) for row, name in zip(rows, row_names(rows), strict=True) if row["val_top1_mean"] is not None]
-    if len(known) < 2:
-        return None
-    best = sorted(known, key=lambda pair: _rank(pair[0]))[:2]
-    by_path = {_relative(run, root): run for run in runs}
-    first, second = _test_correct([[by_path[run["path"]] for run in row["runs"]] for row, _ in best])
-    difference = paired_bootstrap(first, second)
-    comparison = {
-        "first": best[0][1],
-        "second": best[1][1],
-        "difference": difference.mean,
-        "ci95": [difference.low, difference.high],
-        "significant": difference.significant,
-        "method": "paired bootstrap over test images, seeds averaged, 95 % percentile interval of 10,000 resamples; "
-        "the two networks are the best by mean validation accuracy",
-    }
-    return comparison | {"sentence": _sentence(comparison, difference, shapes=(first.shape, second.shape))}
+    return sorted(rows, key=rank_of)
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
@@ -233,7 +205,7 @@ def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> 
 def _seed_row(run: Run, root: Path | None) -> Row:
     names = ("val_top1", "test_top1", "best_epoch", "train_seconds")
     results = {name: finite(run.results.get(name)) for name in names}
-    return {"path": _relative(run, root), "seed": run.record.seed, **results}
+    return {"path": relative_path(run, root), "seed": run.record.seed, **results}
 
 
 def _over_seeds(group: list[Run], name: str) -> Row:
@@ -243,54 +215,13 @@ def _over_seeds(group: list[Run], name: str) -> Row:
     return {f"{name}_mean": mean, f"{name}_std": std, f"{name}_ci95": ci95}
 
 
-def _rank(row: Row) -> tuple[float, str, str]:
+def rank_of(row: Row) -> tuple[float, str, str]:
     mean = row["val_top1_mean"]
     return math.inf if mean is None else -mean, label(row["architecture"], row["options"]), row["recipe"]
 
 
-def _relative(run: Run, root: Path | None) -> str:
+def relative_path(run: Run, root: Path | None) -> str:
     return run.path.as_posix() if root is None else Path(os.path.relpath(run.path, root)).as_posix()
-
-
-def _test_correct(members: Sequence[Sequence[Run]]) -> list[np.ndarray]:
-    """Returns an array (n_seeds, n_images) for each group of runs: is the image answered correctly?
-
-    Raises `UsageError` if two runs saw different test images.
-    """
-    seen: dict[str, Any] = {}
-    groups = []
-    for runs in members:
-        rights = []
-        for run in runs:
-            arrays = run.predictions()
-            labels, index = arrays["test_labels"], arrays["test_index"]
-            first = seen.setdefault("first", (run, labels, index))
-            if not (np.array_equal(first[1], labels) and np.array_equal(first[2], index)):
-                raise UsageError(
-                    f"{first[0].path} and {run.path} were not tested on the same images (labels or index of their "
-                    "predictions.npz differ) and cannot be compared; make a report for each"
-                )
-            rights.append(correct(arrays["test_logits"], labels))
-        groups.append(np.stack(rights))
-    return groups
-
-
-def _sentence(comparison: Row, difference: Difference, *, shapes: Sequence[tuple[int, ...]]) -> str:
-    (a, images), (b, _) = shapes
-    seeds = f"{a} seed{'s averaged' if a > 1 else ''}" if a == b else f"{a} and {b} seeds averaged"
-    first, second = comparison["first"], comparison["second"]
-    points = f"{abs(100 * difference.mean):.2f} points"
-    lead = f"{first}, best on validation, "
-    if difference.mean == 0:
-        lead = f"{first}, best on validation, is level with {second} on test"
-    else:
-        lead += f"is {'ahead of' if difference.mean > 0 else 'behind'} {second} by {points} on test"
-    verdict = "more than chance" if difference.significant else "no more than chance"
-    return (
-        f"{lead} (95 % interval {100 * difference.low:.2f} to {100 * difference.high:.2f}, paired bootstrap over "
-        f"{images:,} test images, {seeds}): {verdict}. "
-        "The interval covers the choice of test images, not that of the training seeds."
-    )
 
 
 def _mean_and_std(mean: float | None, std: float | None) -> str:
