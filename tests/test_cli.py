@@ -55,6 +55,13 @@ def test_a_recipe_as_yaml_is_a_recipe(capsys: pytest.CaptureFixture[str], tmp_pa
     assert recipe(str(tmp_path / "mine.yaml")) == recipe("uva_adam")
 
 
+@pytest.mark.slow
+def test_a_finished_run_says_that_nothing_was_trained(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["train", "resnet_uva", *FAST, *SMALL, "--out", str(tmp_path / "run")]
+    assert "nothing was trained" not in run(capsys, *words)[1]
+    assert " s, loaded: nothing was trained\n" in run(capsys, *words)[1]
+
+
 def test_help_lists_the_verbs_in_the_order_of_work(capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "--help")[1]
     commands = out.partition("Commands")[2]

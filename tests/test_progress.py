@@ -130,7 +130,7 @@ def test_lines() -> None:
     )
     assert lines[2].endswith("left    0:04")
     assert lines[3] == "resnet_uva          seed 0   finished  val 98.33 %, test 97.78 %, 4.2 s"
-    assert lines[4] == "resnet_uva@uva_adam seed 10  loaded    val 98.33 %, test 97.78 %, 4.2 s"
+    assert lines[4] == "resnet_uva@uva_adam seed 10  loaded    val 98.33 %, test 97.78 %, 4.2 s; nothing was trained"
     assert lines[5] == "resnet_uva@uva_adam seed 10  failed    RuntimeError: out of memory"
     assert len(lines) == 6
 
@@ -144,7 +144,7 @@ def test_lines_are_flushed_one_by_one() -> None:
 
     progress = Lines(Console(file=Recorder()))
     progress.loaded(Job("lenet", 0, 5), results())
-    assert Recorder.flushed == "lenet seed 0  loaded    val 98.33 %, test 97.78 %, 4.2 s\n"
+    assert Recorder.flushed == "lenet seed 0  loaded    val 98.33 %, test 97.78 %, 4.2 s; nothing was trained\n"
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.00001, 0.5, 99.9, 1234.5, 1e12, float("nan"), float("inf")])

@@ -214,6 +214,12 @@ def test_dropout_is_resumed_too(tmp_path: Path) -> None:
     assert_same(train_plan(plan, folder=tmp_path / "parts", resume=True), whole)
 
 
+def test_the_first_epoch_does_not_spoil_images_a_second(finished: Run) -> None:
+    speeds = [row["images_per_second"] for row in finished.metrics()]
+    assert len(speeds) > 1
+    assert finished.results["images_per_second"] == np.median(speeds[1:])
+
+
 def test_a_finished_run_is_loaded(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convatlas.training.train._train_and_evaluate", lambda _: pytest.fail("trained again"))
     assert train_plan(tiny_plan(), folder=finished.path).record == finished.record

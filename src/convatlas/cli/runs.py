@@ -70,17 +70,19 @@ def train(
     folder = out or run_folder(plan)
 
     from convatlas.device import resolve_device  # not sooner: it imports PyTorch, which takes seconds
+    from convatlas.training import open_folder
 
     device = resolve_device(device)
     if wanted:
         search(plan, folder, device=device, wanted=wanted, as_json=as_json)
         return
+    existing = open_folder(plan, folder, resume=resume)
     run = _train(plan, folder, device=device, resume=resume, quiet=quiet)
     if as_json:
         content = run.record.content()
         options.print_json({"run": str(run.path), **{key: content[key] for key in ("architecture", "seed", "results")}})
     else:
-        _print_run(run)
+        _print_run(run, note=", loaded: nothing was trained" if existing and existing.finished else "")
 
 
 def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) -> Run:
@@ -88,9 +90,8 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
     from convatlas.device import described
     from convatlas.progress import choose
     from convatlas.screen import Screen, say
-    from convatlas.training import open_folder, train_plan
+    from convatlas.training import train_plan
 
-    open_folder(plan, folder, resume=resume)
     screen = Screen(stderr=True)
     if not quiet:
         arithmetic = f"computed in {described(device, plan.recipe.precision)}"
@@ -104,8 +105,8 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
         raise typer.Exit(exit_code(stop)) from None
 
 
-def _print_run(run: Run) -> None:
-    """Prints the result of a run and the places of its files."""
+def _print_run(run: Run, *, note: str) -> None:
+    """Prints the result of a run with a note, and the places of its files."""
     record, results = run.record, run.results
     seconds = results.get("train_seconds")
     took = "-" if seconds is None else f"{seconds:.1f}"
@@ -113,7 +114,7 @@ def _print_run(run: Run) -> None:
     screen.print(
         f"{record.architecture.name}: test accuracy {percent(results.get('test_top1'))} % ({record.data.test} images "
         f"of {record.data.name}), validation {percent(results.get('val_top1'))} % in epoch "
-        f"{results.get('best_epoch')} of {len(run.metrics())}, {took} s",
+        f"{results.get('best_epoch')} of {len(run.metrics())}, {took} s{note}",
         markup=False,
         highlight=False,
         soft_wrap=True,

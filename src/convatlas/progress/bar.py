@@ -42,7 +42,7 @@ class Bar(Display):
         self._end(job, outcome(results, job.score), "green")
 
     def loaded(self, job: Job, results: Mapping[str, float]) -> None:
-        self._end(job, f"loaded  {outcome(results, job.score)}", "dim")
+        self._end(job, f"loaded  {outcome(results, job.score)}; nothing was trained", "dim")
 
     def failed(self, job: Job, error: str) -> None:
         self._end(job, f"failed  {first_line(error)}", "red")

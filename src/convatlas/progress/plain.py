@@ -58,7 +58,7 @@ class Lines(Silent):
         self._print(job, f"finished  {outcome(results, job.score)}")
 
     def loaded(self, job: Job, results: Mapping[str, float]) -> None:
-        self._print(job, f"loaded    {outcome(results, job.score)}")
+        self._print(job, f"loaded    {outcome(results, job.score)}; nothing was trained")
 
     def failed(self, job: Job, error: str) -> None:
         self._print(job, f"failed    {first_line(error)}")

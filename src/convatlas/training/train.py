@@ -117,7 +117,8 @@ def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str
         "best_epoch": int(best["epoch"]) + 1,
         **outcome.results,
         "train_seconds": sum(row["seconds"] for row in rows),
-        "images_per_second": float(np.median([row["images_per_second"] for row in rows])),
+        # The first epoch warms up: caches, allocators, compiled kernels.
+        "images_per_second": float(np.median([row["images_per_second"] for row in rows[1:] or rows])),
     }
     log_results(folder, results, step=int(best.get("step", best["global_step"])))
     return results, rows
