@@ -15,19 +15,30 @@ from convatlas.data.dataset import Splits
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.sources.identity import check_files, check_parts
 from convatlas.data.sources.layouts.parts import Form, IncompleteError, Part
+from convatlas.data.sources.places import misfits, places
 from convatlas.data.sources.splitting import hold_out
 from convatlas.data.sources.staging import addresses, fetch_together
 from convatlas.download import RemoteFile
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, printable
 
 VARIABLE = "CONVATLAS_DATA"
+MISFITS = 3  # files in a message
 
 
 class Layout(Protocol):
     """A way in which the files of a collection lie in a folder."""
 
+    @property
+    def described(self) -> str:
+        """The names of the files, in words."""
+        ...
+
     def lies_in(self, folder: Path) -> bool:
         """Returns whether a folder holds files of this layout."""
+        ...
+
+    def resembles(self, name: str) -> bool:
+        """Returns whether a file of this name may be one of the layout's, under whatever name it was saved."""
         ...
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
@@ -79,6 +90,7 @@ class Collection:
             root.mkdir(parents=True, exist_ok=True)  # the cache is ours to make, another folder is not
         found = self._search(root)
         if found is None:
+            self._check_misfits(root)
             fetch_together(self.files, name=self.name, home=self.homes[0], folder=root)
             found = self._search(root)
         if found is None:
@@ -87,8 +99,8 @@ class Collection:
 
     def _search(self, root: Path) -> tuple[Path, Layout] | None:
         """Returns the nearest place that has the files. Raises `UsageError` where two are equally near."""
-        for places in self._places(root):
-            different = {_identity(place): place for place in places if place.is_dir()}.values()
+        for near in self._places(root):
+            different = {_identity(place): place for place in near if place.is_dir()}.values()
             found = [(place, layout) for place in different for layout in self.layouts if layout.lies_in(place)]
             if len(found) > 1:
                 names = ", ".join(str(place) for place, _ in found)
@@ -105,14 +117,29 @@ class Collection:
                 f"the data folder {root} {kind}; make it, or name another with --data-dir; {self.name} is downloaded "
                 f"into it from {addresses(self.files)}"
             )
-        try:
-            folders = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
-        except OSError as error:
-            raise UsageError(f"cannot read the data folder {root}: {error.strerror}") from error
         if not set(self.others) & set(root.absolute().parts[-2:]):
             yield [root, root / "raw"]
-        yield [root / home for home in self.homes]
-        yield [folder / home for folder in folders for home in self.homes if os.access(folder, os.X_OK)]
+        try:
+            yield from places(root, name=self.name, homes=self.homes)
+        except OSError as error:
+            raise UsageError(f"cannot read the data folder {root}: {error.strerror}") from error
+
+    def _check_misfits(self, root: Path) -> None:
+        """Raises `UsageError` where files of the collection seem to lie in a folder, in a form that is not read."""
+        own = [Path(one.file).name for one in self.files]
+        found = [
+            place
+            for each in (root, root / "raw")
+            for place in misfits(each, name=self.name, layouts=self.layouts, own=own)
+        ]
+        if found:
+            names = ", ".join(printable(str(place.relative_to(root)), most=60) for place in found[:MISFITS])
+            more = f" and {len(found) - MISFITS} more" if len(found) > MISFITS else ""
+            raise UsageError(
+                f"{root} has {names}{more}, but {self.name} is not read from there, and nothing was downloaded; it is "
+                f"read from {' or '.join(layout.described for layout in self.layouts)}, in a folder such as "
+                f"{self.homes[0]}; to download it, name another folder with --data-dir"
+            )
 
     def _check_counts(self, train: Part, test: Part, home: Path) -> None:
         if len(train) < 2 or len(test) < 1:

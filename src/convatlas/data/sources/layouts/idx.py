@@ -29,11 +29,22 @@ _CHUNK = 2**20  # bytes read at a time
 
 @dataclass(frozen=True)
 class IdxFiles:
-    """The four files `train-images-idx3-ubyte` to `t10k-labels-idx1-ubyte`, each also as .gz."""
+    """The four files `train-images-idx3-ubyte` to `t10k-labels-idx1-ubyte`, each also as .gz.
+
+    Some programs unpack them as `train-images.idx3-ubyte`, or into a folder of the file's name.
+    """
+
+    @property
+    def described(self) -> str:
+        return "train-images-idx3-ubyte and its three brothers, packed (.gz) or not"
 
     def lies_in(self, folder: Path) -> bool:
         """Returns whether a folder holds any of the files."""
-        return any(_find(folder, name).is_file() for names in NAMES.values() for name in names)
+        return any(_find(folder, name).exists() for names in NAMES.values() for name in names)
+
+    def resembles(self, name: str) -> bool:
+        """Returns whether a file of this name may be one of the layout's, under whatever name it was saved."""
+        return "ubyte" in name
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
         """Reads training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
@@ -79,9 +90,12 @@ def _parse(file: io.BufferedReader | gzip.GzipFile, *, dimensions: int, allowanc
 
 
 def _find(folder: Path, name: str) -> Path:
-    """Returns the plain file where there is one, else the gzipped one."""
-    plain = folder / name
-    return plain if plain.is_file() else folder / f"{name}.gz"
+    """Returns the plain file where there is one, else the gzipped one, under the names that programs give them."""
+    spellings = (name, name.replace("-idx", ".idx"))
+    packed = [folder / f"{spelled}.gz" for spelled in spellings]
+    inside = [folder / outer / inner for outer in spellings for inner in spellings]
+    candidates = [*(folder / spelled for spelled in spellings), *packed, *inside]
+    return next((path for path in candidates if path.exists() and not path.is_dir()), packed[0])
 
 
 def _read_part(folder: Path, images_name: str, labels_name: str, *, form: Form) -> Part:

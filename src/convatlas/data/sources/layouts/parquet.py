@@ -45,10 +45,18 @@ class ParquetFiles:
 
     labels: str
 
+    @property
+    def described(self) -> str:
+        return f"train-*.parquet and test-*.parquet, or train/*.parquet and test/*.parquet, with a column {self.labels}"
+
     def lies_in(self, folder: Path) -> bool:
         """Returns whether a folder holds shards with this column of labels, or one whose columns cannot be read."""
-        shards = [*folder.glob("train-*.parquet"), *folder.glob("test-*.parquet")]
+        shards = [*_listed(folder, "train"), *_listed(folder, "test")]
         return bool(shards) and self._fits(min(shards))
+
+    def resembles(self, name: str) -> bool:
+        """Returns whether a file of this name may be one of the layout's, under whatever name it was saved."""
+        return name.endswith((".parquet", ".arrow"))
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
         """Reads training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
@@ -78,14 +86,25 @@ def _opened(path: Path) -> io.BufferedReader:
 
 
 def _shards(folder: Path, part: str) -> list[Path]:
-    """Lists the files of a part in order. Raises `UsageError` where `-of-00003` in a name says that one is missing."""
-    shards = sorted(folder.glob(f"{part}-*.parquet"))
+    """Returns the files of a part in order. Raises `UsageError` where a name says that one is missing.
+
+    Names of the hub's own files end in `-of-00003`; those that it converted are numbered from 0000 on.
+    """
+    shards = _listed(folder, part)
     if not shards:
-        raise IncompleteError(folder, f"it has no {part}-*.parquet")
+        raise IncompleteError(folder, f"it has no {part}-*.parquet, and no {part}/*.parquet")
     count = re.search(r"-of-(\d+)", shards[0].name)
     if count and int(count[1]) != len(shards):
         raise IncompleteError(folder, f"it has {len(shards)} of the {int(count[1])} files {part}-*.parquet")
+    numbers = [int(shard.stem) for shard in shards if re.fullmatch(r"[0-9]{1,9}", shard.stem)]
+    if numbers and numbers != list(range(len(shards))):
+        raise IncompleteError(folder, f"it has no {part}/{min({*range(len(shards))} - {*numbers}):04}.parquet")
     return shards
+
+
+def _listed(folder: Path, part: str) -> list[Path]:
+    """Returns the shards of a part: `train-*.parquet`, else those in a folder `train`, as the hub converts files."""
+    return sorted(folder.glob(f"{part}-*.parquet")) or sorted((folder / part).glob("*.parquet"))
 
 
 def read_shard(path: Path, *, labels: str, form: Form) -> Part:

@@ -33,9 +33,17 @@ class Batches:
     test: tuple[str, ...]
     labels: str
 
+    @property
+    def described(self) -> str:
+        return f"{', '.join((*self.train, *self.test))}"
+
     def lies_in(self, folder: Path) -> bool:
         """Returns whether a folder holds any of the files."""
         return any((folder / name).is_file() for name in (*self.train, *self.test))
+
+    def resembles(self, name: str) -> bool:
+        """Returns whether a file of this name may be one of the layout's, under whatever name it was saved."""
+        return len(self.train) > 1 and name.startswith((self.train[0][:-1], *self.test))
 
     def read(self, folder: Path, *, form: Form) -> tuple[Part, Part]:
         """Reads training and test part. Raises `UsageError` for a file that is missing, damaged or not of this form."""
