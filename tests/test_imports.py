@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "convatlas"
 LAYERS = (  # from the ground up; a module imports only from layers below its own, or from its own folder
     {"errors"},
-    {"values", "words", "data_names", "scores", "bounds", "screen", "stopping"},
+    {"values", "words", "data_names", "scores", "bounds", "screen", "stopping", "own_code"},
     {"files", "download", "unpickling"},
     {"layers", "architecture", "recipe", "drawing"},
     {"device"},

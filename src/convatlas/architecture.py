@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from convatlas import values
 from convatlas.errors import UsageError, reason_of, unknown
+from convatlas.own_code import guarded
 
 if TYPE_CHECKING:
     from torch import nn
@@ -141,16 +143,24 @@ class Architecture:
             "in_channels": self.in_channels if in_channels is None else in_channels,
         }
         try:
-            network = self.builder(**self._taken(inputs), **options)
+            with self.guard("cannot be built"):
+                network = self.builder(**self._taken(inputs), **options)
+                is_module = callable(getattr(network, "named_parameters", None))
         except UsageError:
             raise
         except Exception as error:
             problem = f"{type(error).__name__}: {reason_of(error)}"
-            raise UsageError(f"{self.reference or self.name} cannot be built: {problem}") from error
-        if not callable(getattr(network, "named_parameters", None)):
+            raise UsageError(f"{self.name} cannot be built: {problem}") from error
+        if not is_module:
             kind = type(network).__name__
             raise UsageError(f"{self.reference or self.name} builds a {kind}, not a torch.nn.Module")
         return network
+
+    def guard(self, problem: str) -> AbstractContextManager[None]:
+        """Returns the block for work with the network's code: errors in a user's own file become one line there."""
+        if self.reference is None:
+            return nullcontext()
+        return guarded(self.reference.rpartition(":")[0], f"{self.reference} {problem}")
 
     def _taken(self, inputs: dict[str, int]) -> dict[str, int]:
         """Returns the class and channel counts that the builder takes; other counts must be the network's own."""

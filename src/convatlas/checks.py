@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, complexity
-from convatlas.layers import logits_of, total_loss
+from convatlas.device import around_fault
+from convatlas.errors import UsageError
+from convatlas.layers import AuxiliaryLogits, logits_of, total_loss
 
 
 class ContractError(AssertionError):
@@ -31,6 +35,45 @@ def check_architecture(row: Architecture) -> None:
     _check_gradients(row, network, images)
     _check_batch_independence(row, network, images)
     _check_weights(row, network)
+
+
+def check_own(row: Architecture, *, num_classes: int, in_channels: int, image_size: int, **options: Any) -> None:
+    """Raises `UsageError` unless a user's own network gives two images finite logits, which lead to gradients.
+
+    Networks of the families are not computed here: tests have checked them.
+    """
+    if row.reference is None:
+        return
+    shape = (in_channels, image_size, image_size)
+    images = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    images = images.contiguous(memory_format=torch.channels_last)  # as in training
+    with row.guard("fails with two images"), torch.random.fork_rng(devices=[]):
+        network = row.build(num_classes=num_classes, in_channels=in_channels, **options)
+        network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        output = around_fault(network)(images)
+        fault = _fault(output, network, (len(images), num_classes))
+    if fault is not None:
+        wanted = f"logits of shape (2, {num_classes}) are needed for two images of {' x '.join(map(str, shape))}"
+        raise UsageError(f"{row.reference} {fault}; {wanted}")
+
+
+def _fault(output: object, network: nn.Module, shape: tuple[int, int]) -> str | None:
+    """Returns the fault of an output in training, with the verb first, or None."""
+    if not isinstance(output, Tensor | AuxiliaryLogits):
+        return f"gives a {type(output).__name__}, not a tensor"
+    logits = logits_of(output)
+    if not isinstance(logits, Tensor) or not logits.is_floating_point() or tuple(logits.shape) != shape:
+        return f"gives a tensor of shape {tuple(logits.shape)} and type {str(logits.dtype).removeprefix('torch.')}"
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return "has no parameter that can be trained"
+    if not bool(logits.isfinite().all()):
+        return "gives logits that are not finite"
+    if logits.requires_grad:
+        labels = torch.zeros(len(logits), dtype=torch.int64)
+        total_loss(output, lambda each: F.cross_entropy(each, labels)).backward()  # type: ignore[no-untyped-call]
+    if all(parameter.grad is None for parameter in network.parameters()):
+        return "gives logits from which no gradient reaches a parameter"
+    return None
 
 
 def check_counts(row: Architecture) -> Complexity:

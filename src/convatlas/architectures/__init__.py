@@ -20,6 +20,7 @@ from typing import TypeVar
 from convatlas.architecture import INPUT_OPTIONS, Architecture
 from convatlas.architectures.index import Listed, listed, read_index
 from convatlas.errors import UsageError, unknown
+from convatlas.own_code import guarded
 
 _REGISTRY: dict[str, Architecture] = {}  # what users register
 
@@ -165,21 +166,24 @@ def _from_file(reference: str) -> Architecture:
     """Returns the `Architecture` called `name` in the user's file, or makes one of the builder of that name."""
     path_text, _, name = reference.rpartition(":")
     path = Path(path_text).expanduser()
-    module = _execute(path)
-    if not hasattr(module, name):
-        candidates = [n for n, value in vars(module).items() if _usable(value, module)]
-        raise unknown(f"network in {path_text}", name, candidates)
-    value = getattr(module, name)
     full, source_hash = f"{path.resolve()}:{name}", hashlib.sha256(path.read_bytes()).hexdigest()
-    if isinstance(value, Architecture):
-        return dataclasses.replace(value, reference=full, source_hash=source_hash)
-    if not callable(value):
-        raise UsageError(f"{reference!r} is no Architecture, and no function or class that builds a network")
-    return Architecture(name, builder=value, note=f"from {path_text}", reference=full, source_hash=source_hash)
+    with guarded(str(path), f"{path} cannot be imported"):
+        module = _execute(path)
+        if not hasattr(module, name):
+            candidates = [n for n, value in vars(module).items() if _usable(value, module)]
+            raise unknown(f"network in {path_text}", name, candidates)
+        value = getattr(module, name)
+        if isinstance(value, Architecture):
+            return dataclasses.replace(value, reference=full, source_hash=source_hash)
+        if not callable(value):
+            raise UsageError(f"{reference!r} is no Architecture, and no function or class that builds a network")
+        row = Architecture(name, builder=value, note=f"from {path_text}", reference=full, source_hash=source_hash)
+        row.option_types()  # refuses what has no keywords, and types that cannot be found
+        return row
 
 
 def _execute(path: Path) -> ModuleType:
-    """Returns the user's file as a module. An error in the file becomes one line that names the file."""
+    """Returns the user's file as a module."""
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]  # two files may have the same name
     spec = importlib.util.spec_from_file_location(f"convatlas_user_{path.stem}_{place}", path.resolve())
     if spec is None or spec.loader is None:
@@ -188,9 +192,9 @@ def _execute(path: Path) -> ModuleType:
     sys.modules[module.__name__] = module  # dataclasses look up their module there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module.__name__]
-        raise UsageError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    except BaseException:
+        sys.modules.pop(module.__name__, None)
+        raise
     return module
 
 

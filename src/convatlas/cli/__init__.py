@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output is closed, as in `convatlas list | head`
         sys.stderr.close()
         return 0
-    except (Exception, KeyboardInterrupt) as error:
+    except BaseException as error:  # a network of the user's own may raise anything
         return _ended(error, debug=debug)
 
 

@@ -40,7 +40,8 @@ def complexity(
 def network_complexity(row: Architecture, network: nn.Module, *, in_channels: int, image_size: int) -> Complexity:
     """Counts a network of this row that lies on the meta device. Raises `UsageError` with the sizes that it takes."""
     try:
-        return count(network, _image(in_channels, image_size), name=row.name)
+        with row.guard(f"cannot take an image of {image_size} pixels"):
+            return count(network, _image(in_channels, image_size), name=row.name)
     except UsageError as error:
         said = _sizes_said(network, in_channels, size=image_size, own=row.image_size)
         if not said:  # the size is not to blame: the reason may help the author of the network
@@ -57,6 +58,11 @@ def check_training(
     That is where auxiliary heads, which work in training only, take a fixed size, and where a batch norm sees one value
     a channel: `images` is how many there are at least in a batch. `network` is of this row, on the meta device.
     """
+    with row.guard(f"cannot be trained on images of {image_size} pixels"):
+        _check_training(row, network, in_channels=in_channels, image_size=image_size, images=images)
+
+
+def _check_training(row: Architecture, network: nn.Module, *, in_channels: int, image_size: int, images: int) -> None:
     network.train()
     one, two = (partial(_takes, network, in_channels, image_size, images=count) for count in (1, 2))
     if images == 1 and two() and not one():

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from convatlas.architecture import Architecture
+from convatlas.checks import check_own
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity, parameter_count
 from convatlas.complexity.step import StepCost, step_cost
 from convatlas.device import free_memory
@@ -72,6 +73,7 @@ def make_workload(
     network = meta_network(row, **options)
     cost = network_complexity(row, network, **inputs)
     check_training(row, network, images=batch_size or 2, **inputs)
+    check_own(row, **{"num_classes": row.num_classes, **options, **inputs})
     count = partial(step_cost, network, name=row.name, **inputs)
     copies = COPIES * parameter_count(network)
     needed = cache(lambda images: count(batch_size=images).memory + copies)

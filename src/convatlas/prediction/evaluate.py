@@ -83,6 +83,8 @@ def evaluate_split(predictor: Predictor, data: DataSet, *, split: str = "test") 
     """Returns the scores of the network on a split of the data, with the logits (n, classes) and labels (n,)."""
     part = split_of(data, split)
     logits = predictor.logits(part).numpy()
+    if logits.shape[1] != predictor.num_classes:
+        raise UsageError(f"{predictor.source} gives {logits.shape[1]} logits an image, not {predictor.num_classes}")
     return evaluate_logits(logits, class_labels(part).cpu().numpy(), data.spec.class_names)
 
 

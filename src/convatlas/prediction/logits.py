@@ -12,6 +12,7 @@ from convatlas.data.images.protocol import Images
 from convatlas.data.images.resident import unlabelled
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import BATCH_SIZE, autocast, network_input, out_of_memory
+from convatlas.errors import UsageError
 from convatlas.layers import folded
 from convatlas.recipe import Precision
 
@@ -40,7 +41,7 @@ def predict_logits(
                         images, preprocessing=preprocessing, batch_size=size, first=done, device=device
                     )
                     for inputs, _ in left:
-                        parts.append(network(network_input(inputs)).float())
+                        parts.append(_checked(network(network_input(inputs)), images=len(inputs)))
                         done += len(inputs)
                 except RuntimeError as error:
                     if size == 1 or not out_of_memory(error):
@@ -49,6 +50,14 @@ def predict_logits(
     finally:
         network.train(was_training)
     return torch.cat(parts).cpu()  # once: each copy to the CPU would wait for the device
+
+
+def _checked(output: object, *, images: int) -> Tensor:
+    """Returns the output as logits (N, classes), float32. Raises `UsageError` for anything else."""
+    if isinstance(output, Tensor) and output.ndim == 2 and len(output) == images:
+        return output.float()
+    given = f"a tensor of shape {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    raise UsageError(f"the network gives {given} for {images} images; logits of shape ({images}, classes) are needed")
 
 
 def _halved(size: int, device: torch.device) -> int:

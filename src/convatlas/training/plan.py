@@ -12,6 +12,7 @@ from torch import nn
 
 from convatlas import values
 from convatlas.architecture import Architecture
+from convatlas.checks import check_own
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity, smallest_size
 from convatlas.data import DataSet
 from convatlas.data.epoch import smallest_part, steps_per_epoch
@@ -136,7 +137,9 @@ def make_plan(
     all_options = network_options(architecture, fitted, builder_options)
     network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **all_options)
     check_optimizer(network, fitted, name=architecture.name)
-    size, cost, resized = _fitting_size(architecture, network, fitted, data=data, in_channels=in_channels)
+    with architecture.guard("cannot take the images"):
+        size, cost, resized = _fitting_size(architecture, network, fitted, data=data, in_channels=in_channels)
+    check_own(architecture, num_classes=num_classes, in_channels=in_channels, image_size=size, **all_options)
     fitted = fitted.with_values(image_size=size) if resized else fitted
     preprocessing = make_preprocessing(fitted, data=data, in_channels=in_channels)
     check_fit(fitted, image_size=size, in_channels=in_channels)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as L
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.tensorboard.summary import hparams
 
 from convatlas.stopping import TerminationError, stop_of
 from convatlas.training.engine.adapter import DataModule, LearnerModule
 from convatlas.training.engine.callbacks import History, MovedIntoPlace, checkpoints
 from convatlas.training.learner import Learner
+from convatlas.training.objective import TrainingError
 from convatlas.training.plan import Plan
 from convatlas.weights import read_checkpoint
 
@@ -62,7 +64,9 @@ def _run_to_end(trainer: L.Trainer, module: LearnerModule, data: DataModule, che
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SystemExit as stop:
         signal.signal(signal.SIGINT, handler)
-        raise stop_of(stop) or TerminationError from stop  # Lightning's own end is that of a SIGTERM
+        if isinstance(stop, SIGTERMException):
+            raise TerminationError from stop
+        raise stop_of(stop) or TrainingError("the network ends the program") from stop
 
 
 def _describe_run(logger: TensorBoardLogger, plan: Plan, learner: Learner) -> None:
