@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from convatlas.errors import UsageError
-from convatlas.recipe import defaults
+from convatlas.recipe import defaults, recipe
 from convatlas.report import figures, page, tables, write_report
 from convatlas.report.labels import Point, place_labels, side_by_side
 from convatlas.run import Run, Start, find_runs, study_of
@@ -198,6 +198,42 @@ def test_thumbnails_are_those_of_the_best_seed_by_validation(study):
     assert page._data_uri(page.png(samples["mistakes"][0])) in html
     samples = np.load(study / "resnet_uva" / "seed0" / "samples.npz")
     assert page._data_uri(page.png(samples["mistakes"][0])) not in html
+
+
+def test_a_recipe_shows_what_differs_and_folds_the_rest(tmp_path):
+    chosen = json.loads(json.dumps(recipe("fast_cifar").flat()))
+    write_fake_run(tmp_path / "seed0", "lenet5", recipe=chosen)
+    write_report(tmp_path)
+    row = re.search(r"<th scope=\"row\">Recipe fast_cifar</th><td>(.*?)</td>", _page(tmp_path), re.DOTALL)
+    assert row is not None
+    shown, _, folded = row[1].partition("<details>")
+    same = [name for name, value in defaults().items() if chosen[name] == value]
+    differing = [name for name in chosen if name not in (*same, "name", "expected")]
+    assert "optimizer muon" in shown
+    assert "dropout" not in shown
+    for text, names in ((shown, differing), (folded, same)):
+        assert all(f"{name.replace('_', ' ')} " in text for name in names), text
+    assert f"<summary>{len(same)} other fields have their defaults</summary>" in folded
+    text = (tmp_path / "results.md").read_text()
+    assert f"; {len(same)} other fields have their defaults: see `results.json`\n" in text
+    assert not re.search(r"docs/|results/", row[1])
+
+
+def test_every_number_of_a_page_is_named_on_a_narrow_screen(study):
+    """There the cells of a row stand below each other, without the heading of the table."""
+    write_report(study)
+    rows = re.search(r"<tbody>(.*?)</tbody>", _page(study), re.DOTALL)
+    assert rows is not None
+    labels = re.findall(r"data-label=\"(.*?)\"", rows[1])
+    assert labels == [*tables.HEADERS] * 3
+    assert _page(study).count("swipe it sideways") == 2
+    for part in _page(study).split('<div class="wide">')[1:]:
+        cells = re.findall(r"<td(.*?)>", part.partition("</table>")[0])
+        assert all("data-label" in cell for cell in cells if "name" not in cell)
+
+
+def _page(folder: Path) -> str:
+    return (folder / "report.html").read_text()
 
 
 def test_a_run_without_samples_has_a_page_without_thumbnails(tmp_path):

@@ -12,7 +12,7 @@ from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_json, write_text
 from convatlas.report import figures, page, published, tables
 from convatlas.report.comparison import best_two
-from convatlas.report.protocol import in_words, protocol
+from convatlas.report.protocol import Term, in_words, protocol
 from convatlas.report.published import published_beside
 from convatlas.run import Run, find_runs, is_run, is_study, read_run, read_study
 from convatlas.words import label, percent
@@ -163,5 +163,9 @@ def _markdown(report: Report) -> str:
         parts.append(published.markdown(report.published))
     parts += [f"Failed: `{run['path']}`: {run['error']}\n" for run in report.failed]
     parts += [f"Unfinished, not counted: `{path}`\n" for path in report.unfinished]
-    parts.append("".join(f"- **{term}**: {text}\n" for term, text in in_words(report.protocol)))
+    parts.append("".join(f"- **{term.name}**: {_text(term)}\n" for term in in_words(report.protocol)))
     return "\n".join(parts)
+
+
+def _text(term: Term) -> str:
+    return f"{term.text}; {term.folded_as}: see `results.json`" if term.folded else term.text

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from convatlas.errors import UsageError
+from convatlas.recipe import defaults
 from convatlas.report.tables import recipe_labels
 from convatlas.run import Run, StudyRecord
 from convatlas.words import canonical, finite
@@ -16,6 +17,16 @@ INTERVALS = (
     "100 %, and is not given for one seed"
 )
 COSTS = "MACs are the multiply-adds of convolutions and matrix products for one image; FLOPs are twice as many"
+
+
+@dataclass(frozen=True)
+class Term:
+    """A term of the protocol, its text, and details that a page folds away with the words `folded_as`."""
+
+    name: str
+    text: str
+    folded: str = ""
+    folded_as: str = ""
 
 
 def protocol(runs: Sequence[Run], *, study: StudyRecord | None = None) -> dict[str, Any]:
@@ -74,8 +85,8 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return list({canonical(value): value for value in values if value is not None}.values())
 
 
-def in_words(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns the protocol as pairs of a term and its text."""
+def in_words(content: Mapping[str, Any]) -> list[Term]:
+    """Returns the terms of the protocol."""
     seeds = content["seeds"]
     pairs = [
         ("Data", _data(content["data"])),
@@ -87,7 +98,6 @@ def in_words(content: Mapping[str, Any]) -> list[tuple[str, str]]:
             "; ".join(" x ".join(map(str, shape)) for shape in content["image_shape"]) + " (channels, height, width)",
         ),
         ("Preprocessing", _records(content["preprocessing"])),
-        *((f"Recipe {name}", values(recipe)) for name, recipe in content["recipes"].items()),
         ("Costs", COSTS),
         ("Versions", _records(content["versions"])),
         ("Hardware", _records(content["hardware"])),
@@ -95,7 +105,23 @@ def in_words(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Command", "; ".join(content["command"])),
         ("Notes", "; ".join(map(str, content["notes"]))),
     ]
-    return [(term, text) for term, text in pairs if text]
+    terms = [Term(name, text) for name, text in pairs if text]
+    place = [term.name for term in terms].index("Costs")
+    terms[place:place] = [_recipe(name, recipe) for name, recipe in content["recipes"].items()]
+    return terms
+
+
+def _recipe(name: str, recipe: Mapping[str, Any]) -> Term:
+    """Returns the term of a recipe: its source and the fields that differ from their defaults; the others are folded.
+
+    The accuracy that its author expects is no part of a protocol.
+    """
+    usual = defaults()
+    known = {key: value for key, value in recipe.items() if key != "expected"}
+    same = {key: value for key, value in known.items() if key in usual and canonical(value) == canonical(usual[key])}
+    differing = {key: value for key, value in known.items() if key not in same}
+    fields = "1 field has its default" if len(same) == 1 else f"{len(same)} other fields have their defaults"
+    return Term(f"Recipe {name}", values(differing), values(same), fields if same else "")
 
 
 def values(record: Mapping[str, Any]) -> str:
