@@ -93,6 +93,13 @@ def test_the_notes_of_the_data_are_said(places: dict[str, Path], capsys: pytest.
     assert err == f"convatlas: {places['run']}: {PART}\n"
 
 
+def test_the_notes_of_the_data_follow_the_numbers(places: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "evaluate", places["run"], "--data-dir", places["published"])
+    assert code == 0, err
+    assert out.splitlines()[1] == PART
+    assert not err
+
+
 def test_an_evaluated_checkpoint_keeps_the_notes(
     places: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ NAMES = {
     "DenseNet": "densenet_uva",
 }
 CONTRACT = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class", "notes"}
+CONTRACT |= {"published"}
 
 
 def tutorial(file: str) -> Path:
@@ -101,6 +102,8 @@ def test_evaluate_prints_accuracy_loss_top5_and_each_class(
     assert code == 0
     for text in ("resnet_uva on cifar10 test: 90.60 % (906 of 1000)", "top-5", "loss", "automobile", "truck"):
         assert text in out
+    assert out.splitlines()[1].startswith("published: 91.06 % (")
+    assert "only a part of cifar10" in out.splitlines()[2]
 
 
 @needs_data

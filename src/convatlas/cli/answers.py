@@ -15,6 +15,7 @@ from convatlas.screen import say
 from convatlas.values import SplitName, parse
 
 if TYPE_CHECKING:
+    from convatlas.architecture import Architecture
     from convatlas.evaluation import Evaluation
     from convatlas.prediction import Answer, Normalisation
 
@@ -85,20 +86,21 @@ def evaluate(
         from convatlas.training import evaluated_run
 
         _, result = evaluated_run(predictor, loaded, folder=out)
-    notes = [*predictor.notes, *loaded.notes]
-    _say(notes, source=predictor.source)
+    # On the screen the notes of the data follow the numbers.
+    _say((*predictor.notes, *(loaded.notes if as_json else ())), source=predictor.source)
     content = {
         "architecture": predictor.architecture.name,
         "data": loaded.spec.name,
         "split": split,
         "precision": predictor.precision,
         **result.scores(),
-        "notes": notes,
+        "published": _published(predictor.architecture, data=loaded.spec.name, split=split),
+        "notes": [*predictor.notes, *loaded.notes],
     }
     if as_json:
         options.print_json(content)
     else:
-        _print_evaluation(content, result, arithmetic=predictor.arithmetic)
+        _print_evaluation(content, result, beside=(*loaded.notes, f"computed in {predictor.arithmetic}"))
 
 
 @app.command()
@@ -199,8 +201,13 @@ def _print_answers(answers: Sequence[Answer]) -> None:
         screen.print(table)
 
 
-def _print_evaluation(content: dict[str, Any], result: Evaluation, *, arithmetic: str) -> None:
-    """Prints accuracy, loss and the accuracy of each class."""
+def _published(row: Architecture, *, data: str, split: str) -> list[dict[str, Any]]:
+    """Returns the accuracies that somebody published for this network on these images."""
+    return [vars(result) for result in row.published if (result.dataset, result.split) == (data, split)]
+
+
+def _print_evaluation(content: dict[str, Any], result: Evaluation, *, beside: Sequence[str]) -> None:
+    """Prints accuracy and loss, the published accuracies and the lines `beside` them, and each class's accuracy."""
     from rich.table import Table
     from rich.text import Text
 
@@ -213,7 +220,9 @@ def _print_evaluation(content: dict[str, Any], result: Evaluation, *, arithmetic
         highlight=False,
         soft_wrap=True,
     )
-    screen.print(f"computed in {arithmetic}", style="dim", highlight=False, soft_wrap=True)
+    published = [f"published: {100 * each['top1']:.2f} % ({each['source']})" for each in content["published"]]
+    for line in (*published, *beside):
+        screen.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)
     table.add_column("accuracy", justify="right")
