@@ -7,22 +7,25 @@ import errno
 import io
 import json
 import os
+import shutil
 import socket
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from convatlas.bounds import Allowance
 from convatlas.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
+LARGEST_JSON = 16 * 2**20  # bytes; a study of 10,000 seeds has a hundredth of them
 TEMPORARY = ".writing-"  # beginning of the names of files that are not yet complete
 
 
@@ -69,14 +72,50 @@ def read_regular(path: Path) -> bytes:
 def read_json(path: Path) -> dict[str, Any]:
     """Returns the object in a JSON file. Raises `UsageError` if the file holds no JSON object."""
     try:
+        if path.stat().st_size > LARGEST_JSON:
+            raise UsageError(f"{path} has more than {LARGEST_JSON:,} bytes, too many for a record")
         content = json.loads(read_regular(path).decode("utf-8"))
     except UsageError:
         raise
     except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{path} cannot be read: {_reason(error)}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{path} holds no JSON object")
     return content
+
+
+def _reason(error: BaseException) -> str:
+    """Returns in our words why a file of JSON cannot be read."""
+    if isinstance(error, OSError):
+        return error.strerror or "the disk gives no reason"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    place = f", in line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+    return f"it is cut off or no JSON{place}"
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Returns the arrays of an `.npz` file by name. Raises `UsageError` for a damaged file and one that asks for much."""
+    import zipfile
+
+    import numpy as np
+
+    allowance = Allowance(path)
+    try:
+        with open_regular(path) as file:
+            with zipfile.ZipFile(file) as archive:
+                allowance.take(sum(member.file_size for member in archive.infolist()), "its arrays")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+    except UsageError:
+        raise
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or 'it is cut off or damaged'}") from error
+    except Exception as error:  # zip files and numpy's headers fail in many ways
+        raise UsageError(f"{path} cannot be read: it is cut off or damaged, or no file of arrays") from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -105,6 +144,30 @@ def write_bytes(path: Path, content: bytes) -> None:
         raise
 
 
+def keep(path: Path, name: str) -> None:
+    """Gives a file a second name in its folder, in the place of a file of that name."""
+    temporary = path.with_name(f"{TEMPORARY}{name}")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(path, temporary)
+    except OSError:  # not every file system has links
+        shutil.copyfile(path, temporary)
+    os.replace(temporary, path.with_name(name))
+    temporary.unlink(missing_ok=True)  # it stays where both names were of one file already
+
+
+def check_places(folder: Path, *, files: Iterable[str] = (), folders: Iterable[str] = ()) -> None:
+    """Raises `UsageError` where something else lies in the place of a file or of a folder that is written there."""
+    for name in files:
+        path = folder / name
+        if os.path.lexists(path) and not path.is_file():
+            raise UsageError(f"{path} is no regular file, and a file is written there; move it away")
+    for name in folders:
+        path = folder / name
+        if os.path.lexists(path) and not path.is_dir():
+            raise UsageError(f"{path} is no folder, and a folder is needed there; move it away")
+
+
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes a compressed `.npz` file of arrays by name."""
     import numpy as np
@@ -122,12 +185,13 @@ def held(folder: Path) -> Iterator[None]:
     processes.
     """
     check_writable(folder)
+    check_places(folder, files=(".lock", ".holder.json"))
     note = folder / ".holder.json"
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        holder = read_json(note) if note.is_file() else {}
+        holder = _holder(note)
         who = f"process {holder.get('process', 'unknown')} on {holder.get('host', 'unknown')}"
         since = f" since {holder['since']} ({holder['command']})" if holder else ""
         raise UsageError(f"{folder} is held by {who}{since}; wait for it, or choose another with --out") from error
@@ -141,6 +205,14 @@ def held(folder: Path) -> Iterator[None]:
     finally:
         note.unlink(missing_ok=True)
         lock.release()
+
+
+def _holder(note: Path) -> dict[str, Any]:
+    """Returns the facts about the process that holds a folder, or none where they cannot be read."""
+    try:
+        return {"since": "?", "command": "?", **read_json(note)} if note.is_file() else {}
+    except UsageError:
+        return {}
 
 
 def is_full_disk(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convatlas import words
-from convatlas.files import open_regular
+from convatlas.files import read_arrays
 from convatlas.report import published, tables
 from convatlas.report.protocol import in_words
 from convatlas.run import Run
@@ -66,8 +66,7 @@ def _samples(run: Run) -> dict[str, np.ndarray]:
     path = run.path / "samples.npz"
     if not path.is_file():
         return {}
-    with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    return read_arrays(path)
 
 
 def _augmentation(run: Run) -> dict[str, Any] | None:

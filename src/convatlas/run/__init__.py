@@ -16,6 +16,7 @@ from convatlas.run.record import (
     Start,
     Status,
     differences,
+    recipe_identity,
 )
 from convatlas.run.study import StudyRecord, is_study, read_study, study_of
 
@@ -44,6 +45,7 @@ __all__ = [
     "read_run",
     "read_run_record",
     "read_study",
+    "recipe_identity",
     "run_there",
     "study_of",
     "this_session",

@@ -12,9 +12,23 @@ from typing import Any
 import numpy as np
 
 from convatlas.errors import UsageError
-from convatlas.files import check_writable, is_free, open_regular, read_json, read_regular, write_json, write_text
+from convatlas.files import (
+    check_places,
+    check_writable,
+    is_free,
+    read_arrays,
+    read_json,
+    read_regular,
+    write_json,
+    write_text,
+)
 from convatlas.run.reading import read_run_record
 from convatlas.run.record import RunRecord, Status, differences
+
+WAY_ON = "bring back a copy of it, or move the folder of the run away and train anew"
+FILES = ("run.json", "metrics.csv", "predictions.npz", "samples.npz", "curves.png")
+FOLDERS = ("checkpoints", "tensorboard")
+CHECKPOINTS = tuple(f"checkpoints/{name}.ckpt" for name in ("best", "last", "previous"))
 
 # The columns of metrics.csv. Accuracies are fractions; `lr` is the rate of the epoch's last step; `seconds` are the
 # time of the whole epoch with validation; `images_per_second` counts training steps only.
@@ -49,20 +63,32 @@ class Run:
         return self.path / "checkpoints" / "last.ckpt"
 
     def metrics(self) -> list[dict[str, float]]:
-        """Returns the rows of `metrics.csv`, one for each epoch; an empty list before the first epoch has ended."""
+        """Returns the rows of `metrics.csv`, one for each epoch; an empty list before the first epoch has ended.
+
+        Raises `UsageError` for a damaged file.
+        """
         path = self.path / "metrics.csv"
         if not path.is_file():
             return []
-        lines = io.StringIO(read_regular(path).decode("utf-8"), newline="")
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+        try:
+            lines = io.StringIO(read_regular(path).decode("utf-8"), newline="")
+            reader = csv.DictReader(lines, strict=True)
+            columns = reader.fieldnames or ()
+            rows = [{key: float(value) for key, value in row.items()} for row in reader]
+        except (OSError, ValueError, TypeError, csv.Error) as error:
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(f"{path} cannot be read: it is cut off or damaged; {WAY_ON}") from error
+        if not {"epoch", "lr", "seconds", "images_per_second"} <= set(columns):
+            raise UsageError(f"{path} cannot be read: its columns are not those of a run; {WAY_ON}")
+        return rows
 
     def predictions(self) -> dict[str, np.ndarray]:
         """Returns the arrays of `predictions.npz`: val_ and test_ logits (n, classes), labels (n,), index (n,)."""
         path = self.path / "predictions.npz"
         if not path.is_file():
             raise UsageError(f"the run {self.path} has no predictions.npz; only a finished run has it")
-        with open_regular(path) as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return read_arrays(path)
 
     def write(self) -> Run:
         """Writes `run.json` and returns the run."""
@@ -86,7 +112,10 @@ def read_run(path: Path) -> Run:
         hint = f"; there are {len(below)} below it, such as {below[0]}" if below else ": it has no run.json"
         raise UsageError(f"no run in {path}{hint}")
     file = path / "run.json"
-    return Run(path, read_run_record(read_json(file), label=str(file)))
+    try:
+        return Run(path, read_run_record(read_json(file), label=str(file)))
+    except UsageError as error:
+        raise UsageError(f"{error}; {WAY_ON}") from error
 
 
 def run_there(folder: Path, record: RunRecord) -> Run | None:
@@ -94,6 +123,7 @@ def run_there(folder: Path, record: RunRecord) -> Run | None:
 
     Raises `UsageError` where the folder holds another run or other files, or cannot be written to.
     """
+    check_places(folder, files=(*FILES, *CHECKPOINTS), folders=FOLDERS)
     if not is_run(folder):
         if not is_free(folder):
             raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")

@@ -51,6 +51,11 @@ def train_plan(
         return existing
     if existing is not None and existing.record.device != device:
         begun = existing.record.device
+        if begun is None:
+            raise UsageError(
+                f"the run in {folder} was begun on an unknown device; bring back a copy of its run.json, or start anew "
+                "with --out"
+            )
         raise UsageError(
             f"the run in {folder} was begun on {begun}; go on with --device {begun}, or start anew with --out"
         )
@@ -74,6 +79,7 @@ def _train(session: Session, existing: Run | None) -> Run:
         run = Run(folder, dataclasses.replace(record, status="finished", results=results))
         draw_run_curves(rows, folder / "curves.png", run_title(run), best_epoch=results["best_epoch"])
         run.write()
+        (folder / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
     except Exception as error:
         results = {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
         if not is_full_disk(error):  # then the run stays unfinished: with room again it can go on
@@ -92,12 +98,20 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
     run = run_there(folder, plan.record())
     if run is not None and not run.finished and not resume:
         with held(folder):  # else it is being trained at this moment
-            epochs = len(run.metrics())
+            epochs = _epochs_done(run)
         raise UsageError(
             f"the run in {folder} is {run.status} ({epochs} of {plan.epochs} epochs); "
             f"go on with --resume, or choose another folder with --out"
         )
     return run
+
+
+def _epochs_done(run: Run) -> int | str:
+    """Returns the number of epochs in the table of a run, or a question mark where the table is damaged."""
+    try:
+        return len(run.metrics())
+    except UsageError:
+        return "?"
 
 
 def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str, float]]]:

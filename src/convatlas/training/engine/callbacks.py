@@ -13,7 +13,7 @@ import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
-from convatlas.files import write_bytes
+from convatlas.files import keep, write_bytes
 from convatlas.progress import Job, Progress
 from convatlas.run import write_metrics
 from convatlas.scores import Score
@@ -31,7 +31,10 @@ class MovedIntoPlace(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write_bytes(Path(path), buffer.getvalue())
+        place = Path(path)
+        if place.name == "last.ckpt" and place.is_file():
+            keep(place, "previous.ckpt")  # a file that is damaged later, by a failing disk say, has one before it
+        write_bytes(place, buffer.getvalue())
 
 
 class History(Callback):

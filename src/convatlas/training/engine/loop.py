@@ -21,7 +21,7 @@ from convatlas.training.engine.callbacks import History, MovedIntoPlace, checkpo
 from convatlas.training.learner import Learner
 from convatlas.training.objective import TrainingError
 from convatlas.training.plan import Plan
-from convatlas.weights import read_checkpoint
+from convatlas.training.resuming import checkpoint_to_resume
 
 if TYPE_CHECKING:
     from convatlas.training.train import Session
@@ -46,14 +46,14 @@ def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
         log_every_n_steps=1_000_000,  # scalars are logged by epoch
         default_root_dir=folder,
     )
-    last = folder / "checkpoints" / "last.ckpt"
-    resumed = last if last.is_file() else None
-    first_epoch = int(read_checkpoint(last)["epoch"]) + 1 if resumed else 0
+    module = LearnerModule(plan, learner)
+    found = checkpoint_to_resume(folder / "checkpoints", plan, outline=module.state_dict())
+    resumed, first_epoch = (None, 0) if found is None else (found[0], found[1] + 1)
     steps = plan.recipe.total_steps(learner.steps_per_epoch)
     session.progress.started(plan.job, steps=steps, first_epoch=first_epoch)
     if not resumed:
         _describe_run(logger, plan, learner)
-    _run_to_end(trainer, LearnerModule(plan, learner), DataModule(plan, learner), resumed)
+    _run_to_end(trainer, module, DataModule(plan, learner), resumed)
     return history.rows
 
 
