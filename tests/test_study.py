@@ -131,7 +131,7 @@ from torch import nn
 
 class Broken(nn.Sequential):
     def forward(self, images):
-        if images.device.type != "meta":
+        if images.device.type != "meta" and len(images) > 2:
             raise RuntimeError("this network breaks when it works")
         return super().forward(images)
 

@@ -97,7 +97,7 @@ def _reason(error: BaseException) -> str:
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Returns the arrays of an `.npz` file by name. Raises `UsageError` for a damaged file and one that asks for much."""
+    """Returns the arrays of an `.npz` file by name. Raises `UsageError` for a damaged or too large file."""
     import zipfile
 
     import numpy as np
