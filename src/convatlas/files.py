@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -20,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from convatlas.bounds import Allowance
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, escaped
 
 if TYPE_CHECKING:
     import numpy as np
 
 LARGEST_JSON = 16 * 2**20  # bytes; a study of 10,000 seeds has a hundredth of them
+HALVES = re.compile("[\ud800-\udfff]")  # halves of characters: Python's stand-ins for bytes that are not UTF-8
 TEMPORARY = ".writing-"  # beginning of the names of files that are not yet complete
 
 
@@ -120,12 +122,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Writes a JSON file under a temporary name and renames it; tuples become lists."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    write_text(path, HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name and renames it."""
-    write_bytes(path, text.encode("utf-8"))
+    """Writes a text file under a temporary name and renames it; bytes of names that are not UTF-8 are escaped."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -231,13 +234,20 @@ def is_free(folder: Path) -> bool:
 
 
 def check_writable(folder: Path) -> None:
-    """Creates `folder` if it is missing. Raises `UsageError` if files cannot be made in it."""
+    """Creates `folder` if it is missing. Raises `UsageError` if files cannot be made in it, and for a strange name."""
+    check_encodable(str(folder), advice="choose another with --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise UsageError(f"cannot write to the folder {folder}: {error.strerror}; choose another with --out") from error
+
+
+def check_encodable(text: str, *, advice: str) -> None:
+    """Raises `UsageError` for a path whose name is not UTF-8: PyTorch cannot write there, nor a record name it."""
+    if HALVES.search(text):
+        raise UsageError(f"the name {escaped(text)} is not UTF-8, in which names are written down; {advice}")
 
 
 def as_path(place: str | Path | None) -> Path | None:

@@ -13,7 +13,7 @@ from convatlas.files import held, is_free, is_full_disk
 from convatlas.progress import Progress, choose
 from convatlas.report import Report, write_report
 from convatlas.request import Request, plan_request
-from convatlas.run import command, differences, is_run, is_study, read_run, read_study, study_of
+from convatlas.run import check_nameable, command, differences, is_run, is_study, read_run, read_study, study_of
 from convatlas.screen import Screen
 from convatlas.training import Plan, TrainingError, train_plan
 
@@ -37,6 +37,7 @@ def compare(request: Request, *, out: Path, resume: bool = False, quiet: bool = 
     device = resolve_device(request.device)
     if not is_free(out) and not is_study(out):
         raise UsageError(f"the folder {out} is not empty and holds no study; choose another with --out")
+    check_nameable([member.plan.record().content() for member in members])
     with held(out):
         _open_study(members, out=out, seeds=request.seeds, device=device, resume=resume)
         screen = Screen(stderr=True)

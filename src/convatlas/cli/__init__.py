@@ -5,6 +5,7 @@ This module imports next to nothing, so that a stop finds the handlers that answ
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -78,6 +79,8 @@ def _complain(message: str, *, debug: bool) -> None:
 
 def entry() -> None:
     """Runs the `convatlas` command and ends the process with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that are not in the locale's encoding
     try:
         watch()
         code = main()

@@ -101,6 +101,11 @@ def console() -> Screen:
 
 
 def print_json(content: Any) -> None:
-    """Prints one JSON object on standard output; characters that steer a terminal are escaped as JSON does it."""
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    print(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=answers())
+    """Prints one JSON object on standard output; characters that steer a terminal are escaped as JSON does it.
+
+    So are all that are not ASCII where the output is in another encoding than UTF-8, which JSON cannot be in.
+    """
+    stream = answers()
+    in_utf8 = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "") == "utf8"
+    text = json.dumps(content, indent=1, ensure_ascii=not in_utf8)
+    print(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=stream)

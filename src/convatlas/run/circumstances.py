@@ -75,6 +75,6 @@ def _processor() -> str:
 
 
 def command() -> str:
-    """Returns the command line of this process, ready to be typed again."""
+    """Returns the command line of this process, ready to be typed again; bytes that are not UTF-8 are escaped."""
     program = Path(sys.argv[0]).name if sys.argv and sys.argv[0] else "python"
-    return shlex.join([program, *sys.argv[1:]])
+    return shlex.join([program, *sys.argv[1:]]).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -13,6 +13,7 @@ import numpy as np
 
 from convatlas.errors import UsageError
 from convatlas.files import (
+    check_encodable,
     check_places,
     check_writable,
     is_free,
@@ -127,6 +128,7 @@ def run_there(folder: Path, record: RunRecord) -> Run | None:
     if not is_run(folder):
         if not is_free(folder):
             raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
+        check_nameable(record.content())
         check_writable(folder)
         return None
     run = read_run(folder)
@@ -136,6 +138,17 @@ def run_there(folder: Path, record: RunRecord) -> Run | None:
             f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
         )
     return run
+
+
+def check_nameable(content: object) -> None:
+    """Raises `UsageError` where a record has a path or a class whose name is not UTF-8; JSON could not hold it."""
+    if isinstance(content, str):
+        check_encodable(content, advice="rename the file or folder")
+    elif isinstance(content, Mapping):
+        check_nameable(list(content.values()))
+    elif isinstance(content, list | tuple):
+        for item in content:
+            check_nameable(item)
 
 
 def find_runs(folder: Path) -> list[Run]:

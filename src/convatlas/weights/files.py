@@ -17,7 +17,7 @@ from torch import Tensor
 
 from convatlas.bounds import Allowance
 from convatlas.errors import UsageError
-from convatlas.files import is_failing_disk, open_regular
+from convatlas.files import check_encodable, is_failing_disk, open_regular
 from convatlas.unpickling import PickleError
 from convatlas.weights.npz import is_npz, read_npz
 from convatlas.weights.torch_files import left_out, read_legacy, read_zip
@@ -106,6 +106,7 @@ def unsafe(path: Path | str, name: str) -> UsageError:
 def _read_safetensors(path: Path, allowance: Allowance, *, header: int) -> dict[str, Any]:
     from safetensors import safe_open
 
+    check_encodable(str(path), advice="rename the file")
     allowance.take(JSON * min(header, allowance.size), "its header")
     try:
         with safe_open(path, framework="pt") as file:
