@@ -23,6 +23,7 @@ import torch
 from hypothesis import strategies as st
 
 import hostile_data
+import hostile_runs
 from convatlas import create
 
 Strategy = st.SearchStrategy[Any]
@@ -576,6 +577,11 @@ def data_kind(files: Strategy) -> Kind:
     return Kind(files.map(lambda pair: File(*pair)), hostile_data.read_data)
 
 
+def run_kind(files: Strategy, read: Callable[[Path], object] = hostile_runs.read_run_file) -> Kind:
+    """Returns the row of a kind of recipes, or of files of runs."""
+    return Kind(files.map(lambda pair: File(*pair)), read)
+
+
 KINDS: dict[str, Kind] = {
     "torch-zip": Kind(ZIPS, read_checkpoint),
     "torch-legacy": Kind(LEGACY, read_checkpoint),
@@ -588,4 +594,9 @@ KINDS: dict[str, Kind] = {
     "idx": data_kind(hostile_data.IDX),
     "parquet": data_kind(hostile_data.PARQUET),
     "picture": data_kind(hostile_data.PICTURES),
+    "recipe": run_kind(hostile_runs.RECIPES, hostile_runs.read_recipe_file),
+    "run-record": run_kind(hostile_runs.RUNS),
+    "study-record": run_kind(hostile_runs.STUDIES),
+    "metrics": run_kind(hostile_runs.TABLES),
+    "predictions": run_kind(hostile_runs.PREDICTIONS),
 }  # fmt: skip

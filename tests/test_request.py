@@ -199,3 +199,23 @@ def test_a_wrong_word_of_train_is_refused_before_pytorch_is_imported(words: list
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "False"], done.stderr
+
+
+SEEDS = (10_001, 10**9, 2**32, 2**63, 2**100, range(10**12), range(2**70), -1, 0, [], [-1], [2**31], [1, 1])
+
+
+@pytest.mark.parametrize("seeds", SEEDS)
+def test_seeds_in_python_have_the_same_limits(seeds: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="seed"):
+        convatlas.compare(["lenet5"], seeds=seeds, out=tmp_path / "study")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seed", ["-1", str(2**31), str(2**63), str(10**30), "9" * 5000, "1.5", "x"])
+def test_a_seed_out_of_range_is_one_line(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["train", "lenet5", "--seed", seed], ["compare", "lenet5", "--seeds", f"{seed},0"]):
+        assert main(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("convatlas: ")
+        assert "seed" in line
+        assert "Python" not in line

@@ -171,7 +171,10 @@ def seeds_of(seeds: int | Sequence[int]) -> tuple[int, ...]:
     >>> seeds_of(3), seeds_of([7, 8])
     ((0, 1, 2), (7, 8))
     """
-    count = seeds if isinstance(seeds, int) else len(seeds)
+    try:
+        count = seeds if isinstance(seeds, int) else len(seeds)
+    except OverflowError as error:  # of a range
+        raise UsageError(f"these are too many seeds; a study has at most {MOST_SEEDS:,}") from error
     if count > MOST_SEEDS:
         raise UsageError(f"{count} seeds are too many; a study has at most {MOST_SEEDS:,}")
     return tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
