@@ -16,6 +16,7 @@ from convatlas.data.check import duplicates, imbalance, summary
 pytestmark = pytest.mark.usefixtures("quick_runs")
 
 NOTE = "only a part of cifar10: 60 of 50,000 training images and 12 of 10,000 test images"
+SMALL = "batch_size=128 is more than the 54 training images: an epoch is one step; a smaller batch gives more steps"
 
 
 def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
@@ -56,7 +57,8 @@ def test_show_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: P
     assert content["splits"]["train"]["n"] == 54
     assert sum(content["splits"]["train"]["per_class"].values()) == 54
     assert content["splits"]["test"]["per_class"]["airplane"] == int((data.test.labels == 0).sum())
-    assert (content["split_hash"], content["notes"], content["recipe"]) == (data.split_hash, [NOTE], "uva_sgd")
+    assert (content["split_hash"], content["recipe"]) == (data.split_hash, "uva_sgd")
+    assert content["notes"] == [NOTE, SMALL]
     assert content["preprocessing"]["mean"][0] == 0.49139968
     assert content["batch"]["n"] == 54
     assert len(content["batch"]["mean"]) == len(content["batch"]["std"]) == 3
@@ -121,7 +123,7 @@ def test_training_says_and_records_that_it_is_a_part(
     code, _, err = run(capsys, "train", "resnet_uva", "--data", "cifar10", "--data-dir", folder, *words, out)
     assert code == 0, err
     assert f"note: {NOTE}\n" in err
-    assert json.loads((out / "run.json").read_text())["notes"] == [NOTE]
+    assert json.loads((out / "run.json").read_text())["notes"] == [NOTE, SMALL]
 
 
 @pytest.mark.parametrize(

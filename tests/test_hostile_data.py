@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -244,3 +244,27 @@ def test_shards_of_many_groups_of_rows(tmp_path: Path, groups: int) -> None:
     part = read_shard(tmp_path / "b.parquet", labels="label", form=CIFAR10_FILES.form)
     assert np.array_equal(part.images, np.tile(made.pixels(40, 32, 32, 3).transpose(0, 3, 1, 2), (38, 1, 1, 1))[:1500])
     assert part.labels.tolist() == made.numbers(1500)
+
+
+def test_a_header_of_strange_fields_is_damage(tmp_path: Path) -> None:
+    """A structure in the place of a number, and a number in the place of a structure."""
+    from convatlas.bounds import Allowance
+    from convatlas.data.sources.layouts.parquet_pages import take_pages
+
+    class Chunk:
+        path_in_schema, dictionary_page_offset, data_page_offset, total_compressed_size = "a", None, 4, 9
+
+    class Metadata:
+        num_row_groups, num_columns = 1, 1
+
+        def row_group(self, _: int) -> Metadata:
+            return self
+
+        def column(self, _: int) -> type[Chunk]:
+            return Chunk
+
+    path, metadata = tmp_path / "a.parquet", cast(Any, Metadata())
+    for header in (b"\x15\0\x1c\0\x15\2\0", b"\x15\0\x15\2\x15\2\x45\2\0", b"\x15\0\x15\1\x15\2\0", b"\x1d"):
+        path.write_bytes(b"PAR1" + header + bytes(30))
+        with path.open("rb") as file, pytest.raises(ValueError, match="a page of it is damaged"):
+            take_pages(file, metadata, {"a"}, allowance=Allowance(path))

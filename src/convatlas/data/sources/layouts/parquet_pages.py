@@ -42,9 +42,11 @@ def _take_chunk(file: io.BufferedReader, begin: int, end: int, *, allowance: All
     file.seek(begin)
     while file.tell() < end:
         header = _structure(file)
-        unpacked, packed = header.get(_UNPACKED, -1), header.get(_PACKED, -1)
-        dictionary = header.get(_DICTIONARY, {})
-        if unpacked < 0 or packed < 0 or dictionary.get(_VALUES, 0) > max(unpacked, 0):
+        unpacked, packed, dictionary = header.get(_UNPACKED), header.get(_PACKED), header.get(_DICTIONARY, {})
+        values = dictionary.get(_VALUES, 0) if isinstance(dictionary, dict) else None
+        if not (isinstance(unpacked, int) and isinstance(packed, int) and isinstance(values, int)):
+            raise ValueError("a page of it is damaged")
+        if unpacked < 0 or packed < 0 or values > unpacked:
             raise ValueError("a page of it is damaged")
         allowance.take(unpacked + COST, "its pages")
         file.seek(packed, io.SEEK_CUR)
