@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import html
 import http.server
 import json
 import os
@@ -693,8 +694,14 @@ def test_an_evaluated_checkpoint_stands_in_a_table_with_our_runs(
     assert (record["status"], record["seed"], record["recipe"]["name"]) == ("finished", None, "published")
     assert record["results"]["test_top1"] == 0.906
     assert record["results"]["val_top1"] is None
+    assert 0.9106 in [result["top1"] for result in record["published"]]
+    (note,) = [note for note in record["notes"] if "only a part of cifar10" in note]
     code, out, err = run(capsys, "report", study)
     assert code == 0, err
+    text = (study / "results.md").read_text()
+    assert "| resnet_uva | 90.60 | 1 | 91.06 | cifar10 |" in text
+    assert note in text
+    assert note in html.unescape((study / "report.html").read_text())
     rows = json.loads((study / "results.json").read_text())["rows"]
     assert [(row["recipe"], row["val_top1_mean"] is None) for row in rows][1:] == [("published", True)] * 2
     assert {row["test_top1_mean"] for row in rows[1:]} == {0.899, 0.906}

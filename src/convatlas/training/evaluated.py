@@ -74,6 +74,7 @@ def _record(predictor: Predictor, data: DataSet) -> RunRecord:
         preprocessing=PreprocessingRecord(**dataclasses.asdict(predictor.preprocessing)),
         network=NetworkRecord(params=cost.params, macs=cost.macs, shape=cost.shape),
         selection=SELECTION,
+        published=row.published,
         notes=(
             f"{row.name}: weights of {predictor.source}, sha256 {sha256}",
             *predictor.notes,
