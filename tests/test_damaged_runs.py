@@ -232,3 +232,15 @@ def test_a_second_name_of_a_file_takes_the_place_of_another(tmp_path: Path) -> N
     for _ in range(2):
         keep(tmp_path / "last", "before")
         assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"last": "new", "before": "new"}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 2}', '{"format": 2, "identity": {"networks": {}}}'])
+def test_a_damaged_record_of_a_study_is_one_line(tmp_path: Path, content: str) -> None:
+    from convatlas.run import read_study
+
+    path = tmp_path / "study.json"
+    path.write_text(content)
+    with pytest.raises(UsageError, match="; bring back a copy of it, or move it away") as caught:
+        read_study(tmp_path)
+    assert str(caught.value).startswith(str(path))
+    assert str(caught.value).isprintable()

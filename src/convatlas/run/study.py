@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convatlas import values
+from convatlas.errors import UsageError
 from convatlas.files import read_json, write_json
 from convatlas.run.reading import check_format, read_record
 from convatlas.run.record import FORMAT, ArchitectureRecord, RunRecord, Start, recipe_identity
@@ -106,8 +107,13 @@ def is_study(folder: Path) -> bool:
 def read_study(folder: Path) -> StudyRecord:
     """Returns the record of the study in a folder. Raises `UsageError` if the record cannot be read."""
     path = folder / NAME
-    content = read_json(path)
-    check_format(content, label=str(path))
-    identity = content.get("identity")
-    described = {**(identity if isinstance(identity, dict) else {}), "command": content.get("command")}
-    return read_record(StudyRecord, described, label=str(path))
+    try:
+        content = read_json(path)
+        check_format(content, label=str(path))
+        identity = content.get("identity")
+        described = {**(identity if isinstance(identity, dict) else {}), "command": content.get("command")}
+        return read_record(StudyRecord, described, label=str(path))
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; bring back a copy of it, or move it away: its runs stay and can be reported"
+        ) from error
