@@ -214,12 +214,6 @@ def test_dropout_is_resumed_too(tmp_path: Path) -> None:
     assert_same(train_plan(plan, folder=tmp_path / "parts", resume=True), whole)
 
 
-def test_the_first_epoch_does_not_spoil_images_a_second(finished: Run) -> None:
-    speeds = [row["images_per_second"] for row in finished.metrics()]
-    assert len(speeds) > 1
-    assert finished.results["images_per_second"] == np.median(speeds[1:])
-
-
 def test_a_finished_run_is_loaded(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("convatlas.training.train._train_and_evaluate", lambda _: pytest.fail("trained again"))
     assert train_plan(tiny_plan(), folder=finished.path).record == finished.record
@@ -304,7 +298,8 @@ def test_every_session_of_a_run_is_recorded(tmp_path: Path) -> None:
 def test_seconds_and_images_per_second_are_those_of_the_epochs(finished: Run) -> None:
     rows = finished.metrics()
     assert finished.results["train_seconds"] == pytest.approx(sum(row["seconds"] for row in rows))
-    assert finished.results["images_per_second"] == pytest.approx(np.median([row["images_per_second"] for row in rows]))
+    speeds = [row["images_per_second"] for row in rows[1:]]  # the first epoch warms up
+    assert finished.results["images_per_second"] == pytest.approx(np.median(speeds))
     for row in rows:  # 4 steps of 256 images take less than the epoch, which has validation too
         assert 1024 / row["images_per_second"] < row["seconds"] < 1024 / row["images_per_second"] + 5
 
