@@ -47,6 +47,12 @@ def test_show_draws_and_counts(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert len(colours) > 1000
 
 
+def test_show_refuses_what_training_refuses(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    words = ["data", "show", "digits", "--recipe", "quick", "--set", "image_size=none", "--set", "cutout=20"]
+    assert main([*words, "--out", str(tmp_path / "digits.png")]) == 2
+    assert "cutout=20 makes no sense; it must be at most 8" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_show_json(capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "figure.png"

@@ -18,6 +18,7 @@ from convatlas.data import Images, class_labels, list_data, load_data, open_sour
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.sources import folder as module
 from convatlas.errors import UsageError
+from convatlas.prediction import choose_data, open_predictor
 from convatlas.recipe import recipe
 from convatlas.run import read_run
 from convatlas.training import Plan, make_plan, train_plan
@@ -329,6 +330,21 @@ def test_data_show_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
+def test_another_folder_is_evaluated_with_a_note(tmp_path: Path) -> None:
+    """Of a moved folder nothing is said; of one with other pixels, or other files, what may be wrong with it."""
+    one, moved, changed, more = (flat(tmp_path / name) for name in ("one", "moved", "changed", "more"))
+    run = train_plan(plan_of(one, epochs=1), folder=tmp_path / "run").path
+    Image.new("RGB", (20, 20), "red").save(changed / "class 1" / "0.jpg")
+    Image.new("RGB", (20, 20), "red").save(more / "class 1" / "another.jpg")
+    predictor = open_predictor(run)
+    said = {}
+    for folder in (moved, changed, more):
+        said[folder] = [note for note in choose_data(predictor, name=f"folder:{folder}").notes if "another" in note]
+    assert said[moved] == []
+    assert said[changed][0].startswith(f"another copy of folder:{one} than that of {run}")
+    assert said[more][0].startswith(f"another folder than that of {run}, which was trained on folder:{one}: ")
+
+
 def test_a_run_is_not_evaluated_on_a_folder_that_is_split_in_another_way(tmp_path: Path) -> None:
     from convatlas.prediction import evaluate_run
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from convatlas.data import Images, ResidentImages, class_labels
 from convatlas.data.augmentation.rand_augment import rand_augment
 from convatlas.data.batches.loader import EvaluationBatches, TrainingBatches
 from convatlas.data.images import streaming
-from convatlas.data.images.protocol import Labels
+from convatlas.data.images.protocol import Labels, label_bytes
 from convatlas.data.images.resident import unlabelled
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
@@ -195,6 +197,43 @@ def test_the_hash_of_a_split_is_of_places_and_labels(folder: Path, kind: str) ->
     assert first != list(images_of(kind, folder, labels=None).identity())
 
 
+ANSWER = {"boxes": [[1.0, 2.0, 3.0, 4.0]], "names": ["cell"]}
+
+
+@pytest.mark.parametrize(
+    ("label", "other"),
+    [
+        (torch.tensor([10.00001]), torch.tensor([10.00004])),  # equal where they are printed
+        (np.arange(4000.0), np.arange(4000.0) + (np.arange(4000) == 2000)),  # printed, NumPy shortens it
+        (np.zeros(2, np.int64), np.zeros(2, np.float64)),
+        (np.zeros((2, 1)), np.zeros((1, 2))),
+        (ANSWER, {**ANSWER, "names": ["cells"]}),
+        (["ab", "c"], ["a", "bc"]),
+        ([["a"], "b"], [["a", "b"]]),
+        (1, True),
+        (1, "1"),
+        (None, "None"),
+    ],
+    ids=str,
+)
+def test_structured_labels_are_told_apart_by_every_value(label: Any, other: Any) -> None:
+    assert label_bytes([label, 0]) == label_bytes([copy.deepcopy(label), 0]) != label_bytes([other, 0])
+    assert label_bytes([ANSWER]) == label_bytes([dict(reversed(ANSWER.items()))])
+
+
+def test_labels_that_are_no_plain_data_are_refused() -> None:
+    with pytest.raises(UsageError, match="a label holds a object; labels are plain data"):
+        label_bytes([{"box": object()}])
+
+
+def test_no_images_have_no_logits() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 10))
+    preprocessing = Preprocessing(8, (0.5,) * 3, (0.5,) * 3)
+    assert predict_logits(network, PIXELS[:0], preprocessing=preprocessing).shape == (0, 10)
+    as_floats = predict_logits(network, PIXELS.double() / 255, preprocessing=preprocessing)
+    assert torch.allclose(as_floats, predict_logits(network, PIXELS, preprocessing=preprocessing), atol=1e-5)
+
+
 def test_the_hash_of_files_is_of_their_content_and_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, pixels in (("a.png", PIXELS[0]), ("b.png", PIXELS[1])):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / name)
@@ -205,7 +244,7 @@ def test_the_hash_of_files_is_of_their_content_and_read_once(tmp_path: Path, mon
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
     changed = images.content_hash()
     assert changed != before
-    monkeypatch.setattr(Path, "open", None)  # neither file is read again
+    monkeypatch.setattr(streaming, "open_regular", None)  # neither file is read again
     assert images.content_hash() == changed
     os.utime(tmp_path / "b.png", ns=(0, 0))
     with pytest.raises(TypeError):

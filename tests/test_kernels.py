@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from convatlas.architectures import architecture
+from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import around_fault
+from convatlas.prediction import Predictor
 
 # The smallest plain form: torch.nn.Conv2d(4, 4, 1, stride=2) on (4, 4, 16, 16), float32, channels last, one thread.
 TRAINED = """
@@ -40,6 +44,18 @@ def test_narrow_convolutions_train_on_a_processor_with_avx2_only() -> None:
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", TRAINED], env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "whole\n"), done.stderr
+
+
+def test_a_predictors_plain_network_goes_around_the_fault() -> None:
+    network = nn.Sequential(nn.Conv2d(4, 8, 1, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    preprocessing = Preprocessing(8, (0.5,) * 4, (0.5,) * 4)
+    predictor = Predictor(
+        "mine", Path("mine.pt"), network, architecture("lenet5"), {}, 8, 4, preprocessing=preprocessing
+    )
+    images = torch.rand(2, 4, 8, 8)
+    expected = network(predictor.inputs(images)).detach()
+    assert torch.allclose(predictor.plain_network(predictor.inputs(images)), expected, atol=1e-6)
+    assert network[0].stride == (1, 1)
 
 
 @pytest.mark.parametrize("groups", [1, 2])

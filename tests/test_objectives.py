@@ -29,7 +29,7 @@ from convatlas.errors import UsageError
 from convatlas.prediction import evaluate_run, predict_logits
 from convatlas.progress import Lines
 from convatlas.recipe import recipe
-from convatlas.run import read_run
+from convatlas.run import METRICS, read_run, write_metrics
 from convatlas.scores import Score
 from convatlas.training import Plan, build_learner, make_plan, train_plan
 from convatlas.training.classification import Classification
@@ -373,3 +373,9 @@ def test_evaluation_and_selection_are_one_arithmetic_in_bf16(tmp_path: Path) -> 
     assert (best["val_loss"], best["val_top1"]) == (run.results["val_loss"], run.results["val_top1"])
     answers = evaluate_run(run.path, split="validation")
     assert (best["val_loss"], best["val_top1"]) == (answers.loss, answers.top1)
+
+
+def test_every_column_of_an_objective_is_kept(tmp_path: Path) -> None:
+    row = {"val_entropy": 0.5, **dict.fromkeys(METRICS, 1.0)}
+    write_metrics(tmp_path / "metrics.csv", [row])
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[0] == ",".join((*METRICS, "val_entropy"))

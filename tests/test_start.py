@@ -60,6 +60,8 @@ def test_parts_are_drawn_anew_where_the_plan_says_so(tmp_path: Path) -> None:
     ours, theirs, seeded = states(plan, path)
     for key, tensor in ours.items():
         assert torch.equal(tensor, (seeded if key.startswith(("stage2.", "head.")) else theirs)[key]), key
+    with pytest.raises(UsageError, match=r"nothing of .* would be kept; leave a part out of"):
+        starting_from(tiny_plan(), path, fresh=(*STAGES, "head"))
     with pytest.raises(UsageError, match="unknown part of resnet_uva 'stage5'; did you mean stage"):
         starting_from(tiny_plan(), path, fresh=("stage5",))
 

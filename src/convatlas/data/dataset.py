@@ -17,7 +17,7 @@ class Spec:
     """The description of a data set. `name` is the reference that opens it again.
 
     `image_size` is None where images are of many sizes; a recipe then names one. `mirror` says that an image mirrored
-    left to right keeps its label. Without a `default_recipe` it is the one that the architecture was published with.
+    left to right keeps its label.
     `split_seed` is the seed that drew the split, None where the source brings its split.
     """
 
@@ -28,7 +28,6 @@ class Spec:
     channels: int
     image_size: int | None
     mirror: bool
-    default_recipe: str | None
     split_seed: int | None = SPLIT_SEED
 
     @property
@@ -95,7 +94,10 @@ class DataSet:
     def to(self, device: str) -> DataSet:
         """Returns the same data set with batches that arrive on a device."""
         train, validation, test = (images.to(device) for images in self.parts.values())
-        return DataSet(self.spec, train, validation, test, self.notes)
+        moved = DataSet(self.spec, train, validation, test, self.notes)
+        if "images_hash" in vars(self):  # the same images: they are not read a second time
+            vars(moved)["images_hash"] = self.images_hash
+        return moved
 
     def _identity(self) -> Iterator[bytes]:
         for images in self.parts.values():

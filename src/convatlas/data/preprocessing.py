@@ -54,7 +54,7 @@ class Preprocessing:
         """
         if not images.is_floating_point() and images.dtype != torch.uint8:
             raise UsageError(f"images are uint8, or floats in [0, 1], not {str(images.dtype).removeprefix('torch.')}")
-        if not images.is_floating_point() and images[0].numel() > LARGE:  # as float32 it would fill the memory
+        if not images.is_floating_point() and images.shape[1:].numel() > LARGE:  # as float32 it would fill the memory
             planes = images.flatten(0, 1)
             framed = [self.framed(plane.to(torch.float32).div_(255)[None, None]) for plane in planes]
             pixels = torch.cat(framed).view(len(images), images.shape[1], *framed[0].shape[-2:])

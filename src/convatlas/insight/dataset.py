@@ -13,7 +13,7 @@ from torch import Tensor
 from convatlas.data import DataSet, class_labels
 from convatlas.data.batches.loader import TrainingBatches, augmented_images
 from convatlas.data.epoch import epoch_seed
-from convatlas.data.fitting import fit_recipe, make_preprocessing
+from convatlas.data.fitting import check_fit, fit_recipe, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.drawing import DPI, INK, SOFT, save
 from convatlas.errors import escaped
@@ -57,6 +57,7 @@ def view(data: DataSet, chosen: Recipe | RecipeRule) -> View:
     """Returns the data under a recipe that is fitted to it, as training does."""
     recipe, notes = fit_recipe(chosen, data=data, in_channels=data.spec.channels)
     preprocessing = make_preprocessing(recipe, data=data, in_channels=data.spec.channels)
+    check_fit(recipe, image_size=preprocessing.image_size, in_channels=data.spec.channels)
     return View(data, recipe, preprocessing, (*data.notes, *notes))
 
 

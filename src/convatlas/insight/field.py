@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from convatlas.architecture import Architecture
 from convatlas.complexity import UNFIT, Axis, Fields, check_training, meta_network, network_complexity, side_of, size_of
 from convatlas.data.images.image_files import read_image
+from convatlas.device import around_fault
 from convatlas.drawing import DPI, INK, SOFT, save
 from convatlas.errors import UsageError
 
@@ -140,7 +141,7 @@ def _gradients(network: nn.Module, images: Tensor, stages: list[str]) -> dict[st
             outputs[stage] = output.clone()  # what follows may work in place
 
     images = images.requires_grad_()
-    with _watched(network, stages, note):
+    with _watched(around_fault(network), stages, note):
         network(images.clone())  # so that a network may change its input in place
     found = {}
     for stage, output in outputs.items():

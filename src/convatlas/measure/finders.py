@@ -100,6 +100,8 @@ class _Trial:
     def step(self, batch: Any, *, rate: float) -> Measured:
         """Takes one step and waits for the device."""
         measured = self.learner.step(batch, rate=rate)
+        if "loss" not in measured.means:
+            raise UsageError(f"the objective {self.plan.objective.name} measures no loss, which the search follows")
         measured.means["loss"].item()
         return measured
 

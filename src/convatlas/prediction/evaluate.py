@@ -69,10 +69,19 @@ def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path |
 
 
 def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
-    """Returns the difference where the data has the images of the run, but not its pixels, as a note."""
-    ours = predictor.images_hash
-    if ours is None or data.spec.name != predictor.data or data.images_hash == ours:
+    """Returns the difference where the data has the images of the run, but not its pixels, as a note.
+
+    A folder that was moved is known by its split.
+    """
+    ours, folders = predictor.images_hash, "folder:"
+    moved = data.spec.name.startswith(folders) and (predictor.data or "").startswith(folders)
+    if ours is None or not (moved or data.spec.name == predictor.data) or data.images_hash == ours:
         return None
+    if data.split_hash != predictor.split_hash:
+        return (
+            f"another folder than that of {predictor.source}, which was trained on {predictor.data}: if images of its "
+            "training are among these, the accuracy is too high"
+        )
     return (
         f"another copy of {predictor.data} than that of {predictor.source}: the images at hand have the hash "
         f"{data.images_hash}, those of the run {ours}"

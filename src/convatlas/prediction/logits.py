@@ -27,7 +27,8 @@ def predict_logits(
     The network is put in eval mode for the time of the call. Images may be on the network's device or on the CPU. Where
     memory does not suffice, fewer images are worked on at a time, and a warning says so.
     """
-    images = unlabelled(images) if isinstance(images, Tensor) else images
+    if isinstance(images, Tensor):
+        images = unlabelled(images.float() if images.is_floating_point() else images)
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()

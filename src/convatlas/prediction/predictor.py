@@ -13,7 +13,7 @@ from convatlas import values
 from convatlas.architecture import Architecture, Weights
 from convatlas.data import Images
 from convatlas.data.preprocessing import Preprocessing, Rectangle
-from convatlas.device import described, keep_freed_memory, network_input, resolve_device
+from convatlas.device import around_fault, described, keep_freed_memory, network_input, resolve_device
 from convatlas.errors import UsageError
 from convatlas.prediction.logits import answering, predict_logits
 from convatlas.recipe import Precision
@@ -59,7 +59,7 @@ class Predictor:
 
         It maps `inputs` to logits (N, num_classes), and does not depend on the arithmetic of `logits`.
         """
-        return answering(self.network.eval(), precision="float32")
+        return around_fault(answering(self.network.eval(), precision="float32"))
 
     def inputs(self, images: Tensor) -> Tensor:
         """Returns the normalised inputs of `plain_network`: (N, C, H, W) -> (N, in_channels, size, size).

@@ -158,7 +158,9 @@ def find_runs(folder: Path) -> list[Run]:
 
 def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Writes `metrics.csv`: a header and a row for each epoch. The columns depend on the objective."""
-    names = METRICS if not rows or set(METRICS) <= rows[0].keys() else tuple(rows[0])
+    names = tuple(rows[0]) if rows else METRICS
+    if set(METRICS) <= set(names):
+        names = (*METRICS, *(name for name in names if name not in METRICS))
     lines = [",".join(names)]
     lines += [
         ",".join(f"{row[name]:g}" if name == "epoch" else repr(float(row[name])) for name in names) for row in rows

@@ -106,7 +106,7 @@ class Learner:
             self.objective.restore(kept["objective"])
 
     def state(self) -> dict[str, Any]:
-        """Returns the state that another learner of the same plan needs to go on from here."""
+        """Returns the state that another learner of the same plan needs to go on, at the end of an epoch."""
         return {
             "modules": {name: module.state_dict() for name, module in self.objective.modules.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.objective.optimizers.items()},

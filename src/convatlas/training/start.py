@@ -35,8 +35,10 @@ def starting_from(plan: Plan, path: Path, *, fresh: Sequence[str] = ()) -> Plan:
         if not any(is_part(name, key) for key in outline):
             raise unknown(f"part of {plan.architecture.name}", name, [child for child, _ in network.named_children()])
     taken = identified.kept(outline, fresh=fresh)
+    if not taken:
+        raise UsageError(f"nothing of {path} would be kept; leave a part out of {', '.join(fresh)}, or train anew")
     kept, drawn = parts(taken, (key for key in outline if key not in taken))
-    start = Start.from_weights(str(path), sha256=file_sha256(path), kept=kept, fresh=drawn)
+    start = Start.from_weights(str(path.resolve()), sha256=file_sha256(path), kept=kept, fresh=drawn)
     return dataclasses.replace(plan, start=start)
 
 

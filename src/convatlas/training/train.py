@@ -44,6 +44,7 @@ def train_plan(
     recorded in the run and raised again.
     """
     device = resolve_device(device)
+    _ = plan.data.images_hash  # computed here, once for all plans on these images
     session = Session(plan.on(device), folder, device, progress or Silent())
     existing = open_folder(plan, folder, resume=resume)
     if existing is not None and existing.finished:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -118,10 +119,26 @@ def targets_at(labels: Labels, places: Tensor) -> Targets:
 
 
 def label_bytes(labels: Labels) -> bytes:
-    """Returns the labels as bytes, the same for equal labels."""
+    """Returns the labels as bytes, the same for equal labels. Raises `UsageError` for labels that are no plain data."""
     if labels is None:
         return b""
-    return labels.cpu().numpy().tobytes() if isinstance(labels, Tensor) else repr(list(labels)).encode()
+    return labels.cpu().numpy().tobytes() if isinstance(labels, Tensor) else _encoded(list(labels))
+
+
+def _encoded(label: object) -> bytes:
+    """Returns a structured label as bytes: plain data, tensors and arrays, whose every value counts."""
+    if isinstance(label, Tensor):
+        return _encoded(label.cpu().numpy())
+    if isinstance(label, np.ndarray) and not label.dtype.hasobject:
+        return f"{label.dtype.str}{label.shape}".encode() + label.tobytes()
+    if isinstance(label, Mapping):
+        return _encoded([[key, label[key]] for key in sorted(label)])
+    if isinstance(label, list | tuple):
+        parts = [_encoded(item) for item in label]
+        return f"[{len(parts)}".encode() + b"".join(len(part).to_bytes(8, "little") + part for part in parts)
+    if label is None or isinstance(label, str | int | float | bytes):
+        return repr(label).encode()
+    raise UsageError(f"a label holds a {type(label).__name__}; labels are plain data, tensors and arrays")
 
 
 def thumbnails_of(images: Images, places: Tensor, *, size: int) -> Tensor:

@@ -97,7 +97,7 @@ class ResidentImages:
 
 
 def unlabelled(pixels: Tensor) -> ResidentImages:
-    """Returns uint8 pixels (N, C, H, W) as images without labels."""
+    """Returns pixels (N, C, H, W), uint8 or floats in [0, 1], as images without labels."""
     return ResidentImages(pixels, None, torch.arange(len(pixels)))
 
 

@@ -86,7 +86,6 @@ CIFAR10 = Source(
         channels=3,
         image_size=32,
         mirror=True,
-        default_recipe=None,
     ),
     read=CIFAR10_FILES.read,
 )
@@ -100,7 +99,6 @@ CIFAR100 = Source(
         channels=3,
         image_size=32,
         mirror=True,
-        default_recipe=None,
     ),
     read=CIFAR100_FILES.read,
 )

@@ -36,7 +36,6 @@ DIGITS = Source(
         channels=1,
         image_size=8,
         mirror=False,
-        default_recipe="quick",
     ),
     read=read_digits,
 )

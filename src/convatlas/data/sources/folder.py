@@ -131,7 +131,6 @@ def folder_source(reference: str) -> Source:
         channels=3,
         image_size=None,
         mirror=True,
-        default_recipe=None,
         split_seed=None if len(homes) == len(PARTS) else SPLIT_SEED,
     )
     return Source(spec, read=layout.read)

@@ -68,7 +68,6 @@ MNIST = Source(
         channels=1,
         image_size=28,
         mirror=False,
-        default_recipe="quick",
     ),
     read=MNIST_FILES.read,
 )
@@ -82,7 +81,6 @@ FASHION_MNIST = Source(
         channels=1,
         image_size=28,
         mirror=True,  # a shoe that points the other way is still a shoe
-        default_recipe="quick",
     ),
     read=FASHION_MNIST_FILES.read,
 )
