@@ -22,6 +22,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
+import convatlas
 from convatlas.architectures import architecture
 from convatlas.data.batches.loader import TrainingBatches
 from convatlas.data.epoch import epoch_seed
@@ -152,6 +153,9 @@ def test_two_networks_are_trained_selected_by_the_lowest_loss_and_resumed(tmp_pa
     assert rows[-1]["train_teacher_loss"] < rows[0]["train_teacher_loss"]
     state = torch.load(run.best_checkpoint, weights_only=True)["state_dict"]
     assert {key.partition(".")[0] for key in state} == {"teacher", "student"}
+    with pytest.warns(UserWarning, match=r"the evaluated one \(student\.\*\) is taken"):
+        loaded = convatlas.load(run.path)
+    assert all(torch.equal(tensor, state[f"student.{key}"]) for key, tensor in loaded.state_dict().items())
     assert {"loss/val", "agreement/val", "loss/train", "teacher_loss/train"} <= set(
         tensorboard(run.path).Tags()["scalars"]
     )

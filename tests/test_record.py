@@ -322,10 +322,11 @@ def test_a_checkpoint_says_what_its_run_says(tmp_path: Path) -> None:
     """One writer and one reader for both; what is added in a newer format is refused there too."""
     run = train_plan(tiny_plan(epochs=1), folder=tmp_path / "run")
     entry = torch.load(run.best_checkpoint, weights_only=True)["convatlas"]
-    assert entry == run.record.entry()
+    assert entry == {**run.record.entry(), "evaluated": "network."}
     assert entry["format"] == 2
-    assert read_checkpoint_record(entry, label="best.ckpt") == run.record.said()
-    old = {name: value for name, value in entry.items() if name != "format"}
+    said = read_checkpoint_record(entry, label="best.ckpt")
+    assert said == dataclasses.replace(run.record.said(), evaluated="network.")
+    old = {name: value for name, value in entry.items() if name not in ("format", "evaluated")}
     assert read_checkpoint_record(old, label="best.ckpt") == run.record.said()
     with pytest.raises(UsageError, match=r"best.ckpt has format 3"):
         read_checkpoint_record({**entry, "format": 3}, label="best.ckpt")

@@ -210,12 +210,16 @@ class DataSaid:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointRecord:
-    """The facts that a checkpoint says of its network; None for a fact that it does not say."""
+    """The facts that a checkpoint says of its network; None for a fact that it does not say.
+
+    `evaluated` is the beginning of the names of the evaluated network's tensors, where a run has several networks.
+    """
 
     architecture: ArchitectureRecord
     preprocessing: PreprocessingRecord | None = None
     data: DataSaid | None = None
     recipe: Mapping[str, Any] | None = None
+    evaluated: str | None = None
 
     @property
     def precision(self) -> Precision:

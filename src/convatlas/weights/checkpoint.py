@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, printable
 from convatlas.run import CheckpointRecord, read_checkpoint_record
 from convatlas.unpickling import LeftOut
 from convatlas.weights.files import METADATA, file_sha256, read_file, unsafe
-from convatlas.weights.state_dict import NoTensorsError, find_state, shown_key
-from convatlas.weights.wrappers import COUNTERS, State, inner_network, spellings, without_side_entries
+from convatlas.weights.state_dict import Found, NoTensorsError, find_state, shown_key
+from convatlas.weights.wrappers import COUNTERS, State, inner_network, is_dense, spellings, without_side_entries
 
 MOST_SAID = 200_000  # values in what a checkpoint says of itself; a record of 21,000 classes has 21,100
 LONGEST_SAID = 10_000  # characters of a text in it
@@ -82,24 +82,39 @@ def checkpoint_of(content: Mapping[str, Any], *, label: str = "the state dict", 
     >>> [list(variant.state) for variant in checkpoint.variants]
     [['module.fc.bias'], ['fc.bias']]
     """
-    found = find_state(content, label=label)
+    entry, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
+    if entry is not None and not (isinstance(entry, Mapping) and is_small(entry)):
+        raise UsageError(f"{label}: its entry {METADATA!r} cannot be read")
+    record = None if entry is None else read_checkpoint_record(entry, label=label)
+    found = _evaluated(content, record) or find_state(content, label=label)
     variants: list[Variant] = []
     for state, notes in zip(found.states, found.notes, strict=True):
         for variant in _readings(state, notes):
             variants = [other for other in variants if other.state.keys() != variant.state.keys()]
             variants.append(variant)  # of the same names the later reading says more
-    entry, hyperparameters = content.get(METADATA), content.get("hyper_parameters")
-    if entry is not None and not (isinstance(entry, Mapping) and is_small(entry)):
-        raise UsageError(f"{label}: its entry {METADATA!r} cannot be read")
     said = hyperparameters if isinstance(hyperparameters, Mapping) else {}
     return Checkpoint(
         label=label,
         variants=tuple(variants),
-        record=None if entry is None else read_checkpoint_record(entry, label=label),
+        record=record,
         hyperparameters={name: value for name, value in said.items() if is_small(value)},
         path=path,
         notes=_left_out("are no tensors of real numbers", found.strange),
     )
+
+
+def _evaluated(content: Mapping[str, Any], record: CheckpointRecord | None) -> Found | None:
+    """Returns the network that our own checkpoint says is evaluated, of the networks that it holds."""
+    state = content.get("state_dict")
+    if record is None or not record.evaluated or not isinstance(state, Mapping):
+        return None
+    prefix = record.evaluated
+    chosen = {key.removeprefix(prefix): value for key, value in state.items() if str(key).startswith(prefix)}
+    if not chosen or not all(is_dense(value) for value in chosen.values()):
+        return None
+    kind = "averaged" if prefix.endswith(".module.") else "evaluated"
+    note = f"of the two networks in it the {kind} one ({printable(prefix)}*) is taken"
+    return Found((chosen,), ((note,) if len(chosen) < len(state) else (),), ())
 
 
 def _readings(state: State, notes: tuple[str, ...]) -> Iterator[Variant]:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from convatlas.device import network_input
 from convatlas.training.learner import Learner
-from convatlas.training.objective import Batches, evaluated_network
+from convatlas.training.objective import Batches, evaluated_network, evaluated_prefix
 from convatlas.training.plan import Plan
 from convatlas.weights import METADATA
 
@@ -79,7 +79,7 @@ class LearnerModule(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Writes the name of the network into the checkpoint, so that it can be read away from its run."""
-        checkpoint[METADATA] = self.plan.record().entry()
+        checkpoint[METADATA] = {**self.plan.record().entry(), "evaluated": evaluated_prefix(self.learner.objective)}
         checkpoint.update(self.learner.counters())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
