@@ -122,8 +122,8 @@ def test_train_then_evaluate_then_report(capsys: pytest.CaptureFixture[str], tmp
     trained = json.loads(out)["results"]
     code, out, _ = run(capsys, "evaluate", folder, "--json")
     content = json.loads(out)
-    keys = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class", "notes"}
-    assert keys == content.keys()
+    keys = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class"}
+    assert content.keys() == keys | {"published", "notes"}
     assert (content["n"], content["top1"]) == (360, trained["test_top1"])
     assert list(content["per_class"]) == list("0123456789")
     code, out, _ = run(capsys, "evaluate", folder, "--split", "validation")
@@ -227,6 +227,9 @@ BAD_INPUT = [
     (["show", "densenet_uva", "--image-size", "4"], "4 x 4"),
     (["list", "zebra"], "unknown architecture 'zebra'"),
     (["list", "--yaml"], "--yaml prints a recipe"),
+    (["train", "resnet_uva", "--recipe", ""], "unknown recipe ''"),
+    (["compare", "resnet_uva", "--recipe", ""], "unknown recipe ''"),
+    (["data", "show", "digits", "--recipe", ""], "unknown recipe ''"),
     (["list", "--recipes", "uva*", "--yaml"], "by its whole name"),
     (["list", "foo*"], "no architecture matches the pattern 'foo*'"),
     (["list", "[xyz]?", "--recipes"], "no recipe matches the pattern '[xyz]?'"),

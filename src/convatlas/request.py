@@ -196,8 +196,10 @@ def study_folder(data: str, *, protocol: str | None = None) -> Path:
 
 def _recipe_name(entry: Entry, request: Request) -> str | None:
     """Returns the name of an entry's recipe; None if the user's own file decides it, which is not read yet."""
-    named = entry.recipe or NAMED.get(request.data)
-    return named if named or ".py:" in entry.architecture else recipe_of(entry.architecture) or FALLBACK_RECIPE
+    named = NAMED.get(request.data) if entry.recipe is None else entry.recipe
+    return (
+        named if named is not None or ".py:" in entry.architecture else recipe_of(entry.architecture) or FALLBACK_RECIPE
+    )
 
 
 def _choose(entry: Entry, request: Request) -> Choice:

@@ -43,7 +43,7 @@ def show(
     from convatlas.values import assignments
 
     check_reference(data)
-    chosen = recipe_or_rule(recipe or NAMED.get(data) or FALLBACK_RECIPE)
+    chosen = recipe_or_rule((NAMED.get(data) or FALLBACK_RECIPE) if recipe is None else recipe)
     chosen = chosen.replaced(**parsed_settings(assignments(setting or [], flag="--set")))
 
     from convatlas.data import open_source  # not sooner: it imports PyTorch, which takes seconds

@@ -249,7 +249,8 @@ def choose_recipe(
 
     Without a name it is the data set's or the architecture's own.
     """
-    chosen = recipe_or_rule(name or NAMED.get(data) or architecture.recipe or FALLBACK_RECIPE)
+    default = NAMED.get(data) or architecture.recipe or FALLBACK_RECIPE
+    chosen = recipe_or_rule(default if name is None else name)
     return chosen.replaced(**parsed_settings(settings or {}))
 
 
