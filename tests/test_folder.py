@@ -330,6 +330,17 @@ def test_data_show_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.slow
+def test_images_of_one_colour_are_refused_with_the_way_on(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / "data" / f"class {number}").mkdir(parents=True)
+        for image in range(10):
+            Image.new("RGB", (16, 16), "red").save(tmp_path / "data" / f"class {number}" / f"{image}.png")
+    with pytest.raises(UsageError, match=r"have a channel of one value.*; name both, such as --set mean="):
+        plan_of(tmp_path / "data", epochs=1)
+    chosen = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+    assert plan_of(tmp_path / "data", epochs=1, **chosen).preprocessing.std == chosen["std"]
+
+
 def test_another_folder_is_evaluated_with_a_note(tmp_path: Path) -> None:
     """Of a moved folder nothing is said; of one with other pixels, or other files, what may be wrong with it."""
     one, moved, changed, more = (flat(tmp_path / name) for name in ("one", "moved", "changed", "more"))

@@ -63,12 +63,17 @@ def image_size_of(fitted: Recipe, *, data: DataSet) -> int:
 def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
     """Returns the recipe's image size and normalisation; computed from the training images where it names none.
 
-    Raises `UsageError` where neither the recipe nor the data has an image size.
+    Raises `UsageError` where neither the recipe nor the data has an image size, and where a channel has one value.
     """
     size = image_size_of(fitted, data=data)
     mean, std = fitted.images.mean, fitted.images.std
     if mean is None or std is None:
         mean, std = data.train.channel_statistics(image_size=size)
+        if not all(deviation > 0 for deviation in std):
+            raise UsageError(
+                f"the training images of {data.spec.name} have a channel of one value, with no deviation to divide "
+                "by; name both, such as --set mean=0.5,0.5,0.5 --set std=0.25,0.25,0.25"
+            )
         if len(mean) == 1:  # grey images: the same for every channel of the network
             mean, std = mean * in_channels, std * in_channels
     return Preprocessing(size, mean, std)
