@@ -18,6 +18,8 @@ from convatlas.training import train_plan
 from fixtures import write_fake_run
 from test_training import StopAt, assert_same, tiny_plan
 
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_runs")]
+
 EPOCHS, STEPS = 3, 4  # of tiny_plan
 
 

@@ -39,6 +39,7 @@ print("whole")
 """  # noqa: E501
 
 
+@pytest.mark.slow
 def test_narrow_convolutions_train_on_a_processor_with_avx2_only() -> None:
     """In a process of its own: without the way around, it dies with a corrupted heap."""
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "OMP_NUM_THREADS": "1"}

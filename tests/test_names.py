@@ -86,6 +86,7 @@ def test_json_is_valid_in_any_locale_whatever_the_names(
     assert found["source"] == str(root)
 
 
+@pytest.mark.slow
 def test_a_table_is_shown_in_a_locale_without_the_letters(tmp_path: Path) -> None:
     root = photos(tmp_path / "café", "cats", f"dogs{ODD}")
     program = "from convatlas.cli import entry; entry()"
