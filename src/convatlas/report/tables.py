@@ -216,11 +216,13 @@ def _over_seeds(group: list[Run], name: str) -> Row:
 
 
 def rank_of(row: Row) -> tuple[float, str, str]:
+    """Returns the key that sorts rows: the best mean validation accuracy first, an unknown one last, then by name."""
     mean = row["val_top1_mean"]
     return math.inf if mean is None else -mean, label(row["architecture"], row["options"]), row["recipe"]
 
 
 def relative_path(run: Run, root: Path | None) -> str:
+    """Returns the path of a run as it stands in the files of a report in `root`."""
     return run.path.as_posix() if root is None else Path(os.path.relpath(run.path, root)).as_posix()
 
 
