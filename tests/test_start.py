@@ -87,7 +87,10 @@ def test_a_run_from_weights_is_resumed_bit_for_bit(checkpoint: Path, tmp_path: P
     whole = train_plan(plan, folder=tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train_plan(plan, folder=tmp_path / "parts", progress=StopAt(6))
+    checkpoint.unlink()  # the last checkpoint of the run has every weight
     assert_same(train_plan(plan, folder=tmp_path / "parts", resume=True), whole)
+    with pytest.raises(UsageError, match="no checkpoint at"):
+        train_plan(plan, folder=tmp_path / "anew")
 
 
 @pytest.mark.slow

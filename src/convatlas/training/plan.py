@@ -94,6 +94,10 @@ class Plan:
         """Returns the same plan with another seed."""
         return dataclasses.replace(self, seed=values.check_seed(seed))
 
+    def with_any_weights(self) -> Plan:
+        """Returns the same plan for a network whose weights are loaded later: no file is read for the first ones."""
+        return dataclasses.replace(self, start=Start.from_seed())
+
     def on(self, device: str) -> Plan:
         """Returns the same plan with its images and labels on a device."""
         return dataclasses.replace(self, data=self.data.to(device))

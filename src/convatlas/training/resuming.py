@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,28 @@ ORDER = ("last.ckpt", "previous.ckpt", "best.ckpt")  # each is a whole state of 
 NEEDED = ("epoch", "global_step", "state_dict", "optimizer_states", "loops", "callbacks", METADATA)
 
 
-def checkpoint_to_resume(folder: Path, plan: Plan, *, outline: Mapping[str, Tensor]) -> tuple[Path, int] | None:
-    """Returns the checkpoint of the folder from which the plan goes on, and its epoch from 0; None without one.
+@dataclass(frozen=True)
+class Resumed:
+    """The checkpoint from which a run goes on, the number of its epoch from 0, and the shapes of its tensors."""
 
-    A damaged checkpoint is set aside under another name, and a line says so. `outline` has the tensors of the network
-    in training. Raises `UsageError` for a checkpoint of another network, recipe or data set.
+    path: Path
+    epoch: int
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def check(self, outline: Mapping[str, Tensor]) -> None:
+        """Raises `UsageError` where the network in training has other tensors, which `outline` holds."""
+        if _shapes(outline) != self.shapes:
+            raise UsageError(
+                f"{self.path} has other tensors than the network of the run; move it away, and --resume goes on from "
+                "the one before"
+            )
+
+
+def checkpoint_to_resume(folder: Path, plan: Plan) -> Resumed | None:
+    """Returns the checkpoint of the folder from which the plan goes on; None without one.
+
+    A damaged checkpoint is set aside under another name, and a line says so. Raises `UsageError` for a checkpoint of
+    another network, recipe or data set.
     """
     damaged: list[str] = []
     for name in ORDER:
@@ -38,10 +56,9 @@ def checkpoint_to_resume(folder: Path, plan: Plan, *, outline: Mapping[str, Tens
         else:
             if fault is None:
                 _check_same(path, content, plan)
-                _check_shapes(path, content["state_dict"], outline)
                 if damaged:
                     say(f"note: the run goes on from {path}, epoch {content['epoch'] + 1}")
-                return path, int(content["epoch"])
+                return Resumed(path, int(content["epoch"]), _shapes(content["state_dict"]))
         aside = _free(path)
         path.rename(aside)
         damaged.append(name)
@@ -83,14 +100,8 @@ def _check_same(path: Path, content: Mapping[str, Any], plan: Plan) -> None:
         )
 
 
-def _check_shapes(path: Path, state: Mapping[str, Any], outline: Mapping[str, Tensor]) -> None:
-    """Raises `UsageError` where a checkpoint has other tensors than the network in training."""
-    shapes = [{key: tuple(getattr(value, "shape", ())) for key, value in each.items()} for each in (outline, state)]
-    if shapes[0] != shapes[1]:
-        raise UsageError(
-            f"{path} has other tensors than the network of the run; move it away, and --resume goes on from the one "
-            "before"
-        )
+def _shapes(state: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {key: tuple(getattr(value, "shape", ())) for key, value in state.items()}
 
 
 def _free(path: Path) -> Path:

@@ -21,6 +21,7 @@ from convatlas.run import Run, run_there, this_session
 from convatlas.training.learner import build_learner
 from convatlas.training.objective import evaluated_network, evaluated_prefix
 from convatlas.training.plan import Plan
+from convatlas.training.resuming import checkpoint_to_resume
 from convatlas.weights import load_strictly, network_state, read_checkpoint
 
 
@@ -120,8 +121,9 @@ def _train_and_evaluate(session: Session) -> tuple[dict[str, Any], list[dict[str
     from convatlas.training.engine import fit, log_results
 
     folder, plan = session.folder, session.plan
-    learner = build_learner(plan, device=session.device)
-    rows = fit(session, learner)
+    resumed = checkpoint_to_resume(folder / "checkpoints", plan)
+    learner = build_learner(plan if resumed is None else plan.with_any_weights(), device=session.device)
+    rows = fit(session, learner, resumed)
     best = read_checkpoint(folder / "checkpoints" / "best.ckpt")
     objective = learner.objective
     load_strictly(evaluated_network(objective), network_state(best, prefix=evaluated_prefix(objective)))

@@ -21,14 +21,14 @@ from convatlas.training.engine.callbacks import History, MovedIntoPlace, checkpo
 from convatlas.training.learner import Learner
 from convatlas.training.objective import TrainingError
 from convatlas.training.plan import Plan
-from convatlas.training.resuming import checkpoint_to_resume
+from convatlas.training.resuming import Resumed
 
 if TYPE_CHECKING:
     from convatlas.training.train import Session
 
 
-def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
-    """Trains to the last epoch, from the last checkpoint if there is one; returns a row for each epoch."""
+def fit(session: Session, learner: Learner, resumed: Resumed | None) -> list[dict[str, float]]:
+    """Trains to the last epoch, from a checkpoint if there is one; returns a row for each epoch."""
     plan, folder = session.plan, session.folder
     history = History(folder / "metrics.csv", job=plan.job, progress=session.progress)
     logger = _logger(folder)
@@ -47,13 +47,14 @@ def fit(session: Session, learner: Learner) -> list[dict[str, float]]:
         default_root_dir=folder,
     )
     module = LearnerModule(plan, learner)
-    found = checkpoint_to_resume(folder / "checkpoints", plan, outline=module.state_dict())
-    resumed, first_epoch = (None, 0) if found is None else (found[0], found[1] + 1)
     steps = plan.recipe.total_steps(learner.steps_per_epoch)
-    session.progress.started(plan.job, steps=steps, first_epoch=first_epoch)
-    if not resumed:
+    if resumed is None:
+        session.progress.started(plan.job, steps=steps, first_epoch=0)
         _describe_run(logger, plan, learner)
-    _run_to_end(trainer, module, DataModule(plan, learner), resumed)
+    else:
+        resumed.check(module.state_dict())
+        session.progress.started(plan.job, steps=steps, first_epoch=resumed.epoch + 1)
+    _run_to_end(trainer, module, DataModule(plan, learner), None if resumed is None else resumed.path)
     return history.rows
 
 
