@@ -234,31 +234,55 @@ PICTURES: Strategy = st.one_of(
 
 
 @functools.cache
-def examples() -> dict[str, tuple[Made, str]]:
-    """Returns a file for each harm, with the pattern of the line that refuses it; none where the file is read."""
+def examples() -> dict[str, tuple[Callable[[], Made], str]]:
+    """Returns what makes a file for each harm, with the pattern of the line that refuses it; none where it is read."""
     much, pages = "asks for at least .* of memory", "asks for at least .* of memory for its pages"
     zstd = functools.partial(repeated, compression="zstd")
     return {
-        "idx of 2^96 bytes": ((idx_head(2**32 - 1, 2**32 - 1, 2**32 - 1), ".idx"), much),
-        "idx of more than the file": ((idx_head(50_000, 28, 28), ".idx"), "promises 39,200,000 bytes, there are 0"),
-        "idx of 1 GiB of zeros": ((zeros_gzip(idx_head(1024, 1024, 1024), 1024), ".gz"), much),
-        "zeros behind an idx": ((zeros_gzip(idx_head(1, 28, 28), 1024), ".gz"), "promises 784 bytes, there are more"),
-        "rows of zeros": ((zstd(200, 2**21, dictionary=False), ".parquet"), pages),
-        "rows of one value": ((zstd(200, 2**21, dictionary=True), ".parquet"), "an image in it has 2,097,152 bytes"),
-        "a page of zeros": ((zstd(20, 2**24, dictionary=False), ".parquet"), pages),
-        "a page that says 1 GiB": ((lying_page(2**30 - 1), ".parquet"), pages),
-        "no footer": ((b"PAR1" + struct.pack("<I", 2**31) + b"PAR1", ".parquet"), "it is no whole parquet file"),
-        "labels that are no numbers": ((good_shard().replace(b"label", b"lable"), ".parquet"), "its columns are"),
-        "picture of too many pixels": ((png(30_000, 30_000), ".png"), r"too many pixels: (30000 x|more than) .*"),
-        "picture just above": ((png(9_500, 9_500), ".png"), "too many pixels: 9500 x 9500 of at most 89,478,485; set"),
-        "picture without pixels": ((png(9_000, 9_000), ".png"), "is a damaged image file"),
+        "idx of 2^96 bytes": (lambda: (idx_head(2**32 - 1, 2**32 - 1, 2**32 - 1), ".idx"), much),
+        "idx of more than the file": (
+            lambda: (idx_head(50_000, 28, 28), ".idx"),
+            "promises 39,200,000 bytes, there are 0",
+        ),
+        "idx of 1 GiB of zeros": (lambda: (zeros_gzip(idx_head(1024, 1024, 1024), 1024), ".gz"), much),
+        "zeros behind an idx": (
+            lambda: (zeros_gzip(idx_head(1, 28, 28), 1024), ".gz"),
+            "promises 784 bytes, there are more",
+        ),
+        "rows of zeros": (lambda: (zstd(200, 2**21, dictionary=False), ".parquet"), pages),
+        "rows of one value": (
+            lambda: (zstd(200, 2**21, dictionary=True), ".parquet"),
+            "an image in it has 2,097,152 bytes",
+        ),
+        "a page of zeros": (lambda: (zstd(20, 2**24, dictionary=False), ".parquet"), pages),
+        "a page that says 1 GiB": (lambda: (lying_page(2**30 - 1), ".parquet"), pages),
+        "no footer": (
+            lambda: (b"PAR1" + struct.pack("<I", 2**31) + b"PAR1", ".parquet"),
+            "it is no whole parquet file",
+        ),
+        "labels that are no numbers": (
+            lambda: (good_shard().replace(b"label", b"lable"), ".parquet"),
+            "its columns are",
+        ),
+        "picture of too many pixels": (
+            lambda: (png(30_000, 30_000), ".png"),
+            r"too many pixels: (30000 x|more than) .*",
+        ),
+        "picture just above": (
+            lambda: (png(9_500, 9_500), ".png"),
+            "too many pixels: 9500 x 9500 of at most 89,478,485; set",
+        ),
+        "picture without pixels": (lambda: (png(9_000, 9_000), ".png"), "is a damaged image file"),
         "text of a picture": (
-            (png(4, 4, others=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**27)))), ".png"),
+            lambda: (png(4, 4, others=chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**27)))), ".png"),
             "dam",
         ),
-        "65,535 tags": ((tiff([(33000, 2, 9, 0)] * 65535), ".tif"), "is a damaged image file|is no image file"),
-        "25 million pixels": ((picture(5_000, 5_000), ".png"), ""),
-        "25 million transparent pixels": ((picture(5_000, 5_000, mode="RGBA"), ".png"), ""),
-        "25 million pixels of a palette": ((picture(5_000, 5_000, mode="P", transparency=0), ".png"), ""),
-        "25 million pixels on their side": ((picture(5_000, 5_000, kind="TIFF", compression="tiff_lzw"), ".tif"), ""),
+        "65,535 tags": (lambda: (tiff([(33000, 2, 9, 0)] * 65535), ".tif"), "is a damaged image file|is no image file"),
+        "25 million pixels": (lambda: (picture(5_000, 5_000), ".png"), ""),
+        "25 million transparent pixels": (lambda: (picture(5_000, 5_000, mode="RGBA"), ".png"), ""),
+        "25 million pixels of a palette": (lambda: (picture(5_000, 5_000, mode="P", transparency=0), ".png"), ""),
+        "25 million pixels on their side": (
+            lambda: (picture(5_000, 5_000, kind="TIFF", compression="tiff_lzw"), ".tif"),
+            "",
+        ),
     }

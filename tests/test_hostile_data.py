@@ -45,9 +45,11 @@ ROOM = 40 * 2**20  # bytes beside the pixels of a picture
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tried]:
     """What became of each example, the pictures last: the memory of a process is the most that it had."""
     folder = tmp_path_factory.mktemp("harm")
-    paths = {name: folder / f"{index}{suffix}" for index, (name, ((_, suffix), _)) in enumerate(examples().items())}
-    for name, path in paths.items():
-        path.write_bytes(examples()[name][0][0])
+    paths = {}
+    for index, (name, (make, _)) in enumerate(examples().items()):
+        content, suffix = make()
+        paths[name] = folder / f"{index}{suffix}"
+        paths[name].write_bytes(content)
     found = tried("--only", "picture", "--files", *map(str, paths.values()))
     return dict(zip(paths, found, strict=True))
 

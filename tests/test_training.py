@@ -14,7 +14,7 @@ import torch
 from convatlas.architectures import architecture
 from convatlas.data import load_data
 from convatlas.errors import UsageError
-from convatlas.prediction import evaluate_run, load_network, predict_logits, preprocessing_of
+from convatlas.prediction import evaluate_run, open_predictor
 from convatlas.progress import Job, Silent
 from convatlas.recipe import recipe
 from convatlas.run import METRICS, Run, read_run
@@ -120,8 +120,7 @@ def test_selected_is_the_first_best_epoch_of_validation(finished: Run) -> None:
 
 
 def test_predictions_belong_to_the_best_checkpoint(finished: Run) -> None:
-    network = load_network(finished, finished.best_checkpoint)
-    logits = predict_logits(network, DIGITS.test.pixels, preprocessing=preprocessing_of(finished))
+    logits = open_predictor(finished.path).logits(DIGITS.test.pixels)
     stored = finished.predictions()
     assert np.array_equal(stored["test_logits"], logits.numpy())
     assert np.array_equal(stored["test_index"], DIGITS.test.index.numpy())

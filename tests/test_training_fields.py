@@ -19,7 +19,7 @@ from convatlas.data.epoch import epoch_seed
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryLogits
-from convatlas.prediction import load_network, predict_logits, preprocessing_of
+from convatlas.prediction import open_predictor
 from convatlas.recipe import Recipe, recipe
 from convatlas.run import Run
 from convatlas.training import make_plan, train_plan
@@ -103,9 +103,9 @@ def test_the_average_is_what_is_validated_tested_and_loaded(tmp_path: Path) -> N
     assert own.keys() == average.keys()
     assert not torch.equal(own["head.fc.weight"], average["head.fc.weight"])
     best = torch.load(run.best_checkpoint, weights_only=True)["state_dict"]
-    network = load_network(run, run.best_checkpoint)
-    assert torch.equal(network.state_dict()["head.fc.weight"], best["ema_network.module.head.fc.weight"])
-    logits = predict_logits(network, DIGITS.test.pixels, preprocessing=preprocessing_of(run))
+    predictor = open_predictor(run.best_checkpoint)
+    assert torch.equal(predictor.network.state_dict()["head.fc.weight"], best["ema_network.module.head.fc.weight"])
+    logits = predictor.logits(DIGITS.test.pixels)
     assert np.array_equal(run.predictions()["test_logits"], logits.numpy())
     top1 = (run.predictions()["val_logits"].argmax(1) == run.predictions()["val_labels"]).mean()
     assert run.results["val_top1"] == pytest.approx(top1)

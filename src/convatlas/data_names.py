@@ -11,6 +11,7 @@ NAMED: dict[str, str | None] = {  # with the recipe that is used by default; non
     "mnist": "quick",
     "fashion_mnist": "quick",
 }
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 KINDS = ("folder",)  # of KIND:PATH
 
 

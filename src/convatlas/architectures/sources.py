@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from convatlas.architecture import Interpolation, KeyTables, Paper, Published, Weights
+from convatlas.data_names import CIFAR10_CLASSES
 
 UVA_TUTORIAL = Paper(
     "UvA deep learning tutorial 5: Inception, ResNet and DenseNet",
@@ -12,8 +13,6 @@ UVA_TUTORIAL = Paper(
     2020,
     "https://uvadlc-notebooks.readthedocs.io/en/latest/tutorial_notebooks/tutorial5/Inception_ResNet_DenseNet.html",
 )
-
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
 def uva_published(*, validation: float, test: float) -> tuple[Published, Published]:

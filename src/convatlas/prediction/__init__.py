@@ -7,13 +7,8 @@ from convatlas.prediction.images import Answer, answer, check_images, read_image
 from convatlas.prediction.logits import answering, predict_logits
 from convatlas.prediction.opening import (
     Normalisation,
-    architecture_of,
     identify_source,
-    load_network,
     open_predictor,
-    open_weights,
-    preprocessing_of,
-    run_and_checkpoint,
 )
 from convatlas.prediction.predictor import Predictor
 
@@ -23,18 +18,13 @@ __all__ = [
     "Predictor",
     "answer",
     "answering",
-    "architecture_of",
     "check_images",
     "check_split",
     "choose_data",
     "evaluate_run",
     "evaluate_split",
     "identify_source",
-    "load_network",
     "open_predictor",
-    "open_weights",
     "predict_logits",
-    "preprocessing_of",
     "read_image",
-    "run_and_checkpoint",
 ]

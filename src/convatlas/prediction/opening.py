@@ -8,9 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-
 from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures, nothing_at
@@ -51,10 +48,10 @@ def open_predictor(
             raise UsageError(f"{source} brings its weights itself; --weights goes with the name of an architecture")
         if arch or options or normalisation:
             raise UsageError(f"the weights {weights} of {source} bring their network and normalisation with them")
-        return open_weights(str(source), weights)
+        return _open_weights(str(source), weights)
     path = Path(source)
     if path.is_dir() or (path.is_file() and is_run(path.parent.parent)):
-        run, checkpoint = run_and_checkpoint(path)
+        run, checkpoint = _run_and_checkpoint(path)
         moved = arch is not None and run.record.architecture.reference is not None
         if options or normalisation or (arch and not moved):
             raise UsageError(
@@ -70,7 +67,7 @@ def open_predictor(
     return _of_checkpoint(identified, path, source=str(source), normalisation=normalisation)
 
 
-def open_weights(name: str, weights: str) -> Predictor:
+def _open_weights(name: str, weights: str) -> Predictor:
     """Returns an architecture with its published weights, which are downloaded if need be."""
     row = architecture(name)
     chosen = weights_named(row, weights)
@@ -79,7 +76,7 @@ def open_weights(name: str, weights: str) -> Predictor:
     return _of_checkpoint(dataclasses.replace(identified, weights=chosen), path, source=f"{name} --weights {weights}")
 
 
-def run_and_checkpoint(source: Path) -> tuple[Run, Path]:
+def _run_and_checkpoint(source: Path) -> tuple[Run, Path]:
     """Returns the run and the weights that `source`, a run's folder or a file in its `checkpoints/`, means."""
     if source.is_file() and is_run(source.parent.parent):
         return read_run(source.parent.parent), source
@@ -95,13 +92,7 @@ def run_and_checkpoint(source: Path) -> tuple[Run, Path]:
     return run, run.best_checkpoint
 
 
-def load_network(run: Run, checkpoint: Path) -> nn.Module:
-    """Returns the run's network with the weights of one of its checkpoints, in eval mode on the CPU."""
-    network = _identified_of(run, checkpoint).build()
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
+def _architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
     """Returns the architecture of the run; a user's own is read from the file that the run names, or `arch`.
 
     Raises `UsageError` where that file is not what it was when the run was made.
@@ -122,11 +113,6 @@ def architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
     return row
 
 
-def preprocessing_of(run: Run) -> Preprocessing:
-    """Returns the size and normalisation stored in the run."""
-    return preprocessing_said(run.record.preprocessing, label=str(run.path))
-
-
 def identify_source(
     source: str | Path | Run | Mapping[str, Any], *, arch: str | None = None, options: Mapping[str, Any] | None = None
 ) -> tuple[Identified, str]:
@@ -140,7 +126,7 @@ def identify_source(
         raise UsageError(f"a checkpoint is a file, a run's folder or a state dict, not {type(source).__name__}")
     path = source.path if isinstance(source, Run) else Path(source)
     if arch is None and (path.is_dir() or is_run(path.parent.parent)):
-        run, checkpoint = run_and_checkpoint(path)
+        run, checkpoint = _run_and_checkpoint(path)
         return _identified_of(run, checkpoint, options=options), str(checkpoint)
     if arch is None and str(path) in list_architectures() and not path.exists():
         raise UsageError(f"{path} is an architecture, which has no weights of its own; name a run or a checkpoint too")
@@ -154,7 +140,7 @@ def _identified_of(
     run: Run, checkpoint: Path, *, arch: str | None = None, options: Mapping[str, Any] | None = None
 ) -> Identified:
     """Returns a run's checkpoint, with the given options; the run's record counts more than the file."""
-    row = architecture_of(run, arch=arch)
+    row = _architecture_of(run, arch=arch)
     hints = row.option_types()
     own = {name: values.from_plain(value, hints.get(name)) for name, value in run.record.architecture.options.items()}
     opened = dataclasses.replace(open_checkpoint(checkpoint), record=run.record.said())

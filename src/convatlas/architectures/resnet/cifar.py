@@ -31,7 +31,7 @@ from convatlas.architectures.resnet.blocks import (
 )
 from convatlas.architectures.resnet.imagenet import PAPER
 from convatlas.architectures.resnet.keys import AKAMASTER_KEYS, AKAMASTER_OPTION_B_KEYS
-from convatlas.architectures.sources import CIFAR10_CLASSES
+from convatlas.data_names import CIFAR10_CLASSES
 from convatlas.errors import unknown
 from convatlas.layers import (
     Activation,

@@ -7,11 +7,11 @@ from convatlas.data.sources.collection import Collection
 from convatlas.data.sources.layouts.parquet import ParquetFiles
 from convatlas.data.sources.layouts.parts import Form
 from convatlas.data.sources.layouts.pickles import Batches
+from convatlas.data_names import CIFAR10_CLASSES
 from convatlas.download import RemoteFile
 
 _SOURCE = "Krizhevsky 2009, Learning multiple layers of features from tiny images, https://www.cs.toronto.edu/~kriz/"
 
-_TEN = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _HUNDRED = (
     *("apple", "aquarium_fish", "baby", "bear", "beaver"),
     *("bed", "bee", "beetle", "bicycle", "bottle"),
@@ -37,7 +37,7 @@ _HUNDRED = (
 
 CIFAR10_FILES = Collection(
     name="cifar10",
-    form=Form(channels=3, image_size=32, class_names=_TEN, train_count=50_000, test_count=10_000),
+    form=Form(channels=3, image_size=32, class_names=CIFAR10_CLASSES, train_count=50_000, test_count=10_000),
     homes=("cifar-10-batches-py", "plain_text", "cifar10"),
     layouts=(
         Batches(train=tuple(f"data_batch_{i}" for i in range(1, 6)), test=("test_batch",), labels="labels"),
