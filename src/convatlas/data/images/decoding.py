@@ -115,7 +115,7 @@ def _by_simplejpeg(encoded: Encoded, width: int, height: int) -> np.ndarray | No
 
 def _by_pillow(encoded: Encoded, width: int, height: int) -> np.ndarray:
     """Returns the pixels as they are stored, of a JPEG at least as many as asked for."""
-    with Image.open(io.BytesIO(encoded.content), formats=RASTER_FORMATS) as file:
+    with open_picture(io.BytesIO(encoded.content), encoded.path, formats=RASTER_FORMATS) as file:
         if encoded.channels is not None:
             file.draft(None, (width, height))
         return decoded(file, encoded.path, channels=3)

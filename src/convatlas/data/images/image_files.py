@@ -16,11 +16,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from convatlas.bounds import VARIABLE, check_pixels, permitted_pixels
-from convatlas.data.images.formats import RASTER_FORMATS
+from convatlas.data.images.formats import HEAD, RASTER_FORMATS, kind_of
+from convatlas.data.images.levels import MODES, ends_of, plain, scale_transparency
 from convatlas.errors import UsageError, printable, reason_of
 from convatlas.files import check_regular, open_regular
 
-MODES = {1: "L", 3: "RGB"}  # a network's channels to Pillow's name
 BAND = 2**20  # pixels converted at a time: Pillow copies an image with every conversion
 _OF_PILLOW = ("ignore", None, Warning, re.compile(r"PIL\."), 0)  # as Python lists a filter of warnings
 
@@ -56,13 +56,24 @@ def read_image(path: Path, *, channels: int) -> Tensor:
 
 
 def open_picture(stream: BinaryIO, path: Path | str, *, formats: tuple[str, ...]) -> Image.Image:
-    """Returns a picture of which the header is read. Raises `UsageError` for one of too many pixels."""
+    """Returns a picture of which the header is read. Raises `UsageError` for one of too many pixels.
+
+    A file of another kind that is known by its first bytes is refused by its name, others as Pillow refuses them.
+    """
     _quieten()
     most = permitted_pixels()
     if Image.MAX_IMAGE_PIXELS is not None and most > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = most  # the user has raised the bound
-    file = Image.open(stream, formats=formats)
+    try:
+        file = Image.open(stream, formats=formats)
+    except UnidentifiedImageError as error:
+        stream.seek(0)
+        kind = kind_of(stream.read(HEAD))
+        if not kind:
+            raise
+        raise UsageError(f"{path} is no image file that can be read: it is {kind}") from error
     check_pixels(path, width=file.width, height=file.height)
+    scale_transparency(file)
     return file
 
 
@@ -78,11 +89,11 @@ def upright(file: Image.Image, path: Path | str, *, channels: int) -> np.ndarray
 def decoded(image: Image.Image, path: Path | str, *, channels: int) -> np.ndarray:
     """Returns a picture uint8 (H, W, channels) as it lies, transparent pixels on white, as `upright` does otherwise."""
     pixels = np.empty((image.height, image.width, channels), np.uint8)
-    rows = max(1, BAND // image.width)
+    rows, ends = max(1, BAND // image.width), ends_of(image)
     for top in range(0, image.height, rows):
         part = pixels[top : top + rows]
         band = image if len(part) == image.height else image.crop((0, top, image.width, top + len(part)))
-        part[:] = np.asarray(plain(band, path, channels=channels)).reshape(part.shape)
+        part[:] = np.asarray(plain(band, path, channels=channels, ends=ends)).reshape(part.shape)
     return pixels
 
 
@@ -104,11 +115,6 @@ def damage_named(path: Path) -> Iterator[None]:
         raise UsageError(f"{path} is a damaged image file: {printable(reason_of(error), most=160)}") from error
 
 
-def plain(image: Image.Image, path: Path | str, *, channels: int) -> Image.Image:
-    """Returns an image in 8 bits and opaque, in the given channels. Raises `UsageError` for pixels of 32 bits."""
-    return _opaque(_eight_bits(image, path)).convert(MODES[channels])
-
-
 def _quieten() -> None:
     """Keeps Pillow's warnings of odd files from the screen, for the whole process: threads share their list."""
     if _OF_PILLOW not in warnings.filters:
@@ -116,20 +122,3 @@ def _quieten() -> None:
     logger = logging.getLogger("PIL")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
-
-
-def _eight_bits(image: Image.Image, path: Path | str) -> Image.Image:
-    """Converts grey images of 16 bits to 8; Pillow's own conversion would cut their values off at 255."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image).astype(np.uint16) / 257).round().astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise UsageError(f"{path} has pixels of 32 bits, whose range is not known; save it with 8 or 16 bits")
-    return image
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """Composites transparent pixels on white."""
-    if not image.has_transparency_data:
-        return image
-    image = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
