@@ -143,6 +143,7 @@ class Row(NamedTuple):
 
 
 LEVELS = wide(GREYS)[..., 0]
+UNEVEN = quarters(COLOURS, np.uint16) * 256 + 7  # two different bytes each
 ROWS = [
     Row("JPEG", partial(of, "RGB", "JPEG", quality=95), tolerance=4),
     Row("JPEG of full chroma", partial(of, "RGB", "JPEG", quality=95, subsampling=0), tolerance=4),
@@ -173,7 +174,7 @@ ROWS = [
         over_white(GREYS), 1),
     Row("PNG of 16 bits", lambda: deep_png(2, wide(COLOURS))),
     Row("PNG of 16 bits with a transparent colour",
-        lambda: deep_png(2, wide(COLOURS), struct.pack(">3H", *(257 * level for level in COLOURS[1]))),
+        lambda: deep_png(2, UNEVEN, UNEVEN[0, -1].astype(">u2").tobytes()),
         (COLOURS[0], WHITE, *COLOURS[2:])),
     Row("PNG of 16 bits, alpha", lambda: deep_png(6, np.dstack([wide(COLOURS), wide((255, 255, 128, 0))])),
         over_white(COLOURS), 1),
