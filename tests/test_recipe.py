@@ -12,7 +12,17 @@ import torch
 
 import convatlas
 from convatlas.errors import UsageError
-from convatlas.recipe import RECIPES, Recipe, defaults, rate_factor, read_recipe, recipe, with_settings, write_recipe
+from convatlas.recipe import (
+    RECIPES,
+    Recipe,
+    default_recipe,
+    defaults,
+    rate_factor,
+    read_recipe,
+    recipe,
+    with_settings,
+    write_recipe,
+)
 from convatlas.training.optimizers import make_optimizer
 
 COSINE = {"schedule": "cosine"}
@@ -82,6 +92,21 @@ def test_nesterovs_step() -> None:
         assert parameter.item() == pytest.approx(expected)
 
 
+def test_imagenets_values() -> None:
+    """Literal values of fb.resnet.torch, typed here a second time."""
+    row = recipe("imagenet")
+    optimizer, images = row.optimizer, row.images
+    assert (row.epochs, row.batch_size, row.drop_last) == (90, 256, True)
+    assert (optimizer.kind, optimizer.lr, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0.1, 0.9, 1e-4)
+    assert (optimizer.nesterov, optimizer.weight_decay_on) == (True, "all")
+    assert [rate_factor(row, 10 * epoch, steps_per_epoch=10) for epoch in (0, 29, 30, 59, 60, 89)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
+    assert (images.image_size, images.shorter_side, images.jitter, images.hue, images.flip) == (224, 256, 0.4, 0, 0.5)
+    assert (images.crop, images.crop_scale, images.crop_ratio) == ("resized", (0.08, 1.0), (3 / 4, 4 / 3))
+    assert (images.mean, images.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -98,6 +123,10 @@ def test_nesterovs_step() -> None:
         ("schedule", "steps", "did you mean step"),
         ("precision", "fp8", "bf16"),
         ("flip", 1.5, "probability"),
+        ("jitter", 1.5, "0 to 1"),
+        ("hue", 0.6, "0 to 0.5, half of the circle of colours"),
+        ("sampling", "even", "all: balanced, shuffled"),
+        ("shorter_side", 15, "shorter_side=15 makes no sense; it must be at least 16, the image's size"),
         ("momentum", 0.9, "0 with optimizer=adamw"),
         ("nesterov", True, "false without the momentum of sgd or muon"),
         ("nesterov", 1, "nesterov"),
@@ -361,6 +390,35 @@ def test_the_page_of_recipes_shows_files_that_are_read(tmp_path: Path) -> None:
     assert len(read) == 2
     assert write_recipe(recipe("quick")) == blocks[1]
     assert (read[0].epochs, read[0].loss.mixup, read[0].optimizer.kind) == (60, 0.2, "sgd")
+
+
+def test_another_image_size_scales_the_shorter_side(tmp_path: Path) -> None:
+    imagenet = recipe("imagenet")
+    small = imagenet.replaced(image_size=64)
+    assert (small.name, small.images.shorter_side) == ("imagenet[image_size=64]", 73)
+    assert small.expected == "not known: imagenet changed; shorter side 256 became 73"
+    assert imagenet.replaced(image_size=240, shorter_side=256).images.shorter_side == 256  # the value that was given
+    assert imagenet.replaced(image_size=None).images.shorter_side is None
+    with pytest.raises(UsageError, match="shorter_side=256 makes no sense; it must be none without image_size"):
+        imagenet.with_values(image_size=None)
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: imagenet\nimage_size: 112\n")
+    assert recipe(str(path)).images.shorter_side == 128
+
+
+def test_milestones_that_are_given_are_not_scaled() -> None:
+    row = recipe("uva_sgd")
+    assert row.replaced(epochs=360, milestones=row.schedule.milestones).schedule.milestones == (100, 150)
+
+
+def test_the_summary_shows_fields_of_value_1() -> None:
+    assert "cutmix 1," in recipe("uva_sgd").replaced(cutmix=1.0).summary()
+
+
+def test_a_recipe_that_nobody_names_is_the_datas_then_the_networks() -> None:
+    kinds = ("folder:photos", "folder:C:\\photos")
+    assert [default_recipe(data, "uva_sgd") for data in ("digits", *kinds)] == ["quick", "photographs", "photographs"]
+    assert [default_recipe("cifar10", published) for published in ("uva_sgd", None)] == ["uva_sgd", "uva_adam"]
 
 
 def test_every_recipe_is_the_same_from_yaml(tmp_path: Path) -> None:

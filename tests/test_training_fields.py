@@ -123,6 +123,15 @@ def test_the_average_is_exact_under_resume(tmp_path: Path) -> None:
         assert_same(train_plan(plan, folder=folder, resume=True), whole)
 
 
+@pytest.mark.slow
+def test_balanced_sampling_and_jitter_are_exact_under_resume(tmp_path: Path) -> None:
+    plan = tiny_plan(sampling="balanced", jitter=0.4, hue=0.1)
+    whole = train_plan(plan, folder=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train_plan(plan, folder=tmp_path / "stopped", progress=StopAt(5))
+    assert_same(train_plan(plan, folder=tmp_path / "stopped", resume=True), whole)
+
+
 # ---------------------------------------------------------------------------------------------------------------- steps
 
 

@@ -13,6 +13,7 @@ NAMED: dict[str, str | None] = {  # with the recipe that is used by default; non
 }
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 KINDS = ("folder",)  # of KIND:PATH
+RECIPE_OF_KINDS = "photographs"  # the recipe that images of one's own are trained with by default
 
 
 def check_reference(reference: str) -> None:
@@ -31,6 +32,15 @@ def check_reference(reference: str) -> None:
         raise unknown("kind of data", kind, KINDS)
     if colon and not rest:
         raise UsageError(f"{reference} names no data; write {own}")
+
+
+def recipe_of_data(reference: str) -> str | None:
+    """Returns the name of the recipe that data is trained with by default; None if the network's counts.
+
+    >>> recipe_of_data("digits"), recipe_of_data("cifar10"), recipe_of_data("folder:photos")
+    ('quick', None, 'photographs')
+    """
+    return RECIPE_OF_KINDS if ":" in reference else NAMED.get(reference)
 
 
 def is_known(reference: str) -> bool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas import values
 from convatlas.architectures import check_name, recipe_of
-from convatlas.data_names import NAMED, check_reference
+from convatlas.data_names import check_reference, recipe_of_data
 from convatlas.errors import UsageError, unknown
-from convatlas.recipe import FALLBACK_RECIPE, Recipe, RecipeRule, parsed_settings, recipe_or_rule
+from convatlas.recipe import Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
 from convatlas.values import check_seed
 from convatlas.words import file_name, label
 
@@ -31,7 +31,7 @@ PROTOCOLS = {
 class Entry:
     """A network in a request: a name or `path/to/file.py:name`, and the name of its recipe.
 
-    Without a name, the recipe is the data set's, else the network's published one, else `FALLBACK_RECIPE`.
+    Without a name, the recipe is the data set's, else the network's published one, else the fallback.
     """
 
     architecture: str
@@ -196,10 +196,11 @@ def study_folder(data: str, *, protocol: str | None = None) -> Path:
 
 def _recipe_name(entry: Entry, request: Request) -> str | None:
     """Returns the name of an entry's recipe; None if the user's own file decides it, which is not read yet."""
-    named = NAMED.get(request.data) if entry.recipe is None else entry.recipe
-    return (
-        named if named is not None or ".py:" in entry.architecture else recipe_of(entry.architecture) or FALLBACK_RECIPE
-    )
+    if entry.recipe is not None:
+        return entry.recipe
+    if ".py:" in entry.architecture:
+        return recipe_of_data(request.data)
+    return default_recipe(request.data, recipe_of(entry.architecture))
 
 
 def _choose(entry: Entry, request: Request) -> Choice:

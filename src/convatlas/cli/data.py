@@ -38,12 +38,12 @@ def show(
 
     Example: convatlas data show cifar10 --recipe uva_sgd --out cifar10.png
     """
-    from convatlas.data_names import NAMED, check_reference
-    from convatlas.recipe import FALLBACK_RECIPE, parsed_settings, recipe_or_rule
+    from convatlas.data_names import check_reference
+    from convatlas.recipe import default_recipe, parsed_settings, recipe_or_rule
     from convatlas.values import assignments
 
     check_reference(data)
-    chosen = recipe_or_rule((NAMED.get(data) or FALLBACK_RECIPE) if recipe is None else recipe)
+    chosen = recipe_or_rule(default_recipe(data) if recipe is None else recipe)
     chosen = chosen.replaced(**parsed_settings(assignments(setting or [], flag="--set")))
 
     from convatlas.data import open_source  # not sooner: it imports PyTorch, which takes seconds

@@ -44,10 +44,10 @@ def check_fit(fitted: Recipe, *, image_size: int, in_channels: int) -> None:
         raise UsageError(
             f"cutout={fitted.images.cutout} makes no sense; it must be at most {image_size}, the image's size"
         )
-    if fitted.images.rand_augment and in_channels not in (1, 3):
-        raise UsageError(
-            f"rand_augment={fitted.images.rand_augment} is for images of 1 or 3 channels, not {in_channels}"
-        )
+    for name in ("jitter", "hue", "rand_augment"):
+        value = getattr(fitted.images, name)
+        if value and in_channels not in (1, 3):
+            raise UsageError(f"{name}={value:g} is for images of 1 or 3 channels, not {in_channels}")
 
 
 def image_size_of(fitted: Recipe, *, data: DataSet) -> int:
@@ -76,4 +76,4 @@ def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Pr
             )
         if len(mean) == 1:  # grey images: the same for every channel of the network
             mean, std = mean * in_channels, std * in_channels
-    return Preprocessing(size, mean, std)
+    return Preprocessing(size, mean, std, shorter_side=fitted.images.shorter_side)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -71,6 +71,11 @@ class Preprocessing:
         (top, left), extent = (int(middle.top), int(middle.left)), (middle.height, middle.width)
         pixels = pixels[..., top : top + math.ceil(middle.height), left : left + math.ceil(middle.width)]
         return self._centre(self._resampled(pixels, self._resized(*extent), extent=extent))
+
+    @property
+    def whole(self) -> Preprocessing:
+        """The preprocessing that brings the shorter side to the size itself, so that nothing of a square is cut off."""
+        return self if self.shorter_side is None else replace(self, shorter_side=None)
 
     def rectangle(self, height: int, width: int) -> Rectangle:
         """Returns the part that the network sees of an image of `height` x `width` pixels.

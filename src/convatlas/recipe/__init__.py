@@ -6,6 +6,7 @@ from convatlas.recipe.fields import NETWORK_FIELDS, WORDS, Precision, Recipe, de
 from convatlas.recipe.named import (
     FALLBACK_RECIPE,
     RECIPES,
+    default_recipe,
     list_recipes,
     recipe,
     recipe_for,
@@ -25,6 +26,7 @@ __all__ = [
     "Precision",
     "Recipe",
     "RecipeRule",
+    "default_recipe",
     "defaults",
     "list_recipes",
     "parsed_settings",

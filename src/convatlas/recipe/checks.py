@@ -31,9 +31,12 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "warmup_steps": (lambda v: v >= 0, "at least 0"),
     "warmup_lr": (lambda v: 0 <= v < 100, "at least 0 and below 100"),
     "image_size": (lambda v: 1 <= v <= 4096, "none or 1 to 4096 pixels"),
+    "shorter_side": (lambda v: 1 <= v <= 4096, "none or 1 to 4096 pixels"),
     "flip": (lambda v: 0 <= v <= 1, "a probability from 0 to 1"),
     "crop_scale": (lambda v: len(v) == 2 and 0 < v[0] <= v[1] <= 1, "two positive, rising numbers, at most 1"),
     "crop_ratio": (lambda v: len(v) == 2 and 0 < v[0] <= v[1], "two positive, rising numbers"),
+    "jitter": (lambda v: 0 <= v <= 1, "0 to 1"),
+    "hue": (lambda v: 0 <= v <= 0.5, "0 to 0.5, half of the circle of colours"),
     "rand_augment": (lambda v: 0 <= v <= 14, "0 to 14 operations"),
     "rand_magnitude": (lambda v: 0 <= v <= 30, "0 to 30"),
     "cutout": (lambda v: 0 <= v <= 4096, "0 to 4096 pixels"),
@@ -72,6 +75,8 @@ def check_recipe(recipe: Recipe) -> None:
     _check_schedule(recipe)
     _check_warmup(recipe)
     _check_images(recipe)
+    twice = recipe.sampling == "balanced" and recipe.loss.class_weights == "balanced"
+    require(recipe, "class_weights", not twice, "none with sampling=balanced, which counts each class alike already")
 
 
 def _check_optimizer(recipe: Recipe) -> None:
@@ -157,6 +162,10 @@ def _check_images(recipe: Recipe) -> None:
     if fields.mean is not None and fields.std is not None:
         fits = len(fields.mean) == len(fields.std) > 0 and min(fields.std) > 0
         require(recipe, "std", fits, "positive, one for each mean")
+    if fields.shorter_side is not None:
+        least = fields.image_size or 4097
+        permitted = "none without image_size" if fields.image_size is None else f"at least {least}, the image's size"
+        require(recipe, "shorter_side", fields.shorter_side >= least, permitted)
     for name in ("crop_scale", "crop_ratio"):
         used = fields.crop == "resized" or getattr(fields, name) == UNUSED[name]
         require(recipe, name, used, f"left out with crop={fields.crop}, which does not use it")

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_type_hints
 from convatlas import values
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.checks import check_recipe, short
-from convatlas.recipe.groups import ImageFields, LossFields, NetworkFields, OptimizerFields, ScheduleFields
+from convatlas.recipe.groups import ImageFields, LossFields, NetworkFields, OptimizerFields, Sampling, ScheduleFields
 from convatlas.recipe.schedule import scaled_schedule
 
 Precision = Literal["float32", "bf16"]
@@ -18,7 +18,7 @@ WORDS = ("name", "source", "expected")  # fields that describe a recipe and do n
 NETWORK_FIELDS = tuple(field.name for field in dataclasses.fields(NetworkFields))
 BESIDE = (  # fields that the summary shows if the recipe uses them
     *("accumulate", "clip_norm", "ema", "label_smoothing", "mixup", "cutmix", "class_weights"),
-    *("rand_augment", "cutout", *NETWORK_FIELDS),
+    *("sampling", "jitter", "hue", "rand_augment", "cutout", *NETWORK_FIELDS),
 )
 
 
@@ -28,8 +28,9 @@ class Recipe:
 
     A recipe is made from flat values by name, as in `--set` and YAML; code reads them by group. Its length is a number
     of `epochs` or of optimizer `steps`, and the schedule counts in the same unit. `drop_last` leaves out the last,
-    smaller batch of an epoch. Raises `UsageError` for a value that makes no sense, and for fields that contradict each
-    other.
+    smaller batch of an epoch. `sampling="balanced"` shows each class equally often in an epoch of the usual length: it
+    repeats images of rare classes and leaves out some of frequent ones. Raises `UsageError` for a value that makes no
+    sense, and for fields that contradict each other.
 
     >>> mine = Recipe(name="mine", source="ours", expected="?", epochs=3, batch_size=16, optimizer="adam", lr=0.1)
     >>> mine.optimizer.kind, mine.optimizer.lr, mine.schedule.kind
@@ -46,6 +47,7 @@ class Recipe:
     schedule: ScheduleFields
     images: ImageFields
     drop_last: bool = True
+    sampling: Sampling = "shuffled"
     loss: LossFields
     network: NetworkFields
     precision: Precision = "float32"
@@ -93,9 +95,7 @@ class Recipe:
         warmup = f" after {self.warmup_length:g} of warm-up" if self.warmup_length else ""
         length = f"1 {self.unit[:-1]}" if self.length == 1 else f"{self.length} {self.unit}"
         beside = [
-            f"{name.replace('_', ' ')} {short(flat[name])}"
-            for name in BESIDE
-            if flat[name] and flat[name] not in (1, "none")
+            f"{name.replace('_', ' ')} {short(flat[name])}" for name in BESIDE if flat[name] != FIELDS[name].default
         ]
         return (
             f"{self.name}: {length} of batches of {self.batch_size}, {self.optimizer.kind} at {self.optimizer.lr:g}, "
@@ -110,7 +110,8 @@ class Recipe:
         """Returns this recipe with other values, given by flat name; the recipe's name shows each change.
 
         Other `epochs` scale the milestones, `decay_epochs` and `warmup_epochs`. In a recipe that counts steps, other
-        `steps` scale the fields that count steps. Raises `UsageError` if the unit changes and the milestones do not.
+        `steps` scale the fields that count steps. Another `image_size` scales `shorter_side`. Raises `UsageError` if
+        the unit changes and the milestones do not.
 
         >>> from convatlas.recipe import recipe
         >>> short = recipe("uva_sgd").replaced(epochs=18)
@@ -122,25 +123,36 @@ class Recipe:
         for name in changes:
             if name not in settable:
                 raise unknown("recipe field", name, settable)
-        changes = {name: changes[name] for name in settable if name in changes and changes[name] != flat[name]}
+        given = set(changes)
+        changes = {name: changes[name] for name in settable if name in given and changes[name] != flat[name]}
         if not changes:
             return self
         shown = ",".join(f"{name}={short(value)}" for name, value in changes.items())
         expected = f"not known: {self.name} changed"
         if changes.get(self.unit) is not None:
             length = changes[self.unit]
-            scaled = {name: value for name, value in scaled_schedule(self, length).items() if name not in changes}
+            scaled = {name: value for name, value in scaled_schedule(self, length).items() if name not in given}
             for name, value in scaled.items():
                 before, after = (_listed(each) for each in (flat[name], value))
                 words = name.replace("_", " ")
                 expected += f"; {words} {before} of {self.length} {self.unit} became {after} of {length}"
             changes |= scaled
-        elif self.unit in changes and self.schedule.milestones and "milestones" not in changes:
+        elif self.unit in changes and self.schedule.milestones and "milestones" not in given:
             kept = short(self.schedule.milestones)
             raise UsageError(
                 f"milestones={kept} of recipe {self.name} count {self.unit}; give them in the new unit too"
             )
+        if "image_size" in changes and self.images.shorter_side and "shorter_side" not in given:
+            changes["shorter_side"] = self._scaled_side(changes["image_size"])
+            expected += f"; shorter side {self.images.shorter_side} became {short(changes['shorter_side'])}"
         return self.with_values(**changes, name=f"{self.name}[{shown}]", expected=expected)
+
+    def _scaled_side(self, image_size: int | None) -> int | None:
+        """Returns the shorter side for another image size: the centre stays the same part of the image."""
+        fields = self.images
+        if image_size is None or fields.shorter_side is None or fields.image_size is None:
+            return None
+        return round(fields.shorter_side * image_size / fields.image_size)
 
     @property
     def unit(self) -> Literal["epochs", "steps"]:

@@ -9,6 +9,7 @@ OptimizerKind = Literal["sgd", "adam", "adamw", "rmsprop", "muon"]
 ScheduleKind = Literal["constant", "multi_step", "step", "exponential", "cosine", "one_cycle", "plateau"]
 Warmup = Literal["linear", "constant"]
 Crop = Literal["none", "resized", "pad4"]
+Sampling = Literal["shuffled", "balanced"]
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,27 @@ class ScheduleFields:
 class ImageFields:
     """The preparation of an image, and its changes at random.
 
-    `image_size` is in pixels; None keeps the size of the data. `mean` and `std` are per channel, of values in [0, 1];
-    None means the statistics of the training images. `flip` is the probability of mirroring left to right.
-    `crop="resized"` cuts out a random part and resizes it; `crop_scale` is the range of its share of the area,
-    `crop_ratio` the range of its aspect ratio. `crop="pad4"` adds 4 black pixels around the image and cuts out a part
-    of the image's own size. `rand_augment` is a number of operations of strength `rand_magnitude` (0 to 30). `cutout`
-    is the side, in pixels, of a square in the mean colour.
+    `image_size` is in pixels; None keeps the size of the data. Where the network is evaluated, the shorter side of an
+    image is resized to `shorter_side` (None means `image_size`), and the centre of `image_size` is cut out. `mean` and
+    `std` are per channel, of values in [0, 1]; None means the statistics of the training images. `flip` is the
+    probability of mirroring left to right. `crop="resized"` cuts out a random part and resizes it; `crop_scale` is the
+    range of its share of the area, `crop_ratio` the range of its aspect ratio. `crop="pad4"` adds 4 black pixels around
+    the image and cuts out a part of the image's own size. `jitter` changes brightness, contrast and saturation: a
+    factor of each is drawn from 1 - `jitter` to 1 + `jitter` for every image. `hue` turns the colours by a part of the
+    circle, drawn from -`hue` to `hue`. Grey images have neither saturation nor hue. `rand_augment` is a number of
+    operations of strength `rand_magnitude` (0 to 30). `cutout` is the side, in pixels, of a square in the mean colour.
     """
 
     image_size: int | None = None
+    shorter_side: int | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     flip: float = 0.0
     crop: Crop = "none"
     crop_scale: tuple[float, ...] = (0.8, 1.0)
     crop_ratio: tuple[float, ...] = (0.9, 1.1)
+    jitter: float = 0.0
+    hue: float = 0.0
     rand_augment: int = 0
     rand_magnitude: float | None = None
     cutout: int = 0

@@ -18,10 +18,9 @@ from convatlas.data import DataSet
 from convatlas.data.epoch import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, fit_recipe, image_size_of, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
-from convatlas.data_names import NAMED
 from convatlas.errors import UsageError, unknown
 from convatlas.progress import Job
-from convatlas.recipe import FALLBACK_RECIPE, NETWORK_FIELDS, Recipe, RecipeRule, parsed_settings, recipe_or_rule
+from convatlas.recipe import NETWORK_FIELDS, Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.scores import TOP1, Score
 from convatlas.training.classification import Classification
@@ -253,8 +252,7 @@ def choose_recipe(
 
     Without a name it is the data set's or the architecture's own.
     """
-    default = NAMED.get(data) or architecture.recipe or FALLBACK_RECIPE
-    chosen = recipe_or_rule(default if name is None else name)
+    chosen = recipe_or_rule(default_recipe(data, architecture.recipe) if name is None else name)
     return chosen.replaced(**parsed_settings(settings or {}))
 
 

@@ -37,9 +37,9 @@ def samples(plan: Plan, test_logits: np.ndarray) -> dict[str, np.ndarray]:
     predicted = test_logits.argmax(1)
     certainty = np.where(predicted != labels, probabilities.max(1), -1.0)
     worst = [i for i in np.argsort(-certainty, kind="stable")[:COUNT] if certainty[i] >= 0]
-    raw = dataclasses.replace(
-        plan.preprocessing, image_size=max(plan.preprocessing.image_size, plan.data.spec.image_size or 0)
-    )
+    raw = plan.preprocessing
+    if (stored := plan.data.spec.image_size or 0) > raw.image_size:
+        raw = dataclasses.replace(raw.whole, image_size=stored)
     mistakes = test.batch(torch.tensor(worst), preprocessing=raw, device=cpu) if worst else before[:0]
     return {
         "before": _pixels(before),

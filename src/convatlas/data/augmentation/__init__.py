@@ -1,1 +1,1 @@
-"""The random changes of training images: crops, mirroring, RandAugment, cutout, and images mixed with others."""
+"""The random changes of training images: crops, mirroring, colours, RandAugment, cutout, images mixed with others."""

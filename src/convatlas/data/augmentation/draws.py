@@ -16,6 +16,7 @@ from convatlas.data.augmentation.crops import (
     read_places,
     resized_crop,
 )
+from convatlas.data.augmentation.jitter import jittered
 from convatlas.data.augmentation.rand_augment import rand_augment
 from convatlas.device import sent
 from convatlas.recipe import Recipe
@@ -68,6 +69,8 @@ def changed(images: Tensor, drawn: Draws, *, recipe: Recipe, generator: Generato
         images = mirrored_where(images, drawn.mirrored)
     if drawn.places is not None:
         images = padded_crop(images, drawn.places)
+    if recipe.images.jitter or recipe.images.hue:
+        images = jittered(images, strength=recipe.images.jitter, hue=recipe.images.hue, generator=generator)
     if recipe.images.rand_augment and recipe.images.rand_magnitude is not None:
         images = rand_augment(
             images, operations=recipe.images.rand_augment, magnitude=recipe.images.rand_magnitude, generator=generator

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from convatlas.data.augmentation.draws import changed
+from convatlas.data.batches.order import balanced_order
 from convatlas.data.batches.stage import Stage, mixes
 from convatlas.data.epoch import steps_per_epoch
 from convatlas.data.images.protocol import Images, Targets, class_labels
@@ -22,7 +23,7 @@ class TrainingBatches:
     Targets are the labels of the images, or probabilities (n, num_classes) where the recipe mixes images. Everything
     random is drawn from a generator with `seed`, so that an epoch can be repeated without the ones before it
     (`epoch_seed`). The last, smaller batch is left out if the recipe says so. Raises `UsageError` for a recipe that
-    mixes images which have no classes.
+    mixes images which have no classes, or balances them.
     """
 
     def __init__(
@@ -30,6 +31,8 @@ class TrainingBatches:
     ) -> None:
         if mixes(recipe):
             class_labels(images, needed_by="mixup or cutmix in the recipe")
+        if recipe.sampling == "balanced":
+            class_labels(images, needed_by="sampling=balanced in the recipe")
         self.images = images
         self.stage = Stage(recipe, preprocessing, num_classes)
         self.seed = seed
@@ -39,12 +42,18 @@ class TrainingBatches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
         generator = torch.Generator().manual_seed(self.seed)
-        order = torch.randperm(len(self.images), generator=generator)
         recipe, preprocessing = self.stage.recipe, self.stage.preprocessing
+        order = self._order(recipe, generator)
         read = self.images.training_batches(order, recipe=recipe, preprocessing=preprocessing, generator=generator)
         with closing(read) as batches:
             for images, targets, drawn in batches:
                 yield self.stage(images, targets, drawn, generator=generator)
+
+    def _order(self, recipe: Recipe, generator: torch.Generator) -> Tensor:
+        """Returns the places (N,) of the epoch's images in their order."""
+        if recipe.sampling == "balanced":
+            return balanced_order(class_labels(self.images).cpu(), generator=generator)
+        return torch.randperm(len(self.images), generator=generator)
 
 
 class EvaluationBatches:

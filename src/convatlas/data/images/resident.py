@@ -57,6 +57,7 @@ class ResidentImages:
     ) -> Generator[tuple[Tensor, Targets, Draws], None, None]:
         """Yields resized images, their targets and all changes that the recipe draws for them."""
         size, side = recipe.batch_size, preprocessing.image_size
+        resized = preprocessing.whole if recipe.images.crop == "resized" else preprocessing  # the crop takes any part
         order = sent(order, self.device)
         for step in range(steps_per_epoch(len(order), recipe)):
             start = step * size
@@ -65,7 +66,7 @@ class ResidentImages:
                 draws = draw(count, side, side, recipe=recipe, generator=generator, device=self.device)
             places = order[start : start + size]
             drawn = draws.part(start - first, start - first + size)
-            images = preprocessing.resize(self.pixels.index_select(0, places))
+            images = resized.resize(self.pixels.index_select(0, places))
             yield images, targets_at(self.labels, places), drawn
 
     def channel_statistics(self, *, image_size: int) -> Statistics:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from convatlas.data_names import recipe_of_data
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.fields import Recipe
-from convatlas.recipe.named import own, papers, teaching
+from convatlas.recipe.named import own, papers, photographs, teaching
 from convatlas.recipe.reading import read_recipe
 from convatlas.recipe.rule import DataFacts, RecipeRule
 
 FALLBACK_RECIPE = "uva_adam"  # for a network without a published recipe, on data without its own recipe
-RECIPES = (*own.RECIPES, *teaching.RECIPES, *papers.RECIPES)
+RECIPES = (*own.RECIPES, *teaching.RECIPES, *papers.RECIPES, *photographs.RECIPES)
 
 RULES: tuple[RecipeRule, ...] = ()
 
@@ -22,6 +23,17 @@ _BY_NAME = {row.name: row for row in _ROWS}
 def list_recipes() -> list[str]:
     """Returns the names of the recipes and rules, sorted."""
     return sorted(_BY_NAME)
+
+
+def default_recipe(data: str, published: str | None = None) -> str:
+    """Returns the name of the recipe that is taken if the user names none.
+
+    It is that of the data, else the `published` one of the network, else the fallback.
+
+    >>> default_recipe("digits", "uva_sgd"), default_recipe("cifar10", "uva_sgd"), default_recipe("cifar10")
+    ('quick', 'uva_sgd', 'uva_adam')
+    """
+    return recipe_of_data(data) or published or FALLBACK_RECIPE
 
 
 def recipe_or_rule(name: str) -> Recipe | RecipeRule:

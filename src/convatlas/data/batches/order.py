@@ -1,0 +1,30 @@
+"""The order of an epoch in which each class comes equally often."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+
+def balanced_order(labels: Tensor, *, generator: Generator) -> Tensor:
+    """Returns N places in the order of an epoch, for the classes (N,) of the images.
+
+    Each class that occurs comes equally often, and each image of a class too, both to within one; what is left over is
+    drawn. Classes of equal size give a plain shuffle.
+
+    >>> classes = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1])
+    >>> classes[balanced_order(classes, generator=Generator().manual_seed(0))].bincount()
+    tensor([4, 4])
+    """
+    present = torch.unique(labels)
+    each, left = divmod(len(labels), len(present))
+    shares = torch.full((len(present),), each)
+    shares[torch.randperm(len(present), generator=generator)[:left]] += 1
+    chosen = []
+    for label, share in zip(present.tolist(), shares.tolist(), strict=True):
+        members = torch.nonzero(labels == label).flatten()
+        rounds = range(-(-share // len(members)))
+        drawn = [members[torch.randperm(len(members), generator=generator)] for _ in rounds]
+        chosen.append(torch.cat(drawn)[:share] if drawn else members[:0])
+    places = torch.cat(chosen)
+    return places[torch.randperm(len(places), generator=generator)]
