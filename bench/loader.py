@@ -35,6 +35,7 @@ from turns import Way, Work, in_processes, ratios
 import convatlas.data.images.decoding
 from convatlas import create
 from convatlas.architectures import architecture, list_architectures
+from convatlas.data.images.stores import FileStore
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import autocast, keep_freed_memory, network_input
@@ -157,7 +158,8 @@ class Streamed:
 
     def __init__(self, paths: list[Path], what: What, *, workers: int | None) -> None:
         numbers = torch.arange(len(paths))
-        self.images = StreamedImages(Path(), [str(path) for path in paths], numbers % 1000, numbers, workers=workers)
+        store = FileStore(Path(), [str(path) for path in paths])
+        self.images = StreamedImages(store, numbers % 1000, numbers, workers=workers)
         self.what = what
 
     def __iter__(self) -> Iterator[Batch]:

@@ -18,7 +18,15 @@ import pyarrow.parquet as pq
 from PIL import Image
 from torch import Tensor
 
+from convatlas.data.images.decoding import Encoded, read_encoded
+from convatlas.data.images.stores import FileStore
 from convatlas.data.sources.identity import FIRST_LABELS
+
+
+def encoded_at(path: Path) -> Encoded:
+    """Reads an image file as a training does."""
+    store = FileStore(path.parent, [path.name])
+    return read_encoded(store.read(0), store.shown(0))
 
 
 def pixels(count: int, *shape: int, seed: int = 0) -> np.ndarray:

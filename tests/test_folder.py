@@ -16,7 +16,7 @@ from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.data import Images, class_labels, list_data, load_data, open_source
 from convatlas.data.images.streaming import StreamedImages
-from convatlas.data.sources import folder as module
+from convatlas.data.sources import listing as module
 from convatlas.errors import UsageError
 from convatlas.prediction import choose_data, open_predictor
 from convatlas.recipe import recipe
@@ -55,7 +55,7 @@ def parted(root: Path, *parts: str, each: int = 10) -> Path:
 
 def names(images: Images) -> list[str]:
     assert isinstance(images, StreamedImages)
-    return list(images.names)
+    return [images.store.name(number) for number in images.index.tolist()]
 
 
 @pytest.fixture(scope="module")
@@ -218,10 +218,10 @@ def spoiled(root: Path, fault: str) -> None:
     [
         ("empty", "has 0 class folders; folder:PATH needs a folder for each class"),
         ("one class", "has 1 class folders"),
-        ("no train", "has test, val and no train; training images belong in .*/train"),
+        ("no train", "has val, test and no train; training needs images in a part train"),
         ("two validation parts", "has the folders val and valid; leave one"),
         ("unknown", "val has the class class 11, which .*train has not"),
-        ("few", "images of class class 10 in .*: 4; 5 or more are needed, or folders train, val and test"),
+        ("few", "images of class class 10 in .*: 4; 5 or more are needed, or parts train, val and test"),
         ("no image", "images of class class 1 in .*: 0; 5 or more"),
         ("no images at all", r"holds no image; \.png, .* are read"),
     ],
@@ -334,7 +334,9 @@ def test_images_of_one_colour_are_refused_with_the_way_on(tmp_path: Path) -> Non
     for number in range(2):
         (tmp_path / "data" / f"class {number}").mkdir(parents=True)
         for image in range(10):
-            Image.new("RGB", (16, 16), "red").save(tmp_path / "data" / f"class {number}" / f"{image}.png")
+            Image.new("RGB", (16 + image, 16 + number), "red").save(
+                tmp_path / "data" / f"class {number}" / f"{image}.png"
+            )
     with pytest.raises(UsageError, match=r"have a channel of one value.*; name both, such as --set mean="):
         plan_of(tmp_path / "data", epochs=1)
     chosen = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}

@@ -22,9 +22,8 @@ import hostile_data
 from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.data import load_data, preprocessing
-from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.image_files import check_images, read_image
-from convatlas.data.images.streaming import file_digest
+from convatlas.data.images.stores import file_digest
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.sources.cifar import CIFAR10_FILES
 from convatlas.data.sources.layouts.idx import read_idx
@@ -92,7 +91,7 @@ def test_a_picture_is_decoded_in_bands(tmp_path: Path, mode: str, monkeypatch: p
     assert [torch.equal(read_image(tmp_path / "a.png", channels=each.shape[1]), each) for each in whole] == [True] * 2
 
 
-@pytest.mark.parametrize("read", [partial(read_image, channels=3), read_encoded])
+@pytest.mark.parametrize("read", [partial(read_image, channels=3), made.encoded_at])
 def test_no_warning_of_pillows_reaches_the_screen(
     tmp_path: Path, read: Callable[[Path], Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,7 +130,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "batch": partial(read_batch, labels="labels", form=CIFAR10_FILES.form),
     "shard": partial(read_shard, labels="label", form=CIFAR10_FILES.form),
     "picture": partial(read_image, channels=3),
-    "streamed picture": read_encoded,
+    "streamed picture": made.encoded_at,
     "pictures": lambda path: check_images([path]),
     "digest": file_digest,
     "recipe": read_recipe,
@@ -189,7 +188,8 @@ def test_a_pipe_in_the_place_of_a_file_is_one_line(
     for name in ("cats", "dogs"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(6):
-            (tmp_path / "photos" / name / f"{number}.png").write_bytes(made.encoded(made.pixels(1, 9, 9, 3)[0]))
+            noise = made.pixels(1, 9, 9, 3, seed=number)[0]
+            (tmp_path / "photos" / name / f"{number}.png").write_bytes(made.encoded(noise))
     (tmp_path / "photos/dogs/5.png").unlink()
     os.mkfifo(tmp_path / "photos/dogs/5.png")
     filled = [word.format(data=tmp_path / "data", photos=tmp_path / "photos") for word in words]

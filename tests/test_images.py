@@ -17,9 +17,10 @@ from torch import nn
 from convatlas.data import Images, ResidentImages, class_labels
 from convatlas.data.augmentation.rand_augment import rand_augment
 from convatlas.data.batches.loader import EvaluationBatches, TrainingBatches
-from convatlas.data.images import streaming
+from convatlas.data.images import stores, streaming
 from convatlas.data.images.protocol import Labels, label_bytes
 from convatlas.data.images.resident import unlabelled
+from convatlas.data.images.stores import FileStore
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.preprocessing import Preprocessing, channel_statistics
 from convatlas.errors import UsageError
@@ -50,7 +51,8 @@ def images_of(kind: str, folder: Path, *, labels: Labels = LABELS, workers: int 
     """The same images in memory or in files."""
     if kind == "resident":
         return ResidentImages(PIXELS, labels, INDEX)
-    return StreamedImages(folder, [f"{number}.png" for number in range(COUNT)], labels, INDEX, workers=workers)
+    store = FileStore(folder, [f"{(number - 1000) % COUNT}.png" for number in range(1000 + COUNT)])
+    return StreamedImages(store, labels, INDEX, workers=workers)
 
 
 def chosen_recipe(**changes: object) -> Recipe:
@@ -237,14 +239,14 @@ def test_no_images_have_no_logits() -> None:
 def test_the_hash_of_files_is_of_their_content_and_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, pixels in (("a.png", PIXELS[0]), ("b.png", PIXELS[1])):
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(tmp_path / name)
-    images = StreamedImages(tmp_path, ["a.png", "b.png"], None, torch.arange(2))
+    images = StreamedImages(FileStore(tmp_path, ["a.png", "b.png"]), None, torch.arange(2))
     before = images.content_hash()
-    swapped = StreamedImages(tmp_path, ["b.png", "a.png"], None, torch.arange(2))
+    swapped = StreamedImages(FileStore(tmp_path, ["b.png", "a.png"]), None, torch.arange(2))
     assert swapped.content_hash() != before
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes())
     changed = images.content_hash()
     assert changed != before
-    monkeypatch.setattr(streaming, "open_regular", None)  # neither file is read again
+    monkeypatch.setattr(stores, "open_regular", None)  # neither file is read again
     assert images.content_hash() == changed
     os.utime(tmp_path / "b.png", ns=(0, 0))
     with pytest.raises(TypeError):
@@ -279,6 +281,6 @@ def test_statistics_of_files_are_those_of_their_pixels(folder: Path, monkeypatch
 
 
 def test_a_file_that_is_gone_is_named(tmp_path: Path) -> None:
-    gone = StreamedImages(tmp_path, ["gone.png"], None, torch.arange(1))
+    gone = StreamedImages(FileStore(tmp_path, ["gone.png"]), None, torch.arange(1))
     with pytest.raises(UsageError, match=r"no image at .*gone\.png"):
         gone.content_hash()

@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import convatlas.data.images.decoding as decoding
-from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.image_files import read_image
 from convatlas.errors import UsageError
+from data_files import encoded_at
 
 HEIGHT, WIDTH = 48, 64
 WHITE = (255, 255, 255)
@@ -219,7 +219,7 @@ def jpeg_decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 def by_both(path: Path) -> np.ndarray:
     """The pixels (H, W, 3) as `predict` and as training read them, which are the same."""
     found = read_image(path, channels=3)[0].permute(1, 2, 0).numpy()
-    assert np.array_equal(read_encoded(path).pixels(), found)
+    assert np.array_equal(encoded_at(path).pixels(), found)
     return found
 
 
@@ -250,7 +250,7 @@ def test_a_picture_may_have_any_name(tmp_path: Path, name: str) -> None:
         pytest.skip("this file system takes no such name")
     assert np.abs(inside(by_both(path)) - np.array(COLOURS)).max() <= 4
     path.write_bytes(b"hello")
-    for read in (read_encoded, partial(read_image, channels=3)):
+    for read in (encoded_at, partial(read_image, channels=3)):
         with pytest.raises(UsageError, match="is no image file that can be read") as refused:
             read(path)
         str(refused.value).encode()  # can be printed
@@ -290,7 +290,7 @@ def test_a_picture_that_cannot_be_read_is_named_with_its_reason(tmp_path: Path, 
     content, reason = BAD[kind]
     path = tmp_path / "holiday.jpg"
     path.write_bytes(content())
-    for read in (lambda: read_encoded(path).pixels(), partial(read_image, path, channels=3)):
+    for read in (lambda: encoded_at(path).pixels(), partial(read_image, path, channels=3)):
         with pytest.raises(UsageError, match=reason) as refused:
             read()
         assert "holiday.jpg" in str(refused.value)

@@ -25,13 +25,14 @@ from convatlas.bounds import PIXEL, VARIABLE
 from convatlas.data.augmentation.crops import crop_rectangles, rectangles_in
 from convatlas.data.epoch import epoch_seed
 from convatlas.data.images.cutting import centre, cut_out
-from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.image_files import read_image
+from convatlas.data.images.stores import FileStore
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.images.workers import worker_count
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe, recipe
+from data_files import encoded_at
 
 PREPROCESSING = Preprocessing(32, (0.5,) * 3, (0.25,) * 3, shorter_side=40)
 RESIZED = {"crop": "resized", "crop_scale": (0.2, 1.0), "crop_ratio": (0.75, 1.33)}
@@ -56,7 +57,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> StreamedImages:
     names = [f"{number}.{('jpg', 'png', 'jpeg')[number % 3]}" for number in range(45)]
     for number, name in enumerate(names):
         noise(33 + number, 90 - number).save(folder / name)
-    return StreamedImages(folder, names, torch.arange(45), torch.arange(45))
+    return StreamedImages(FileStore(folder, names), torch.arange(45), torch.arange(45))
 
 
 @pytest.fixture(params=["simplejpeg", "pillow"])
@@ -116,7 +117,7 @@ def test_a_jpeg_is_what_read_image_says_however_it_lies(
         exif[0x0112] = orientation
         path = tmp_path / f"{orientation}.jpg"
         image.save(path, exif=exif, **options)
-        encoded = read_encoded(path)
+        encoded = encoded_at(path)
         assert (encoded.height, encoded.width, 3) == encoded.pixels().shape
         assert np.array_equal(encoded.pixels(), upright(path)), orientation
 
@@ -136,7 +137,7 @@ def test_other_kinds_are_what_read_image_says_however_they_lie(tmp_path: Path, k
         exif[0x0112] = orientation
         path = tmp_path / f"{orientation}.{kind}"
         image.save(path, **({} if kind == "gif" else {"exif": exif}))
-        encoded = read_encoded(path)
+        encoded = encoded_at(path)
         assert (encoded.height, encoded.width, 3) == encoded.pixels().shape
         assert np.array_equal(encoded.pixels(), upright(path)), orientation
         assert encoded.reduction(height=10_000, width=10_000, size=1) == 1
@@ -159,7 +160,7 @@ def test_an_orientation_behind_the_pixels_counts(tmp_path: Path) -> None:
     chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
     path = tmp_path / "late.png"
     path.write_bytes(buffer.getvalue()[:-12] + chunk + buffer.getvalue()[-12:])
-    encoded = read_encoded(path)
+    encoded = encoded_at(path)
     assert (encoded.height, encoded.width) == (9, 6)
     assert np.array_equal(encoded.pixels(), np.rot90(np.asarray(image), -1))
     assert np.array_equal(encoded.pixels(), upright(path))
@@ -168,7 +169,7 @@ def test_an_orientation_behind_the_pixels_counts(tmp_path: Path) -> None:
 def test_how_far_a_jpeg_is_reduced(tmp_path: Path) -> None:
     """While twice the pixels needed remain a side; the shorter side of the part counts."""
     photograph(64, 64).save(tmp_path / "a.jpg")
-    encoded = read_encoded(tmp_path / "a.jpg")
+    encoded = encoded_at(tmp_path / "a.jpg")
     for side, expected in ((448, 1), (895, 1), (896, 2), (1791, 2), (1792, 4), (3583, 4), (3584, 8), (100_000, 8)):
         assert encoded.reduction(height=side, width=4000, size=224) == min(expected, 8), side
         assert encoded.reduction(height=100_000, width=side, size=224) == expected, side
@@ -179,7 +180,7 @@ def test_reduced_sides_are_rounded_up_and_both_decoders_agree(
     tmp_path: Path, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photograph(*size).save(tmp_path / "a.jpg")
-    encoded = read_encoded(tmp_path / "a.jpg")
+    encoded = encoded_at(tmp_path / "a.jpg")
     for reduction in (1, 2, 4, 8):
         if min(size) < reduction:
             continue
@@ -195,10 +196,10 @@ def test_a_reduced_image_that_lies_is_turned(tmp_path: Path, jpeg_decoder: str) 
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(tmp_path / "lying.jpg", exif=exif)
-    encoded = read_encoded(tmp_path / "lying.jpg")
+    encoded = encoded_at(tmp_path / "lying.jpg")
     assert (encoded.height, encoded.width) == (240, 160)
     image.save(tmp_path / "upright.jpg")
-    expected = read_encoded(tmp_path / "upright.jpg").pixels(reduction=4)
+    expected = encoded_at(tmp_path / "upright.jpg").pixels(reduction=4)
     assert np.array_equal(encoded.pixels(reduction=4), np.rot90(expected, -1))
 
 
@@ -213,7 +214,7 @@ def test_evaluation_sees_what_preprocessing_does(tmp_path: Path, size: tuple[int
     photograph(*size).save(path)
     preprocessing = Preprocessing(32, (0.5,) * 3, (0.25,) * 3, shorter_side=40, interpolation=interpolation)  # type: ignore[arg-type]
     expected = preprocessing.resize(read_image(path, channels=3)) * 255
-    found = centre(read_encoded(path), preprocessing)
+    found = centre(encoded_at(path), preprocessing)
     assert found.shape == (1, 3, 32, 32)
     difference = (found - expected).abs()
     assert difference.max() <= (1.05 if interpolation == "bilinear" else 3.7)
@@ -228,7 +229,7 @@ def test_evaluation_of_a_reduced_jpeg(
     path = tmp_path / "a.jpg"
     photograph(427, 640).save(path, quality=92)
     preprocessing = Preprocessing(side - 6, (0.5,) * 3, (0.25,) * 3, shorter_side=side)
-    encoded = read_encoded(path)
+    encoded = encoded_at(path)
     assert encoded.reduction(height=427, width=640, size=side) == reduction
     expected = preprocessing.resize(read_image(path, channels=3)) * 255
     found = centre(encoded, preprocessing)
@@ -250,7 +251,7 @@ def test_a_reduced_image_is_resized_to_the_very_size() -> None:
 def test_a_reduced_panorama(tmp_path: Path) -> None:
     """Its centre begins at a whole pixel, half a pixel from where that of the whole image does."""
     photograph(131, 640).save(tmp_path / "a.jpg")
-    encoded = read_encoded(tmp_path / "a.jpg")
+    encoded = encoded_at(tmp_path / "a.jpg")
     preprocessing = Preprocessing(28, (0.5,) * 3, (0.25,) * 3, shorter_side=30)
     assert encoded.reduction(height=131, width=640, size=30) == 2
     expected = preprocessing.resize(read_image(tmp_path / "a.jpg", channels=3)) * 255
@@ -264,13 +265,13 @@ def test_a_crop_is_cut_then_resized(tmp_path: Path) -> None:
     for top, left, height, width in ((0, 0, 80, 110), (11, 3, 20, 70), (5, 60, 32, 32), (79, 109, 1, 1)):
         part = whole[..., top : top + height, left : left + width]
         expected = F.interpolate(part, size=(32, 32), mode="bilinear", antialias=True)
-        found = cut_out(read_encoded(tmp_path / "a.png"), (top, left, height, width), size=32)
+        found = cut_out(encoded_at(tmp_path / "a.png"), (top, left, height, width), size=32)
         assert (found - expected).abs().max() <= 1.05
 
 
 def test_a_crop_of_a_reduced_jpeg_is_of_the_same_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photograph(427, 640).save(tmp_path / "a.jpg", quality=92)
-    encoded = read_encoded(tmp_path / "a.jpg")
+    encoded = encoded_at(tmp_path / "a.jpg")
     for rectangle in ((0, 0, 427, 640), (13, 7, 411, 402), (27, 211, 400, 429)):
         assert encoded.reduction(height=rectangle[2], width=rectangle[3], size=50) == 4
         reduced = cut_out(encoded, rectangle, size=50).float()
@@ -325,7 +326,7 @@ def test_each_image_of_each_part_has_draws_of_its_own(tmp_path: Path) -> None:
     """40 times the same image: no two crops alike, about half of them mirrored."""
     grey = np.broadcast_to(np.arange(250, dtype=np.uint8), (200, 250))
     Image.fromarray(grey).save(tmp_path / "ramp.png")
-    alike = StreamedImages(tmp_path, ["ramp.png"] * 40, torch.zeros(40), torch.arange(40))
+    alike = StreamedImages(FileStore(tmp_path, ["ramp.png"] * 40), torch.zeros(40), torch.arange(40))
     images = torch.cat([images for images, _ in training(alike, batch_size=40)])
     assert len(images.flatten(1).unique(dim=0)) > 35
     mirrored = int((images[:, 0, 0, 0] > images[:, 0, 0, -1]).sum())
@@ -340,7 +341,7 @@ def test_flip_mirrors(files: StreamedImages) -> None:
 def test_another_crop_leaves_what_evaluation_sees(files: StreamedImages) -> None:
     images, labels = next(training(files, crop="pad4", flip=0.0))
     for image, label in zip(images, labels.tolist(), strict=True):
-        assert torch.equal(image, centre(read_encoded(files.root / files.names[label]), PREPROCESSING)[0])
+        assert torch.equal(image, centre(encoded_at(Path(files.store.shown(label))), PREPROCESSING)[0])
 
 
 def test_drop_last_leaves_the_smaller_batch_out(files: StreamedImages) -> None:
@@ -354,7 +355,7 @@ def test_evaluation_shows_all_images_in_order(files: StreamedImages, workers: in
     assert torch.equal(torch.cat([labels for _, labels in batches]), files.labels)
     images = torch.cat([images for images, _ in batches])
     for place in (0, 15, 16, 19, 20, 44):
-        expected = PREPROCESSING.resize(read_image(files.root / files.names[place], channels=3))[0] * 255
+        expected = PREPROCESSING.resize(read_image(Path(files.store.shown(place)), channels=3))[0] * 255
         assert (images[place] - expected).abs().max() <= 1.05
     normalised = PREPROCESSING.normalize(images / 255)
     assert normalised.dtype == torch.float32
@@ -368,7 +369,7 @@ def threads() -> list[str]:
 
 
 def test_no_thread_is_left(files: StreamedImages) -> None:
-    many = StreamedImages(files.root, list(files.names) * 10, files.labels.repeat(10), torch.arange(450))
+    many = StreamedImages(files.store, files.labels.repeat(10), files.index.repeat(10))
     for images, _ in training(many):
         assert threads()
         assert len(images) == 20
@@ -420,8 +421,8 @@ def test_a_bad_file_is_named(
     files: StreamedImages, tmp_path: Path, kind: str, message: str, workers: int, jpeg_decoder: str
 ) -> None:
     path = broken(tmp_path, kind)
-    names = [*(str(files.root / name) for name in files.names[:30]), path.name]
-    bad = StreamedImages(tmp_path, names, torch.arange(31), torch.arange(31))
+    names = [*map(files.store.shown, range(30)), path.name]
+    bad = StreamedImages(FileStore(tmp_path, names), torch.arange(31), torch.arange(31))
     for loader in (training(bad, workers=workers), evaluation(bad, size=8, workers=workers)):
         with pytest.raises(UsageError, match=message) as raised:
             list(loader)
@@ -435,12 +436,12 @@ def test_the_limit_on_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     noise(20, 30).save(path)
     for permitted in (600, 599):
         monkeypatch.setenv(VARIABLE, str((permitted + 0.5) * PIXEL / 2**30))
-        for read in (read_encoded, partial(read_image, channels=3)):
+        for read in (encoded_at, partial(read_image, channels=3)):
             with nullcontext() if permitted == 600 else pytest.raises(UsageError, match="too many pixels: 30 x 20"):
                 read(path)
     monkeypatch.delenv(VARIABLE)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 299)  # the user's own limit of Pillow holds too, at twice its value
-    for read in (read_encoded, partial(read_image, channels=3)):
+    for read in (encoded_at, partial(read_image, channels=3)):
         monkeypatch.setattr("convatlas.data.images.image_files.permitted_pixels", lambda: 299)
         with pytest.raises(UsageError, match=f"too many pixels: more than 299; set {VARIABLE} to more GiB"):
             read(path)
@@ -462,7 +463,7 @@ def test_a_harmless_flaw_is_left_to_pillow(tmp_path: Path) -> None:
     quantization = content.index(b"\xff\xdb")
     path = tmp_path / "flawed.jpg"
     path.write_bytes(content[:quantization] + b"\x00\x00" + content[quantization:])
-    assert np.array_equal(read_encoded(path).pixels(), upright(path))
+    assert np.array_equal(encoded_at(path).pixels(), upright(path))
 
 
 def test_one_core_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -478,7 +479,7 @@ def test_what_cannot_be_streamed(files: StreamedImages) -> None:
     with pytest.raises(UsageError, match="each needs one"):
         dataclasses.replace(files, labels=torch.arange(3))
     with pytest.raises(UsageError, match="0 image files"):
-        StreamedImages(files.root, [], None, torch.arange(0))
+        StreamedImages(files.store, None, torch.arange(0))
     grey = Preprocessing(32, (0.5,), (0.25,))
     with pytest.raises(UsageError, match="takes 1"):
         files.batch(torch.arange(2), preprocessing=grey)

@@ -6,14 +6,12 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from convatlas.data.images.formats import RASTER_FORMATS
-from convatlas.data.images.image_files import check_images, damage_named, decoded, open_picture
-from convatlas.files import read_regular
+from convatlas.data.images.image_files import damage_named, decoded, open_picture
 
 try:
     import simplejpeg  # the extra `fast`: the same pixels as Pillow's, in two thirds of the time
@@ -46,9 +44,12 @@ def decoder() -> str:
 
 @dataclass(frozen=True)
 class Encoded:
-    """An image file in memory of which the header is read; `height` and `width` are those of the upright image."""
+    """An image file in memory of which the header is read; `height` and `width` are those of the upright image.
 
-    path: Path
+    `name` is the one that a message shows.
+    """
+
+    name: str
     height: int
     width: int
     orientation: int
@@ -69,7 +70,7 @@ class Encoded:
         width, height = self.width, self.height
         if self.orientation in LYING:
             width, height = height, width
-        with damage_named(self.path):
+        with damage_named(self.name):
             pixels = _by_simplejpeg(self, -(-width // reduction), -(-height // reduction))
             if pixels is None:
                 pixels = _by_pillow(self, width // reduction, height // reduction)
@@ -77,21 +78,19 @@ class Encoded:
         return pixels if turn is None else turn(pixels)
 
 
-def read_encoded(path: Path) -> Encoded:
-    """Returns the content and the header of an image file.
+def read_encoded(content: bytes, name: str) -> Encoded:
+    """Returns an encoded image with its header read. Raises `UsageError`, which names it, for one that is no image.
 
-    Raises `UsageError` for a file that is not there, is no image or is too large. Threads may call it.
+    Threads may call it.
     """
-    check_images([path])
-    with damage_named(path):
-        content = read_regular(path)
-        file = open_picture(io.BytesIO(content), path, formats=RASTER_FORMATS)
+    with damage_named(name):
+        file = open_picture(io.BytesIO(content), name, formats=RASTER_FORMATS)
         if _turned_late(file, content):
             file.load()
         orientation = Image.Image.getexif(file).get(ExifTags.Base.Orientation, 1)  # PNG's own would decode every file
         width, height = file.size[::-1] if orientation in LYING else file.size
         channels = len(file.getbands()) if isinstance(file, JpegImagePlugin.JpegImageFile) else None
-    return Encoded(path, height, width, orientation, channels, content)
+    return Encoded(name, height, width, orientation, channels, content)
 
 
 def _turned_late(file: Image.Image, content: bytes) -> bool:
@@ -115,7 +114,7 @@ def _by_simplejpeg(encoded: Encoded, width: int, height: int) -> np.ndarray | No
 
 def _by_pillow(encoded: Encoded, width: int, height: int) -> np.ndarray:
     """Returns the pixels as they are stored, of a JPEG at least as many as asked for."""
-    with open_picture(io.BytesIO(encoded.content), encoded.path, formats=RASTER_FORMATS) as file:
+    with open_picture(io.BytesIO(encoded.content), encoded.name, formats=RASTER_FORMATS) as file:
         if encoded.channels is not None:
             file.draft(None, (width, height))
-        return decoded(file, encoded.path, channels=3)
+        return decoded(file, encoded.name, channels=3)

@@ -98,7 +98,7 @@ def decoded(image: Image.Image, path: Path | str, *, channels: int) -> np.ndarra
 
 
 @contextlib.contextmanager
-def damage_named(path: Path) -> Iterator[None]:
+def damage_named(path: Path | str) -> Iterator[None]:
     """Makes a `UsageError` that names the file of whatever Pillow raises for it."""
     try:
         yield

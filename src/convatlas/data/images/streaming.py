@@ -1,13 +1,11 @@
-"""Images in files: decoded, cut and resized while the network works."""
+"""Encoded images in a store, such as files: decoded, cut and resized while the network works."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from itertools import repeat
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,14 +15,13 @@ from convatlas.data.augmentation.crops import rectangles_in
 from convatlas.data.augmentation.draws import Draws, draw_after_reading
 from convatlas.data.epoch import steps_per_epoch
 from convatlas.data.images.cutting import centre, cut_out, place
-from convatlas.data.images.decoding import read_encoded
-from convatlas.data.images.image_files import check_images
+from convatlas.data.images.decoding import Encoded, read_encoded
 from convatlas.data.images.protocol import Labels, Targets, label_bytes, short_hash, targets_at, thumbnails_of
+from convatlas.data.images.stores import Store
 from convatlas.data.images.workers import Fill, completed, worker_count
 from convatlas.data.preprocessing import Preprocessing, Statistics, unnormalised
 from convatlas.device import sent
 from convatlas.errors import UsageError
-from convatlas.files import open_regular
 from convatlas.recipe import Recipe
 
 PART = 16  # images that one worker reads in a row; fixed, because each part has a generator of its own
@@ -33,12 +30,12 @@ STATISTICS_SEED = 42
 STATISTICS_BATCH = 64
 CPU = torch.device("cpu")
 
-FillPart = Callable[[list[Path], np.ndarray], None]  # decodes files into uint8 (n, size, size, 3)
+FillPart = Callable[[Store, list[int], np.ndarray], None]  # decodes images by number into uint8 (n, size, size, 3)
 
 
 @dataclass(frozen=True)
 class StreamedImages:
-    """Image files, read by threads ahead of the network. `names` are their paths below `root`, with slashes.
+    """Images of a store, read by threads ahead of the network. `index` has the number in the store of each.
 
     A resized crop and the mirroring of a recipe are made while an image is read, from its own pixels; with another crop
     the image is the one that evaluation sees. Batches are the same for any number of `workers`: by default as many as
@@ -49,8 +46,7 @@ class StreamedImages:
     apart, on average 0.3 to 2.6.
     """
 
-    root: Path
-    names: Sequence[str]
+    store: Store
     labels: Labels
     index: Tensor
     device: torch.device = CPU
@@ -58,16 +54,16 @@ class StreamedImages:
 
     def __post_init__(self) -> None:
         worker_count(self.workers)
-        if not self.names or (self.labels is not None and len(self.names) != len(self.labels)):
+        if not len(self) or (self.labels is not None and len(self) != len(self.labels)):
             labels = "no" if self.labels is None else len(self.labels)
-            raise UsageError(f"{len(self.names)} image files with {labels} labels; each needs one")
+            raise UsageError(f"{len(self)} image files with {labels} labels; each needs one")
 
     @property
     def channels(self) -> int:
         return 3
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.index)
 
     def batch(self, places: Tensor, *, preprocessing: Preprocessing, device: torch.device | None = None) -> Tensor:
         """Returns some images as evaluation sees them: float32 in [0, 1] (n, 3, size, size)."""
@@ -113,18 +109,18 @@ class StreamedImages:
         return thumbnails_of(self, places, size=size)
 
     def identity(self) -> Iterator[bytes]:
-        """Yields the paths below `root` and the labels."""
-        for name in self.names:
-            yield name.encode("utf-8", "surrogateescape") + b"\0"
+        """Yields the names in the store and the labels."""
+        for number in self.index.tolist():
+            yield self.store.name(number).encode("utf-8", "surrogateescape") + b"\0"
         yield label_bytes(self.labels)
 
     def content(self) -> Iterator[bytes]:
-        """Yields the sha256 of each file. Raises `UsageError` for one that cannot be read."""
-        for name in self.names:
-            yield file_digest(self.root / name)
+        """Yields the sha256 of each encoded image. Raises `UsageError` for one that cannot be read."""
+        for number in self.index.tolist():
+            yield self.store.digest(number)
 
     def content_hash(self) -> str:
-        """Returns a short sha256 over all files."""
+        """Returns a short sha256 over all encoded images."""
         return short_hash(self.content())
 
     def to(self, device: str) -> StreamedImages:
@@ -150,49 +146,35 @@ class StreamedImages:
         for places in chosen:
             images = torch.empty((len(places), 3, size, size), dtype=torch.uint8, memory_format=torch.channels_last)
             squares = images.permute(0, 2, 3, 1).numpy()
-            paths = [self.root / self.names[number] for number in places.tolist()]
+            numbers = self.index[places].tolist()
             parts: list[Fill] = [
-                partial(fill, paths[start : start + PART], squares[start : start + PART])
-                for start, fill in zip(range(0, len(paths), PART), fills, strict=False)
+                partial(fill, self.store, numbers[start : start + PART], squares[start : start + PART])
+                for start, fill in zip(range(0, len(numbers), PART), fills, strict=False)
             ]
             yield (images, places), parts
-
-
-def file_digest(path: Path) -> bytes:
-    """Returns the sha256 of a file's content; one that has its size and time of change from before is not read again.
-
-    Raises `UsageError` for a file that is not there or cannot be read.
-    """
-    check_images([path])
-    try:
-        status = path.stat()
-        return _digest(path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-
-
-@cache
-def _digest(path: Path, _size: int, _changed: int) -> bytes:
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _part_count(places: Tensor) -> int:
     return -(-len(places) // PART)
 
 
-def _fill_centres(paths: list[Path], squares: np.ndarray, *, preprocessing: Preprocessing) -> None:
+def _encoded(store: Store, numbers: list[int]) -> Iterator[Encoded]:
+    """Yields images of a store, each read when it is asked for."""
+    return (read_encoded(store.read(number), store.shown(number)) for number in numbers)
+
+
+def _fill_centres(store: Store, numbers: list[int], squares: np.ndarray, *, preprocessing: Preprocessing) -> None:
     """Decodes the part of each image that evaluation sees."""
-    for path, square in zip(paths, squares, strict=True):
-        place(centre(read_encoded(path), preprocessing), square)
+    for image, square in zip(_encoded(store, numbers), squares, strict=True):
+        place(centre(image, preprocessing), square)
 
 
 def _fill_crops(
-    paths: list[Path], squares: np.ndarray, *, recipe: Recipe, preprocessing: Preprocessing, seed: int
+    store: Store, numbers: list[int], squares: np.ndarray, *, recipe: Recipe, preprocessing: Preprocessing, seed: int
 ) -> None:
     """Draws for all images of a part at once, then decodes them one after the other."""
     generator = torch.Generator().manual_seed(seed)
-    images = [read_encoded(path) for path in paths]
+    images = list(_encoded(store, numbers))
     sizes = torch.tensor([(image.height, image.width) for image in images])
     scale, ratio = recipe.images.crop_scale, recipe.images.crop_ratio
     rectangles = rectangles_in(sizes, scale=scale, ratio=ratio, generator=generator).int().tolist()

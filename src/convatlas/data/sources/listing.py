@@ -1,0 +1,206 @@
+"""The images of a source of one's own as they are found, and the splits that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from convatlas.data.dataset import SPLIT_SEED, Source, Spec, Splits
+from convatlas.data.images.protocol import Images
+from convatlas.data.images.resident import ResidentImages
+from convatlas.data.images.stores import Store
+from convatlas.data.images.streaming import STATISTICS_IMAGES, StreamedImages
+from convatlas.data.sources.splitting import hold_out_of_each_class, hold_out_together
+from convatlas.errors import UsageError
+
+PARTS = ("train", "validation", "test")
+LEAST = 5  # images of a class of which a fifth is held out
+
+
+@dataclass(frozen=True)
+class Found:
+    """The images of one part as a source has them: their places in the listing, and the part's name in a message."""
+
+    shown: str
+    places: np.ndarray
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a source: a store, and of each image its class, its part and its group. `home` is its place.
+
+    `labels` (N,) are places in `classes`, which are in the order of the labels. `parts` are those that the source has;
+    all images are in `train` where it has none. Every part that is absent is held out of the training part. `groups`
+    has a name for each image; images of one name never fall into two splits that are drawn.
+    """
+
+    home: str
+    store: Store
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    parts: Mapping[str, Found]
+    groups: Sequence[str] | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The parts that the source has not."""
+        return tuple(part for part in PARTS if part not in self.parts)
+
+    def splits(self) -> Splits:
+        """Returns training, validation and test images. Raises `UsageError` where classes are missing or too small."""
+        self._check()
+        notes = [*self.notes, *self._absent()]
+        places = {part: found.places for part, found in self.parts.items()}
+        if self.missing:
+            notes += self._hold_out(places)
+        if (count := len(places["train"])) > STATISTICS_IMAGES:
+            notes.append(
+                f"where the recipe names no mean and std, they are computed from {STATISTICS_IMAGES:,} of the "
+                f"{count:,} training images"
+            )
+        train, validation, test = (self.images(places[part]) for part in PARTS)
+        return Splits(train, validation, test, tuple(notes))
+
+    def images(self, places: np.ndarray) -> Images:
+        """Returns some images, in the order of the listing."""
+        index = torch.from_numpy(np.sort(places))
+        return StreamedImages(self.store, torch.from_numpy(self.labels)[index], index)
+
+    def _check(self) -> None:
+        """Raises `UsageError` for a class with too few training images, and for one that training has not."""
+        if "train" not in self.parts:
+            parts = ", ".join(Path(found.shown).name for found in self.parts.values())
+            raise UsageError(f"{self.home} has {parts} and no train; training needs images in a part train")
+        train = self.parts["train"]
+        least = LEAST if self.missing else 1
+        counts = np.bincount(self.labels[train.places], minlength=len(self.classes)).tolist()
+        if self.groups is not None:
+            self._check_groups(self.groups)
+        for part, found in self.parts.items():
+            strange = [label for label in np.unique(self.labels[found.places]).tolist() if not counts[label]]
+            if part != "train" and strange:
+                raise UsageError(f"{found.shown} has the class {self.classes[strange[0]]}, which {train.shown} has not")
+        for name, count in zip(self.classes, counts, strict=True):
+            if count < least:
+                otherwise = ", or parts train, val and test" if self.missing else ""
+                raise UsageError(
+                    f"images of class {name} in {train.shown}: {count}; {least} or more are needed{otherwise}"
+                )
+
+    def _check_groups(self, groups: Sequence[str]) -> None:
+        """Raises `UsageError` for a group of which images lie in two parts."""
+        seen: dict[str, str] = {}
+        for part, found in self.parts.items():
+            for place in found.places.tolist():
+                if seen.setdefault(groups[place], part) != part:
+                    raise UsageError(
+                        f"{self.home} has images of group {groups[place]} in {seen[groups[place]]} and in {part}; all "
+                        "images of a group belong in one part"
+                    )
+
+    def _absent(self) -> Iterator[str]:
+        """Yields a note for each part that has no image of some classes."""
+        for part, found in self.parts.items():
+            there = set(np.unique(self.labels[found.places]).tolist())
+            absent = ", ".join(name for label, name in enumerate(self.classes) if label not in there)
+            if part != "train" and absent:
+                yield f"{Path(found.shown).name} has no image of {absent}"
+
+    def _hold_out(self, places: dict[str, np.ndarray]) -> Iterator[str]:
+        """Moves the missing parts out of the training part, every class in proportion, and yields notes of it."""
+        train = self.parts["train"]
+        units, repeated = self._units(train.places)
+        share = 1 / LEAST
+        for number, held in enumerate((share, share / (1 - share))[: len(self.missing)]):  # of what is left
+            part = self.missing[-1 - number]
+            if units is None:
+                places["train"], places[part] = hold_out_of_each_class(places["train"], self.labels, share=held)
+            else:
+                keep = len(self.missing) - number
+                places["train"], places[part] = hold_out_together(
+                    places["train"], self.labels, units, share=held, keep=keep
+                )
+                self._check_held(part, places[part], units)
+        counts = ", ".join(f"{len(places[part]):,} for {part}" for part in PARTS)
+        yield (
+            f"a fifth of the images in {Path(train.shown).name} is held out for "
+            f"{' and a fifth for '.join(self.missing)}, every class in proportion, with seed {SPLIT_SEED}: {counts}"
+        )
+        if repeated:
+            yield f"images that equal another, byte for byte: {repeated:,}; equal ones lie in one split"
+        if self.groups is not None:
+            yield f"images of one group lie in one split: {len(set(self.groups)):,} groups"
+
+    def _units(self, places: np.ndarray) -> tuple[np.ndarray | None, int]:
+        """Returns a number for each image of the listing, the same for images that belong together.
+
+        They have one group, or equal bytes. Returns None where every image stands alone, and how many repeat another.
+        """
+        firsts: dict[object, int] = {}  # of a digest or a group
+        pairs = [(firsts.setdefault(digest, place), place) for place, digest in _digests(self.store, places.tolist())]
+        repeated = sum(first != place for first, place in pairs)
+        if self.groups is not None:
+            pairs += [(firsts.setdefault(self.groups[place], place), place) for place in places.tolist()]
+        elif not repeated:
+            return None, 0
+        return _united(len(self.labels), pairs), repeated
+
+    def _check_held(self, part: str, places: np.ndarray, units: np.ndarray) -> None:
+        """Raises `UsageError` for a class of which no image could be held out: too many of them belong together."""
+        train = self.parts["train"]
+        there = set(self.labels[places].tolist())
+        for label, name in enumerate(self.classes):
+            if label not in there:
+                own = train.places[self.labels[train.places] == label]
+                raise UsageError(
+                    f"images of class {name} in {train.shown}: {len(own)} in {len(np.unique(units[own]))} groups, of "
+                    f"which none can be held out for {part}; images of one group and equal images stay together, so "
+                    f"{len(self.missing) + 1} groups or more of each class are needed, or parts train, val and test"
+                )
+
+
+def listed_source(spec: Spec, listing: Listing) -> Source:
+    """Returns the source of a listing."""
+
+    def read(folder: Path | None = None) -> Splits:
+        if folder is not None:
+            raise UsageError(f"{spec.name} says itself where the images are; leave out --data-dir {folder}")
+        return listing.splits()
+
+    return Source(spec, read=read)
+
+
+def no_images() -> Images:
+    """Returns a part without images."""
+    return ResidentImages(torch.empty(0, 3, 1, 1, dtype=torch.uint8), torch.empty(0).long(), torch.empty(0).long())
+
+
+def _digests(store: Store, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Yields the numbers and digests of images that are as long as another; the others equal none."""
+    by_size: dict[int, list[int]] = {}
+    for number in numbers:
+        by_size.setdefault(store.size(number), []).append(number)
+    for alike in by_size.values():
+        if len(alike) > 1:
+            yield from ((number, store.digest(number)) for number in alike)
+
+
+def _united(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
+    """Returns a number for each of `count` images, the same for both of each pair and for all that hang together."""
+    above = list(range(count))
+
+    def first(place: int) -> int:
+        while above[place] != place:
+            above[place] = above[above[place]]
+            place = above[place]
+        return place
+
+    for one, other in pairs:
+        a, b = first(one), first(other)
+        above[max(a, b)] = min(a, b)
+    return np.array([first(place) for place in range(count)])
