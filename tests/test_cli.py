@@ -123,12 +123,19 @@ def test_train_then_evaluate_then_report(capsys: pytest.CaptureFixture[str], tmp
     code, out, _ = run(capsys, "evaluate", folder, "--json")
     content = json.loads(out)
     keys = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class"}
+    keys |= {"balanced_accuracy", "macro_f1", "per_class_n", "per_class_correct"}
     assert content.keys() == keys | {"published", "notes"}
     assert (content["n"], content["top1"]) == (360, trained["test_top1"])
+    assert [content[name] for name in ("balanced_accuracy", "macro_f1")] == [
+        trained["test_balanced_accuracy"], trained["test_macro_f1"]
+    ]  # fmt: skip
+    assert sum(content["per_class_n"].values()) == 360
+    assert sum(content["per_class_correct"].values()) == content["correct"]
     assert list(content["per_class"]) == list("0123456789")
     code, out, _ = run(capsys, "evaluate", folder, "--split", "validation")
     assert code == 0
-    assert "of 360" in out
+    assert re.search(r"of 360\).*, balanced accuracy [0-9.]+ %, macro F1 [0-9.]+ %, loss", out)
+    assert "class  images  correct  accuracy" in out
     (folder / "curves.png").unlink()
     assert run(capsys, "report", folder)[0] == 0
     assert (folder / "curves.png").is_file()

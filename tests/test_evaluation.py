@@ -2,10 +2,12 @@
 
 import math
 import time
+import warnings
 
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from convatlas.evaluation import Difference, correct, evaluate_logits, paired_bootstrap, summarize, t_quantile
 
@@ -16,6 +18,53 @@ def test_metrics_by_hand():
     assert (evaluation.n, evaluation.correct, evaluation.top1, evaluation.top5) == (4, 3, 0.75, None)
     assert evaluation.loss == pytest.approx(-(math.log(0.7) + math.log(0.6) + math.log(0.4) + math.log(0.6)) / 4)
     assert evaluation.per_class == {"cat": 1.0, "dog": 0.5, "eel": 1.0}
+
+
+def answers(classes: list[int], *, of: int) -> np.ndarray:
+    """Logits that answer these classes."""
+    return np.eye(of)[classes]
+
+
+def test_scores_that_count_each_class_alike_by_hand():
+    """Eight cats and two dogs; six cats and one dog are right, two cats are called dogs, a dog is called an eel."""
+    labels = np.array([0] * 8 + [1] * 2)
+    found = evaluate_logits(answers([0] * 6 + [1] * 2 + [1, 2], of=4), labels, ["cat", "dog", "eel", "fox"])
+    assert found.top1 == 0.7
+    assert found.balanced_accuracy == pytest.approx((6 / 8 + 1 / 2) / 2)
+    # F1: cats 12 of 8 + 6, dogs 2 of 2 + 3, eels 0 of 0 + 1; a fox neither occurs nor is answered.
+    assert found.macro_f1 == pytest.approx((12 / 14 + 2 / 5 + 0) / 3)
+    assert found.per_class == {"cat": 0.75, "dog": 0.5, "eel": None, "fox": None}
+    assert found.per_class_n == {"cat": 8, "dog": 2, "eel": 0, "fox": 0}
+    assert found.per_class_correct == {"cat": 6, "dog": 1, "eel": 0, "fox": 0}
+    assert found.imbalance == 4
+    assert found.results("val") == {
+        "val_top1": 0.7,
+        "val_loss": found.loss,
+        "val_balanced_accuracy": found.balanced_accuracy,
+        "val_macro_f1": found.macro_f1,
+    }
+    assert {"logits", "labels"}.isdisjoint(found.scores())
+
+
+def test_with_equal_classes_the_balanced_accuracy_is_the_accuracy():
+    found = evaluate_logits(answers([0, 1, 1, 0, 1, 2], of=3), np.array([0, 0, 1, 1, 2, 2]), ["a", "b", "c"])
+    assert found.balanced_accuracy == pytest.approx(found.top1, abs=1e-15)
+    assert found.imbalance == 1
+
+
+def test_scores_are_those_of_scikit_learn():
+    generator = np.random.default_rng(1)
+    for classes in (2, 5, 40):
+        labels = generator.choice(classes, 300, p=generator.dirichlet(np.full(classes, 0.4)))
+        logits = generator.normal(size=(300, classes)) + 1.5 * np.eye(classes)[labels]
+        found, answered = evaluate_logits(logits, labels, [str(label) for label in range(classes)]), logits.argmax(1)
+        assert found.macro_f1 == pytest.approx(f1_score(labels, answered, average="macro", zero_division=0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a class that is answered and has no image
+            assert found.balanced_accuracy == pytest.approx(balanced_accuracy_score(labels, answered))
+        assert found.imbalance == np.unique(labels, return_counts=True)[1].max() / min(
+            count for count in np.bincount(labels) if count
+        )
 
 
 def test_top5_and_a_class_without_images():

@@ -55,7 +55,7 @@ NAMES = {
     "DenseNet": "densenet_uva",
 }
 CONTRACT = {"architecture", "data", "split", "precision", "n", "correct", "top1", "top5", "loss", "per_class", "notes"}
-CONTRACT |= {"published"}
+CONTRACT |= {"published", "balanced_accuracy", "macro_f1", "per_class_n", "per_class_correct"}
 
 
 def tutorial(file: str) -> Path:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,9 @@ ROWS_AT_ONCE = 8192  # images ranked at once: 50,000 x 1,000 logits in float64 w
 class Evaluation:
     """The scores of a network on labelled images; accuracies are fractions, `loss` is the mean cross entropy in nats.
 
-    `top5` is `None` where there are fewer than 6 classes, a class's accuracy where it has no image. `logits` (n,
-    classes) and `labels` (n,) are what the scores were computed from.
+    `top5` is `None` where there are fewer than 6 classes, a class's accuracy where it has no image. `balanced_accuracy`
+    is the mean accuracy of the classes that have images. `macro_f1` is the mean F1 of the classes that have images or
+    were answered. `logits` (n, classes) and `labels` (n,) are what the scores were computed from.
     """
 
     n: int
@@ -37,14 +39,28 @@ class Evaluation:
     top1: float
     top5: float | None
     loss: float
+    balanced_accuracy: float
+    macro_f1: float
     per_class: dict[str, float | None]
+    per_class_n: dict[str, int]
+    per_class_correct: dict[str, int]
     logits: np.ndarray = field(repr=False, compare=False)
     labels: np.ndarray = field(repr=False, compare=False)
 
-    def scores(self) -> dict[str, int | float | dict[str, float | None] | None]:
+    def scores(self) -> dict[str, Any]:
         """Returns the scores as plain data, without logits and labels."""
-        names = ("n", "correct", "top1", "top5", "loss", "per_class")
-        return {name: getattr(self, name) for name in names}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("logits", "labels")}
+
+    @property
+    def imbalance(self) -> float:
+        """The number of images of the most frequent class, divided by that of the rarest class that has images."""
+        counts = [count for count in self.per_class_n.values() if count]
+        return max(counts) / min(counts)
+
+    def results(self, part: str) -> dict[str, float]:
+        """Returns the scores that a run records of a part, by their names: `test_top1`."""
+        names = ("top1", "loss", "balanced_accuracy", "macro_f1")
+        return {f"{part}_{name}": getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
@@ -73,17 +89,23 @@ def evaluate_logits(logits: np.ndarray, labels: np.ndarray, class_names: Sequenc
     n, classes = logits.shape
     ranks, losses = _ranks_and_losses(logits, labels)
     right = ranks == 0
-    per_class: dict[str, float | None] = {}
-    for label, name in enumerate(class_names):
-        members = right[labels == label]
-        per_class[name] = float(members.mean()) if members.size else None
+    members = np.bincount(labels, minlength=classes)
+    hits = np.bincount(labels[right], minlength=classes)
+    involved = members + np.bincount(logits.argmax(axis=1), minlength=classes)  # 2 hits / involved is the F1 of a class
     return Evaluation(
         n=n,
         correct=int(right.sum()),
         top1=float(right.mean()),
         top5=float((ranks < 5).mean()) if classes >= 6 else None,
         loss=float(losses.mean()),
-        per_class=per_class,
+        balanced_accuracy=float((hits / np.maximum(members, 1))[members > 0].mean()),
+        macro_f1=float((2 * hits / np.maximum(involved, 1))[involved > 0].mean()),
+        per_class={
+            name: int(hit) / int(count) if count else None
+            for name, hit, count in zip(class_names, hits, members, strict=True)
+        },
+        per_class_n=dict(zip(class_names, members.tolist(), strict=True)),
+        per_class_correct=dict(zip(class_names, hits.tolist(), strict=True)),
         logits=logits,
         labels=labels,
     )

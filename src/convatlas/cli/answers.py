@@ -207,7 +207,7 @@ def _published(row: Architecture, *, data: str, split: str) -> list[dict[str, An
 
 
 def _print_evaluation(content: dict[str, Any], result: Evaluation, *, beside: Sequence[str]) -> None:
-    """Prints accuracy and loss, the published accuracies and the lines `beside` them, and each class's accuracy."""
+    """Prints the scores, the published accuracies and the lines `beside` them, and the counts of each class."""
     from rich.table import Table
     from rich.text import Text
 
@@ -215,7 +215,8 @@ def _print_evaluation(content: dict[str, Any], result: Evaluation, *, beside: Se
     top5 = "" if result.top5 is None else f", top-5 {100 * result.top5:.2f} %"
     screen.print(
         f"{content['architecture']} on {content['data']} {content['split']}: {100 * result.top1:.2f} % "
-        f"({result.correct} of {result.n}){top5}, loss {result.loss:.4f}",
+        f"({result.correct} of {result.n}){top5}, balanced accuracy {100 * result.balanced_accuracy:.2f} %, macro F1 "
+        f"{100 * result.macro_f1:.2f} %, loss {result.loss:.4f}",
         markup=False,
         highlight=False,
         soft_wrap=True,
@@ -225,7 +226,9 @@ def _print_evaluation(content: dict[str, Any], result: Evaluation, *, beside: Se
         screen.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)
-    table.add_column("accuracy", justify="right")
+    for heading in ("images", "correct", "accuracy"):
+        table.add_column(heading, justify="right")
     for name, accuracy in result.per_class.items():
-        table.add_row(Text(name), "-" if accuracy is None else f"{100 * accuracy:.2f} %")
+        counts = (f"{number[name]:,}" for number in (result.per_class_n, result.per_class_correct))
+        table.add_row(Text(name), *counts, "-" if accuracy is None else f"{100 * accuracy:.2f} %")
     screen.print(table)

@@ -92,7 +92,7 @@ class Classification:
         return {"loss": found.loss, "top1": found.top1}
 
     def outcome(self, plan: Plan) -> Outcome:
-        """Logits, labels and places of the validation and test images; accuracies (fractions), losses, thumbnails."""
+        """Logits, labels and places of the validation and test images; scores, thumbnails."""
         arrays: dict[str, np.ndarray] = {}
         results: dict[str, Any] = {}
         for name, split in (("val", plan.data.validation), ("test", plan.data.test)):
@@ -100,7 +100,8 @@ class Classification:
             arrays |= {f"{name}_logits": logits, f"{name}_labels": labels}
             arrays[f"{name}_index"] = split.index.cpu().numpy()
             found = evaluate_logits(logits, labels, plan.data.spec.class_names)
-            results |= {f"{name}_top1": found.top1, f"{name}_loss": found.loss}
+            results |= found.results(name)
+        results["test_imbalance"] = found.imbalance
         return Outcome(arrays, samples(plan, arrays["test_logits"]), results)
 
     def state(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def evaluated_run(predictor: Predictor, data: DataSet, *, folder: Path) -> tuple
         "test_index": data.test.index.cpu().numpy(),
     }
     unknown = dict.fromkeys(("best_epoch", "val_top1", "val_loss", "train_seconds", "images_per_second"))
-    results = {**unknown, "test_top1": result.top1, "test_loss": result.loss}
+    results = {**unknown, **result.results("test"), "test_imbalance": result.imbalance}
     with held(folder):
         write_arrays(folder / "predictions.npz", arrays)
         write_bytes(folder / "checkpoints" / "best.ckpt", _checkpoint(predictor, record))
