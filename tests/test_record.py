@@ -71,6 +71,7 @@ def test_format_1_is_read(tmp_path: Path) -> None:
     content = content_of("run.json")
     record = read_run_record(content, label="run.json")
     assert record.start == Start.from_seed()
+    content["preprocessing"]["fit"] = "crop"  # what it was when there was no other
     assert (record.status, record.seed, record.device) == ("finished", 0, "cpu")
     assert record.architecture.options == {"depths": [1, 1, 1], "widths": [8, 8, 16]}
     assert (record.data.train, record.data.split_hash, record.data.split_seed) == (1077, "003446f167bf540f", None)

@@ -122,7 +122,8 @@ def predict(
     """Say what is in image files: the most probable classes of each.
 
     Each image is turned as its EXIF data says, and its transparent pixels become white. It is resized by its
-    shorter side, and the square in its centre is cut out: to 256 and 224 pixels for most published weights.
+    shorter side, and the square in its centre is cut out: to 256 and 224 pixels for most published weights. A run
+    that was trained with another --fit squashes the image or adds a border instead.
 
     Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
     """

@@ -43,6 +43,14 @@ AnswerPrecision = Annotated[
     str | None,
     typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: the run's, else float32."),
 ]
+Fit = Annotated[
+    str | None,
+    typer.Option(
+        "--fit",
+        metavar="crop|squash|pad",
+        help="How images become square: the centre, resized sides, or a border; default: the recipe's, crop.",
+    ),
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other recipe field; may be repeated.")
 ]
@@ -72,15 +80,12 @@ def check_computing(device: str, precision: str | None) -> None:
         parse(precision, Precision, name="precision")
 
 
-def settings(
-    pairs: list[str] | None, *, epochs: str | None, batch_size: str | None, lr: str | None, precision: str | None
-) -> dict[str, str]:
-    """Returns recipe fields as text, from `--set` and from flags such as `--lr`.
+def settings(pairs: list[str] | None, **flags: str | None) -> dict[str, str]:
+    """Returns recipe fields as text, from `--set` and from flags such as `--lr`, each by the name of its field.
 
     Raises `UsageError` for a field that is given twice.
     """
     result = assignments(pairs or [], flag="--set")
-    flags = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "precision": precision}
     for name, value in flags.items():
         if value is None:
             continue

@@ -29,6 +29,7 @@ def train(
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     lr: options.LearningRate = None,
+    fit: options.Fit = None,
     seed: Annotated[
         str, typer.Option("--seed", metavar="NUMBER", help="Seed of initial weights, order and augmentation.")
     ] = "0",
@@ -62,7 +63,7 @@ def train(
         data=data,
         data_dir=data_dir,
         seeds=(parse(seed, int, name="seed"),),
-        settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision),
+        settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, fit=fit, precision=precision),
         options=options.architecture_options(option),
         device=device,
     )

@@ -36,6 +36,7 @@ def compare(
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     lr: options.LearningRate = None,
+    fit: options.Fit = None,
     device: options.Device = "auto",
     precision: options.Precision = None,
     out: Annotated[Path | None, typer.Option("--out", help="The study's folder; default: runs/compare-DATA.")] = None,
@@ -57,7 +58,7 @@ def compare(
         data=data,
         data_dir=data_dir,
         seeds=parse_seeds(seeds),
-        settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, precision=precision),
+        settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, fit=fit, precision=precision),
         options=options.architecture_options(option),
         device=device,
     )

@@ -61,7 +61,7 @@ def image_size_of(fitted: Recipe, *, data: DataSet) -> int:
 
 
 def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Preprocessing:
-    """Returns the recipe's image size and normalisation; computed from the training images where it names none.
+    """Returns the recipe's image size, fit and normalisation; computed from the training images where it names none.
 
     Raises `UsageError` where neither the recipe nor the data has an image size, and where a channel has one value.
     """
@@ -76,4 +76,4 @@ def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Pr
             )
         if len(mean) == 1:  # grey images: the same for every channel of the network
             mean, std = mean * in_channels, std * in_channels
-    return Preprocessing(size, mean, std, shorter_side=fitted.images.shorter_side)
+    return Preprocessing(size, mean, std, shorter_side=fitted.images.shorter_side, fit=fitted.images.fit)

@@ -12,13 +12,17 @@ from torch import Tensor
 from convatlas.architecture import Interpolation
 from convatlas.device import per_channel
 from convatlas.errors import UsageError
+from convatlas.recipe import Fit
 
 LARGE = 2**23  # values of an image that is resized channel by channel
 
 
 @dataclass(frozen=True)
 class Rectangle:
-    """A part of an image, in pixels of the image from its upper left corner; fractions where the image was resized."""
+    """A part of an image, in pixels of the image from its upper left corner; fractions where the image was resized.
+
+    It begins before the image and ends behind it where a border was added.
+    """
 
     top: float
     left: float
@@ -30,8 +34,10 @@ class Rectangle:
 class Preprocessing:
     """The size in pixels and the mean and standard deviation per channel, of values in [0, 1].
 
-    The image keeps its proportions: its shorter side is brought to `shorter_side`, by default `image_size`, and the
-    centre of `image_size` is cut out.
+    `fit` says how an image of another shape becomes the square. With `crop` its shorter side is brought to
+    `shorter_side`, by default `image_size`, and the centre of `image_size` is cut out. With `squash` each side is
+    brought to `image_size`. With `pad` the longer side is, and a border of the mean colour, in whole levels of 255,
+    fills the rest. Squash and pad show the whole image, whatever `shorter_side` is.
     """
 
     image_size: int
@@ -39,6 +45,7 @@ class Preprocessing:
     std: tuple[float, ...]
     shorter_side: int | None = None
     interpolation: Interpolation = "bilinear"
+    fit: Fit = "crop"
 
     def __call__(self, images: Tensor) -> Tensor:
         """Resizes and normalises images, uint8 or floats in [0, 1]: (N, C, H, W) -> float (N, C', size, size).
@@ -55,8 +62,9 @@ class Preprocessing:
         if not images.is_floating_point() and images.dtype != torch.uint8:
             raise UsageError(f"images are uint8, or floats in [0, 1], not {str(images.dtype).removeprefix('torch.')}")
         if not images.is_floating_point() and images.shape[1:].numel() > LARGE:  # as float32 it would fill the memory
-            planes = images.flatten(0, 1)
-            framed = [self.framed(plane.to(torch.float32).div_(255)[None, None]) for plane in planes]
+            alone = [replace(self, mean=(mean,)) for mean in self._means(images.shape[1])] * len(images)
+            planes = zip(alone, images.flatten(0, 1), strict=True)
+            framed = [one.framed(plane.to(torch.float32).div_(255)[None, None]) for one, plane in planes]
             pixels = torch.cat(framed).view(len(images), images.shape[1], *framed[0].shape[-2:])
         else:
             pixels = self.framed(images if images.is_floating_point() else images.to(torch.float32) / 255)
@@ -67,6 +75,8 @@ class Preprocessing:
 
         `extent` is the height and width of the image itself where its last row and column stand for less than others.
         """
+        if self.fit != "crop":
+            return self._whole(pixels, extent=extent or (pixels.shape[-2], pixels.shape[-1]))
         middle = _middle(*(extent or pixels.shape[-2:]))
         (top, left), extent = (int(middle.top), int(middle.left)), (middle.height, middle.width)
         pixels = pixels[..., top : top + math.ceil(middle.height), left : left + math.ceil(middle.width)]
@@ -84,7 +94,11 @@ class Preprocessing:
 
         >>> Preprocessing(224, (0.5,), (0.2,), shorter_side=256).rectangle(512, 1024)
         Rectangle(top=32.0, left=288.0, height=448.0, width=448.0)
+        >>> Preprocessing(224, (0.5,), (0.2,), fit="pad").rectangle(512, 1024)
+        Rectangle(top=-256.0, left=0.0, height=1024.0, width=1024.0)
         """
+        if self.fit != "crop":
+            return self._rectangle_around(height, width)
         middle = _middle(height, width)
         rows, columns = self._resized(middle.height, middle.width)
         down, across = middle.height / rows, middle.width / columns  # pixels of the image in one of the input
@@ -94,6 +108,46 @@ class Preprocessing:
             height=down * self.image_size,
             width=across * self.image_size,
         )
+
+    def _whole(self, pixels: Tensor, *, extent: tuple[float, float]) -> Tensor:
+        """Returns whole images (N, C, H, W), squashed or with a border: (N, C, size, size)."""
+        rows, columns = self._whole_size(*extent)
+        resampled = self._resampled(pixels, (rows, columns), extent=extent)
+        if (rows, columns) == (self.image_size, self.image_size):
+            return resampled
+        top, left = map(self._border, (rows, columns))
+        framed = self._colour(resampled).expand(*resampled.shape[:2], self.image_size, self.image_size).clone()
+        framed[..., top : top + rows, left : left + columns] = resampled
+        return framed
+
+    def _rectangle_around(self, height: int, width: int) -> Rectangle:
+        """Returns the part of an image that the network sees with squash or pad: all of it and the border."""
+        rows, columns = self._whole_size(height, width)
+        down, across = height / rows, width / columns
+        top, left = self._border(rows), self._border(columns)
+        return Rectangle(-top * down, -left * across, self.image_size * down, self.image_size * across)
+
+    def _whole_size(self, height: float, width: float) -> tuple[int, int]:
+        """Returns the height and width of a whole image inside the square."""
+        if self.fit == "squash":
+            return self.image_size, self.image_size
+        longer, least = max(height, width), min(2, self.image_size)  # one column of uint8 PyTorch computes wrongly
+        rows, columns = (int(self.image_size * length // longer) for length in (height, width))
+        return max(least, rows), max(least, columns)
+
+    def _border(self, length: int) -> int:
+        """Returns the pixels of border before a row or column."""
+        return (self.image_size - length) // 2
+
+    def _colour(self, images: Tensor) -> Tensor:
+        """Returns the colour of the border (C, 1, 1) for images (N, C, H, W), in whole levels: the mean."""
+        levels = [round(min(max(mean, 0.0), 1.0) * 255) for mean in self._means(images.shape[1])]
+        colour = torch.tensor(levels, dtype=torch.uint8, device=images.device)[:, None, None]
+        return colour.to(images.dtype) / 255 if images.is_floating_point() else colour
+
+    def _means(self, channels: int) -> tuple[float, ...]:
+        """Returns the mean of each channel of an image; of grey ones that will be repeated, the mean of all."""
+        return self.mean if len(self.mean) == channels else (sum(self.mean) / len(self.mean),) * channels
 
     def _resized(self, height: float, width: float) -> tuple[int, int]:
         """Returns the height and width to which an image is resized."""

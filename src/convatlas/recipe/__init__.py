@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convatlas.recipe.fields import NETWORK_FIELDS, WORDS, Precision, Recipe, defaults, parsed_settings, with_settings
+from convatlas.recipe.groups import Fit
 from convatlas.recipe.named import (
     FALLBACK_RECIPE,
     RECIPES,
@@ -23,6 +24,7 @@ __all__ = [
     "RECIPES",
     "WORDS",
     "DataFacts",
+    "Fit",
     "Precision",
     "Recipe",
     "RecipeRule",

@@ -9,6 +9,7 @@ OptimizerKind = Literal["sgd", "adam", "adamw", "rmsprop", "muon"]
 ScheduleKind = Literal["constant", "multi_step", "step", "exponential", "cosine", "one_cycle", "plateau"]
 Warmup = Literal["linear", "constant"]
 Crop = Literal["none", "resized", "pad4"]
+Fit = Literal["crop", "squash", "pad"]
 Sampling = Literal["shuffled", "balanced"]
 
 
@@ -72,9 +73,10 @@ class ScheduleFields:
 class ImageFields:
     """The preparation of an image, and its changes at random.
 
-    `image_size` is in pixels; None keeps the size of the data. Where the network is evaluated, the shorter side of an
-    image is resized to `shorter_side` (None means `image_size`), and the centre of `image_size` is cut out. `mean` and
-    `std` are per channel, of values in [0, 1]; None means the statistics of the training images. `flip` is the
+    `image_size` is in pixels; None keeps the size of the data. `fit` says how an image of another shape becomes square:
+    its centre is cut out (crop), its sides are resized apart from each other (squash), or a border is added (pad).
+    Where the network is evaluated and `fit` is crop, the shorter side of an image is resized to `shorter_side` (None
+    means `image_size`), and the centre of `image_size` is cut out. `mean` and `std` are per channel, of values in [0, 1]; None means the statistics of the training images. `flip` is the
     probability of mirroring left to right. `crop="resized"` cuts out a random part and resizes it; `crop_scale` is the
     range of its share of the area, `crop_ratio` the range of its aspect ratio. `crop="pad4"` adds 4 black pixels around
     the image and cuts out a part of the image's own size. `jitter` changes brightness, contrast and saturation: a
@@ -85,6 +87,7 @@ class ImageFields:
 
     image_size: int | None = None
     shorter_side: int | None = None
+    fit: Fit = "crop"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     flip: float = 0.0

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from convatlas import values
 from convatlas.architecture import Interpolation, Published
-from convatlas.recipe import WORDS, Precision, defaults
+from convatlas.recipe import WORDS, Fit, Precision, defaults
 
 FORMAT = 2  # of run.json, of study.json and of the entry in a checkpoint
 LARGEST_IMAGE = 4096  # pixels along a side
@@ -93,13 +93,14 @@ class DataRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingRecord:
-    """The size of the images and their normalisation; see `convatlas.data.preprocessing.Preprocessing`."""
+    """The size of the images, their fit and their normalisation; see `convatlas.data.preprocessing.Preprocessing`."""
 
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     shorter_side: int | None = None
     interpolation: Interpolation = "bilinear"
+    fit: Fit = "crop"
 
     def __post_init__(self) -> None:
         side = self.image_size if self.shorter_side is None else self.shorter_side

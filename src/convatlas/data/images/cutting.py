@@ -29,11 +29,23 @@ def cut_out(image: Encoded, rectangle: Sequence[int], *, size: int) -> Tensor:
 
 
 def centre(image: Encoded, preprocessing: Preprocessing) -> Tensor:
-    """Returns the part of an image that evaluation sees, uint8 (1, 3, size, size)."""
-    side = preprocessing.shorter_side or preprocessing.image_size
-    reduction = image.reduction(height=image.height, width=image.width, size=side)
+    """Returns an image as evaluation sees it, uint8 (1, 3, size, size): its centre, or all of it."""
+    reduction = _reduction(image, preprocessing)
     extent = image.height / reduction, image.width / reduction
     return preprocessing.framed(_as_images(image.pixels(reduction=reduction)), extent=extent)
+
+
+def _reduction(image: Encoded, preprocessing: Preprocessing) -> int:
+    """Returns the largest reduction at which an image keeps pixels to spare for the square that is made of it."""
+    height, width, size = image.height, image.width, preprocessing.image_size
+    if preprocessing.fit == "pad":  # the longer side decides, and of the shorter one some pixels must be left
+        longer = max(height, width)
+        return min(
+            image.reduction(height=longer, width=longer, size=size),
+            image.reduction(height=height, width=width, size=2),
+        )
+    side = preprocessing.shorter_side if preprocessing.fit == "crop" else None
+    return image.reduction(height=height, width=width, size=side or size)
 
 
 def place(image: Tensor, square: np.ndarray, *, mirrored: bool = False) -> None:
