@@ -16,6 +16,7 @@ from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.data import preprocessing as module
 from convatlas.data.images.image_files import read_image
+from convatlas.data.images.stores import FileStore
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.recipe import Fit, Recipe, recipe
@@ -33,6 +34,10 @@ def prepared(fit: Fit, **changes: object) -> Preprocessing:
     return dataclasses.replace(Preprocessing(SIZE, MEAN, STD, fit=fit), **changes)  # type: ignore[arg-type]
 
 
+def of_files(folder: Path, *names: str) -> StreamedImages:
+    return StreamedImages(FileStore(folder, names), torch.arange(len(names)), torch.arange(len(names)))
+
+
 @pytest.fixture(scope="module")
 def long_picture(tmp_path_factory: pytest.TempPathFactory) -> StreamedImages:
     """A picture of 120 x 640 pixels, blue, whose subject, a red square, lies at its right end; and it upright."""
@@ -43,7 +48,7 @@ def long_picture(tmp_path_factory: pytest.TempPathFactory) -> StreamedImages:
     Image.fromarray(pixels).save(folder / "lying.png")
     Image.fromarray(np.rot90(pixels).copy()).save(folder / "standing.png")
     Image.fromarray(pixels).save(folder / "lying.jpg", quality=95)
-    return StreamedImages(folder, ["lying.png", "standing.png", "lying.jpg"], torch.arange(3), torch.arange(3))
+    return of_files(folder, "lying.png", "standing.png", "lying.jpg")
 
 
 def levels(images: Tensor) -> Tensor:
@@ -108,7 +113,7 @@ def test_training_and_evaluation_see_what_preprocessing_does(
 ) -> None:
     """To the rounding, as of the crop; the border has no rounding. Training and evaluation are equal to the bit."""
     photograph(*size).save(tmp_path / "a.png")
-    images = StreamedImages(tmp_path, ["a.png"], torch.zeros(1), torch.zeros(1))
+    images = of_files(tmp_path, "a.png")
     stage = prepared(fit, interpolation=interpolation)
     expected = stage.resize(read_image(tmp_path / "a.png", channels=3)) * 255
     found = evaluated(images, stage)
@@ -125,7 +130,7 @@ def test_a_reduced_jpeg_is_fitted_alike(
 ) -> None:
     ramp = np.add.outer(np.linspace(0, 120, size[0]), np.linspace(0, 120, size[1])).astype(np.uint8)
     Image.fromarray(np.dstack([ramp, 255 - ramp, ramp])).save(tmp_path / "a.jpg", quality=95)
-    images = StreamedImages(tmp_path, ["a.jpg"], torch.zeros(1), torch.zeros(1))
+    images = of_files(tmp_path, "a.jpg")
     found = evaluated(images, prepared(fit))
     monkeypatch.setattr("convatlas.data.images.decoding.REDUCTIONS", ())
     assert (found - evaluated(images, prepared(fit))).abs().max() <= 4

@@ -121,9 +121,8 @@ def predict(
 ) -> None:
     """Say what is in image files: the most probable classes of each.
 
-    Each image is turned as its EXIF data says, and its transparent pixels become white. It is resized by its
-    shorter side, and the square in its centre is cut out: to 256 and 224 pixels for most published weights. A run
-    that was trained with another --fit squashes the image or adds a border instead.
+    Each image is turned as its EXIF data says; transparent pixels become white. It is resized by its shorter side,
+    and the square in its centre is cut out (or fitted by --fit as in the run's training): 224 of 256 pixels mostly.
 
     Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
     """

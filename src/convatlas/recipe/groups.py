@@ -76,13 +76,14 @@ class ImageFields:
     `image_size` is in pixels; None keeps the size of the data. `fit` says how an image of another shape becomes square:
     its centre is cut out (crop), its sides are resized apart from each other (squash), or a border is added (pad).
     Where the network is evaluated and `fit` is crop, the shorter side of an image is resized to `shorter_side` (None
-    means `image_size`), and the centre of `image_size` is cut out. `mean` and `std` are per channel, of values in [0, 1]; None means the statistics of the training images. `flip` is the
-    probability of mirroring left to right. `crop="resized"` cuts out a random part and resizes it; `crop_scale` is the
-    range of its share of the area, `crop_ratio` the range of its aspect ratio. `crop="pad4"` adds 4 black pixels around
-    the image and cuts out a part of the image's own size. `jitter` changes brightness, contrast and saturation: a
-    factor of each is drawn from 1 - `jitter` to 1 + `jitter` for every image. `hue` turns the colours by a part of the
-    circle, drawn from -`hue` to `hue`. Grey images have neither saturation nor hue. `rand_augment` is a number of
-    operations of strength `rand_magnitude` (0 to 30). `cutout` is the side, in pixels, of a square in the mean colour.
+    means `image_size`), and the centre of `image_size` is cut out. `mean` and `std` are per channel, of values in [0,
+    1]; None means the statistics of the training images. `flip` is the probability of mirroring left to right.
+    `crop="resized"` cuts out a random part and resizes it; `crop_scale` is the range of its share of the area,
+    `crop_ratio` the range of its aspect ratio. `crop="pad4"` adds 4 black pixels around the image and cuts out a part
+    of the image's own size. `jitter` changes brightness, contrast and saturation: a factor of each is drawn from 1 -
+    `jitter` to 1 + `jitter` for every image. `hue` turns the colours by a part of the circle, drawn from -`hue` to
+    `hue`. Grey images have neither saturation nor hue. `rand_augment` is a number of operations of strength
+    `rand_magnitude` (0 to 30). `cutout` is the side, in pixels, of a square in the mean colour.
     """
 
     image_size: int | None = None
