@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 
@@ -47,7 +46,7 @@ class Evaluation:
     logits: np.ndarray = field(repr=False, compare=False)
     labels: np.ndarray = field(repr=False, compare=False)
 
-    def scores(self) -> dict[str, Any]:
+    def scores(self) -> dict[str, int | float | dict[str, float | None] | dict[str, int] | None]:
         """Returns the scores as plain data, without logits and labels."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name not in ("logits", "labels")}
 
