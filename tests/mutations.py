@@ -5,6 +5,7 @@ A mistake is made in the loaded network, or in the key table before loading.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -266,6 +267,7 @@ mobilenet_v2, efficientnet_b0, efficientnet_b5 = map(
     on_torchvision, ("mobilenet_v2", "efficientnet_b0", "efficientnet_b5")
 )
 tf_efficientnet_b0 = partial(Mutation, "tf_efficientnet_b0-timm-odd")
+lite2 = partial(Mutation, "efficientnet_lite2-lite")
 with_even_sizes = partial(Mutation, "tf_efficientnet_b0-timm-even")
 AVERAGE = nn.AdaptiveAvgPool2d(1)
 NOT_COUNTING = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
@@ -376,4 +378,5 @@ MUTATIONS = (
     tf_efficientnet_b0("epsilon 1e-5", setting(nn.BatchNorm2d, "eps", 1e-5)),
     tf_efficientnet_b0("momentum 0.1", setting(nn.BatchNorm2d, "momentum", 0.1), seen_in=("statistics",)),
     with_even_sizes("padding all around", padding_all_around),
+    lite2("ReLU instead of ReLU6", setting(nn.ReLU6, "max_val", math.inf)),
 )

@@ -1,7 +1,7 @@
-"""torchvision and timm, the references of the parity tests, from a folder of their own.
+"""torchvision, timm and the code of EfficientNet-Lite, the references of the parity tests, in a folder of their own.
 
 They are in no environment: torchvision's compiled part fits one build of torch only, and where it is broken, Lightning
-and torchmetrics, which look for it, break with it. So `make test` installs both without dependencies into `.oracles`,
+and torchmetrics, which look for it, break with it. So `make test` installs all without dependencies into `.oracles`,
 and they are imported only in processes that are neither pytest's nor Lightning's.
 """
 
@@ -24,16 +24,17 @@ SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 class Oracles(NamedTuple):
-    """The two libraries, and the definitions of operators, which live as long as this."""
+    """The libraries, and the definitions of operators, which live as long as this."""
 
     torchvision: ModuleType
     timm: ModuleType
+    lite: ModuleType
     operators: torch.library.Library
 
 
 @functools.cache
 def load_oracles() -> Oracles:
-    """Imports both. Raises `RuntimeError` in a process that has imported pytest, Lightning or another torchvision."""
+    """Imports them. Raises `RuntimeError` in a process that has imported pytest, Lightning or another torchvision."""
     if unwanted := {"pytest", "lightning", "torchvision"} & sys.modules.keys():
         raise RuntimeError(f"the oracles need a process of their own; this one has {', '.join(sorted(unwanted))}")
     operators = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
@@ -44,7 +45,8 @@ def load_oracles() -> Oracles:
     # Where the compiled part fits, it would define the operators a second time.
     torch.ops.load_library = _refuse  # type: ignore[method-assign]
     try:
-        return Oracles(import_module("torchvision"), import_module("timm"), operators)
+        names = ("torchvision", "timm", "efficientnet_lite_pytorch")
+        return Oracles(*map(import_module, names), operators)
     finally:
         torch.ops.load_library = load_library  # type: ignore[method-assign]
 

@@ -60,11 +60,12 @@ def build(pair: Pair) -> nn.Module:
     """The oracle without memory for its tensors: their first values are never used."""
     oracles = load_oracles()
     constructor = pair.constructor or pair.architecture
-    make = (
-        partial(oracles.timm.create_model, constructor)
-        if pair.library == "timm"
-        else getattr(oracles.torchvision.models, constructor)
-    )
+    if pair.library == "timm":
+        make = partial(oracles.timm.create_model, constructor)
+    elif pair.library == "lite":
+        make = partial(oracles.lite.EfficientNet.from_name, constructor)
+    else:
+        make = getattr(oracles.torchvision.models, constructor)
     with torch.device("meta"), Uninitialised():
         network: nn.Module = make(**pair.arguments)
     return network

@@ -1,4 +1,4 @@
-"""Which network of torchvision or timm each of ours must equal, and where to look: a table, read by test and program.
+"""Which network of another library each of ours must equal, and where to look: a table, read by test and program.
 
 The groups run as one process each, so that the imports are paid for once.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Library = Literal["torchvision", "timm"]
+Library = Literal["torchvision", "timm", "lite"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,22 @@ def _efficientnet(name: str, *, image_size: int = 72, form: str = "") -> Pair:
     if name.startswith("tf_"):
         arguments["bn_momentum"] = 0.01  # timm leaves PyTorch's 0.1, which matters in training only
     return Pair(name, "timm", "", arguments, image_size=image_size, options=TIMM_NORMS.get(name, {}), form=form)
+
+
+LITE = {"lite0": 0.2, "lite1": 0.2, "lite2": 0.3, "lite3": 0.3, "lite4": 0.3}  # with the release's dropout
+
+
+def _lite(name: str) -> Pair:
+    """timm's EfficientNet-Lite in TensorFlow's form, with the release's dropout, stochastic depth and momentum."""
+    arguments = {"drop_rate": LITE[name], "drop_path_rate": 0.2, "bn_momentum": 0.01}
+    return Pair(f"efficientnet_{name}", "timm", f"tf_efficientnet_{name}", arguments, image_size=65)
+
+
+def _publishers_lite(name: str) -> Pair:
+    """The network of the package that goes with the published weights, without its own draws of skipped branches."""
+    arguments = {"image_size": 65, "drop_connect_rate": 0.0, "dropout_rate": LITE[name]}
+    options = {"stochastic_depth": 0.0}
+    return Pair(f"efficientnet_{name}", "lite", f"efficientnet-{name}", arguments, image_size=65, options=options)
 
 
 def _inception_v3(library: Library, *, aux_logits: bool = False, **more: Any) -> Pair:
@@ -161,6 +177,8 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
         _efficientnet("tf_efficientnet_b1"),
         _efficientnet("tf_efficientnet_b0", image_size=64, form="even"),  # 32, 16, 8, 4 and 2
         _efficientnet("tf_efficientnet_b0", image_size=65, form="odd"),  # 33, 17, 9, 5 and 3
+        _lite("lite0"),
+        *map(_publishers_lite, ("lite0", "lite2")),
         _inception_v3("torchvision"),
         _inception_v3("torchvision", form="transform", options={"transform_input": True}),
         _inception_v3("torchvision", form="file", aux_logits=True, attributes={"aux_logits": False, "AuxLogits": None}),
@@ -202,6 +220,8 @@ OUTLINES: dict[str, tuple[Pair, ...]] = {
         *(_efficientnet(f"efficientnet_b{index}") for index in range(1, 8)),
         *(_efficientnet(f"tf_efficientnet_b{index}") for index in range(2, 8)),
         _efficientnet("tf_efficientnet_l2"),
+        *map(_lite, ("lite1", "lite2", "lite3", "lite4")),
+        _publishers_lite("lite1"),
     ),
 }
 CHECKPOINTS = "dpn_bit"  # the group whose process reads wrapped checkpoints too

@@ -45,15 +45,25 @@ PUBLISHED = {
 PYTORCH = {f"efficientnet_{name}": name for name in PUBLISHED if name != "l2"}
 TENSORFLOW = {f"tf_efficientnet_{name}": name for name in PUBLISHED}
 ROWS = PYTORCH | TENSORFLOW
+# Parameters, MACs, pixels, dropout, and the factors of width and depth of the Lite form.
+LITE = {
+    "lite0": (4_652_008, 385_187_552, 224, 0.2, 1.0, 1.0),
+    "lite1": (5_416_680, 600_185_232, 240, 0.2, 1.0, 1.1),
+    "lite2": (6_092_072, 859_736_272, 260, 0.3, 1.1, 1.2),
+    "lite3": (8_197_096, 1_383_321_872, 280, 0.3, 1.2, 1.4),
+    "lite4": (13_006_568, 2_553_034_336, 300, 0.3, 1.4, 1.8),
+}
 PYTORCH_NORM, TENSORFLOW_NORM = (1e-5, 0.1), (1e-3, 0.01)  # epsilon and momentum
 
 
 def test_every_efficientnet_is_tested_here() -> None:
     rows = {name for name in list_architectures() if architecture(name).family == "efficientnet"}
-    assert rows == {*ROWS, "efficientnet_b0_cifar"}
+    assert rows == {*ROWS, *(f"efficientnet_{name}" for name in LITE), "efficientnet_b0_cifar"}
 
 
-def counts_by_hand(rows: tuple[InvertedRow, ...], *, stem: int, last: int, pixels: int) -> tuple[int, int]:
+def counts_by_hand(
+    rows: tuple[InvertedRow, ...], *, stem: int, last: int, pixels: int, gates: bool = True
+) -> tuple[int, int]:
     """Parameters and MACs of a table, added up layer by layer; no network is built."""
     size = math.ceil(pixels / 2)
     params, macs = 27 * stem + 2 * stem, 27 * stem * size**2
@@ -68,8 +78,9 @@ def counts_by_hand(rows: tuple[InvertedRow, ...], *, stem: int, last: int, pixel
             size = math.ceil(size / row.stride) if block == 0 else size
             params += row.kernel**2 * inner + 2 * inner
             macs += row.kernel**2 * inner * size**2
-            params += 2 * inner * squeezed + squeezed + inner
-            macs += 2 * inner * squeezed
+            if gates:
+                params += 2 * inner * squeezed + squeezed + inner
+                macs += 2 * inner * squeezed
             params += inner * row.width + 2 * row.width
             macs += inner * row.width * size**2
             channels = row.width
@@ -86,6 +97,22 @@ def test_the_baseline_scaled_gives_the_published_counts(name: str) -> None:
     rows = scaled_rows(TABLE_1, width=width, depth=depth)
     stem, last = scaled_width(32, width), scaled_width(1280, width)
     assert counts_by_hand(rows, stem=stem, last=last, pixels=pixels) == (params, macs)
+
+
+@pytest.mark.parametrize("name", LITE)
+def test_lite_scales_neither_the_stem_nor_the_last_convolution(counted: Callable[[str], Counted], name: str) -> None:
+    """The release's README gives 4.7, 5.4, 6.1, 8.2 and 13.0 million parameters."""
+    params, macs, pixels, dropout, width, depth = LITE[name]
+    rows = list(scaled_rows(TABLE_1, width=width, depth=depth))
+    rows[0], rows[-1] = rows[0]._replace(depth=1), rows[-1]._replace(depth=1)
+    assert counts_by_hand(tuple(rows), stem=32, last=1280, pixels=pixels, gates=False) == (params, macs)
+    row = architecture(f"efficientnet_{name}")
+    assert (row.params, row.macs, row.image_size, row.num_classes) == (params, macs, pixels, 1000)
+    assert counted(row.name).parameters == params
+    network = without_memory(row)
+    assert network.get_submodule("head.dropout").p == dropout
+    assert {(m.eps, m.momentum) for m in network.modules() if isinstance(m, nn.BatchNorm2d)} == {TENSORFLOW_NORM}
+    assert not [m for m in network.modules() if isinstance(m, nn.SiLU | nn.ReLU)]
 
 
 @pytest.mark.parametrize("name", ROWS)

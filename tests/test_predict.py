@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from convatlas import create
-from convatlas.architectures.sources import CIFAR10_CLASSES
 from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.data_names import CIFAR10_CLASSES
 from convatlas.errors import UsageError
 from convatlas.prediction import open_predictor, read_image
 

@@ -25,14 +25,13 @@ from convatlas import Architecture, create, load
 from convatlas import architectures as registry
 from convatlas.architecture import Weights
 from convatlas.architectures import architecture
-from convatlas.architectures.sources import CIFAR10_CLASSES
 from convatlas.cli import main
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.data_names import CIFAR10_CLASSES
 from convatlas.errors import UsageError
 from convatlas.prediction import open_predictor
 from convatlas.weights import (
     checkpoint_of,
-    download,
     identify,
     load_strictly,
     network_state,
@@ -40,6 +39,7 @@ from convatlas.weights import (
     read_checkpoint,
     translate_keys,
 )
+from convatlas.weights.named import download
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
 

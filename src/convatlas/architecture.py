@@ -51,7 +51,8 @@ class Weights:
     A key table is a mapping of templates (see `convatlas.weights.translate_keys`) or a tuple of such mappings, applied
     in turn. `sha256` is the file's checksum, or its first digits where the publisher put only these into the file's
     name. `shorter_side` is the length in pixels of the resized image's shorter side, before the centre of `image_size`
-    is cut out. None stands for `image_size`: then nothing is cut from a square image.
+    is cut out. None stands for `image_size`: then nothing is cut from a square image. `package` is the path of a file
+    that an installed Python package brings, from the package's folder on; `url` is then the package's page.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Weights:
     class_names: tuple[str, ...] = ()  # in the order of the logits; empty where they are the data set's
     shorter_side: int | None = None
     interpolation: Interpolation = "bilinear"
+    package: str | None = None
 
 
 @dataclass(frozen=True)

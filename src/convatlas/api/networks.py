@@ -40,11 +40,11 @@ def create(
         return row.build(num_classes=num_classes, in_channels=in_channels, **options)
     if in_channels not in (None, row.in_channels):
         raise UsageError(f"the weights {weights} of {name} are for {row.in_channels} channels, not {in_channels}")
-    from convatlas.weights import download, weights_named
+    from convatlas.weights import published_file, weights_named
 
     chosen = weights_named(row, weights)
     meta_network(row, num_classes=num_classes, **options)  # refuses wrong options before the download
-    return load(name, download(chosen), num_classes, **options)
+    return load(name, published_file(chosen), num_classes, **options)
 
 
 def load(name: Source, source: Source | None = None, num_classes: int | None = None, **options: Any) -> nn.Module:

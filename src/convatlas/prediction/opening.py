@@ -19,12 +19,12 @@ from convatlas.run import Run, is_run, read_run
 from convatlas.weights import (
     Identified,
     checkpoint_of,
-    download,
     identify,
     is_file_of,
     open_checkpoint,
     preprocessing_of_weights,
     preprocessing_said,
+    published_file,
     weights_named,
 )
 
@@ -71,7 +71,7 @@ def _open_weights(name: str, weights: str) -> Predictor:
     """Returns an architecture with its published weights, which are downloaded if need be."""
     row = architecture(name)
     chosen = weights_named(row, weights)
-    path = download(chosen)
+    path = published_file(chosen)
     identified = identify(open_checkpoint(path), arch=name)
     return _of_checkpoint(dataclasses.replace(identified, weights=chosen), path, source=f"{name} --weights {weights}")
 

@@ -7,7 +7,7 @@ from convatlas.weights.files import METADATA, file_sha256, network_state, read_c
 from convatlas.weights.fitting import Identified
 from convatlas.weights.identity import identify
 from convatlas.weights.keys import load_strictly, translate_keys
-from convatlas.weights.named import download, is_file_of, preprocessing_of_weights, weights_named
+from convatlas.weights.named import is_file_of, preprocessing_of_weights, published_file, weights_named
 from convatlas.weights.record import preprocessing_said
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Checkpoint",
     "Identified",
     "checkpoint_of",
-    "download",
     "file_sha256",
     "identify",
     "is_file_of",
@@ -24,6 +23,7 @@ __all__ = [
     "open_checkpoint",
     "preprocessing_of_weights",
     "preprocessing_said",
+    "published_file",
     "read_checkpoint",
     "translate_keys",
     "weights_named",

