@@ -10,6 +10,7 @@ import torch
 from convatlas.data import DataSet, load_data
 from convatlas.data.batches.loader import TrainingBatches
 from convatlas.data.batches.order import balanced_order
+from convatlas.data.fitting import fit_recipe
 from convatlas.data.images.resident import ResidentImages, unlabelled
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
@@ -77,6 +78,13 @@ def test_a_recipe_balances_the_batches() -> None:
     assert counts.max() - counts.min() <= 5  # the last, smaller batch is left out
 
 
+def test_a_note_says_how_often_the_rarest_images_come() -> None:
+    digits = load_data("digits")
+    assert fit_recipe(balanced(), data=digits, in_channels=1)[1] == ()
+    notes = fit_recipe(balanced(), data=uneven(digits), in_channels=1)[1]
+    assert notes == ("sampling=balanced: each of the 6 images of 1 comes about 3 times in an epoch",)  # 161 / 10 / 6
+
+
 def test_images_without_classes_cannot_be_balanced() -> None:
     with pytest.raises(UsageError, match="sampling=balanced in the recipe needs the class of each image"):
         TrainingBatches(
@@ -86,6 +94,10 @@ def test_images_without_classes_cannot_be_balanced() -> None:
             num_classes=2,
             seed=0,
         )
+    digits = load_data("digits")
+    nameless = DataSet(digits.spec, unlabelled(torch.zeros(40, 1, 8, 8, dtype=torch.uint8)), *[digits.validation] * 2)
+    with pytest.raises(UsageError, match="sampling=balanced in the recipe needs the class of each image"):
+        fit_recipe(balanced(), data=nameless, in_channels=1)
 
 
 def test_weights_and_sampling_do_not_go_together() -> None:

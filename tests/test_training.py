@@ -235,6 +235,12 @@ def test_a_size_that_the_recipe_names_is_refused_with_the_remedy(name: str, size
     assert "dimension" not in str(caught.value)  # a word of torch's
 
 
+def test_a_network_of_one_size_is_refused_larger_images_with_the_remedy() -> None:
+    message = r"^lenet5 cannot take an image of 1 x 224 x 224; .*; train it with --set image_size=32$"
+    with pytest.raises(UsageError, match=message):
+        make_plan(architecture("lenet5"), data=DIGITS, chosen=recipe("photographs"), seed=0)
+
+
 @pytest.mark.parametrize(("batch_size", "said"), [(1077, False), (5000, True)])
 def test_a_batch_larger_than_the_training_images_is_said(batch_size: int, said: bool) -> None:
     assert len(DIGITS.train) == 1077

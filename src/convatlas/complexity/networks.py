@@ -102,10 +102,13 @@ def _sizes_said(network: nn.Module, channels: int, *, size: int, own: int) -> st
 def smallest_size(network: nn.Module, channels: int, *, size: int, own: int) -> int | None:
     """Returns the smallest image size up to `own` that the network takes in its mode; None if it does not take `own`.
 
-    `network` lies on the meta device and does not take images of `size` pixels.
+    `network` lies on the meta device and does not take images of `size` pixels. If these are larger than `own`, it is
+    `own`.
     """
-    if size >= own or not _takes(network, channels, own):
+    if size == own or not _takes(network, channels, own):
         return None
+    if size > own:
+        return own
     refused, taken = size, own
     while taken - refused > 1:
         middle = (refused + taken) // 2

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
 from convatlas.data.dataset import DataSet
+from convatlas.data.images.protocol import class_labels
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import DataFacts, Recipe, RecipeRule, resolved
@@ -35,7 +38,24 @@ def fit_recipe(chosen: Recipe | RecipeRule, *, data: DataSet, in_channels: int) 
             f"batch_size={chosen.batch_size} is more than the {len(data.train):,} training images: an epoch is one "
             "step; a smaller batch gives more steps"
         )
+    if chosen.sampling == "balanced":
+        notes += _repeated(data)
     return chosen, tuple(notes)
+
+
+def _repeated(data: DataSet) -> tuple[str, ...]:
+    """Returns a note of how often balanced sampling repeats the images of the rarest class, if that is often.
+
+    Raises `UsageError` for images without classes.
+    """
+    labels = class_labels(data.train, needed_by="sampling=balanced in the recipe").cpu()
+    classes, counts = torch.unique(labels, return_counts=True)
+    fewest = int(counts.min())
+    times = len(labels) / len(classes) / fewest
+    if times < 2:
+        return ()
+    rarest = data.spec.class_names[int(classes[counts.argmin()])]
+    return (f"sampling=balanced: each of the {fewest:,} images of {rarest} comes about {times:.0f} times in an epoch",)
 
 
 def check_fit(fitted: Recipe, *, image_size: int, in_channels: int) -> None:

@@ -175,7 +175,7 @@ def _fitting_size(
         larger = smallest_size(network.train(), in_channels, size=size, own=architecture.image_size)
         if larger is None:
             raise
-        if fitted.images.image_size is not None:
+        if fitted.images.image_size is not None or larger < size:
             raise UsageError(f"{error}; train it with --set image_size={larger}") from error
     cost = _trained_cost(architecture, network.eval(), fitted, data=data, inputs=(in_channels, larger))
     note = f"the images are resized from {size} x {size} to {larger} x {larger} pixels, the smallest that "
