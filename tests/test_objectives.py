@@ -30,6 +30,8 @@ from convatlas.errors import UsageError
 from convatlas.prediction import evaluate_run, predict_logits
 from convatlas.progress import Lines
 from convatlas.recipe import recipe
+from convatlas.report import write_report
+from convatlas.report.page import best_run
 from convatlas.run import METRICS, read_run, write_metrics
 from convatlas.scores import Score
 from convatlas.training import Plan, build_learner, make_plan, train_plan
@@ -38,6 +40,7 @@ from convatlas.training.loss import TrainingLoss
 from convatlas.training.objective import Measured, Outcome, Part
 from convatlas.training.parallel import ALONE, Group
 from convatlas.training.steps import gradients
+from fixtures import quick_runs
 from test_training import DIGITS, StopAt, facts, tiny_plan
 
 
@@ -113,16 +116,26 @@ class AveragePrecision(Classification):
 
     name: ClassVar[str] = "average_precision"
     measures: ClassVar[Mapping[Part, tuple[str, ...]]] = {"train": ("loss", "top1"), "val": ("map",)}
-    score: ClassVar[Score] = Score("map")
+    score: ClassVar[Score] = Score("map", title="average precision")
 
     def validate(self, plan: Plan) -> dict[str, float]:
-        logits, labels = self._logits(plan, plan.data.validation), plan.data.validation.labels.numpy()
-        wanted = np.eye(plan.num_classes)[labels]
-        return {"map": float(average_precision_score(wanted, logits))}
+        return {"map": self._precision(plan, plan.data.validation)}
 
     def outcome(self, plan: Plan) -> Outcome:
         usual = super().outcome(plan)
-        return Outcome(usual.predictions, usual.samples, {f"val_{k}": v for k, v in self.validate(plan).items()})
+        results = {"val_map": self._precision(plan, plan.data.validation)}
+        return Outcome(usual.predictions, usual.samples, results | {"test_map": self._precision(plan, plan.data.test)})
+
+    def _precision(self, plan: Plan, images: Any) -> float:
+        wanted = np.eye(plan.num_classes)[images.labels.numpy()]
+        return float(average_precision_score(wanted, self._logits(plan, images)))
+
+
+class LowestLoss(Classification):
+    """Classification whose epochs are selected by the lowest loss."""
+
+    name: ClassVar[str] = "lowest_loss"
+    score: ClassVar[Score] = Score("loss", direction="min", unit="number")
 
 
 def plan_of(objective: Any, **changes: Any) -> Plan:
@@ -184,6 +197,32 @@ def test_average_precision_selects_and_is_shown(tmp_path: Path) -> None:
     assert f"val {100 * run.results['val_map']:.2f} %" in log
     assert "train" in log.splitlines()[0]
     assert "map/val" in tensorboard(run.path).Tags()["scalars"]
+
+
+@pytest.mark.slow
+def test_a_study_is_reported_by_the_score_of_its_objective(tmp_path: Path) -> None:
+    """Two epochs and two seeds of each: one score alone, and all scores beside each other."""
+    objectives: tuple[Any, ...] = (TeacherAndStudent, AveragePrecision, LowestLoss)
+    with quick_runs():
+        for objective in objectives:
+            for seed in (0, 1):
+                folder = tmp_path / objective.name / f"{seed}"
+                train_plan(plan_of(objective, epochs=2, seed=seed), folder=folder)
+        for objective in objectives:
+            report, score = write_report(tmp_path / objective.name), objective.score
+            (row,) = report.rows
+            assert (row["score"]["measure"], row["score"]["title"]) == (score.measure, score.word)
+            runs = [read_run(report.folder / run["path"]) for run in row["runs"]]
+            assert [run["val_score"] for run in row["runs"]] == [run.results[score.column] for run in runs]
+            assert all(run.record.score == score for run in runs)
+            best = max(runs, key=lambda run: score.better(run.results[score.column]))
+            assert report.folder / best_run(row)["path"] == best.path
+            assert (row["test_top1_mean"] is None) == (objective is not LowestLoss)
+        together = write_report([tmp_path / objective.name for objective in objectives], out=tmp_path / "all")
+    assert [row["score"]["measure"] for row in together.rows] == ["loss", "loss", "map"]
+    assert together.rows[0]["val_score_mean"] < together.rows[1]["val_score_mean"]
+    assert together.findings[0] == "Networks scored by loss and by average precision are not ranked against each other."
+    assert "| loss | 2." in (tmp_path / "all" / "results.md").read_text()
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def train(
     progress: Display, job: Job, clock: Clock, *, epochs: int, first_epoch: int = 0, step_seconds: float = 0.1
 ) -> None:
     """Starts `job` and trains until `epochs` of its epochs are done."""
-    progress.started(job, steps=STEPS * job.epochs, first_epoch=first_epoch)
+    progress.started(job, steps=STEPS * job.epochs, first_epoch=first_epoch, first_step=STEPS * first_epoch)
     for epoch in range(first_epoch, epochs):
         for step in range(STEPS):
             clock.now += step_seconds
@@ -107,7 +107,7 @@ def test_choose_takes_the_display_that_fits(monkeypatch: pytest.MonkeyPatch) -> 
 def test_silent_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     job = Job("lenet", 0, 5)
     with choose(terminal(), [job], quiet=True) as progress:
-        progress.started(job, steps=100, first_epoch=0)
+        progress.started(job, steps=100, first_epoch=0, first_step=0)
         progress.stepped(job, step=1)
         progress.epoch_ended(job, row(1))
         progress.finished(job, results())
@@ -167,7 +167,7 @@ def test_the_first_step_does_not_count_for_the_time_left() -> None:
     """It compiles and fills caches."""
     clock, job = Clock(), Job("lenet", 0, 5)
     progress = Bar(terminal(), clock=clock)
-    progress.started(job, steps=100, first_epoch=0)
+    progress.started(job, steps=100, first_epoch=0, first_step=0)
     clock.now += 60
     progress.stepped(job, step=1)
     assert "left ?" in shown(progress)[1]
@@ -201,7 +201,7 @@ def test_bar_ends_in_the_result() -> None:
 def test_bar_of_a_long_run_prints_new_bests_only() -> None:
     clock, console, job = Clock(), terminal(), Job("lenet", 0, 21)
     progress = Bar(console, clock=clock)
-    progress.started(job, steps=21 * STEPS, first_epoch=0)
+    progress.started(job, steps=21 * STEPS, first_epoch=0, first_step=0)
     for epoch, top1 in enumerate([0.5, 0.4, float("nan"), 0.6, 0.6], start=1):
         progress.epoch_ended(job, row(epoch, top1))
     assert [line.split("  train")[0] for line in console.file.getvalue().splitlines()] == ["epoch  1/21", "epoch  4/21"]
@@ -214,7 +214,7 @@ def test_overview_cells() -> None:
     progress.loaded(jobs[0], results(0.9861))
     train(progress, jobs[1], clock, epochs=5)
     progress.finished(jobs[1], results(1.0))
-    progress.started(jobs[2], steps=100, first_epoch=0)
+    progress.started(jobs[2], steps=100, first_epoch=0, first_step=0)
     progress.failed(jobs[2], "RuntimeError: [/red] no memory\nat line 3")
     train(progress, jobs[3], clock, epochs=2)
     lines = shown(progress)
@@ -256,7 +256,7 @@ def test_overview_time_left_of_runs_side_by_side() -> None:
     clock, jobs = Clock(), study(1, 4, epochs=2)
     progress = Overview(terminal(), jobs, clock=clock)
     for job in jobs[:2]:
-        progress.started(job, steps=2 * STEPS, first_epoch=0)
+        progress.started(job, steps=2 * STEPS, first_epoch=0, first_step=0)
     for step in range(1, STEPS + 1):
         clock.now += 1
         for job in jobs[:2]:
@@ -296,7 +296,7 @@ def test_overview_folds_many_seeds() -> None:
     for job in jobs[:3]:
         train(progress, job, clock, epochs=5)
         progress.finished(job, results(0.98))
-    progress.started(jobs[3], steps=100, first_epoch=0)
+    progress.started(jobs[3], steps=100, first_epoch=0, first_step=0)
     assert shown(progress)[:3] == [
         "validation %  mean    runs",
         "network_0     98.00   3 done, 1 running, 6 waiting",
@@ -313,7 +313,7 @@ def everything(console: Console, clock: Clock) -> list[str]:
     for index, job in enumerate(jobs):
         bar = Bar(console, clock=clock)
         for progress in (overview, bar):
-            progress.started(job, steps=STEPS * 200, first_epoch=0)
+            progress.started(job, steps=STEPS * 200, first_epoch=0, first_step=0)
             train(progress, job, clock, epochs=3)
             lines += shown(progress)
             if index % 3 == 1:
@@ -343,7 +343,7 @@ def test_ascii_consoles_get_ascii() -> None:
 @pytest.mark.parametrize("display", [Lines, Bar, lambda console: Overview(console, study(40, 3, epochs=100))])
 def test_stepped_is_cheap(display: Callable[[Console], Display]) -> None:
     progress, job = display(terminal()), Job("network_0", 0, 100)
-    progress.started(job, steps=2000, first_epoch=0)
+    progress.started(job, steps=2000, first_epoch=0, first_step=0)
     begun = time.perf_counter()
     for step in range(2000):
         progress.stepped(job, step=step)
@@ -374,7 +374,7 @@ def test_prints_and_logs_go_above_the_display(monkeypatch: pytest.MonkeyPatch) -
     logger.addHandler(handler)
     try:
         with Bar(console) as progress:
-            progress.started(job, steps=100, first_epoch=0)
+            progress.started(job, steps=100, first_epoch=0, first_step=0)
             assert handler.stream is not screen
             logger.warning("a warning")
             print("a print")
@@ -398,9 +398,21 @@ def test_redirected_streams_stay_where_they_are(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_second_start_of_a_run_begins_anew() -> None:
     state = JobState(Job("lenet", 0, 4))
-    state.start(40, 0, 0.0)
+    state.start(40, 0, 0, 0.0)
     for step in (1, 2):
         state.advance(step, float(step))
     state.end("failed", {}, 3.0)
-    state.start(40, 2, 100.0)
+    state.start(40, 2, 20, 100.0)
     assert (state.fraction, state.epoch, state.epoch_seconds()) == (0.5, 3, None)
+
+
+def test_a_resumed_run_whose_last_epoch_is_cut_short_counts_its_steps() -> None:
+    """Ten steps in epochs of four: after two epochs 8 are done, and the last epoch is half as long as the others."""
+    clock, job = Clock(), Job("lenet", 0, 3)
+    progress = Bar(terminal(), clock=clock)
+    progress.started(job, steps=10, first_epoch=2, first_step=8)
+    assert shown(progress)[0].endswith(" 80 %")
+    state = JobState(job)
+    state.start(10, 2, 8, 0.0)
+    state.end("done", {}, 6.0)
+    assert state.epoch_seconds() == 10.0  # 3 s a step, 10 steps, 3 epochs

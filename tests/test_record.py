@@ -20,10 +20,21 @@ from convatlas.errors import UsageError
 from convatlas.recipe import defaults, recipe
 from convatlas.report import write_report
 from convatlas.request import Entry, Request
-from convatlas.run import Run, Start, find_runs, read_checkpoint_record, read_run, read_run_record, read_study
+from convatlas.run import (
+    Run,
+    Start,
+    differences,
+    find_runs,
+    read_checkpoint_record,
+    read_run,
+    read_run_record,
+    read_study,
+    run_there,
+    study_of,
+)
 from convatlas.study import compare
 from convatlas.training import train_plan
-from fixtures import fake_record, write_fake_run, write_fake_study
+from fixtures import fake_data, fake_record, write_fake_run, write_fake_study
 from test_training import StopAt, assert_same, tiny_plan
 
 FORMAT_1 = Path(__file__).parent / "format_1"  # as ConvAtlas wrote them before format 2
@@ -157,6 +168,29 @@ def test_an_evaluated_checkpoint_of_format_1_is_evaluated_into_its_folder_again(
     assert moved.identity() == record.identity()
     other = dataclasses.replace(record, start=dataclasses.replace(record.start, sha256="0" * 64))
     assert other.identity() != record.identity()
+
+
+def test_pixels_are_compared_only_where_both_sides_have_their_hash(tmp_path: Path) -> None:
+    """The oldest records have none: training, studies and reports take them, as an evaluation does."""
+    record, data = fake_record("lenet5"), fake_data()
+    unknown, others = (dataclasses.replace(data, images_hash=value) for value in (None, "ffff"))
+    for number, part in enumerate((unknown, data, data)):
+        write_fake_run(tmp_path / f"{number}", "lenet5", seed=number, data=part)
+    assert write_report(tmp_path).rows[0]["n_seeds"] == 3
+    write_fake_run(tmp_path / "2", "lenet5", seed=2, data=others)
+    with pytest.raises(UsageError, match=r"1 and .*2 are on different copies of digits: .* 0f1e2d3c4b5a6978 and ffff"):
+        write_report(tmp_path)
+    assert run_there(tmp_path / "0", record) is not None
+    assert run_there(tmp_path / "1", dataclasses.replace(record, seed=1, data=unknown)) is not None
+    with pytest.raises(UsageError, match=r"holds another run \(data.images_hash"):
+        run_there(tmp_path / "1", dataclasses.replace(record, seed=1, data=others))
+    ours, older, other = (
+        study_of({"a": dataclasses.replace(record, data=part)}, seeds=(0,), device="cpu", command="")
+        for part in (data, unknown, others)
+    )
+    assert not differences(ours.identity(), older.identity())
+    assert dataclasses.replace(ours, seeds=(0, 1)).extends(older)
+    assert not dataclasses.replace(ours, seeds=(0, 1)).extends(other)
 
 
 def test_a_recipes_default_and_its_words_do_not_tell_runs_apart() -> None:

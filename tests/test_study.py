@@ -105,7 +105,7 @@ class StopIn(Silent):
     def __init__(self, run: int) -> None:
         self.run = run
 
-    def started(self, job: Any, *, steps: int, first_epoch: int) -> None:
+    def started(self, job: Any, *, steps: int, first_epoch: int, first_step: int) -> None:
         self.run -= 1
 
     def stepped(self, job: Any, *, step: int) -> None:

@@ -20,6 +20,7 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryLogits
 from convatlas.prediction import open_predictor
+from convatlas.progress import Job, Silent
 from convatlas.recipe import Recipe, recipe
 from convatlas.run import Run
 from convatlas.training import make_plan, train_plan
@@ -155,7 +156,16 @@ def test_steps_are_exact_under_resume(tmp_path: Path) -> None:
         folder = tmp_path / f"stopped{step}"
         with pytest.raises(KeyboardInterrupt):
             train_plan(plan, folder=folder, progress=StopAt(step))
-        assert_same(train_plan(plan, folder=folder, resume=True), whole)
+        begun = Begun()
+        assert_same(train_plan(plan, folder=folder, resume=True, progress=begun), whole)
+        assert (begun.steps, begun.first_epoch, begun.first_step) == (10, step // 4, 4 * (step // 4))
+
+
+class Begun(Silent):
+    """Keeps what a display is told at the beginning."""
+
+    def started(self, job: Job, *, steps: int, first_epoch: int, first_step: int) -> None:
+        self.steps, self.first_epoch, self.first_step = steps, first_epoch, first_step
 
 
 # ------------------------------------------------------------------------------------------------------------ gradients

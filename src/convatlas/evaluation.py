@@ -64,7 +64,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two accuracies (fractions) with its 95 % interval; significant if the interval excludes 0.
+    """The difference of two scores with its 95 % interval; significant if the interval excludes 0.
 
     With too few seeds there is no interval and no verdict: they are None.
     """
@@ -143,10 +143,13 @@ def t_quantile(df: int) -> float:
     return z + math.fsum(term / df**power for power, term in enumerate(terms, start=1))
 
 
-def summarize(values: Sequence[float]) -> tuple[float, float | None, list[float] | None]:
-    """Returns mean, sample standard deviation and 95 % interval of accuracies (fractions); one value has only a mean.
+def summarize(
+    values: Sequence[float], *, within: tuple[float, float] = (0.0, 1.0)
+) -> tuple[float, float | None, list[float] | None]:
+    """Returns mean, sample standard deviation and 95 % interval of a score; one value has only a mean.
 
-    The interval [low, high] is that of Student's t over the seeds, cut at 0 and 1, beyond which no accuracy lies.
+    The interval [low, high] is that of Student's t over the seeds, cut at the limits `within` which every value lies;
+    those of an accuracy are 0 and 1.
 
     >>> mean, std, ci95 = summarize([0.90, 0.92, 0.94])
     >>> round(mean, 3), round(std, 3), [round(end, 3) for end in ci95]
@@ -162,7 +165,29 @@ def summarize(values: Sequence[float]) -> tuple[float, float | None, list[float]
         return mean, None, None
     std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
     half = t_quantile(n - 1) * std / math.sqrt(n)
-    return mean, std, [max(mean - half, 0.0), min(mean + half, 1.0)]
+    return mean, std, [max(mean - half, within[0]), min(mean + half, within[1])]
+
+
+def difference_over_seeds(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """Returns the mean of a less that of b, with its interval over seeds: a score for each seed of two networks.
+
+    The interval is that of Welch's t, for two groups of unequal variance; the degrees of freedom are rounded down. With
+    fewer than `FEWEST_SEEDS` of either there is none.
+
+    >>> difference_over_seeds([0.5, 0.7], [0.5, 0.5]).low is None
+    True
+    """
+    (mean_a, std_a, _), (mean_b, std_b, _) = (summarize(each, within=(-math.inf, math.inf)) for each in (a, b))
+    mean = mean_a - mean_b
+    if std_a is None or std_b is None or min(len(a), len(b)) < FEWEST_SEEDS:
+        return Difference(mean, None, None, None)
+    parts = [std_a**2 / len(a), std_b**2 / len(b)]
+    variance = sum(parts)
+    if variance == 0:
+        return Difference(mean, mean, mean, mean != 0)
+    freedom = variance**2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, (a, b), strict=True))
+    half = t_quantile(math.floor(freedom + 1e-9)) * math.sqrt(variance)  # a whole number may be rounded
+    return Difference(mean, mean - half, mean + half, mean - half > 0 or mean + half < 0)
 
 
 def paired_bootstrap(

@@ -13,7 +13,6 @@ from convatlas.cli.program import app
 from convatlas.errors import UsageError
 from convatlas.stopping import exit_code
 from convatlas.values import parse
-from convatlas.words import percent
 
 if TYPE_CHECKING:
     from convatlas.run import Run
@@ -108,14 +107,14 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
 
 def _print_run(run: Run, *, note: str) -> None:
     """Prints the result of a run with a note, and the places of its files."""
-    record, results = run.record, run.results
+    record, results, score = run.record, run.results, run.record.score
     seconds = results.get("train_seconds")
     took = "-" if seconds is None else f"{seconds:.1f}"
     screen = options.console()
     screen.print(
-        f"{record.architecture.name}: test accuracy {percent(results.get('test_top1'))} % ({record.data.test} images "
-        f"of {record.data.name}), validation {percent(results.get('val_top1'))} % in epoch "
-        f"{results.get('best_epoch')} of {len(run.metrics())}, {took} s{note}",
+        f"{record.architecture.name}: test {score.word} {score.shown(results.get(score.test_column))}{score.sign} "
+        f"({record.data.test} images of {record.data.name}), validation {score.shown(results.get(score.column))}"
+        f"{score.sign} in epoch {results.get('best_epoch')} of {len(run.metrics())}, {took} s{note}",
         markup=False,
         highlight=False,
         soft_wrap=True,

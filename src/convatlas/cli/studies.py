@@ -110,7 +110,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def _print_report(report: Report, *, as_json: bool) -> None:
-    """Prints the table, the comparison of the best two, the failed and unfinished runs, and the paths of the files."""
+    """Prints the table, the comparisons of the best two, the failed and unfinished runs, and the paths of the files."""
     from convatlas.report import published, tables
 
     if as_json:
@@ -118,8 +118,8 @@ def _print_report(report: Report, *, as_json: bool) -> None:
         return
     screen = options.console()
     screen.print(tables.terminal_table(report.rows, width=screen.width))
-    if report.comparison is not None:
-        screen.print(report.comparison["sentence"], markup=False, highlight=False)
+    for finding in report.findings:
+        screen.print(finding, markup=False, highlight=False)
     for line in published.in_lines(report.published):
         screen.print(line, markup=False, highlight=False, soft_wrap=True)
     for failure in report.failed:

@@ -11,6 +11,7 @@ from convatlas.errors import UsageError, unknown
 from convatlas.evaluation import Evaluation, evaluate_logits
 from convatlas.prediction.opening import open_predictor
 from convatlas.prediction.predictor import Predictor
+from convatlas.run import other_pixels
 from convatlas.values import SplitName
 
 
@@ -75,7 +76,7 @@ def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
     """
     ours, folders = predictor.images_hash, "folder:"
     moved = data.spec.name.startswith(folders) and (predictor.data or "").startswith(folders)
-    if ours is None or not (moved or data.spec.name == predictor.data) or data.images_hash == ours:
+    if not (moved or data.spec.name == predictor.data) or not other_pixels(ours, data.images_hash):
         return None
     if data.split_hash != predictor.split_hash:
         return (

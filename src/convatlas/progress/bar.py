@@ -14,7 +14,7 @@ from convatlas.progress.display import Display
 from convatlas.progress.job import Job, JobState
 from convatlas.progress.wording import duration, epoch_facts, first_line, outcome, percent
 
-EVERY_EPOCH = 20  # a run of more epochs prints a line above its bar only for a new best validation accuracy
+EVERY_EPOCH = 20  # a run of more epochs prints a line above its bar only for a new best validation score
 
 
 class Bar(Display):
@@ -25,8 +25,8 @@ class Bar(Display):
         self._run: JobState | None = None
         self._ending: Text | None = None
 
-    def started(self, job: Job, *, steps: int, first_epoch: int) -> None:
-        super().started(job, steps=steps, first_epoch=first_epoch)
+    def started(self, job: Job, *, steps: int, first_epoch: int, first_step: int) -> None:
+        super().started(job, steps=steps, first_epoch=first_epoch, first_step=first_step)
         self._run, self._ending = self._runs[job], None
 
     def epoch_ended(self, job: Job, row: Mapping[str, float]) -> None:

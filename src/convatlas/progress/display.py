@@ -69,8 +69,8 @@ class Display(ABC):
     def render(self) -> Text:
         """Returns the text that the screen shows now."""
 
-    def started(self, job: Job, *, steps: int, first_epoch: int) -> None:
-        self._runs.setdefault(job, JobState(job)).start(steps, first_epoch, self._clock())
+    def started(self, job: Job, *, steps: int, first_epoch: int, first_step: int) -> None:
+        self._runs.setdefault(job, JobState(job)).start(steps, first_epoch, first_step, self._clock())
 
     def stepped(self, job: Job, *, step: int) -> None:
         self._runs[job].advance(step, self._clock())

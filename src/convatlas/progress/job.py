@@ -25,15 +25,15 @@ class JobState:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.status = "waiting"
-        self.steps = self.step = self.epochs_done = self.first_epoch = 0
+        self.steps = self.step = self.first_step = self.epochs_done = self.first_epoch = 0
         self.started_at = self.seen_at = 0.0
         self.first_seen: tuple[int, float] | None = None
         self.reached = self.best = math.nan
 
-    def start(self, steps: int, first_epoch: int, now: float) -> None:
+    def start(self, steps: int, first_epoch: int, first_step: int, now: float) -> None:
         self.status, self.steps = "running", max(1, steps)
         self.first_epoch = self.epochs_done = first_epoch
-        self.step = round(self.steps * first_epoch / self.job.epochs) if self.job.epochs else 0
+        self.step = self.first_step = first_step
         self.started_at = self.seen_at = now
         self.first_seen, self.reached, self.best = None, math.nan, math.nan
 
@@ -69,13 +69,17 @@ class JobState:
 
     def epoch_seconds(self) -> float | None:
         """Returns the seconds of an epoch, from the steps of this session; None while they are unknown."""
-        if self.status == "done" and self.job.epochs > self.first_epoch:
-            return (self.seen_at - self.started_at) / (self.job.epochs - self.first_epoch)
+        if self.status == "done" and self.steps > self.first_step:
+            return self._epoch_seconds(self.steps - self.first_step, self.seen_at - self.started_at)
         # From the first step's end: the first step compiles and fills caches, and would promise hours.
         first_step, first_seen_at = self.first_seen or (self.step, self.seen_at)
         if self.status != "running" or self.step <= first_step:
             return None
-        return (self.seen_at - first_seen_at) / (self.step - first_step) * self.steps / self.job.epochs
+        return self._epoch_seconds(self.step - first_step, self.seen_at - first_seen_at)
+
+    def _epoch_seconds(self, steps: int, seconds: float) -> float:
+        """Returns the seconds of an epoch of mean length, where a number of steps took `seconds`."""
+        return seconds / steps * self.steps / self.job.epochs
 
     def left(self, epoch_seconds: float | None) -> float | None:
         return None if epoch_seconds is None else epoch_seconds * self.job.epochs * (1 - self.fraction)

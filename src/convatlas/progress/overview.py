@@ -15,6 +15,7 @@ from rich.text import Text
 from convatlas.progress.display import Display
 from convatlas.progress.job import Job, JobState
 from convatlas.progress.wording import duration, first_line
+from convatlas.scores import TOP1, Score
 
 SMALL_BAR = 6
 MEAN = 6  # columns of an accuracy in percent
@@ -33,12 +34,13 @@ class Overview(Display):
         self._by_label = {
             label: [run for job, run in self._runs.items() if job.label == label] for label in self._labels
         }
+        self._heading = _heading({job.score for job in self._runs})
         self._failures: dict[Job, str] = {}
         self._focus = 0
         self._at_once = 1
 
-    def started(self, job: Job, *, steps: int, first_epoch: int) -> None:
-        super().started(job, steps=steps, first_epoch=first_epoch)
+    def started(self, job: Job, *, steps: int, first_epoch: int, first_step: int) -> None:
+        super().started(job, steps=steps, first_epoch=first_epoch, first_step=first_step)
         self._failures.pop(job, None)
         self._focus = self._labels.index(job.label)
         self._at_once = max(self._at_once, sum(run.status == "running" for run in self._runs.values()))
@@ -121,13 +123,14 @@ class Overview(Display):
 
     def _table(self, labels: Sequence[str]) -> tuple[Text, list[Text]]:
         """Returns the header and a row for each of `labels`, as detailed as the width permits."""
-        longest = max(12, *(cell_len(label) for label in self._labels)) if self._labels else 12
+        longest = max(cell_len(label) for label in [self._heading, *self._labels])
         for detail in ("bar", "epoch", "short"):
             cell = self._cell_width(detail)
             room = self._width - len(self._seeds) * (cell + 2)
             if room >= min(longest, 16 if detail == "short" else 20):
                 name = min(longest, room)
-                header = _row("validation %", [Text(f"seed {seed}") for seed in self._seeds], name, cell)
+                seeds = [Text(f"seed {seed}") for seed in self._seeds]
+                header = _row(self._fit(self._heading, name), seeds, name, cell)
                 header.stylize("bold")
                 return header, [
                     _row(self._fit(label, name), [self._cell(label, seed, detail) for seed in self._seeds], name, cell)
@@ -139,7 +142,7 @@ class Overview(Display):
         counts = {label: self._counts(label) for label in labels}
         widest = max((cells[-1].cell_len for cells in counts.values()), default=0)
         name = min(longest, max(12, self._width - widest - MEAN - 4))
-        header = _row("validation %", [Text("mean"), Text("runs")], name, MEAN)
+        header = _row(self._fit(self._heading, name), [Text("mean"), Text("runs")], name, MEAN)
         header.stylize("bold")
         return header, [_row(self._fit(label, name), counts[label], name, MEAN) for label in labels]
 
@@ -181,6 +184,18 @@ class Overview(Display):
         text = ", ".join(f"{counts[status]} {status}" for status in order if counts[status])
         style = "red" if counts["failed"] else "bold" if counts["running"] else "dim" if counts["waiting"] else "green"
         return [Text(runs[0].job.score.shown(fmean(reached)) if reached else ""), Text(text, style)]
+
+
+def _heading(scores: set[Score]) -> str:
+    """Returns the heading of the table: the score of the runs on validation, where it is the same for all.
+
+    >>> _heading({TOP1}), _heading({Score("loss", "min", "number")}), _heading({TOP1, Score("ap")})
+    ('validation %', 'validation loss', 'validation')
+    """
+    if len(scores) > 1:
+        return "validation"
+    (score,) = scores or {TOP1}
+    return f"validation{'' if score == TOP1 else f' {score.word}'}{score.sign}"
 
 
 def _row(name: str, cells: Sequence[Text], name_width: int, cell_width: int) -> Text:

@@ -24,7 +24,7 @@ class Silent:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    def started(self, job: Job, *, steps: int, first_epoch: int) -> None: ...
+    def started(self, job: Job, *, steps: int, first_epoch: int, first_step: int) -> None: ...
     def stepped(self, job: Job, *, step: int) -> None: ...
     def epoch_ended(self, job: Job, row: Mapping[str, float]) -> None: ...
     def finished(self, job: Job, results: Mapping[str, float]) -> None: ...
@@ -41,8 +41,8 @@ class Lines(Silent):
         self._console, self._clock = console, clock
         self._runs = {job: JobState(job) for job in jobs}
 
-    def started(self, job: Job, *, steps: int, first_epoch: int) -> None:
-        self._run(job).start(steps, first_epoch, self._clock())
+    def started(self, job: Job, *, steps: int, first_epoch: int, first_step: int) -> None:
+        self._run(job).start(steps, first_epoch, first_step, self._clock())
 
     def stepped(self, job: Job, *, step: int) -> None:
         self._run(job).advance(step, self._clock())

@@ -11,11 +11,13 @@ from typing import Any
 from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_json, write_text
 from convatlas.report import figures, page, published, tables
-from convatlas.report.comparison import best_two
+from convatlas.report.comparison import comparisons
 from convatlas.report.protocol import Term, in_words, protocol
 from convatlas.report.published import published_beside
+from convatlas.report.scored import Row, not_ranked, scores_of
 from convatlas.run import Run, find_runs, is_run, is_study, read_run, read_study
-from convatlas.words import label, percent
+from convatlas.scores import TOP1
+from convatlas.words import label
 
 __all__ = ["Report", "write_report"]
 
@@ -26,24 +28,38 @@ FILES = ("results.json", "results.csv", "results.md", "curves.png", "accuracy_vs
 class Report:
     """A report: its folder, its rows (see `tables.study_rows`) and its files.
 
-    `failed` holds the path and the error of each failed run, `unfinished` the path of each unfinished run.
+    `comparisons` are those of the best two networks, one for each score that has two. `failed` holds the path and the
+    error of each failed run, `unfinished` the path of each unfinished run.
     """
 
     folder: Path
-    rows: list[dict[str, Any]]
+    rows: list[Row]
     protocol: dict[str, Any]
-    comparison: dict[str, Any] | None
+    comparisons: list[dict[str, Any]]
     published: list[dict[str, Any]]
     failed: list[dict[str, str]]
     unfinished: list[str]
     files: tuple[Path, ...]
 
+    @property
+    def comparison(self) -> dict[str, Any] | None:
+        """The first comparison."""
+        return self.comparisons[0] if self.comparisons else None
+
+    @property
+    def findings(self) -> list[str]:
+        """Sentences: that different scores are not ranked against each other, and each comparison."""
+        line = not_ranked(scores_of(self.rows))
+        return [*([line] if line else []), *(comparison["sentence"] for comparison in self.comparisons)]
+
     def content(self) -> dict[str, Any]:
-        """Returns the content of `results.json`."""
+        """Returns the content of `results.json`; only with several scores it has all `comparisons`."""
+        several = {"comparisons": self.comparisons} if len(scores_of(self.rows)) > 1 else {}
         return {
             "protocol": self.protocol,
             "rows": self.rows,
             "comparison": self.comparison,
+            **several,
             "published": self.published,
             "failed": self.failed,
             "unfinished": self.unfinished,
@@ -74,9 +90,10 @@ def _run_report(run: Run) -> Report:
     _check_finished([run], [run.path])
     curves = run.path / "curves.png"
     rows = tables.study_rows([run], root=run.path)
-    figures.draw_run_curves(run.metrics(), curves, run_title(run), best_epoch=run.results.get("best_epoch"))
+    best = run.results.get("best_epoch")
+    figures.draw_run_curves(run.metrics(), curves, run_title(run), best_epoch=best, score=run.record.score)
     beside = published_beside(rows, {_path(run, run.path): run})
-    return Report(run.path, rows, protocol([run]), None, beside, [], [], (curves,))
+    return Report(run.path, rows, protocol([run]), [], beside, [], [], (curves,))
 
 
 def _study_report(folders: Sequence[Path], out: Path) -> Report:
@@ -91,7 +108,7 @@ def _study_report(folders: Sequence[Path], out: Path) -> Report:
         folder=out,
         rows=rows,
         protocol=shared,
-        comparison=best_two(rows, finished, root=out),
+        comparisons=comparisons(rows, finished, root=out),
         published=published_beside(rows, {_path(run, out): run for run in finished}),
         failed=[{"path": _path(run, out), "error": _error(run)} for run in runs if run.status == "failed"],
         unfinished=[_path(run, out) for run in runs if run.status == "unfinished"],
@@ -112,19 +129,20 @@ def _write_files(report: Report, runs: Sequence[Run]) -> None:
     write_json(out / "results.json", content)
     write_text(out / "results.csv", tables.csv_table(rows))
     write_text(out / "results.md", _markdown(report))
-    figures.draw_study_curves(groups, out / "curves.png")
+    figures.draw_study_curves(groups, out / "curves.png", scores=scores_of(rows))
     figures.draw_accuracy_vs_macs(rows, out / "accuracy_vs_macs.png")
-    write_text(out / "report.html", page.render(content, folder=out, runs=by_path))
+    write_text(out / "report.html", page.render(content, folder=out, runs=by_path, findings=report.findings))
 
 
 def run_title(run: Run) -> str:
-    """Returns the title of a run's figure: network, recipe, data, seed and accuracy on the test images."""
-    record = run.record
+    """Returns the title of a run's figure: network, recipe, data, seed and score on the test images."""
+    record, score = run.record, run.record.score
     name = label(record.architecture.name, record.architecture.options)
     seed = "" if record.seed is None else f", seed {record.seed}"
     title = f"{name} on {record.data.name}, recipe {record.recipe['name']}{seed}"
-    accuracy = run.results.get("test_top1")
-    return title if accuracy is None else f"{title}: test {percent(accuracy)} %"
+    reached = run.results.get(score.test_column)
+    named = "" if score == TOP1 else f"{score.word} "
+    return title if reached is None else f"{title}: test {named}{score.shown(reached)}{score.sign}"
 
 
 def _read_runs(folders: Sequence[Path]) -> list[Run]:
@@ -156,9 +174,7 @@ def _path(run: Run, root: Path) -> str:
 
 def _markdown(report: Report) -> str:
     """Returns the content of `results.md`: the table, the comparisons, and the protocol."""
-    parts = [tables.markdown_table(report.rows)]
-    if report.comparison:
-        parts.append(report.comparison["sentence"] + "\n")
+    parts = [tables.markdown_table(report.rows), *(f"{finding}\n" for finding in report.findings)]
     if report.published:
         parts.append(published.markdown(report.published))
     parts += [f"Failed: `{run['path']}`: {run['error']}\n" for run in report.failed]

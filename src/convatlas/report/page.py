@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -13,30 +14,42 @@ import numpy as np
 
 from convatlas import words
 from convatlas.files import read_arrays
-from convatlas.report import published, tables
+from convatlas.report import published, scored, tables
 from convatlas.report.protocol import in_words
 from convatlas.run import Run
+from convatlas.scores import TOP1, Score
 
 SHOWN = 12  # thumbnails of a kind: a row on a laptop's screen
 
 
-def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run]) -> str:
+def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run], findings: Sequence[str]) -> str:
     """Returns the page of `content`, the content of `results.json`, with the figures in `folder`.
 
-    `runs` maps the paths in the rows to the runs; their `samples.npz` gives the thumbnails.
+    `findings` are the sentences below the table. `runs` maps the paths in the rows to the runs; their `samples.npz`
+    gives the thumbnails.
     """
     from jinja2 import Environment, StrictUndefined
 
     rows = content["rows"]
     template = files("convatlas.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=words.percent, seconds=words.seconds)
+    environment.filters.update(seconds=words.seconds)
+    scores = scored.scores_of(rows)
+    headings, table = tables.table_of(rows)
     best = [(name, runs[best_run(row)["path"]]) for name, row in zip(tables.row_names(rows), rows, strict=True)]
     return environment.from_string(template).render(
         content,
         data=content["protocol"]["data"]["name"],
-        headers=tables.HEADERS,
-        table=[tables.cells(row) for row in rows],
+        headers=headings,
+        table=table,
+        findings=findings,
+        accuracy=scores == [TOP1],
+        title=scored.title(scores),
+        heading=scored.title(scores)[:1].upper() + scored.title(scores)[1:],
+        directions=[scored.with_direction(score) for score in scores],
+        better_place=scored.better_place(scores),
+        run_headers=[header for header in headings if header.startswith(("score", "validation", "test"))],
+        run_cells=[[_run_cells(row, run, scores) for run in row["runs"]] for row in rows],
         names=tables.row_names(rows),
         beside=[published.cells(entry) for entry in content["published"]],
         beside_headers=published.HEADERS,
@@ -47,10 +60,23 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run])
     )
 
 
-def best_run(row: tables.Row) -> dict[str, Any]:
-    """Returns the row's entry of the run with the best validation accuracy; of equal runs, the first one."""
-    known: dict[str, Any] = max(row["runs"], key=lambda run: -1.0 if run["val_top1"] is None else run["val_top1"])
+def best_run(row: scored.Row) -> dict[str, Any]:
+    """Returns the row's entry of the run with the best validation score; of equal runs, the first one."""
+    score = scored.score_of(row)
+
+    def place(run: dict[str, Any]) -> float:
+        value = scored.seed_value(row, run, "val")
+        return -math.inf if value is None else score.better(value)
+
+    known: dict[str, Any] = max(row["runs"], key=place)
     return known
+
+
+def _run_cells(row: scored.Row, run: Mapping[str, Any], scores: Sequence[Score]) -> list[str]:
+    """Returns a run's score on validation and on test, printed; before them its name where not all are accuracies."""
+    score = scored.score_of(row)
+    values = [score.shown(scored.seed_value(row, run, part)) for part in scored.PARTS]
+    return values if scores == [TOP1] else [score.word + score.sign, *values]
 
 
 def png(pixels: np.ndarray) -> bytes:

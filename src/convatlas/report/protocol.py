@@ -8,13 +8,15 @@ from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.recipe import defaults
+from convatlas.report.scored import described, with_direction
 from convatlas.report.tables import recipe_labels
-from convatlas.run import Run, StudyRecord
+from convatlas.run import Run, StudyRecord, other_pixels
+from convatlas.scores import TOP1, Score, distinct_scores
 from convatlas.words import canonical, finite
 
 INTERVALS = (
-    "mean ± sample standard deviation over the seeds; the 95 % interval is that of Student's t over the seeds, cut at "
-    "100 %, and is not given for one seed"
+    "mean ± sample standard deviation over the seeds; the 95 % interval is that of Student's t over the seeds, {cut}"
+    "and is not given for one seed"
 )
 COSTS = "MACs are the multiply-adds of convolutions and matrix products for one image; FLOPs are twice as many"
 
@@ -34,6 +36,7 @@ def protocol(runs: Sequence[Run], *, study: StudyRecord | None = None) -> dict[s
 
     Keys: `data`, `seeds`, `recipes` (name -> literal values), and the lists `selection`, `image_shape` (C, H, W),
     `preprocessing`, `versions`, `hardware`, `git_commit`, `command` (the study's command, if it is known), `notes`.
+    Where a score is not accuracy, `scores` has all of them.
     Raises `UsageError` if the runs saw different data or another split.
     """
     check_same_data(runs)
@@ -56,12 +59,14 @@ def protocol(runs: Sequence[Run], *, study: StudyRecord | None = None) -> dict[s
             "notes": distinct(note for record in records for note in record.notes),
         }
     )
-    return shared
+    scores = distinct_scores(record.score for record in records)
+    return shared if scores == [TOP1] else shared | {"scores": [described(score) for score in scores]}
 
 
 def check_same_data(runs: Sequence[Run]) -> None:
-    """Raises `UsageError` unless all runs saw the same data in the same split."""
+    """Raises `UsageError` unless all runs saw the same data in the same split, as far as their records say."""
     first = runs[0].record.data
+    hashed = next((run for run in runs if run.record.data.images_hash is not None), runs[0])
     for run in runs:
         data = run.record.data
         if (data.name, data.split_hash) != (first.name, first.split_hash):
@@ -69,10 +74,10 @@ def check_same_data(runs: Sequence[Run]) -> None:
                 f"{runs[0].path} is on {first.name} with split {first.split_hash}, {run.path} on {data.name} "
                 f"with split {data.split_hash}; a report needs the same data and split: make a report for each"
             )
-        if data.images_hash != first.images_hash:
+        if other_pixels(hashed.record.data.images_hash, data.images_hash):
             raise UsageError(
-                f"{runs[0].path} and {run.path} are on different copies of {data.name}: their images' hashes are "
-                f"{first.images_hash} and {data.images_hash}; make a report for each"
+                f"{hashed.path} and {run.path} are on different copies of {data.name}: their images' hashes are "
+                f"{hashed.record.data.images_hash} and {data.images_hash}; make a report for each"
             )
 
 
@@ -87,12 +92,14 @@ def distinct(values: Iterable[Any]) -> list[Any]:
 
 def in_words(content: Mapping[str, Any]) -> list[Term]:
     """Returns the terms of the protocol."""
-    seeds = content["seeds"]
+    seeds, scores = content["seeds"], [Score(**score) for score in content.get("scores", ())]
+    cut = "" if any(score.unit == "number" for score in scores) else "cut at 100 %, "
     pairs = [
         ("Data", _data(content["data"])),
         ("Selection", "; ".join(content["selection"])),
         ("Seeds", f"{', '.join(map(str, seeds)) or 'not known'} (n of a row = its seeds)"),
-        ("Intervals", INTERVALS),
+        ("Scores", "; ".join(map(with_direction, scores))),
+        ("Intervals", INTERVALS.format(cut=cut)),
         (
             "Images",
             "; ".join(" x ".join(map(str, shape)) for shape in content["image_shape"]) + " (channels, height, width)",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from convatlas.report.tables import Row, row_names
+from convatlas.report.scored import Row
+from convatlas.report.tables import row_names
 from convatlas.run import Run
 from convatlas.words import percent
 
@@ -15,12 +16,15 @@ HEADERS = ("network", "ours, test %", "n", "published, test %", "measured on", "
 def published_beside(rows: Sequence[Row], runs: Mapping[str, Run]) -> list[dict[str, Any]]:
     """Returns an entry for each test accuracy that somebody published on the same data set: theirs, ours, the source.
 
-    `runs` maps the paths in the rows to their runs. Data sets are compared by name; the notes of the protocol say
-    whether our files are the published ones, all of them and without loss.
+    A row of another score stands here if its accuracy was measured too. `runs` maps the paths in the rows to their
+    runs. Data sets are compared by name; the notes of the protocol say whether our files are the published ones, all of
+    them and without loss.
     """
     beside = []
     for name, row in zip(row_names(rows), rows, strict=True):
         record = runs[row["runs"][0]["path"]].record
+        if "score" in row and row["test_top1_mean"] is None:
+            continue
         for result in record.published:
             if result.split == "test" and result.dataset == record.data.name:
                 ours = {"network": name, "ours": row["test_top1_mean"], "n_seeds": row["n_seeds"]}

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from convatlas.errors import UsageError
 from convatlas.evaluation import summarize
 from convatlas.recipe import defaults
+from convatlas.report.scored import Part, Row, described, score_of, value_of
 from convatlas.run import Run, RunRecord
-from convatlas.words import canonical, finite, label, percent, plain, quantity, seconds, stacked
+from convatlas.scores import TOP1, order_of
+from convatlas.words import canonical, finite, label, plain, quantity, seconds, stacked
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-Row = dict[str, Any]
 
 HEADERS = (
     "network",
@@ -69,10 +69,13 @@ def recipe_labels(recipes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
-    """Returns a row for each architecture, options and recipe of finished runs, best mean validation accuracy first.
+    """Returns a row for each architecture, options and recipe of finished runs, best mean validation score first.
 
-    Accuracies are fractions; intervals are Student's t over seeds, `None` for one seed. The paths of the runs are
-    relative to `root`. Raises `UsageError` if a seed occurs twice in a row: a run must not count as two.
+    Rows of one score stand together, those of accuracy first. Every row has `val_top1_mean`, `test_top1_mean` and so
+    on, `None` where no accuracy was measured. A row of another score has `score` and `val_score_mean`,
+    `test_score_mean` and so on beside them, and its `runs` have `val_score` and `test_score`. Accuracies are fractions;
+    intervals are Student's t over seeds, `None` for one seed. The paths of the runs are relative to `root`. Raises
+    `UsageError` if a seed occurs twice in a row: a run must not count as two.
     """
     finished = [run for run in runs if run.finished]
     recipes = recipe_labels(run.record.recipe for run in finished)
@@ -84,10 +87,10 @@ def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    """Returns the rows as a table in GitHub's Markdown; accuracies in percent."""
-    lines = ["| " + " | ".join(HEADERS) + " |", "|:--|:--" + "|--:" * (len(HEADERS) - 2) + "|"]
-    for row in rows:
-        name, recipe, *numbers = cells(row)
+    """Returns the rows as a table in GitHub's Markdown; fractions in percent."""
+    headings, table = table_of(rows)
+    lines = ["| " + " | ".join(headings) + " |", "|:--|:--" + "|--:" * (len(headings) - 2) + "|"]
+    for name, recipe, *numbers in table:
         lines.append("| " + " | ".join([f"`{name}`", f"`{recipe}`", *numbers]).replace("\n", " ") + " |")
     return "\n".join(lines) + "\n"
 
@@ -102,56 +105,75 @@ def terminal_table(rows: Sequence[Row], *, width: int = 100) -> Table:
     from rich.table import Table
     from rich.text import Text
 
+    headings, cells_of_rows = table_of(rows, SHORT_HEADERS)
     lines = []
-    for row in rows:
-        network, recipe, *numbers = (cell.replace(" ± ", "±") for cell in cells(row))
+    for texts in cells_of_rows:
+        network, recipe, *numbers = (text.replace(" ± ", "±") for text in texts)
         numbers[-2] += " s" if numbers[-2] != "-" else ""  # a unit in the cell, so that the heading stays short
         lines.append([stacked(network), stacked(recipe), *numbers])
     widths = [
         max(cell_len(part) for cell in column for part in cell.split("\n"))
-        for column in zip(SHORT_HEADERS, *lines, strict=True)
+        for column in zip(headings, *lines, strict=True)
     ]
     gap = 1 if sum(widths) + 2 * len(widths) <= 100 else 0  # in addition to one space between columns
     table = Table(box=box.SIMPLE_HEAD, padding=(0, gap, 0, 0), show_edge=False, pad_edge=False)
-    for header in SHORT_HEADERS:
-        text = header in ("network", "recipe")
+    for header in headings:
+        text = header in ("network", "recipe", "score")
         table.add_column(header, justify="left" if text else "right", no_wrap=not text, overflow="fold")
     for line in lines:
         table.add_row(*map(Text, line))
     if width < 90:
-        table.columns = table.columns[: SHORT_HEADERS.index("params")]
+        table.columns = table.columns[: headings.index("params")]
     return table
 
 
 def csv_table(rows: Sequence[Row]) -> str:
-    """Returns the rows as CSV: full fractions, two columns for an interval, options as `name=value`."""
+    """Returns the rows as CSV: full fractions, two columns for an interval, options as `name=value`.
+
+    The columns of a score other than accuracy come last, where a row has one; they are empty in the other rows.
+    """
     flat = []
     for row in rows:
         line: Row = {}
         for key, value in row.items():
             if key.endswith("_ci95"):
                 line[f"{key}_low"], line[f"{key}_high"] = value or (None, None)
+            elif key == "score":
+                line |= {key: value["measure"], "score_direction": value["direction"], "score_unit": value["unit"]}
             elif key == "options":
                 line[key] = " ".join(f"{name}={plain(option)}" for name, option in value.items())
             elif key != "runs":
                 line[key] = value
         flat.append(line)
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(flat[0]) if flat else [], lineterminator="\n")
+    names = list(dict.fromkeys(name for line in flat for name in line))
+    writer = csv.DictWriter(text, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(flat)
     return text.getvalue()
 
 
+def table_of(rows: Sequence[Row], headers: Sequence[str] = HEADERS) -> tuple[list[str], list[list[str]]]:
+    """Returns the headings and the cells of a table; a column names the scores where one is not accuracy."""
+    if all(score_of(row) == TOP1 for row in rows):
+        return list(headers), [cells(row) for row in rows]
+    network, recipe, *others = headers
+    headings = [network, recipe, "score", *(other.removesuffix(" %") for other in others[:2]), *others[2:]]
+    table = [cells(row) for row in rows]
+    for texts, score in zip(table, map(score_of, rows), strict=True):
+        texts.insert(2, score.word + score.sign)
+    return headings, table
+
+
 def cells(row: Row) -> list[str]:
     """Returns the printed texts of a row in the order of `HEADERS`; one seed has neither deviation nor interval."""
-    interval = row["test_top1_ci95"]
+    score, interval = score_of(row), value_of(row, "test", "ci95")
     return [
         label(row["architecture"], row["options"]),
         row["recipe"],
-        _mean_and_std(row["val_top1_mean"], row["val_top1_std"]),
-        _mean_and_std(row["test_top1_mean"], row["test_top1_std"]),
-        f"{100 * interval[0]:.2f}–{100 * interval[1]:.2f}" if interval else "-",
+        _mean_and_std(row, "val"),
+        _mean_and_std(row, "test"),
+        "–".join(map(score.shown, interval)) if interval else "-",
         str(row["n_seeds"]),
         "-" if row["params"] is None else f"{row['params']:,}",
         quantity(row["macs"]),
@@ -162,7 +184,7 @@ def cells(row: Row) -> list[str]:
 
 def _shared(record: RunRecord) -> str:
     """Returns a text that all runs of a row share: their identity without the seed, and the recipe's name."""
-    same = {**record.identity(), "seed": None, "data": None}
+    same = {**record.identity(), "seed": None, "data": None, "score": order_of(record.score)}
     return canonical([same, record.recipe["name"], record.selection])
 
 
@@ -199,26 +221,44 @@ def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> 
         "train_seconds": _over_seeds(group, "train_seconds")["train_seconds_mean"],
         "images_per_second": _over_seeds(group, "images_per_second")["images_per_second_mean"],
         "runs": [_seed_row(run, root) for run in group],
+        **_of_score(group),
     }
 
 
+def _of_score(group: list[Run]) -> Row:
+    """Returns the columns of a score other than accuracy, whose own columns every row has."""
+    score = group[0].record.score
+    if score == TOP1:
+        return {}
+    columns = {"val_score": score.column, "test_score": score.test_column}
+    values = [_over_seeds(group, name, title=title, within=score.bounds) for title, name in columns.items()]
+    return {"score": described(score), **values[0], **values[1]}
+
+
 def _seed_row(run: Run, root: Path | None) -> Row:
-    names = ("val_top1", "test_top1", "best_epoch", "train_seconds")
-    results = {name: finite(run.results.get(name)) for name in names}
+    score = run.record.score
+    names = {name: name for name in ("val_top1", "test_top1", "best_epoch", "train_seconds")}
+    if score != TOP1:
+        names |= {"val_score": score.column, "test_score": score.test_column}
+    results = {name: finite(run.results.get(found)) for name, found in names.items()}
     return {"path": relative_path(run, root), "seed": run.record.seed, **results}
 
 
-def _over_seeds(group: list[Run], name: str) -> Row:
-    values = [finite(run.results.get(name)) for run in group]
+def _over_seeds(
+    group: list[Run], name: str, *, title: str | None = None, within: tuple[float, float] = TOP1.bounds
+) -> Row:
+    """Returns the statistics of a result over the seeds; their columns begin with `title`, by default its name."""
+    values, title = [finite(run.results.get(name)) for run in group], title or name
     # A mean over only some seeds would look like the mean over all: with one unknown value, the mean is unknown.
-    mean, std, ci95 = summarize(values) if None not in values else (None, None, None)
-    return {f"{name}_mean": mean, f"{name}_std": std, f"{name}_ci95": ci95}
+    mean, std, ci95 = summarize(values, within=within) if None not in values else (None, None, None)
+    return {f"{title}_mean": mean, f"{title}_std": std, f"{title}_ci95": ci95}
 
 
-def rank_of(row: Row) -> tuple[float, str, str]:
-    """Returns the key that sorts rows: the best mean validation accuracy first, an unknown one last, then by name."""
-    mean = row["val_top1_mean"]
-    return math.inf if mean is None else -mean, label(row["architecture"], row["options"]), row["recipe"]
+def rank_of(row: Row) -> tuple[Any, ...]:
+    """Returns the key that sorts rows: by score, then by the mean on validation, the best first, then by name."""
+    score, mean = score_of(row), value_of(row, "val", "mean")
+    place = math.inf if mean is None else -score.better(mean)
+    return order_of(score), place, label(row["architecture"], row["options"]), row["recipe"]
 
 
 def relative_path(run: Run, root: Path | None) -> str:
@@ -226,5 +266,6 @@ def relative_path(run: Run, root: Path | None) -> str:
     return run.path.as_posix() if root is None else Path(os.path.relpath(run.path, root)).as_posix()
 
 
-def _mean_and_std(mean: float | None, std: float | None) -> str:
-    return percent(mean) if std is None else f"{percent(mean)} ± {100 * std:.2f}"
+def _mean_and_std(row: Row, part: Part) -> str:
+    score, mean, std = score_of(row), value_of(row, part, "mean"), value_of(row, part, "std")
+    return score.shown(mean) if std is None else f"{score.shown(mean)} ± {score.shown(std)}"

@@ -16,6 +16,7 @@ from convatlas.run.record import (
     Start,
     Status,
     differences,
+    other_pixels,
     recipe_identity,
 )
 from convatlas.run.study import StudyRecord, is_study, read_study, study_of
@@ -42,6 +43,7 @@ __all__ = [
     "hardware",
     "is_run",
     "is_study",
+    "other_pixels",
     "read_checkpoint_record",
     "read_run",
     "read_run_record",

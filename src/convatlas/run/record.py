@@ -10,6 +10,7 @@ from typing import Any, Literal
 from convatlas import values
 from convatlas.architecture import Interpolation, Published
 from convatlas.recipe import WORDS, Fit, Precision, defaults
+from convatlas.scores import TOP1, Score
 
 FORMAT = 2  # of run.json, of study.json and of the entry in a checkpoint
 LARGEST_IMAGE = 4096  # pixels along a side
@@ -137,9 +138,9 @@ class RunRecord:
     """All facts of a run, the content of `run.json`.
 
     `recipe` has the recipe's fields by name. An evaluated checkpoint has only `name`, `source` and `precision` there,
-    and no `seed`. `objective` names the goal of the training. `results` are numbers by name (best_epoch, val_top1,
-    val_loss, test_top1, test_loss, train_seconds, images_per_second; accuracies are fractions). A failed run has
-    `error` and `traceback` there.
+    and no `seed`. `objective` names the goal of the training, `score` the measure that selected the epoch and ranks the
+    run. `results` are numbers by name (best_epoch, val_top1, val_loss, test_top1, test_loss, train_seconds,
+    images_per_second, and the score's; accuracies are fractions). A failed run has `error` and `traceback` there.
     """
 
     status: Status
@@ -154,6 +155,7 @@ class RunRecord:
     selection: str | None = None
     notes: tuple[str, ...] = ()
     objective: str = "classification"  # the only objective when the oldest records were written
+    score: Score = TOP1  # the only score when records did not name it
     device: str | None = None
     sessions: tuple[SessionRecord, ...] = ()
     results: Mapping[str, Any] = field(default_factory=dict)
@@ -239,8 +241,19 @@ def recipe_identity(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return given | {name: value for name, value in defaults().items() if name not in given}
 
 
+def other_pixels(ours: str | None, theirs: str | None) -> bool:
+    """Returns whether two hashes of pixels are known and differ: the oldest records have none, which proves nothing.
+
+    >>> other_pixels("0f1e", "2d3c"), other_pixels("0f1e", None)
+    (True, False)
+    """
+    return None not in (ours, theirs) and ours != theirs
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Returns the places where two identities differ, one line each: name, our value, their value.
+
+    A hash of pixels is compared where both identities have one.
 
     >>> differences({"seed": 1, "recipe": {"lr": 0.1}}, {"seed": 2, "recipe": {"lr": 0.1}})
     ['seed 1 here, 2 there']
@@ -250,6 +263,8 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str 
         a, b = ours.get(key), theirs.get(key)
         if key not in ours or key not in theirs:
             lines.append(f"{prefix}{key} only {'here' if key in ours else 'there'}")
+        elif key == "images_hash" and not other_pixels(a, b):
+            continue
         elif isinstance(a, Mapping) and isinstance(b, Mapping):
             lines += differences(a, b, f"{prefix}{key}.")
         elif a != b:

@@ -11,7 +11,7 @@ from convatlas import values
 from convatlas.errors import UsageError
 from convatlas.files import read_json, write_json
 from convatlas.run.reading import check_format, read_record
-from convatlas.run.record import FORMAT, ArchitectureRecord, RunRecord, Start, recipe_identity
+from convatlas.run.record import FORMAT, ArchitectureRecord, RunRecord, Start, differences, recipe_identity
 
 NAME = "study.json"
 
@@ -70,7 +70,8 @@ class StudyRecord:
         return (
             kept == theirs["networks"]
             and set(theirs["seeds"]) <= set(ours["seeds"])
-            and (ours["data"], ours["device"]) == (theirs["data"], theirs["device"])
+            and ours["device"] == theirs["device"]
+            and not differences(ours["data"], theirs["data"])
         )
 
     def write(self, folder: Path) -> None:

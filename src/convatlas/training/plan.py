@@ -118,6 +118,7 @@ class Plan:
             selection=selection(self.objective.score),
             notes=self.notes,
             objective=self.objective.name,
+            score=self.objective.score,
         )
 
 
@@ -265,4 +266,4 @@ def selection(score: Score) -> str:
     if score == TOP1:
         return SELECTION
     extreme = "highest" if score.direction == "max" else "lowest"
-    return f"{extreme} validation {score.measure}, first epoch that reaches it"
+    return f"{extreme} validation {score.word}, first epoch that reaches it"

@@ -79,7 +79,8 @@ def _train(session: Session, existing: Run | None) -> Run:
         with torch.random.fork_rng(), quiet_libraries():
             results, rows = _train_and_evaluate(session)
         run = Run(folder, dataclasses.replace(record, status="finished", results=results))
-        draw_run_curves(rows, folder / "curves.png", run_title(run), best_epoch=results["best_epoch"])
+        best = results["best_epoch"]
+        draw_run_curves(rows, folder / "curves.png", run_title(run), best_epoch=best, score=record.score)
         run.write()
         (folder / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
     except Exception as error:

@@ -49,11 +49,13 @@ def fit(session: Session, learner: Learner, resumed: Resumed | None) -> list[dic
     module = LearnerModule(plan, learner)
     steps = plan.recipe.total_steps(learner.steps_per_epoch)
     if resumed is None:
-        session.progress.started(plan.job, steps=steps, first_epoch=0)
+        session.progress.started(plan.job, steps=steps, first_epoch=0, first_step=0)
         _describe_run(logger, plan, learner)
     else:
         resumed.check(module.state_dict())
-        session.progress.started(plan.job, steps=steps, first_epoch=resumed.epoch + 1)
+        first = resumed.epoch + 1
+        done = min(steps, first * learner.steps_per_epoch)  # the last epoch may be cut short
+        session.progress.started(plan.job, steps=steps, first_epoch=first, first_step=done)
     _run_to_end(trainer, module, DataModule(plan, learner), None if resumed is None else resumed.path)
     return history.rows
 
