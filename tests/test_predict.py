@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,7 @@ from convatlas.data import load_data
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data_names import CIFAR10_CLASSES
 from convatlas.errors import UsageError
-from convatlas.prediction import open_predictor, read_image
+from convatlas.prediction import answers, check_averaging, images, open_predictor, read_image, views
 
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 needs_data = pytest.mark.skipif(FOLDER is None, reason="CONVATLAS_TEST_DATA names no folder")
@@ -57,11 +61,10 @@ def test_image_files_get_the_answers_of_the_data_set(capsys: pytest.CaptureFixtu
         Image.fromarray(test.pixels[index].permute(1, 2, 0).numpy()).save(paths[-1])
     code, out, err = run(capsys, "predict", source, *paths, "--json")
     assert code == 0, err
-    content = json.loads(out)
-    assert content["architecture"] == "resnet_uva"
+    content = [json.loads(line) for line in out.splitlines()]
     expected = open_predictor(source).to("cpu").logits(test.pixels[:8]).double().softmax(1)
     right = 0
-    for index, given in enumerate(content["images"]):
+    for index, given in enumerate(content):
         assert given["image"] == str(paths[index])
         assert len(given["predictions"]) == 5
         probabilities, order = expected[index].topk(5)
@@ -86,7 +89,7 @@ def test_a_run_answers_with_its_own_classes(capsys: pytest.CaptureFixture[str], 
     Image.fromarray(noise(20, 30)).save(tmp_path / "colour.png")
     code, out, _ = run(capsys, "predict", tmp_path / "run", tmp_path / "colour.png", "--top", "99", "--json")
     assert code == 0
-    predictions = json.loads(out)["images"][0]["predictions"]
+    predictions = json.loads(out)["predictions"]
     assert {p["class"] for p in predictions} == set("0123456789")
     assert sum(p["probability"] for p in predictions) == pytest.approx(1)
     assert predictions == sorted(predictions, key=lambda p: -p["probability"])
@@ -97,7 +100,7 @@ def test_classes_without_a_name(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     words = ["predict", checkpoint, tmp_path / "a.png", "--arch", "resnet_uva", *NORMALISATION]
     code, out, _ = run(capsys, *words, "--json")
     assert code == 0
-    names = [p["class"] for p in json.loads(out)["images"][0]["predictions"]]
+    names = [p["class"] for p in json.loads(out)["predictions"]]
     assert len(names) == 5
     assert set(names) <= {f"class {index}" for index in range(7)}
 
@@ -156,9 +159,7 @@ def test_help_says_what_becomes_of_an_image(capsys: pytest.CaptureFixture[str]) 
 
 def bad_image(folder: Path, kind: str) -> Path:
     path = folder / f"{kind}.png"
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "text":
+    if kind == "text":
         path.write_text("hello")
     elif kind == "empty":
         path.touch()
@@ -176,30 +177,160 @@ def bad_image(folder: Path, kind: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("kind", "message"),
-    [
-        ("missing", "no image at"),
-        ("folder", "is a folder; name the image files"),
-        ("text", "is no image file"),
-        ("empty", "is no image file"),
-        ("cut", "is a damaged image file"),
-        ("float", "32 bits"),
-        ("eps", "is no image file"),  # Pillow would start Ghostscript
-        ("huge", "too many pixels"),
-    ],
-)
-def test_bad_images_are_one_line_and_nothing_is_printed(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path, kind: str, message: str
+UNREADABLE = {
+    "text": "is no image file",
+    "empty": "is no image file",
+    "cut": "is a damaged image file",
+    "float": "32 bits",
+    "eps": "is no image file",  # Pillow would start Ghostscript
+    "huge": "too many pixels",
+}
+
+
+def test_unreadable_images_are_named_at_the_end_and_the_others_answered(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path
 ) -> None:
-    """Also where another image before is good."""
     good = tmp_path / "good.png"
     Image.fromarray(noise(32, 32)).save(good)
-    bad = bad_image(tmp_path, kind)
-    code, out, err = run(capsys, "predict", checkpoint, good, bad, "--arch", "resnet_uva", *NORMALISATION)
+    bad = [bad_image(tmp_path, kind) for kind in UNREADABLE]
+    words = ["predict", checkpoint, *bad, good, "--arch", "resnet_uva", *NORMALISATION]
+    code, out, err = run(capsys, *words)
+    assert code == 1
+    assert [line for line in out.splitlines() if "png" in line or "tiff" in line] == [str(good)]
+    lines = err.splitlines()
+    assert lines[-1] == "convatlas: 6 of 7 images cannot be read"
+    for path, message, line in zip(bad, UNREADABLE.values(), lines[-7:-1], strict=True):
+        assert message in line
+        assert path.name in line
+    code, out, err = run(capsys, *words, "--json")
+    assert code == 1
+    content = [json.loads(line) for line in out.splitlines()]
+    assert [each["image"] for each in content] == [*map(str, bad), str(good)]
+    assert ["error" in each for each in content] == [True] * 6 + [False]
+
+
+def test_folders_patterns_and_names_on_standard_input(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order in which people count; hidden files and files of other kinds are left out."""
+    photos = tmp_path / "photos of ada"
+    (photos / "more").mkdir(parents=True)
+    names = ["2.png", "10.PNG", "more/é,1.png"]
+    for name in [*names, ".hidden.png"]:
+        Image.fromarray(noise(32, 32)).save(photos / name, format="PNG")
+    (photos / "notes.txt").write_text("no image")
+    words = ["--arch", "resnet_uva", *NORMALISATION, "--json"]
+
+    def found(*images: object) -> list[str]:
+        code, out, err = run(capsys, "predict", checkpoint, *images, *words)
+        assert code == 0, err
+        return [json.loads(line)["image"] for line in out.splitlines()]
+
+    paths = [str(photos / name) for name in names]
+    assert found(photos) == paths
+    assert found(photos / "*.[pP][nN][gG]") == paths[:2]
+    assert found(photos / "**" / "*.png") == [paths[0], paths[2]]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([paths[2], "", paths[0]])))
+    assert found("-", paths[1]) == [paths[2], paths[0], paths[1]]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["missing.png"], "no image at missing.png"),
+        (["*.missing"], r"no image at \*.missing"),
+        (["empty"], "empty and the folders in it hold no image; .png, .jpg"),
+        (["-"], "no image is named on standard input"),
+        (["good.png", "--tta", "flop"], "--tta flop makes no sense|unknown --tta"),
+        (["good.png", "--csv", "a.csv", "--json"], "--csv and --json do not go together"),
+        (["good.png", "--csv", "good.png/a.csv"], "good.png"),
+    ],
+)
+def test_words_that_mean_no_image(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    Path("empty").mkdir()
+    Image.fromarray(noise(32, 32)).save("good.png")
+    code, out, err = run(capsys, "predict", checkpoint, *words, "--arch", "resnet_uva", *NORMALISATION)
     assert (code, out, err.count("\n")) == (2, "", 1), err
-    assert message in err
-    assert bad.name in err
+    assert re.search(message, err)
+
+
+def test_a_table_of_many_images(capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path) -> None:
+    """The answers do not depend on the other images, in the file as on the screen; the file is whole or not there."""
+    for index in range(70):  # more than are read at a time
+        Image.fromarray(noise(40, 33, seed=index)).save(tmp_path / f"{index}.png")
+    (tmp_path / "70.png").write_bytes(b"no picture")
+    words = ["--arch", "resnet_uva", *NORMALISATION]
+    code, out, _ = run(capsys, "predict", checkpoint, tmp_path, *words, "--csv", tmp_path / "a.csv", "--top", "2")
+    assert code == 1
+    assert f"wrote {tmp_path / 'a.csv'}" in out
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["image", "class", "probability", "class_2", "probability_2", "error"]
+    assert [row["image"] for row in rows] == [str(tmp_path / f"{index}.png") for index in range(71)]
+    assert (rows[70]["class"], "is no image file" in rows[70]["error"]) == ("", True)
+    code, out, _ = run(capsys, "predict", checkpoint, tmp_path / "69.png", *words, "--json")
+    best = json.loads(out)["predictions"][0]
+    assert rows[69]["class"] == best["class"]
+    assert float(rows[69]["probability"]) == pytest.approx(best["probability"], abs=2e-6)
+    code, out, _ = run(capsys, "predict", checkpoint, tmp_path, *words)
+    assert code == 1
+    lines = out.splitlines()
+    assert len(lines) == 70 + 1
+    assert re.fullmatch(rf"{tmp_path}/69.png: class \d [\d.]+ %", lines[69])
+
+
+def test_answers_are_averaged_over_views(tmp_path: Path, checkpoint: Path) -> None:
+    """Each probability is the mean over the squares, which are those that NumPy cuts."""
+    pixels = noise(36, 50)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    preprocessing = Preprocessing(32, (0.5,) * 3, (0.25,) * 3, shorter_side=36)
+    predictor = replace(
+        open_predictor(checkpoint, arch="resnet_uva", normalisation=((0.5,) * 3, (0.25,) * 3)),
+        preprocessing=preprocessing,
+    )
+    squares = [pixels[t : t + 32, x : x + 32] for t, x in ((0, 0), (0, 18), (4, 0), (4, 18), (2, 9))]
+    for averaging, chosen in (("none", squares[4:]), ("flip", squares[4:]), ("ten-crop", squares)):
+        views = [*chosen, *(square[:, ::-1] for square in chosen if averaging != "none")]
+        batch = torch.from_numpy(np.stack(views).copy()).permute(0, 3, 1, 2)
+        plain = replace(predictor, preprocessing=preprocessing.whole)
+        expected = plain.logits(batch).double().softmax(1).mean(0)
+        given = next(answers(predictor, [tmp_path / "a.png"], top=7, averaging=averaging))  # type: ignore[arg-type]
+        assert [p for _, p in given.classes] == pytest.approx(expected.sort(descending=True).values.tolist(), abs=1e-6)
+
+
+def test_views_that_the_data_cannot_have(checkpoint: Path) -> None:
+    predictor = open_predictor(checkpoint, arch="resnet_uva", normalisation=((0.5,) * 3, (0.25,) * 3))
+    with pytest.raises(UsageError, match="a mirrored image of mnist is not of its class any more; leave out --tta"):
+        check_averaging(replace(predictor, data="mnist"), "flip")
+    padded = replace(predictor, preprocessing=replace(predictor.preprocessing, fit="pad"))
+    check_averaging(padded, "flip")
+    with pytest.raises(UsageError, match=r"sees whole images \(--fit pad\), of which no crops are cut; use --tta flip"):
+        check_averaging(padded, "ten-crop")
+
+
+def test_memory_does_not_grow_with_the_number_of_images(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At most three times the images that are worked on together are read before the first is answered."""
+    path = tmp_path / "a.png"
+    Image.fromarray(noise(32, 32)).save(path)
+    read: list[Path] = []
+    real = views.views_of
+    monkeypatch.setattr(images, "views_of", lambda place, *a, **k: (read.append(place), real(place, *a, **k))[1])
+    predictor = open_predictor(checkpoint, arch="resnet_uva", normalisation=((0.5,) * 3, (0.25,) * 3))
+    given = answers(predictor, [path] * 2000)
+    next(given)
+    given.close()
+    assert len(read) <= 4 * images.AT_A_TIME
 
 
 @pytest.mark.slow
@@ -212,6 +343,7 @@ def test_bad_words(capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoin
         [tmp_path / "nothing.pt", image],
         [image, image],
         [tmp_path, image],
+        [checkpoint, image, "--csv"],
         [checkpoint, image, "--arch", "densenet_uva", *NORMALISATION],
     ):
         code, out, err = run(capsys, "predict", *words)

@@ -116,7 +116,7 @@ def test_predict_answers_as_the_command_line(run: Run, tmp_path: Path, capsys: p
         Image.fromarray(test.pixels[index, 0].numpy()).save(path)
     answers = convatlas.predict(run, paths, top=2)
     assert main(["predict", str(run.path), *map(str, paths), "--top", "2", "--json"]) == 0
-    printed = json.loads(capsys.readouterr().out)["images"]
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [str(given.path) for given in answers] == [image["image"] for image in printed]
     for given, image in zip(answers, printed, strict=True):
         assert [list(pair) for pair in given.classes] == [[p["class"], p["probability"]] for p in image["predictions"]]

@@ -13,16 +13,19 @@ from convatlas.evaluation import Evaluation
 from convatlas.files import as_path
 from convatlas.prediction import (
     Answer,
+    Averaging,
     Normalisation,
-    answer,
-    check_images,
+    answers,
+    check_averaging,
     check_split,
     choose_data,
     evaluate_split,
+    image_paths,
     open_predictor,
 )
 from convatlas.report import Report
 from convatlas.run import Run, find_runs
+from convatlas.values import parse
 
 
 def evaluate(
@@ -60,6 +63,7 @@ def predict(
     images: str | Path | Sequence[str | Path],
     *,
     top: int = 5,
+    tta: str = "none",
     arch: str | None = None,
     weights: str | None = None,
     normalisation: Normalisation | None = None,
@@ -68,11 +72,13 @@ def predict(
 ) -> list[Answer]:
     """Returns the answer of a network for each image file, the `top` most probable classes.
 
-    `source` is a run, a checkpoint or an architecture with published `weights`; the other arguments are as in
-    `evaluate`. Raises `UsageError`.
+    `images` are files, folders with images in them, or patterns. `tta` averages over several squares of an image:
+    `flip` over it and its mirror image, `ten-crop` over its corners, its centre and their mirror images. `source` is a
+    run, a checkpoint or an architecture with published `weights`; the other arguments are as in `evaluate`. An image
+    that cannot be read has an `error` and no classes, and a warning says how many. Raises `UsageError`.
     """
-    paths = [Path(path) for path in ([images] if isinstance(images, str | Path) else images)]
-    check_images(paths)
+    averaging: Averaging = parse(tta, Averaging, name="tta")
+    paths = image_paths([str(path) for path in ([images] if isinstance(images, str | Path) else images)])
     if top < 1:
         raise UsageError(f"top={top} must be at least 1")
     place = source.path if isinstance(source, Run) else source
@@ -80,7 +86,12 @@ def predict(
     predictor = predictor.to(device, precision=precision)
     for note in predictor.notes:
         warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
-    return [answer(predictor, path, top=top) for path in paths]
+    check_averaging(predictor, averaging)
+    given = list(answers(predictor, paths, top=top, averaging=averaging))
+    faults = [each.error for each in given if each.error is not None]
+    if faults:
+        warnings.warn(f"{len(faults)} of {len(given)} images cannot be read: {escaped(faults[0])}", stacklevel=2)
+    return given
 
 
 def predictions(study: str | Path | Report) -> dict[str, dict[str, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""`evaluate` and `predict`: the answers of a network, on labelled data and on image files."""
+"""`evaluate`: the answers of a network on labelled data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convatlas.values import SplitName, parse
 if TYPE_CHECKING:
     from convatlas.architecture import Architecture
     from convatlas.evaluation import Evaluation
-    from convatlas.prediction import Answer, Normalisation
+    from convatlas.prediction import Normalisation
 
 Arch = Annotated[
     str | None, typer.Option("--arch", metavar="NAME", help="The network, if the checkpoint does not name it.")
@@ -69,7 +69,7 @@ def evaluate(
     if out is not None and split != "test":
         raise UsageError(f"--out keeps an evaluation on the test images, not on {split}")
     chosen = options.architecture_options(option)
-    _check_source(source, arch=arch, weights=weights, options=chosen)
+    check_source(source, arch=arch, weights=weights, options=chosen)
     options.check_computing(device, precision)
     if data is not None:
         check_reference(data)
@@ -87,7 +87,7 @@ def evaluate(
 
         _, result = evaluated_run(predictor, loaded, folder=out)
     # On the screen the notes of the data follow the numbers.
-    _say((*predictor.notes, *(loaded.notes if as_json else ())), source=predictor.source)
+    say_notes((*predictor.notes, *(loaded.notes if as_json else ())), source=predictor.source)
     content = {
         "architecture": predictor.architecture.name,
         "data": loaded.spec.name,
@@ -103,50 +103,7 @@ def evaluate(
         _print_evaluation(content, result, beside=(*loaded.notes, f"computed in {predictor.arithmetic}"))
 
 
-@app.command()
-def predict(
-    source: Annotated[
-        str, typer.Argument(metavar="RUN|CHECKPOINT|ARCH", help="A run, a checkpoint, or a name with --weights.")
-    ],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files.")],
-    top: Annotated[int, typer.Option("--top", min=1, help="How many classes to show.")] = 5,
-    weights: options.WeightsName = None,
-    arch: Arch = None,
-    option: options.Options = None,
-    mean: Mean = None,
-    std: Std = None,
-    device: options.Device = "auto",
-    precision: options.AnswerPrecision = None,
-    as_json: options.AsJson = False,
-) -> None:
-    """Say what is in image files: the most probable classes of each.
-
-    Each image is turned as its EXIF data says; transparent pixels become white. It is resized by its shorter side,
-    and the square in its centre is cut out (or fitted by --fit as in the run's training): 224 of 256 pixels mostly.
-
-    Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
-    """
-    chosen = options.architecture_options(option)
-    _check_source(source, arch=arch, weights=weights, options=chosen)
-    options.check_computing(device, precision)
-
-    from convatlas.prediction import answer, check_images, open_predictor
-
-    check_images(images)
-    predictor = open_predictor(
-        source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
-    ).to(device, precision=precision)
-    _say(predictor.notes, source=predictor.source)
-    answers = [answer(predictor, path, top=top) for path in images]  # all answers before the first line is printed
-    if as_json:
-        said = {"architecture": predictor.architecture.name, "precision": predictor.precision}
-        options.print_json({**said, "images": [_plain(given) for given in answers]})
-    else:
-        _print_answers(answers)
-        options.console().print(f"computed in {predictor.arithmetic}", style="dim", highlight=False, soft_wrap=True)
-
-
-def _check_source(source: str, *, arch: str | None, weights: str | None, options: Mapping[str, str]) -> None:
+def check_source(source: str, *, arch: str | None, weights: str | None, options: Mapping[str, str]) -> None:
     """Raises `UsageError` for unknown names, as far as they are seen without PyTorch."""
     from convatlas.architectures import check_name, check_weights, nothing_at
 
@@ -173,32 +130,10 @@ def normalisation(mean: str | None, std: str | None) -> Normalisation | None:
     return parse(mean, kind, name="--mean"), parse(std, kind, name="--std")
 
 
-def _say(notes: Sequence[str], *, source: str) -> None:
+def say_notes(notes: Sequence[str], *, source: str) -> None:
     """Prints the notes on standard error: assumptions, and differences from the published files."""
     for note in notes:
         say(f"convatlas: {source}: {note}")
-
-
-def _plain(given: Answer) -> dict[str, Any]:
-    """Returns one image's answer as plain data."""
-    predictions = [{"class": name, "probability": probability} for name, probability in given.classes]
-    return {"image": str(given.path), "predictions": predictions}
-
-
-def _print_answers(answers: Sequence[Answer]) -> None:
-    """Prints a small table for each image."""
-    from rich.table import Table
-    from rich.text import Text
-
-    screen = options.console()
-    for given in answers:
-        screen.print(Text(str(given.path), style="bold"), soft_wrap=True)
-        table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        for name, probability in given.classes:
-            table.add_row(Text(name), f"{100 * probability:.2f} %")
-        screen.print(table)
 
 
 def _published(row: Architecture, *, data: str, split: str) -> list[dict[str, Any]]:

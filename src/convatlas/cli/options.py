@@ -105,12 +105,13 @@ def console() -> Screen:
     return Screen() if sys.stdout.isatty() else Screen(width=160)
 
 
-def print_json(content: Any) -> None:
+def print_json(content: Any, *, indent: int | None = 1) -> None:
     """Prints one JSON object on standard output; characters that steer a terminal are escaped as JSON does it.
 
-    So are all that are not ASCII where the output is in another encoding than UTF-8, which JSON cannot be in.
+    So are all that are not ASCII where the output is in another encoding than UTF-8, which JSON cannot be in. Without
+    an indent the object is one line.
     """
     stream = answers()
     in_utf8 = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "") == "utf8"
-    text = json.dumps(content, indent=1, ensure_ascii=not in_utf8)
+    text = json.dumps(content, indent=indent, ensure_ascii=not in_utf8)
     print(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=stream)

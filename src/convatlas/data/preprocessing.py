@@ -77,10 +77,17 @@ class Preprocessing:
         """
         if self.fit != "crop":
             return self._whole(pixels, extent=extent or (pixels.shape[-2], pixels.shape[-1]))
+        return self._centre(self.resampled(pixels, extent=extent))
+
+    def resampled(self, pixels: Tensor, *, extent: tuple[float, float] | None = None) -> Tensor:
+        """Returns images (N, C, H, W) with their shorter side as it is before the centre is cut out: (N, C, H', W').
+
+        Of a panorama, twice as long as wide or more, only the middle is taken. `extent` is as for `framed`.
+        """
         middle = _middle(*(extent or pixels.shape[-2:]))
         (top, left), extent = (int(middle.top), int(middle.left)), (middle.height, middle.width)
         pixels = pixels[..., top : top + math.ceil(middle.height), left : left + math.ceil(middle.width)]
-        return self._centre(self._resampled(pixels, self._resized(*extent), extent=extent))
+        return self._resampled(pixels, self._resized(*extent), extent=extent)
 
     @property
     def whole(self) -> Preprocessing:

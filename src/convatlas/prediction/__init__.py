@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from convatlas.data.images.image_files import check_images, read_image
 from convatlas.prediction.evaluate import check_split, choose_data, evaluate_run, evaluate_split
-from convatlas.prediction.images import Answer, answer, check_images, read_image
+from convatlas.prediction.images import Answer, answers
 from convatlas.prediction.logits import answering, predict_logits
 from convatlas.prediction.opening import (
     Normalisation,
     identify_source,
     open_predictor,
 )
+from convatlas.prediction.pictures import image_paths, names_in
 from convatlas.prediction.predictor import Predictor
+from convatlas.prediction.views import Averaging, check_averaging
 
 __all__ = [
     "Answer",
+    "Averaging",
     "Normalisation",
     "Predictor",
-    "answer",
     "answering",
+    "answers",
+    "check_averaging",
     "check_images",
     "check_split",
     "choose_data",
     "evaluate_run",
     "evaluate_split",
     "identify_source",
+    "image_paths",
+    "names_in",
     "open_predictor",
     "predict_logits",
     "read_image",

@@ -53,6 +53,11 @@ class Predictor:
         network = self.answers or answering(self.network, precision=self.precision)
         return predict_logits(network, images, preprocessing=self.preprocessing, precision=self.precision)
 
+    def logits_of_squares(self, squares: Tensor) -> Tensor:
+        """Squares as evaluation cuts them, uint8 (N, C, size, size) -> logits (N, num_classes), float32 on the CPU."""
+        network = self.answers or answering(self.network, precision=self.precision)
+        return predict_logits(network, squares, preprocessing=self.preprocessing.whole, precision=self.precision)
+
     @property
     def plain_network(self) -> nn.Module:
         """Returns the network through which gradients flow: unfolded, in float32 and eval mode, on its device.

@@ -35,6 +35,13 @@ def centre(image: Encoded, preprocessing: Preprocessing) -> Tensor:
     return preprocessing.framed(_as_images(image.pixels(reduction=reduction)), extent=extent)
 
 
+def resized(image: Encoded, preprocessing: Preprocessing) -> Tensor:
+    """Returns an image with its shorter side as evaluation has it, before its centre is cut out: uint8 (1, 3, H, W)."""
+    reduction = _reduction(image, preprocessing)
+    extent = image.height / reduction, image.width / reduction
+    return preprocessing.resampled(_as_images(image.pixels(reduction=reduction)), extent=extent)
+
+
 def _reduction(image: Encoded, preprocessing: Preprocessing) -> int:
     """Returns the largest reduction at which an image keeps pixels to spare for the square that is made of it."""
     height, width, size = image.height, image.width, preprocessing.image_size
