@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from convatlas.cli import main
 from convatlas.data import Images, class_labels, list_data, load_data, open_source
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.sources import listing as module
+from convatlas.data.sources.imagenet import imagenet_synsets
 from convatlas.errors import UsageError
 from convatlas.prediction import choose_data, open_predictor
 from convatlas.recipe import recipe
@@ -25,6 +27,7 @@ from convatlas.training import Plan, make_plan, train_plan
 from test_training import StopAt, assert_same
 
 CLASSES = ("class 1", "class 9", "class 10")  # people's order; by letters 10 comes before 9
+SAMPLE = Path(os.environ.get("CONVATLAS_TEST_DATA", "nowhere")) / "data/imagenet-sample"
 TINY = {"depths": (1, 1, 1), "widths": (8, 8, 16)}
 
 
@@ -158,7 +161,8 @@ def test_hidden_folders_other_files_and_other_folders_are_left_out_and_said(tmp_
     assert class_labels(data.test).unique().tolist() == [0, 2]
     for text in (
         "masks",
-        "hidden folders that were left out: .cache, .thumbs",
+        "hidden folders that were left out: .cache, .thumbs, train/class 1/.old",
+        "images deeper in it belong to it: train/class 1",
         "files left out of train, since their names do not end like those of images: 1",
         "test has no image of class 9",
     ):
@@ -216,8 +220,8 @@ def spoiled(root: Path, fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("empty", "has 0 class folders; folder:PATH needs a folder for each class"),
-        ("one class", "has 1 class folders"),
+        ("empty", "has 0 class folders and 0 files; folder:PATH needs a folder"),
+        ("one class", "has 1 class folders and 0 files"),
         ("no train", "has val, test and no train; training needs images in a part train"),
         ("two validation parts", "has the folders val and valid; leave one"),
         ("unknown", "val has the class class 11, which .*train has not"),
@@ -232,6 +236,85 @@ def test_a_folder_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, fau
     with pytest.raises(UsageError, match=message) as raised:
         load_data(f"folder:{root}")
     assert "\n" not in str(raised.value)
+
+
+def test_folders_in_a_class_belong_to_it_whatever_their_names(tmp_path: Path) -> None:
+    """Two folders of one name in two classes are two classes' images."""
+    for number, name in enumerate(("animals/cat", "animals/dog", "toys/cat", "toys/car")):
+        put(tmp_path / name, 5, seed=number)
+    data = load_data(f"folder:{tmp_path}")
+    assert data.spec.class_names == ("animals", "toys")
+    for part in data.parts.values():
+        for name, label in zip(names(part), class_labels(part).tolist(), strict=True):
+            assert name.startswith(("animals/", "toys/")[label])
+    assert "a class is a folder of the first level; images deeper in it belong to it: animals, toys" in data.notes
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    root = flat(tmp_path / "photos", each=5)
+    shutil.move(root / "class 1", tmp_path / "elsewhere")
+    put(tmp_path / "more", 5, seed=9)
+    (root / "class 1").symlink_to(tmp_path / "elsewhere")
+    (root / "class 9" / "more").symlink_to(tmp_path / "more")
+    assert sum(len(part) for part in load_data(f"folder:{root}").parts.values()) == 20
+
+
+@pytest.mark.parametrize(
+    ("link", "target"),
+    [("class 1/again", "."), ("class 1/again", "class 1"), ("class 1/9", "class 9"), ("class 11", ".."), ("me", "me")],
+)
+def test_a_link_in_a_circle_is_refused(tmp_path: Path, link: str, target: str) -> None:
+    root = flat(tmp_path / "photos", each=5)
+    (root / "class 9" / "1").symlink_to(root / "class 1")
+    (root / link).symlink_to(root / target)
+    reason = (
+        "cannot read .*me: Too many levels" if link == "me" else "is a link that leads in a circle, back to .*; remove"
+    )
+    with pytest.raises(UsageError, match=reason) as raised:
+        load_data(f"folder:{root}")
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("class 1/0.jpg", "class 1/0.JPG"), ("class 1", "Class 1"), ("class 9/ÄÖ.png", "class 9/äö.png")],
+)
+def test_names_that_differ_in_case_only_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    root = flat(tmp_path / "photos", each=5)
+    for seed, name in enumerate((one, other)):
+        if name.endswith(("g", "G")):
+            Image.new("RGB", (20, 20 + seed)).save(root / name)
+        elif not (root / name).exists():
+            put(root / name, 5, seed=99)
+    names_there = (
+        f"{Path(other).name} and {Path(one).name}" if other < one else f"{Path(one).name} and {Path(other).name}"
+    )
+    with pytest.raises(
+        UsageError, match=f"has {names_there}, which differ in the case of letters only: .*; rename one"
+    ):
+        load_data(f"folder:{root}")
+
+
+def test_synsets_are_imagenets_classes(tmp_path: Path) -> None:
+    for number, name in enumerate(("n02123045", "n01440764", "n01443537")):
+        put(tmp_path / name, 5, seed=number)
+    data = load_data(f"folder:{tmp_path}")
+    assert data.spec.class_names == ("tench", "goldfish", "tabby")
+    assert "folders of 3 of ImageNet's 1,000 classes" in data.spec.title
+    assert data.notes[0] == "the folders are named by ImageNet's synsets: 3 of its 1,000 classes, in its order"
+    assert names(data.test)[0].startswith("n01440764/")
+    put(tmp_path / "cats", 5, seed=8)
+    assert load_data(f"folder:{tmp_path}").spec.class_names[0] == "cats"
+
+
+def test_the_synsets_are_the_published_ones() -> None:
+    synsets = list(imagenet_synsets())
+    assert len(synsets) == len(set(synsets)) == len(set(imagenet_synsets().values())) == 1000
+    assert synsets == sorted(synsets)
+    for synset, name in {"n02123045": "tabby", "n02504458": "African elephant", "n15075141": "toilet tissue"}.items():
+        assert imagenet_synsets()[synset] == name
+    if SAMPLE.is_dir():
+        assert synsets == sorted(os.listdir(SAMPLE))
 
 
 def test_a_data_folder_beside_the_path_is_refused(photos: Path, tmp_path: Path) -> None:

@@ -37,6 +37,9 @@ class Bytes:
     def read(self, number: int) -> bytes:
         return self.content[number]
 
+    def ending(self, number: int) -> bytes:
+        return self.content[number][-1:]
+
     def digest(self, number: int) -> bytes:
         return hashlib.sha256(self.content[number]).digest()
 

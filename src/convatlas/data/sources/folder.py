@@ -4,18 +4,67 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from convatlas.data.dataset import SPLIT_SEED, Source, Spec
+from convatlas.data.dataset import Source
 from convatlas.data.images.formats import SUFFIXES
 from convatlas.data.images.stores import FileStore
+from convatlas.data.sources.imagenet import are_synsets, imagenet_synsets
 from convatlas.data.sources.listing import PARTS, Found, Listing, listed_source
 from convatlas.data.sources.walking import files_below, folders_in, natural
 from convatlas.errors import UsageError
 
 NAMES = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}  # of the parts' folders
+SHOWN = 5  # folders in a note
+
+
+@dataclass
+class _Files:
+    """The image files that are found one part after the other, their labels, and the folders that stand out."""
+
+    names: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    inner: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add_part(self, root: Path, home: Path, folders: tuple[str, ...]) -> Found:
+        """Adds the images in the folder of a part; `folders` are those of the classes in the order of the labels.
+
+        Raises `UsageError` where there is no image.
+        """
+        place = "" if home == root else f"{home.name}/"
+        before, others = len(self.names), 0
+        for label, name in enumerate(folders):
+            if not (home / name).is_dir():
+                continue
+            own, depth = f"{place}{name}", place.count("/") + 2
+            for file in files_below(str(root), own, hidden=self.hidden):
+                if not file.lower().endswith(SUFFIXES):
+                    others += 1
+                    continue
+                self.names.append(file)
+                if file.count("/") >= depth and self.inner[-1:] != [own]:
+                    self.inner.append(own)
+            self.labels += [label] * (len(self.names) - len(self.labels))
+        if len(self.names) == before:
+            raise UsageError(f"{home} holds no image; {', '.join(SUFFIXES)} are read")
+        if others:
+            text = f"files left out of {home.name}, since their names do not end like those of images: {others:,}"
+            self.notes.append(text)
+        return Found(str(home), np.arange(before, len(self.names)))
+
+    def said(self) -> list[str]:
+        """Returns the notes of all parts."""
+        notes = [f"hidden folders that were left out: {_some(self.hidden)}"] if self.hidden else []
+        if self.inner:
+            notes.append(
+                f"a class is a folder of the first level; images deeper in it belong to it: {_some(self.inner)}"
+            )
+        return [*notes, *self.notes]
 
 
 def folder_source(reference: str) -> Source:
@@ -23,64 +72,34 @@ def folder_source(reference: str) -> Source:
     root = Path(os.path.abspath(Path(reference).expanduser()))
     if not root.is_dir():
         raise UsageError(f"there is no folder at {root}; folder:PATH needs one with a folder for each class")
-    listing = list_folder(root)
-    spec = Spec(
-        name=f"folder:{root}",
-        title=f"Images of {root.name}, a folder for each class",
-        source=str(root),
-        class_names=listing.classes,
-        channels=3,
-        image_size=None,
-        mirror=True,
-        split_seed=SPLIT_SEED if listing.missing else None,
-    )
-    return listed_source(spec, listing)
-
-
-def list_folder(root: Path) -> Listing:
-    """Returns the images below a folder. Raises `UsageError` where it has no folder for each class."""
     homes, notes = _homes(root)
     visible = {part: _visible(home) for part, home in homes.items()}
-    classes = tuple(sorted({name for names in visible.values() for name in names}, key=natural))
-    if len(visible.get("train", classes)) < 2:
-        raise UsageError(
-            f"{homes['train']} has {len(visible['train'])} class folders; folder:PATH needs a folder for each class, "
-            "two or more"
+    folders = tuple(sorted({name for names in visible.values() for name in names}, key=natural))
+    _check_classes(homes, visible)
+    found = _Files(hidden=[name for home in dict.fromkeys((root, *homes.values())) for name in _hidden(home)])
+    parts = {part: found.add_part(root, homes[part], folders) for part in PARTS if part in homes}
+    classes, title = folders, f"Images of {root.name}, a folder for each class"
+    if are_synsets(folders):  # in natural order they are in that of the labels
+        classes = tuple(imagenet_synsets()[name] for name in folders)
+        title = f"Images of {root.name}, folders of {len(classes):,} of ImageNet's 1,000 classes"
+        notes.append(
+            f"the folders are named by ImageNet's synsets: {len(classes):,} of its 1,000 classes, in its order"
         )
-    hidden = [name for home in dict.fromkeys((root, *homes.values())) for name in folders_in(home) if name[0] == "."]
-    if hidden:
-        notes.append(f"hidden folders that were left out: {', '.join(hidden)}")
-    names: list[str] = []
-    labels: list[int] = []
-    parts = {}
-    for part in (part for part in PARTS if part in homes):
-        before = len(names)
-        notes += _list_part(root, homes[part], classes, names=names, labels=labels)
-        parts[part] = Found(str(homes[part]), np.arange(before, len(names)))
-    return Listing(str(root), FileStore(root, names), classes, np.array(labels, np.int64), parts, notes=tuple(notes))
+    store, labels = FileStore(root, found.names), np.array(found.labels, np.int64)
+    listing = Listing(str(root), store, classes, labels, parts, notes=(*notes, *found.said()))
+    return listed_source(listing, name=f"folder:{root}", title=title)
 
 
-def _list_part(root: Path, home: Path, classes: tuple[str, ...], *, names: list[str], labels: list[int]) -> list[str]:
-    """Appends the image files in the folder of a part, below `root`, and their labels; returns notes of the others.
-
-    Raises `UsageError` where there is no image.
-    """
-    place = "" if home == root else f"{home.name}/"
-    before, others = len(names), 0
-    for label, name in enumerate(classes):
-        if not (home / name).is_dir():
-            continue
-        for file in files_below(str(root), f"{place}{name}"):
-            if file.lower().endswith(SUFFIXES):
-                names.append(file)
-            else:
-                others += 1
-        labels += [label] * (len(names) - len(labels))
-    if len(names) == before:
-        raise UsageError(f"{home} holds no image; {', '.join(SUFFIXES)} are read")
-    if not others:
-        return []
-    return [f"files left out of {home.name}, since their names do not end like those of images: {others:,}"]
+def _check_classes(homes: Mapping[str, Path], visible: Mapping[str, list[str]]) -> None:
+    """Raises `UsageError` where training images have no two folders of classes, with what lies there."""
+    for part in ("train",) if "train" in homes else homes:
+        home, folders = homes[part], visible[part]
+        if len(folders) < 2:
+            files = sum(entry.is_file() and entry.name[0] != "." for entry in os.scandir(home))
+            raise UsageError(
+                f"{home} has {len(folders)} class folders and {files:,} files; folder:PATH needs a folder for each "
+                "class, two or more, with its images in it"
+            )
 
 
 def _homes(root: Path) -> tuple[Mapping[str, Path], list[str]]:
@@ -101,3 +120,13 @@ def _homes(root: Path) -> tuple[Mapping[str, Path], list[str]]:
 def _visible(home: Path) -> list[str]:
     """Returns the names of the folders in a folder, without hidden ones, in natural order."""
     return [name for name in folders_in(home) if name[0] != "."]
+
+
+def _hidden(home: Path) -> list[str]:
+    return [name for name in folders_in(home) if name[0] == "."]
+
+
+def _some(names: list[str]) -> str:
+    """Returns the first names and how many more there are."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

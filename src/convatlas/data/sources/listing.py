@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -164,12 +164,22 @@ class Listing:
                 )
 
 
-def listed_source(spec: Spec, listing: Listing) -> Source:
+def listed_source(listing: Listing, *, name: str, title: str) -> Source:
     """Returns the source of a listing."""
+    spec = Spec(
+        name=name,
+        title=title,
+        source=listing.home,
+        class_names=listing.classes,
+        channels=3,
+        image_size=None,
+        mirror=True,
+        split_seed=SPLIT_SEED if listing.missing else None,
+    )
 
     def read(folder: Path | None = None) -> Splits:
         if folder is not None:
-            raise UsageError(f"{spec.name} says itself where the images are; leave out --data-dir {folder}")
+            raise UsageError(f"{name} says itself where the images are; leave out --data-dir {folder}")
         return listing.splits()
 
     return Source(spec, read=read)
@@ -181,13 +191,20 @@ def no_images() -> Images:
 
 
 def _digests(store: Store, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yields the numbers and digests of images that are as long as another; the others equal none."""
-    by_size: dict[int, list[int]] = {}
+    """Yields the numbers and digests of images that equal another in length and in their last bytes."""
+    for alike in _alike(numbers, store.size):
+        for equal in _alike(alike, store.ending):
+            yield from ((number, store.digest(number)) for number in equal)
+
+
+def _alike(numbers: Sequence[int], key: Callable[[int], Hashable]) -> Iterator[list[int]]:
+    """Yields lists of two or more numbers that have one key."""
+    if len(numbers) < 2:
+        return
+    found: dict[Hashable, list[int]] = {}
     for number in numbers:
-        by_size.setdefault(store.size(number), []).append(number)
-    for alike in by_size.values():
-        if len(alike) > 1:
-            yield from ((number, store.digest(number)) for number in alike)
+        found.setdefault(key(number), []).append(number)
+    yield from (together for together in found.values() if len(together) > 1)
 
 
 def _united(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
