@@ -26,7 +26,7 @@ FORMATS = {".png": "PNG", ".jpg": "JPEG", ".webp": "WEBP", ".gif": "GIF", ".bmp"
 
 def read_data(path: Path) -> object:
     """Reads a file as the end of its name says: an idx file, a shard, or a picture in both ways."""
-    from convatlas.data.images.cutting import centre
+    from convatlas.data.images.cutting import seen
     from convatlas.data.images.image_files import read_image
     from convatlas.data.preprocessing import Preprocessing
     from convatlas.data.sources.cifar import CIFAR10_FILES
@@ -39,7 +39,7 @@ def read_data(path: Path) -> object:
         return read_shard(path, labels="label", form=CIFAR10_FILES.form)
     preprocessing = Preprocessing(8, (0.0,) * 3, (1.0,) * 3, shorter_side=10)
     preprocessing.resize(read_image(path, channels=3))
-    return centre(made.encoded_at(path), preprocessing)
+    return seen(made.encoded_at(path), preprocessing)
 
 
 # ------------------------------------------------------------------------------------------------------- idx files

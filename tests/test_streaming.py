@@ -24,7 +24,7 @@ import convatlas.data.images.decoding as decoding
 from convatlas.bounds import PIXEL, VARIABLE
 from convatlas.data.augmentation.crops import crop_rectangles, rectangles_in
 from convatlas.data.epoch import epoch_seed
-from convatlas.data.images.cutting import centre, cut_out
+from convatlas.data.images.cutting import cut_out, seen
 from convatlas.data.images.image_files import read_image
 from convatlas.data.images.stores import FileStore
 from convatlas.data.images.streaming import StreamedImages
@@ -214,7 +214,7 @@ def test_evaluation_sees_what_preprocessing_does(tmp_path: Path, size: tuple[int
     photograph(*size).save(path)
     preprocessing = Preprocessing(32, (0.5,) * 3, (0.25,) * 3, shorter_side=40, interpolation=interpolation)  # type: ignore[arg-type]
     expected = preprocessing.resize(read_image(path, channels=3)) * 255
-    found = centre(encoded_at(path), preprocessing)
+    found = seen(encoded_at(path), preprocessing)
     assert found.shape == (1, 3, 32, 32)
     difference = (found - expected).abs()
     assert difference.max() <= (1.05 if interpolation == "bilinear" else 3.7)
@@ -232,11 +232,11 @@ def test_evaluation_of_a_reduced_jpeg(
     encoded = encoded_at(path)
     assert encoded.reduction(height=427, width=640, size=side) == reduction
     expected = preprocessing.resize(read_image(path, channels=3)) * 255
-    found = centre(encoded, preprocessing)
+    found = seen(encoded, preprocessing)
     assert (found - expected).abs().mean() < 1.2
     assert (found - expected).abs().max() < 16
     monkeypatch.setattr(decoding, "REDUCTIONS", ())
-    assert not torch.equal(centre(encoded, preprocessing), found)
+    assert not torch.equal(seen(encoded, preprocessing), found)
 
 
 def test_a_reduced_image_is_resized_to_the_very_size() -> None:
@@ -255,7 +255,7 @@ def test_a_reduced_panorama(tmp_path: Path) -> None:
     preprocessing = Preprocessing(28, (0.5,) * 3, (0.25,) * 3, shorter_side=30)
     assert encoded.reduction(height=131, width=640, size=30) == 2
     expected = preprocessing.resize(read_image(tmp_path / "a.jpg", channels=3)) * 255
-    assert (centre(encoded, preprocessing) - expected).abs().mean() < 2.5
+    assert (seen(encoded, preprocessing) - expected).abs().mean() < 2.5
 
 
 def test_a_crop_is_cut_then_resized(tmp_path: Path) -> None:
@@ -341,7 +341,7 @@ def test_flip_mirrors(files: StreamedImages) -> None:
 def test_another_crop_leaves_what_evaluation_sees(files: StreamedImages) -> None:
     images, labels = next(training(files, crop="pad4", flip=0.0))
     for image, label in zip(images, labels.tolist(), strict=True):
-        assert torch.equal(image, centre(encoded_at(Path(files.store.shown(label))), PREPROCESSING)[0])
+        assert torch.equal(image, seen(encoded_at(Path(files.store.shown(label))), PREPROCESSING)[0])
 
 
 def test_drop_last_leaves_the_smaller_batch_out(files: StreamedImages) -> None:

@@ -107,7 +107,7 @@ def plan_request(request: Request) -> tuple[Plan, ...]:
     from convatlas.training import make_plan
 
     resolve_device(request.device)  # refuses a missing device before the data is read
-    data = load_data(request.data, folder=request.data_dir)
+    data = load_data(request.data, folder=request.data_dir).kept()
     plans = [
         make_plan(choice.architecture, data=data, chosen=choice.recipe, seed=request.seeds[0], options=choice.options)
         for choice in choices

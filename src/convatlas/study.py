@@ -54,6 +54,8 @@ def _announcements(members: Sequence[Member], device: str) -> list[str]:
     """Returns the lines that are printed before a study: recipes, arithmetic, and the changes that the data needed."""
     lines = [f"recipe {member.plan.recipe.summary()}" for member in members]
     lines += [f"computed in {described(device, members[0].plan.recipe.precision)}"]
+    alike = {(member.plan.preprocessing, member.plan.recipe.images.crop): member.plan for member in members}
+    lines += [line for plan in alike.values() for line in plan.reading]
     lines += [f"note: {note}" for member in members for note in member.plan.notes]
     return list(dict.fromkeys(lines))
 

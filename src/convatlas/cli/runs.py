@@ -95,7 +95,8 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
     screen = Screen(stderr=True)
     if not quiet:
         arithmetic = f"computed in {described(device, plan.recipe.precision)}"
-        for line in (f"recipe {plan.recipe.summary()}", arithmetic, *(f"note: {note}" for note in plan.notes)):
+        notes = (f"note: {note}" for note in plan.notes)
+        for line in (f"recipe {plan.recipe.summary()}", arithmetic, *plan.reading, *notes):
             screen.print(line, soft_wrap=True, markup=False, highlight=False)
     try:
         with choose(screen, [plan.job], quiet=quiet) as progress:

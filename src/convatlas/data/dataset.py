@@ -91,13 +91,20 @@ class DataSet:
         """A short sha256 over all images: it tells a compressed copy from the original, which have one split hash."""
         return short_hash(content for images in self.parts.values() for content in images.content())
 
+    def kept(self) -> DataSet:
+        """Returns the same data set for many epochs: decoded images of training and validation stay in memory."""
+        return self._with(self.train.kept(), self.validation.kept(), self.test)
+
     def to(self, device: str) -> DataSet:
         """Returns the same data set with batches that arrive on a device."""
-        train, validation, test = (images.to(device) for images in self.parts.values())
-        moved = DataSet(self.spec, train, validation, test, self.notes)
+        return self._with(*(images.to(device) for images in self.parts.values()))
+
+    def _with(self, train: Images, validation: Images, test: Images) -> DataSet:
+        """Returns a data set of the same images in another form."""
+        other = DataSet(self.spec, train, validation, test, self.notes)
         if "images_hash" in vars(self):  # the same images: they are not read a second time
-            vars(moved)["images_hash"] = self.images_hash
-        return moved
+            vars(other)["images_hash"] = self.images_hash
+        return other
 
     def _identity(self) -> Iterator[bytes]:
         for images in self.parts.values():

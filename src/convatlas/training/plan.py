@@ -18,6 +18,7 @@ from convatlas.data import DataSet
 from convatlas.data.epoch import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, fit_recipe, image_size_of, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.data.reading import crop_notes, reading_line
 from convatlas.errors import UsageError, unknown
 from convatlas.progress import Job
 from convatlas.recipe import NETWORK_FIELDS, Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
@@ -64,6 +65,12 @@ class Plan:
     def job(self) -> Job:
         """The plan as displays know it."""
         return Job(self.title or self.label, self.seed, self.epochs, self.objective.score)
+
+    @property
+    def reading(self) -> tuple[str, ...]:
+        """How images in files are read, in one line; none for images in memory."""
+        line = reading_line(self.data.train, recipe=self.recipe, preprocessing=self.preprocessing)
+        return () if line is None else (line,)
 
     @property
     def epochs(self) -> int:
@@ -157,7 +164,7 @@ def make_plan(
         preprocessing=preprocessing,
         cost=cost,
         seed=values.check_seed(seed),
-        notes=(*data.notes, *notes, *resized, *cost.notes),
+        notes=(*data.notes, *notes, *crop_notes(data.train, preprocessing), *resized, *cost.notes),
     )
 
 

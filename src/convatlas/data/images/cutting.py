@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.data.images.decoding import Encoded
+from convatlas.data.images.decoding import Decoded, Encoded
 from convatlas.data.preprocessing import Preprocessing
 
 
-def cut_out(image: Encoded, rectangle: Sequence[int], *, size: int) -> Tensor:
+def cut_out(image: Encoded | Decoded, rectangle: Sequence[int], *, size: int) -> Tensor:
     """Returns a part (top, left, height, width) of an image, resized to uint8 (1, 3, size, size).
 
     A reduced image is cut at its nearest whole pixels, at most a quarter of one of the result's from the exact place.
@@ -28,7 +28,7 @@ def cut_out(image: Encoded, rectangle: Sequence[int], *, size: int) -> Tensor:
     return F.interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
 
 
-def centre(image: Encoded, preprocessing: Preprocessing) -> Tensor:
+def seen(image: Encoded, preprocessing: Preprocessing) -> Tensor:
     """Returns an image as evaluation sees it, uint8 (1, 3, size, size): its centre, or all of it."""
     reduction = _reduction(image, preprocessing)
     extent = image.height / reduction, image.width / reduction
@@ -55,9 +55,8 @@ def _reduction(image: Encoded, preprocessing: Preprocessing) -> int:
     return image.reduction(height=height, width=width, size=side or size)
 
 
-def place(image: Tensor, square: np.ndarray, *, mirrored: bool = False) -> None:
-    """Copies uint8 (1, 3, size, size) to (size, size, 3). By NumPy: PyTorch would start threads in every worker."""
-    pixels = image[0].permute(1, 2, 0).numpy()
+def place(pixels: np.ndarray, square: np.ndarray, *, mirrored: bool = False) -> None:
+    """Copies uint8 (size, size, 3). By NumPy: PyTorch would start threads in every worker."""
     if not mirrored:
         square[:] = pixels
         return
@@ -68,3 +67,9 @@ def place(image: Tensor, square: np.ndarray, *, mirrored: bool = False) -> None:
 def _as_images(pixels: np.ndarray) -> Tensor:
     """Turns uint8 (H, W, 3) into (1, 3, H, W), channels last: PyTorch resizes it with vector instructions."""
     return torch.from_numpy(np.ascontiguousarray(pixels)).unsqueeze(0).permute(0, 3, 1, 2)
+
+
+def as_array(images: Tensor) -> np.ndarray:
+    """Turns one image (1, C, H, W) into (H, W, C)."""
+    array: np.ndarray = images[0].permute(1, 2, 0).numpy()
+    return array

@@ -78,6 +78,29 @@ class Encoded:
         return pixels if turn is None else turn(pixels)
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """An image of which all pixels are in memory, uint8 (H, W, 3)."""
+
+    array: np.ndarray = field(repr=False)
+
+    @property
+    def height(self) -> int:
+        return len(self.array)
+
+    @property
+    def width(self) -> int:
+        return int(self.array.shape[1])
+
+    def reduction(self, *, height: int, width: int, size: int) -> int:
+        """Returns 1: there is nothing left to decode."""
+        return 1
+
+    def pixels(self, *, reduction: int = 1) -> np.ndarray:
+        """Returns all pixels."""
+        return self.array
+
+
 def read_encoded(content: bytes, name: str) -> Encoded:
     """Returns an encoded image with its header read. Raises `UsageError`, which names it, for one that is no image.
 

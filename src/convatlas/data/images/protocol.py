@@ -96,6 +96,10 @@ class Images(Protocol):
         """Returns a short sha256 over the content of all images."""
         ...
 
+    def kept(self) -> Images:
+        """Returns the same images for many epochs: what is decoded stays in memory, as far as that suffices."""
+        ...
+
     def to(self, device: str) -> Images:
         """Returns the same images with batches that arrive on a device."""
         ...

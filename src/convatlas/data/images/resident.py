@@ -91,6 +91,10 @@ class ResidentImages:
         """Returns a short sha256 over all pixels."""
         return short_hash(self.content())
 
+    def kept(self) -> ResidentImages:
+        """Returns the images themselves, which are in memory."""
+        return self
+
     def to(self, device: str) -> ResidentImages:
         """Returns the same images with pixels and classes on a device."""
         labels = self.labels.to(device) if isinstance(self.labels, Tensor) else self.labels

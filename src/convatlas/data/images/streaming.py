@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import repeat
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from convatlas.data.augmentation.crops import rectangles_in
 from convatlas.data.augmentation.draws import Draws, draw_after_reading
 from convatlas.data.epoch import steps_per_epoch
-from convatlas.data.images.cutting import centre, cut_out, place
 from convatlas.data.images.decoding import Encoded, read_encoded
+from convatlas.data.images.kept import Kept, Shelf
+from convatlas.data.images.parts import Crops, FillPart, Squares, kind_of_squares
 from convatlas.data.images.protocol import Labels, Targets, label_bytes, short_hash, targets_at, thumbnails_of
 from convatlas.data.images.stores import Store
 from convatlas.data.images.workers import Fill, completed, worker_count
@@ -30,8 +29,6 @@ STATISTICS_SEED = 42
 STATISTICS_BATCH = 64
 CPU = torch.device("cpu")
 
-FillPart = Callable[[Store, list[int], np.ndarray], None]  # decodes images by number into uint8 (n, size, size, 3)
-
 
 @dataclass(frozen=True)
 class StreamedImages:
@@ -39,7 +36,8 @@ class StreamedImages:
 
     A resized crop and the mirroring of a recipe are made while an image is read, from its own pixels; with another crop
     the image is the one that evaluation sees. Batches are the same for any number of `workers`: by default as many as
-    there are cores, with 0 the caller reads. Batches are float32 in channels-last memory.
+    there are cores, with 0 the caller reads; and the same whether decoded pixels are kept in `memory` (`kept`) or not.
+    Batches are float32 in channels-last memory.
 
     The image that evaluation sees is the one that `preprocessing.resize` gives of the file, in whole levels, to 1.05 of
     them (3.7 where bicubic). A JPEG of four times the size needed or more is decoded reduced and then up to 20 levels
@@ -51,6 +49,7 @@ class StreamedImages:
     index: Tensor
     device: torch.device = CPU
     workers: int | None = None
+    memory: Kept | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         worker_count(self.workers)
@@ -73,7 +72,7 @@ class StreamedImages:
         self, order: Tensor, *, size: int, preprocessing: Preprocessing, device: torch.device | None = None
     ) -> Generator[tuple[Tensor, Targets], None, None]:
         """Yields images as evaluation sees them, and their targets, for places in an order, `size` at a time."""
-        fill = partial(_fill_centres, preprocessing=_of_colour(preprocessing))
+        fill = self._squares(_of_colour(preprocessing)).fill
         return self._completed(torch.split(order, size), repeat(fill), preprocessing, device=device or self.device)
 
     def training_batches(
@@ -84,8 +83,13 @@ class StreamedImages:
         parts = sum(_part_count(places) for places in chosen)
         # All seeds before the first batch: how far the workers read ahead does not change what is drawn after it.
         seeds = torch.randint(2**63 - 1, (parts,), generator=generator).tolist()
-        _of_colour(preprocessing)
-        fills = (partial(_fill_crops, recipe=recipe, preprocessing=preprocessing, seed=seed) for seed in seeds)
+        if recipe.images.crop == "resized":
+            fill = Crops(
+                self.store, self._shelf(("whole", preprocessing.image_size)), _of_colour(preprocessing).image_size
+            ).fill
+        else:
+            fill = self._squares(_of_colour(preprocessing)).fill_mirrored
+        fills = (partial(fill, recipe=recipe, seed=seed) for seed in seeds)
         for images, targets in self._completed(chosen, fills, preprocessing, device=self.device):
             drawn = draw_after_reading(len(images), recipe=recipe, generator=generator, device=self.device)
             yield images, targets, drawn
@@ -123,9 +127,25 @@ class StreamedImages:
         """Returns a short sha256 over all encoded images."""
         return short_hash(self.content())
 
+    def kept(self) -> StreamedImages:
+        """Returns the same images for many epochs: what is decoded stays in memory, as far as that suffices."""
+        return replace(self, memory=Kept())
+
+    def headers(self, count: int) -> Iterator[Encoded]:
+        """Yields `count` images or all, evenly spread, with their headers read. Raises `UsageError` as `batch` does."""
+        places = torch.linspace(0, len(self) - 1, min(count, len(self))).long()
+        for number in self.index[places].tolist():
+            yield read_encoded(self.store.read(number), self.store.shown(number))
+
     def to(self, device: str) -> StreamedImages:
         """Returns the same images with batches that arrive on a device. Labels stay on the CPU."""
         return replace(self, device=torch.device(device))
+
+    def _squares(self, preprocessing: Preprocessing) -> Squares:
+        return Squares(self.store, self._shelf(kind_of_squares(preprocessing)), preprocessing)
+
+    def _shelf(self, kind: Hashable) -> Shelf:
+        return Shelf(0) if self.memory is None else self.memory.shelf(kind)
 
     def _completed(
         self, chosen: Iterable[Tensor], fills: Iterable[FillPart], preprocessing: Preprocessing, *, device: torch.device
@@ -148,7 +168,7 @@ class StreamedImages:
             squares = images.permute(0, 2, 3, 1).numpy()
             numbers = self.index[places].tolist()
             parts: list[Fill] = [
-                partial(fill, self.store, numbers[start : start + PART], squares[start : start + PART])
+                partial(fill, numbers[start : start + PART], squares[start : start + PART])
                 for start, fill in zip(range(0, len(numbers), PART), fills, strict=False)
             ]
             yield (images, places), parts
@@ -156,35 +176,6 @@ class StreamedImages:
 
 def _part_count(places: Tensor) -> int:
     return -(-len(places) // PART)
-
-
-def _encoded(store: Store, numbers: list[int]) -> Iterator[Encoded]:
-    """Yields images of a store, each read when it is asked for."""
-    return (read_encoded(store.read(number), store.shown(number)) for number in numbers)
-
-
-def _fill_centres(store: Store, numbers: list[int], squares: np.ndarray, *, preprocessing: Preprocessing) -> None:
-    """Decodes the part of each image that evaluation sees."""
-    for image, square in zip(_encoded(store, numbers), squares, strict=True):
-        place(centre(image, preprocessing), square)
-
-
-def _fill_crops(
-    store: Store, numbers: list[int], squares: np.ndarray, *, recipe: Recipe, preprocessing: Preprocessing, seed: int
-) -> None:
-    """Draws for all images of a part at once, then decodes them one after the other."""
-    generator = torch.Generator().manual_seed(seed)
-    images = list(_encoded(store, numbers))
-    sizes = torch.tensor([(image.height, image.width) for image in images])
-    scale, ratio = recipe.images.crop_scale, recipe.images.crop_ratio
-    rectangles = rectangles_in(sizes, scale=scale, ratio=ratio, generator=generator).int().tolist()
-    mirrored = (torch.rand(len(images), generator=generator) < recipe.images.flip).tolist()
-    for number, image in enumerate(images):
-        if recipe.images.crop == "resized":
-            square = cut_out(image, rectangles[number], size=preprocessing.image_size)
-        else:
-            square = centre(image, preprocessing)
-        place(square, squares[number], mirrored=mirrored[number])
 
 
 def _of_colour(preprocessing: Preprocessing) -> Preprocessing:
