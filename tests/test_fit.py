@@ -19,6 +19,7 @@ from convatlas.data.images.image_files import read_image
 from convatlas.data.images.stores import FileStore
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.preprocessing import Preprocessing
+from convatlas.prediction.views import views_of
 from convatlas.recipe import Fit, Recipe, recipe
 from convatlas.run import read_run_record
 from convatlas.weights import preprocessing_said
@@ -108,10 +109,10 @@ def test_a_map_over_the_input_lies_over_the_image(long_picture: StreamedImages, 
         *(("bicubic", size) for size in ((40, 40), (60, 47), (47, 300), (20, 31))),
     ],
 )
-def test_training_and_evaluation_see_what_preprocessing_does(
+def test_all_verbs_see_what_preprocessing_does(
     tmp_path: Path, fit: Fit, size: tuple[int, int], interpolation: str
 ) -> None:
-    """To the rounding, as of the crop; the border has no rounding. Training and evaluation are equal to the bit."""
+    """To the rounding, as of the crop; the border has no rounding. All verbs see the same to the bit."""
     photograph(*size).save(tmp_path / "a.png")
     images = of_files(tmp_path, "a.png")
     stage = prepared(fit, interpolation=interpolation)
@@ -121,6 +122,7 @@ def test_training_and_evaluation_see_what_preprocessing_does(
     assert (found - expected).abs().max() <= (1.05 if interpolation == "bilinear" else 3.7)
     plain = recipe("quick").replaced(crop="none", flip=0.0, batch_size=8, fit=fit)
     assert torch.equal(trained(images, stage, plain), found)
+    assert torch.equal(views_of(tmp_path / "a.png", stage, averaging="none"), found.to(torch.uint8))  # of `predict`
 
 
 @pytest.mark.parametrize("fit", ["squash", "pad"])

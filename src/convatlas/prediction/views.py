@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from convatlas.data.images.cutting import centre, resized
+from convatlas.data.images.cutting import resized, seen
 from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.image_files import check_images, damage_named, read_image
 from convatlas.data.preprocessing import Preprocessing
@@ -42,7 +42,7 @@ def views_of(path: Path, preprocessing: Preprocessing, *, averaging: Averaging) 
     if averaging == "ten-crop":
         side = preprocessing.shorter_side or round(LARGER * preprocessing.image_size)
         return ten_crops(_read(path, replace(preprocessing, shorter_side=side), resized), preprocessing.image_size)
-    square = _read(path, preprocessing, centre)
+    square = _read(path, preprocessing, seen)
     return torch.cat([square, square.flip(3)]) if averaging == "flip" else square
 
 
@@ -61,7 +61,7 @@ def _read(path: Path, preprocessing: Preprocessing, cut: Callable[..., Tensor]) 
     """Returns an image file, resized and cut: uint8 (1, C, height, width)."""
     if len(preprocessing.mean) != 3:
         pixels = read_image(path, channels=len(preprocessing.mean))
-        return preprocessing.framed(pixels) if cut is centre else preprocessing.resampled(pixels)
+        return preprocessing.framed(pixels) if cut is seen else preprocessing.resampled(pixels)
     check_images([path])
     with damage_named(path):
         return cut(read_encoded(read_regular(path), str(path)), preprocessing)
