@@ -129,7 +129,8 @@ def test_train_then_evaluate_then_report(capsys: pytest.CaptureFixture[str], tmp
     assert [content[name] for name in ("balanced_accuracy", "macro_f1")] == [
         trained["test_balanced_accuracy"], trained["test_macro_f1"]
     ]  # fmt: skip
-    assert sum(content["per_class_n"].values()) == 360
+    counts = content["per_class_n"].values()
+    assert (sum(counts), max(counts) / min(counts)) == (360, trained["test_imbalance"])
     assert sum(content["per_class_correct"].values()) == content["correct"]
     assert list(content["per_class"]) == list("0123456789")
     code, out, _ = run(capsys, "evaluate", folder, "--split", "validation")

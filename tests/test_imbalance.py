@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from convatlas.cli.runs import _print_run as print_run
 from convatlas.data import DataSet, load_data
 from convatlas.data.batches.loader import TrainingBatches
 from convatlas.data.batches.order import balanced_order
@@ -15,6 +17,7 @@ from convatlas.data.images.resident import ResidentImages, unlabelled
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.recipe import Recipe, recipe
+from fixtures import write_fake_run
 
 
 def order_of(labels: torch.Tensor, seed: int = 0) -> torch.Tensor:
@@ -103,3 +106,12 @@ def test_images_without_classes_cannot_be_balanced() -> None:
 def test_weights_and_sampling_do_not_go_together() -> None:
     with pytest.raises(UsageError, match="class_weights=balanced makes no sense; it must be none with sampling"):
         balanced(class_weights="balanced")
+
+
+@pytest.mark.parametrize(("imbalance", "said"), [(1.06, False), (4.0, True)])
+def test_train_says_more_than_the_accuracy_of_imbalanced_classes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, imbalance: float, said: bool
+) -> None:
+    scores = {"test_top1": 0.9, "test_balanced_accuracy": 0.5, "test_macro_f1": 0.45, "test_imbalance": imbalance}
+    print_run(write_fake_run(tmp_path / "run", "lenet5", results={**scores, "train_seconds": 4.0}), note="")
+    assert (", 4.0 s, balanced accuracy 50.00 %, macro F1 45.00 %\n" in capsys.readouterr().out) == said

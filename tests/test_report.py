@@ -32,7 +32,9 @@ from fixtures import (
 
 ROW_KEYS = """
     architecture options recipe selection split_hash n_seeds val_top1_mean val_top1_std val_top1_ci95 test_top1_mean
-    test_top1_std test_top1_ci95 params macs train_seconds images_per_second runs
+    test_top1_std test_top1_ci95 test_balanced_accuracy_mean test_balanced_accuracy_std test_balanced_accuracy_ci95
+    test_macro_f1_mean test_macro_f1_std test_macro_f1_ci95 test_imbalance params macs train_seconds
+    images_per_second runs
 """
 FILES = ("results.json", "results.csv", "results.md", "curves.png", "accuracy_vs_macs.png", "report.html")
 
@@ -58,6 +60,52 @@ def test_numbers_by_hand(study):
     assert (row["train_seconds"], row["images_per_second"]) == (5.0, 1300.0)
     first = {"path": "resnet_uva/seed0", "seed": 0, "val_top1": 1 - 4 / 360, "test_top1": 1 - 9 / 360}
     assert row["runs"][0] == first | {"best_epoch": 4, "train_seconds": 4.0}
+
+
+def alike_results(balanced: float, *, imbalance: float) -> dict[str, float]:
+    """Results of a run, as `write_fake_run` has them, with the scores that count each class alike."""
+    return {
+        "best_epoch": 4,
+        "val_top1": 0.95,
+        "test_top1": 0.9,
+        "test_balanced_accuracy": balanced,
+        "test_macro_f1": balanced - 0.1,
+        "test_imbalance": imbalance,
+    }
+
+
+@pytest.mark.parametrize("imbalance", [1.4, 1.5])
+def test_imbalanced_classes_show_the_scores_that_count_each_class_alike(tmp_path, imbalance):
+    for seed, balanced in enumerate((0.5, 0.75)):
+        results = alike_results(balanced, imbalance=imbalance)
+        write_fake_run(tmp_path / "new" / f"seed{seed}", "lenet5", seed=seed, results=results)
+    write_fake_run(tmp_path / "old", "resnet_uva")  # written before these scores were
+    report = write_report(tmp_path)
+    new, old = sorted(report.rows, key=lambda row: row["architecture"])
+    assert (new["test_balanced_accuracy_mean"], new["test_macro_f1_mean"]) == (0.625, pytest.approx(0.525))
+    assert (old["test_balanced_accuracy_mean"], old["test_imbalance"]) == (None, None)
+    table = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert sorted(line["test_balanced_accuracy_mean"] for line in table) == ["", "0.625"]
+    page, shown = (tmp_path / "report.html").read_text(), imbalance == 1.5
+    for text in ("balanced %", "macro F1 %", ">62.50<", ">52.50<", "the balanced accuracy is the mean accuracy"):
+        assert (text in page) == shown, text
+    assert ("| 62.50 | 52.50 | 2 |" in (tmp_path / "results.md").read_text()) == shown
+    assert ("<details open><summary>10 classes" in page) == shown
+
+
+def test_the_page_counts_the_test_images_of_each_class(study):
+    """Of 36 images each, the first nine images, of the classes 0 to 8, are mistaken by the best run of resnet_uva."""
+    write_report(study)
+    page = (study / "report.html").read_text()
+    assert "<details><summary>10 classes</summary>" in page
+    classes = page[page.index("Every class") : page.index("Worst mistakes")]
+    lines = [re.findall(r"<td[^>]*>([^<]*)</td>", line) for line in classes.split("<tr>")[2:]]
+    assert [line[:2] for line in lines] == [[str(label), "36"] for label in range(10)]
+    wrong = [36 - int(line[2].split()[0]) for line in lines]
+    assert sum(wrong) == 5  # seed 1, the best by validation, which mistakes the places 3 to 7
+    assert [label for label, count in enumerate(wrong) if count] == [3, 4, 5, 6, 7]
+    assert lines[0][2] == "36 (100.00 %)"
+    assert lines[3][2] == "35 (97.22 %)"
 
 
 def test_every_file_is_written_and_none_is_left_over(study):

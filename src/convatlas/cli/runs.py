@@ -13,6 +13,7 @@ from convatlas.cli.program import app
 from convatlas.errors import UsageError
 from convatlas.stopping import exit_code
 from convatlas.values import parse
+from convatlas.words import percent
 
 if TYPE_CHECKING:
     from convatlas.run import Run
@@ -108,14 +109,18 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
 
 def _print_run(run: Run, *, note: str) -> None:
     """Prints the result of a run with a note, and the places of its files."""
+    from convatlas.report.classes import ALIKE, imbalanced
+
     record, results, score = run.record, run.results, run.record.score
     seconds = results.get("train_seconds")
     took = "-" if seconds is None else f"{seconds:.1f}"
+    scores = (f", {word} {percent(results.get(name))} %" for name, word in ALIKE.items())
+    alike = "".join(scores) if imbalanced([results]) else ""
     screen = options.console()
     screen.print(
         f"{record.architecture.name}: test {score.word} {score.shown(results.get(score.test_column))}{score.sign} "
         f"({record.data.test} images of {record.data.name}), validation {score.shown(results.get(score.column))}"
-        f"{score.sign} in epoch {results.get('best_epoch')} of {len(run.metrics())}, {took} s{note}",
+        f"{score.sign} in epoch {results.get('best_epoch')} of {len(run.metrics())}, {took} s{alike}{note}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -15,6 +15,7 @@ import numpy as np
 from convatlas import words
 from convatlas.files import read_arrays
 from convatlas.report import published, scored, tables
+from convatlas.report.classes import class_table, imbalanced
 from convatlas.report.protocol import in_words
 from convatlas.run import Run
 from convatlas.scores import TOP1, Score
@@ -51,6 +52,8 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run],
         run_headers=[header for header in headings if header.startswith(("score", "validation", "test"))],
         run_cells=[[_run_cells(row, run, scores) for run in row["runs"]] for row in rows],
         names=tables.row_names(rows),
+        imbalanced=imbalanced(rows),
+        classes=class_table(best),
         beside=[published.cells(entry) for entry in content["published"]],
         beside_headers=published.HEADERS,
         terms=in_words(content["protocol"]),

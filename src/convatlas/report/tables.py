@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from convatlas.errors import UsageError
 from convatlas.evaluation import summarize
 from convatlas.recipe import defaults
+from convatlas.report.classes import ALIKE, imbalanced
 from convatlas.report.scored import Part, Row, described, score_of, value_of
 from convatlas.run import Run, RunRecord
 from convatlas.scores import TOP1, order_of
-from convatlas.words import canonical, finite, label, plain, quantity, seconds, stacked
+from convatlas.words import canonical, finite, label, percent, plain, quantity, seconds, stacked
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -154,7 +155,22 @@ def csv_table(rows: Sequence[Row]) -> str:
 
 
 def table_of(rows: Sequence[Row], headers: Sequence[str] = HEADERS) -> tuple[list[str], list[list[str]]]:
-    """Returns the headings and the cells of a table; a column names the scores where one is not accuracy."""
+    """Returns the headings and the cells of a table.
+
+    A column names the scores where one is not accuracy. Where the classes of the test images are imbalanced, two
+    columns have the scores that count each class alike.
+    """
+    headings, table = _by_score(rows, headers)
+    if imbalanced(rows):
+        place = headings.index("n")
+        headings[place:place] = [f"{word.removesuffix(' accuracy')} %" for word in ALIKE.values()]
+        for texts, row in zip(table, rows, strict=True):
+            texts[place:place] = [percent(row[f"{name}_mean"]) for name in ALIKE]
+    return headings, table
+
+
+def _by_score(rows: Sequence[Row], headers: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Returns the headings and the cells of a table, with a column of the scores where one is not accuracy."""
     if all(score_of(row) == TOP1 for row in rows):
         return list(headers), [cells(row) for row in rows]
     network, recipe, *others = headers
@@ -216,6 +232,8 @@ def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> 
         "n_seeds": len(group),
         **_over_seeds(group, "val_top1"),
         **_over_seeds(group, "test_top1"),
+        **{key: value for name in ALIKE for key, value in _over_seeds(group, name).items()},
+        "test_imbalance": finite(group[0].results.get("test_imbalance")),
         "params": record.network.params,
         "macs": record.network.macs,
         "train_seconds": _over_seeds(group, "train_seconds")["train_seconds_mean"],

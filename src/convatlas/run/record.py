@@ -140,7 +140,8 @@ class RunRecord:
     `recipe` has the recipe's fields by name. An evaluated checkpoint has only `name`, `source` and `precision` there,
     and no `seed`. `objective` names the goal of the training, `score` the measure that selected the epoch and ranks the
     run. `results` are numbers by name (best_epoch, val_top1, val_loss, test_top1, test_loss, train_seconds,
-    images_per_second, and the score's; accuracies are fractions). A failed run has `error` and `traceback` there.
+    images_per_second, of classes test_balanced_accuracy, test_macro_f1 and test_imbalance too, and the score's;
+    accuracies are fractions). A failed run has `error` and `traceback` there.
     """
 
     status: Status
