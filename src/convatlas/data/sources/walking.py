@@ -33,7 +33,7 @@ def folders_in(home: Path) -> list[str]:
     return names
 
 
-def files_below(root: str, folder: str, *, hidden: list[str]) -> Iterator[str]:
+def files_below(root: str, folder: str, *, hidden: list[str] | None = None) -> Iterator[str]:
     """Yields the files in a folder and below it, as paths below `root`, in natural order.
 
     The files of a folder come before its folders. Links to folders are followed. Hidden files are left out, and hidden
@@ -52,7 +52,8 @@ def files_below(root: str, folder: str, *, hidden: list[str]) -> Iterator[str]:
     except OSError as error:
         raise UsageError(f"cannot read {error.filename or place}: {error.strerror}") from error
     check_case(place, [*files, *folders])
-    hidden += [f"{folder}/{name}" for name in folders if name[0] == "."]
+    if hidden is not None:
+        hidden += [f"{folder}/{name}" for name in folders if name[0] == "."]
     yield from (f"{folder}/{name}" for name in sorted(files, key=natural) if name[0] != ".")
     for name in sorted(folders, key=natural):
         if name[0] != ".":
