@@ -45,7 +45,7 @@ def _meant(word: str, names: Iterable[str]) -> Iterator[str]:
 
 
 def _below(place: Path) -> Iterator[str]:
-    return (str(place / name) for name in files_below(str(place), "."))
+    return (str(place / name) for name in files_below(str(place), ".", hidden=[]))
 
 
 def names_in(stream: TextIO) -> Iterator[str]:
