@@ -11,7 +11,7 @@ from PIL import Image
 import data_files as made
 from convatlas.cli import main
 from convatlas.data import load_data
-from convatlas.data.check import duplicates, imbalance, summary
+from convatlas.data.check import check_data, imbalance, summary
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
 
@@ -93,14 +93,15 @@ def test_check_finds_what_is_there_twice(capsys: pytest.CaptureFixture[str], tmp
     content = made.batch(12, seed=0)
     content[b"data"][:3] = made.batch(12, seed=9)[b"data"][:1]  # one image three times, under labels 0, 1, 2
     made.dump(home / "test_batch", content)
-    found = {tuple(row["splits"]): row for row in duplicates(load_data("cifar10", folder=home))}
+    rows = check_data(load_data("cifar10", folder=home)).duplicates
+    found = {tuple(row["splits"]): row for row in rows}
     train, validation = found["train", "test"]["images"], found["validation", "test"]["images"]
     assert train + validation == 9  # the other nine are the first batch's
     assert found["train", "test"]["other_label"] == 0
     assert (found["test",]["images"], found["test",]["other_label"]) == (2, 2)
     assert found["train",]["images"] == found["train", "validation"]["images"] == 0
-    code, out, _ = run(capsys, "data", "check", "cifar10", "--data-dir", home)
-    assert code == 0
+    code, out, _ = run(capsys, "data", "check", "cifar10", "--data-dir", home, "--out", tmp_path / "page.html")
+    assert code == 0, "copies in published data are warnings"
     assert f"train and test {train}" in out
     assert "within test 2 (2 with another label)" in out
     assert NOTE in out
@@ -108,7 +109,7 @@ def test_check_finds_what_is_there_twice(capsys: pytest.CaptureFixture[str], tmp
 
 
 def test_check_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    content = json.loads(run(capsys, "data", "check", "digits", "--json")[1])
+    content = json.loads(run(capsys, "data", "check", "digits", "--json", "--out", tmp_path / "page.html")[1])
     assert {"data", "splits", "split_hash", "duplicates", "notes"} <= content.keys()
     assert content["splits"]["validation"]["n"] == 360
     assert content["shape"] == [1, 8, 8]

@@ -19,7 +19,7 @@ from torch.utils.data import random_split
 import data_files as made
 from convatlas import data_names
 from convatlas.data import DataSet, ResidentImages, list_data, load_data, open_source, sources
-from convatlas.data.check import duplicates
+from convatlas.data.check import check_data
 from convatlas.data.sources.collection import data_folder
 from convatlas.data.sources.splitting import hold_out
 from convatlas.errors import UsageError
@@ -164,7 +164,7 @@ def test_equal_images_are_counted_one_by_one() -> None:
     images, index = torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.arange(3)
     for labels, other in (([0, 1, 2], 2), ([0, 1, 1], 1), ([0, 0, 0], 0)):
         split = ResidentImages(images, torch.tensor(labels), index)
-        found = duplicates(DataSet(open_source("digits").spec, split, split, split))
+        found = check_data(DataSet(open_source("digits").spec, split, split, split)).duplicates
         assert found[0] == {"splits": ["train"], "images": 2, "other_label": other}
         assert found[3] == {"splits": ["train", "validation"], "images": 3, "other_label": 0}
 

@@ -34,7 +34,17 @@ def _run(words: Sequence[str]) -> int:
     """Runs the verb and returns its exit code."""
     from contextlib import nullcontext
 
-    from convatlas.cli import answers, bench, data, listing, predicting, runs, show, studies  # noqa: F401  (their verbs)
+    from convatlas.cli import (  # noqa: F401  (they add their verbs)
+        answers,
+        bench,
+        data,
+        data_check,
+        listing,
+        predicting,
+        runs,
+        show,
+        studies,
+    )
     from convatlas.cli.program import DONE, app, only_answers
 
     only_json = "--json" in words and not {"-h", "--help"} & set(words)

@@ -1,4 +1,4 @@
-"""`data show` and `data check`: the content of a data set, and the images as a network gets them."""
+"""`data show`: the content of a data set, and the images as a network gets them."""
 
 from __future__ import annotations
 
@@ -65,33 +65,6 @@ def show(
         _print_shown(content)
 
 
-@data_app.command()
-def check(data: Name, data_dir: options.DataDir = None, as_json: options.AsJson = False) -> None:
-    """Read a whole data set and print its counts, its classes, and the number of images that occur more than once.
-
-    Example: convatlas data check cifar10 --data-dir data
-    """
-    from convatlas.data_names import check_reference
-
-    check_reference(data)
-
-    from convatlas.data import load_data  # not sooner: it imports PyTorch, which takes seconds
-    from convatlas.data.check import duplicates, imbalance, summary
-
-    loaded = load_data(data, folder=data_dir)
-    content = {**summary(loaded), "duplicates": duplicates(loaded)}
-    if as_json:
-        options.print_json(content)
-        return
-    _head(content)
-    for part, split in content["splits"].items():
-        rare, frequent = imbalance(split["per_class"])
-        counts = split["per_class"]
-        _say(f"{part}: {split['n']:,} images; fewest {counts[rare]:,} ({rare}), most {counts[frequent]:,} ({frequent})")
-    _say("equal images: " + "; ".join(_repeated(found) for found in content["duplicates"]))
-    _notes(content)
-
-
 def _shown(shown: View) -> dict[str, Any]:
     """Returns the content of the data set and the first batch for a network, as plain data."""
     from convatlas.data.check import summary
@@ -107,26 +80,28 @@ def _shown(shown: View) -> dict[str, Any]:
 
 def _print_shown(content: dict[str, Any]) -> None:
     """Prints the splits and their classes, the batch, and the path of the figure."""
-    _head(content)
+    say_head(content)
     options.console().print(_class_table(content))
     batch, size = content["batch"], content["preprocessing"]["image_size"]
-    _say(
+    say_line(
         f"a batch of {batch['n']} at {size} x {size} pixels, augmented and normalised by {content['recipe']}: "
         f"mean {_numbers(batch['mean'])}, std {_numbers(batch['std'])}"
     )
-    _notes(content)
-    _say(f"wrote {content['figure']}")
+    say_notes(content)
+    say_line(f"wrote {content['figure']}")
 
 
-def _head(content: dict[str, Any]) -> None:
+def say_head(content: dict[str, Any]) -> None:
+    """Prints title, source, shape and split of a data set."""
     channels, *size = content["shape"]
     shape = " x ".join(map(str, (channels, *size))) if all(size) else f"{channels} channels, many sizes"
-    _say(f"{content['title']} ({content['source']}): {shape}, split {content['split_hash']}")
+    say_line(f"{content['title']} ({content['source']}): {shape}, split {content['split_hash']}")
 
 
-def _notes(content: dict[str, Any]) -> None:
+def say_notes(content: dict[str, Any]) -> None:
+    """Prints the notes of a data set."""
     for note in content["notes"]:
-        _say(f"note: {note}")
+        say_line(f"note: {note}")
 
 
 def _class_table(content: dict[str, Any]) -> Table:
@@ -143,15 +118,10 @@ def _class_table(content: dict[str, Any]) -> Table:
     return table
 
 
-def _repeated(found: dict[str, Any]) -> str:
-    where = f"within {found['splits'][0]}" if len(found["splits"]) == 1 else " and ".join(found["splits"])
-    other = f" ({found['other_label']} with another label)" if found["other_label"] else ""
-    return f"{where} {found['images']}{other}"
-
-
 def _numbers(numbers: list[float]) -> str:
     return " ".join(f"{number:.3f}" for number in numbers)
 
 
-def _say(line: str) -> None:
+def say_line(line: str) -> None:
+    """Prints a line as it is."""
     options.console().print(line, highlight=False, soft_wrap=True, markup=False)

@@ -51,11 +51,13 @@ class Splits:
 class Source:
     """A place that a data set is read from, whose description is known before: `open_source`.
 
-    `read` gives the parts, from a folder with published files or from the default one (None).
+    `read` gives the parts, from a folder with published files or from the default one (None). `found` gives the parts
+    that a source of one's own has, without any that is held out: also where no split can be drawn.
     """
 
     spec: Spec
     read: Callable[[Path | None], Splits]
+    found: Callable[[], Splits] | None = None
 
     def load(self, folder: Path | None = None) -> DataSet:
         """Reads and splits the data set."""

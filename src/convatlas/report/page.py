@@ -6,17 +6,16 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from convatlas import words
 from convatlas.files import read_arrays
 from convatlas.report import published, scored, tables
 from convatlas.report.classes import class_table, imbalanced
 from convatlas.report.protocol import in_words
+from convatlas.report.templates import template
 from convatlas.run import Run
 from convatlas.scores import TOP1, Score
 
@@ -29,16 +28,11 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run],
     `findings` are the sentences below the table. `runs` maps the paths in the rows to the runs; their `samples.npz`
     gives the thumbnails.
     """
-    from jinja2 import Environment, StrictUndefined
-
     rows = content["rows"]
-    template = files("convatlas.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(seconds=words.seconds)
     scores = scored.scores_of(rows)
     headings, table = tables.table_of(rows)
     best = [(name, runs[best_run(row)["path"]]) for name, row in zip(tables.row_names(rows), rows, strict=True)]
-    return environment.from_string(template).render(
+    return template("page.html.j2").render(
         content,
         data=content["protocol"]["data"]["name"],
         headers=headings,

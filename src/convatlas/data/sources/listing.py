@@ -66,6 +66,13 @@ class Listing:
         train, validation, test = (self.images(places[part]) for part in PARTS)
         return Splits(train, validation, test, tuple(notes))
 
+    def as_found(self) -> Splits:
+        """Returns the parts that the source has; those that would be held out of another are empty."""
+        train, validation, test = (
+            self.images(self.parts[part].places) if part in self.parts else no_images() for part in PARTS
+        )
+        return Splits(train, validation, test, self.notes)
+
     def images(self, places: np.ndarray) -> Images:
         """Returns some images, in the order of the listing."""
         index = torch.from_numpy(np.sort(places))
@@ -182,7 +189,7 @@ def listed_source(listing: Listing, *, name: str, title: str) -> Source:
             raise UsageError(f"{name} says itself where the images are; leave out --data-dir {folder}")
         return listing.splits()
 
-    return Source(spec, read=read)
+    return Source(spec, read=read, found=listing.as_found)
 
 
 def no_images() -> Images:
