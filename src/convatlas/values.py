@@ -10,7 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from convatlas.errors import UsageError, unknown
 
 Device = Literal["auto", "cpu", "cuda"]  # the places that a user may name to compute in
-SplitName = Literal["train", "validation", "test"]
+SplitName = Literal["train", "validation", "test", "all"]
 
 
 def parse(text: str, annotation: Any, *, name: str) -> Any:

@@ -18,7 +18,7 @@ from convatlas.prediction import (
     answers,
     check_averaging,
     check_split,
-    choose_data,
+    choose_images,
     evaluate_split,
     image_paths,
     open_predictor,
@@ -33,7 +33,7 @@ def evaluate(
     *,
     data: str | None = None,
     data_dir: str | Path | None = None,
-    split: str = "test",
+    split: str | None = None,
     arch: str | None = None,
     weights: str | None = None,
     normalisation: Normalisation | None = None,
@@ -42,20 +42,22 @@ def evaluate(
 ) -> Evaluation:
     """Evaluates a run's best epoch, a checkpoint or an architecture's published `weights` on a split of a data set.
 
-    By default `data` is the data set of the run or of the weights. The normalisation is always the checkpoint's own; if
-    the checkpoint has none, give `normalisation`, mean and standard deviation of each channel. `arch` names the network
-    if the checkpoint does not. `precision` is `float32` or `bf16`, by default the run's, else float32. Another copy of
-    a run's images is evaluated only if `data` names it. The answer holds the scores, and the logits and labels of all
-    images. Notes are warnings, for example that the data is only a part of the published data. Raises `UsageError`.
+    By default `data` is the data set of the run or of the weights; classes are matched by name. `split` is `train`,
+    `validation`, `test`, or `all` for images of your own that the network was not trained on; without it the test
+    images, or all where such images have no parts. The normalisation is always the checkpoint's own; if the checkpoint
+    has none, give `normalisation`, mean and standard deviation of each channel. `arch` names the network if the
+    checkpoint does not. `precision` is `float32` or `bf16`, by default the run's, else float32. Another copy of a run's
+    images is evaluated only if `data` names it. The answer holds the scores, and the logits and labels of all images.
+    Notes are warnings, for example that the data is only a part of the published data. Raises `UsageError`.
     """
     check_split(split)
     place = source.path if isinstance(source, Run) else source
     predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation)
     predictor = predictor.to(device, precision=precision)
-    chosen = choose_data(predictor, name=data, folder=as_path(data_dir))
-    for note in (*predictor.notes, *chosen.notes):
+    chosen = choose_images(predictor, name=data, folder=as_path(data_dir), split=split)
+    for note in (*predictor.notes, *chosen.data.notes):
         warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
-    return evaluate_split(predictor, chosen, split=split)
+    return evaluate_split(predictor, chosen.data, split=chosen.part)
 
 
 def predict(

@@ -42,7 +42,14 @@ def evaluate(
         str | None, typer.Option("--data", help="Data set; default: that of the run or of the weights.")
     ] = None,
     data_dir: options.DataDir = None,
-    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            help="train, validation or test; all for images of your own that the network was not trained on. Default: "
+            "test; all for such images without parts.",
+        ),
+    ] = None,
     weights: options.WeightsName = None,
     arch: Arch = None,
     option: options.Options = None,
@@ -65,8 +72,9 @@ def evaluate(
     """
     from convatlas.data_names import check_reference
 
-    parse(split, SplitName, name="split")
-    if out is not None and split != "test":
+    if split is not None:
+        parse(split, SplitName, name="split")
+    if out is not None and split not in (None, "test", "all"):
         raise UsageError(f"--out keeps an evaluation on the test images, not on {split}")
     chosen = options.architecture_options(option)
     check_source(source, arch=arch, weights=weights, options=chosen)
@@ -74,14 +82,15 @@ def evaluate(
     if data is not None:
         check_reference(data)
 
-    from convatlas.prediction import choose_data, evaluate_split, open_predictor
+    from convatlas.prediction import choose_images, evaluate_split, open_predictor
 
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
-    loaded = choose_data(predictor, name=data, folder=data_dir)
+    chosen_images = choose_images(predictor, name=data, folder=data_dir, split=split)
+    loaded = chosen_images.data
     if out is None:
-        result = evaluate_split(predictor, loaded, split=split)
+        result = evaluate_split(predictor, loaded, split=chosen_images.part)
     else:
         from convatlas.training import evaluated_run
 
@@ -91,10 +100,10 @@ def evaluate(
     content = {
         "architecture": predictor.architecture.name,
         "data": loaded.spec.name,
-        "split": split,
+        "split": chosen_images.split,
         "precision": predictor.precision,
         **result.scores(),
-        "published": _published(predictor.architecture, data=loaded.spec.name, split=split),
+        "published": _published(predictor.architecture, data=loaded.spec.name, split=chosen_images.split),
         "notes": [*predictor.notes, *loaded.notes],
     }
     if as_json:

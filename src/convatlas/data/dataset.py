@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from convatlas.data.images.protocol import Images, short_hash
+from convatlas.errors import UsageError
 
 SPLIT_SEED = 42  # one seed for every study: runs differ in their training, never in their data
 
@@ -51,17 +53,32 @@ class Splits:
 class Source:
     """A place that a data set is read from, whose description is known before: `open_source`.
 
-    `read` gives the parts, from a folder with published files or from the default one (None). `found` gives the parts
-    that a source of one's own has, without any that is held out: also where no split can be drawn.
+    `read` gives the parts, from a folder with published files or from the default one (None). A source of one's own
+    names the `parts` that it has itself; `found` gives them, without any that is held out: also where no split can be
+    drawn. `take` gives one of these parts, or with `all` every image, as test images and nothing else: for a network
+    that was not trained on them.
     """
 
     spec: Spec
     read: Callable[[Path | None], Splits]
     found: Callable[[], Splits] | None = None
+    parts: tuple[str, ...] = ()
+    take: Callable[[str], Splits] | None = None
 
     def load(self, folder: Path | None = None) -> DataSet:
         """Reads and splits the data set."""
-        splits = self.read(folder)
+        return self._of(self.read(folder))
+
+    def taken(self, part: str) -> DataSet:
+        """Returns one of the source's own `parts`, or with `all` every image, as the test images of a data set.
+
+        Raises `UsageError` for a source whose parts are drawn or published.
+        """
+        if self.take is None:
+            raise UsageError(f"{self.spec.name} has training, validation and test images; name one of them")
+        return replace(self, spec=replace(self.spec, split_seed=None))._of(self.take(part))
+
+    def _of(self, splits: Splits) -> DataSet:
         return DataSet(self.spec, splits.train, splits.validation, splits.test, splits.notes)
 
 
@@ -95,18 +112,18 @@ class DataSet:
 
     def kept(self) -> DataSet:
         """Returns the same data set for many epochs: decoded images of training and validation stay in memory."""
-        return self._with(self.train.kept(), self.validation.kept(), self.test)
+        return self.replaced(train=self.train.kept(), validation=self.validation.kept())
 
     def to(self, device: str) -> DataSet:
         """Returns the same data set with batches that arrive on a device."""
-        return self._with(*(images.to(device) for images in self.parts.values()))
+        return self.replaced(**{part: images.to(device) for part, images in self.parts.items()})
 
-    def _with(self, train: Images, validation: Images, test: Images) -> DataSet:
-        """Returns a data set of the same images in another form."""
-        other = DataSet(self.spec, train, validation, test, self.notes)
+    def replaced(self, **changes: Any) -> DataSet:
+        """Returns the same images described, labelled or placed in another way."""
+        changed = replace(self, **changes)
         if "images_hash" in vars(self):  # the same images: they are not read a second time
-            vars(other)["images_hash"] = self.images_hash
-        return other
+            vars(changed)["images_hash"] = self.images_hash
+        return changed
 
     def _identity(self) -> Iterator[bytes]:
         for images in self.parts.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from convatlas.data.images.image_files import check_images, read_image
-from convatlas.prediction.evaluate import check_split, choose_data, evaluate_run, evaluate_split
+from convatlas.prediction.evaluate import Chosen, check_split, choose_data, choose_images, evaluate_run, evaluate_split
 from convatlas.prediction.images import Answer, answers
 from convatlas.prediction.logits import answering, predict_logits
 from convatlas.prediction.opening import (
@@ -18,6 +18,7 @@ from convatlas.prediction.views import Averaging, check_averaging
 __all__ = [
     "Answer",
     "Averaging",
+    "Chosen",
     "Normalisation",
     "Predictor",
     "answering",
@@ -26,6 +27,7 @@ __all__ = [
     "check_images",
     "check_split",
     "choose_data",
+    "choose_images",
     "evaluate_run",
     "evaluate_split",
     "identify_source",

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from convatlas.data import DataSet, Images, class_labels, is_known, load_data
+from convatlas.data import DataSet, Images, Source, class_labels, is_known, load_data, open_source
 from convatlas.errors import UsageError, unknown
 from convatlas.evaluation import Evaluation, evaluate_logits
+from convatlas.prediction.classes import with_classes_of
 from convatlas.prediction.opening import open_predictor
 from convatlas.prediction.predictor import Predictor
 from convatlas.run import other_pixels
 from convatlas.values import SplitName
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """The images on which a network is evaluated: `split` as it is said, and its name among the parts of `data`."""
+
+    data: DataSet
+    split: str
+    part: str
+
+
 def evaluate_run(
-    source: Path, *, split: str = "test", data_dir: Path | None = None, device: str = "auto"
+    source: Path, *, split: str | None = None, data_dir: Path | None = None, device: str = "auto"
 ) -> Evaluation:
     """Evaluates a run's best epoch, or one of its checkpoint files, on one split of the data it was trained on.
 
@@ -25,15 +35,53 @@ def evaluate_run(
     """
     check_split(split)
     predictor = open_predictor(source).to(device)
-    return evaluate_split(predictor, choose_data(predictor, folder=data_dir), split=split)
+    chosen = choose_images(predictor, folder=data_dir, split=split)
+    return evaluate_split(predictor, chosen.data, split=chosen.part)
+
+
+def choose_images(
+    predictor: Predictor, *, name: str | None = None, folder: Path | None = None, split: str | None = None
+) -> Chosen:
+    """Returns the images to evaluate a network on: of a run's own data the test images where no split is named.
+
+    Images of one's own that the network was not trained on are taken as they are: their own test part where they have
+    parts, else all of them. Raises `UsageError` as `choose_data` does, for `all` where it would mix training with test
+    images, and where it is not clear which part is meant.
+    """
+    reference = name or predictor.data
+    source = open_source(reference) if reference is not None and is_known(reference) else None
+    if source is None or source.take is None or _is_own(predictor, source):
+        if split == "all" and source is not None:
+            raise UsageError(
+                f"--split all is for images of your own that {predictor.source} was not trained on; of {reference} it "
+                "would mix training and test images; name train, validation or test"
+            )
+        return Chosen(choose_data(predictor, name=name, folder=folder), split or "test", split or "test")
+    if folder is not None or split not in (None, "all", *source.parts):  # drawn as for a training
+        return Chosen(choose_data(predictor, name=name, folder=folder), str(split), str(split))
+    whole = len(source.parts) == 1
+    if split is None and not whole and "test" not in source.parts:
+        raise UsageError(
+            f"{reference} has the parts {' and '.join(source.parts)}; say which of them is evaluated, such as --split "
+            f"{source.parts[-1]}, or --split all"
+        )
+    taken = split or ("all" if whole else "test")
+    data = source.taken(taken)
+    if split is None and whole:
+        note = (
+            f"{reference} has no test part, and {predictor.source} was not trained on it: all its images are evaluated"
+        )
+        data = data.replaced(notes=(*data.notes, note))
+    return Chosen(_fitting(predictor, data, named=True), taken, "test")
 
 
 def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path | None = None) -> DataSet:
     """Returns the data set called `name`, else that of the run or of the published weights.
 
-    Another copy of the run's images, such as a compressed one, is taken where the data is named; a note then says so.
-    Raises `UsageError` for such a copy where it is not named, where the data is split in another way than that of the
-    run, and where the network knows other classes, or takes other channels, than the data has.
+    Its classes are the network's, to which its own are matched by name. Another copy of the run's images, such as a
+    compressed one, is taken where the data is named; a note then says so. Raises `UsageError` for such a copy where it
+    is not named, where the data is split in another way than that of the run, and where the network does not know a
+    class, or takes other channels, than the data has.
     """
     named, name = name is not None, name or predictor.data
     if name is None:
@@ -50,23 +98,34 @@ def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path |
             f"the data at hand is split as {data.split_hash}, that of the run {predictor.source} as "
             f"{predictor.split_hash}: an evaluation would mix training and test images"
         )
+    return _fitting(predictor, data, named=named)
+
+
+def _fitting(predictor: Predictor, data: DataSet, *, named: bool) -> DataSet:
+    """Returns the data with the network's classes and a note of another copy. Raises `UsageError` as `choose_data`."""
+    name = data.spec.name
     if (copy := _other_copy(predictor, data)) is not None:
         if not named:
             raise UsageError(f"{copy}; --data {name} evaluates on this copy all the same")
-        data = dataclasses.replace(data, notes=(*data.notes, copy))
-    classes, known = data.spec.class_names, predictor.class_names
-    if len(classes) != predictor.num_classes or (known is not None and known != classes):
-        shown = f": {', '.join(known[:3])} ..." if known else ""
-        raise UsageError(
-            f"{predictor.source} knows {predictor.num_classes} classes{shown}; {name} has {len(classes)}: "
-            f"{', '.join(classes[:3])} ...; only a data set of the same classes can be evaluated"
-        )
+        data = data.replaced(notes=(*data.notes, copy))
     if data.spec.channels not in (1, predictor.in_channels):
         raise UsageError(
             f"{predictor.source} takes images of {predictor.in_channels} channels; "
             f"those of {name} have {data.spec.channels}"
         )
-    return data
+    return with_classes_of(predictor, data)
+
+
+def _is_own(predictor: Predictor, source: Source) -> bool:
+    """Returns whether a network was trained on these images, here or in a place that they were moved from."""
+    if source.spec.name == predictor.data:
+        return True
+    if ":" not in (predictor.data or "") or predictor.split_hash is None:
+        return False
+    try:
+        return source.load().split_hash == predictor.split_hash
+    except UsageError:  # they cannot be split, and so were never trained on
+        return False
 
 
 def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
@@ -98,13 +157,14 @@ def evaluate_split(predictor: Predictor, data: DataSet, *, split: str = "test") 
     return evaluate_logits(logits, class_labels(part).cpu().numpy(), data.spec.class_names)
 
 
-def check_split(split: str) -> None:
-    """Raises `UsageError` unless there is a split of this name."""
-    if split not in get_args(SplitName):
+def check_split(split: str | None) -> None:
+    """Raises `UsageError` unless there is a split of this name, or none is named."""
+    if split is not None and split not in get_args(SplitName):
         raise unknown("split", split, get_args(SplitName))
 
 
 def split_of(data: DataSet, split: str) -> Images:
     """Returns the split called `train`, `validation` or `test`."""
-    check_split(split)
+    if split not in data.parts:
+        raise unknown("split", split, data.parts)
     return data.parts[split]

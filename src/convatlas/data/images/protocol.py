@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -111,6 +112,12 @@ def class_labels(images: Images, *, needed_by: str = "this") -> Tensor:
         return images.labels
     kind = "no labels" if images.labels is None else "structured labels"
     raise UsageError(f"{needed_by} needs the class of each image; these images have {kind}")
+
+
+def relabelled(images: Images, labels: Tensor) -> Images:
+    """Returns the same images with other classes (N,)."""
+    changed: Images = replace(images, labels=labels)  # type: ignore[type-var]  # every kind of images is a dataclass
+    return changed
 
 
 def targets_at(labels: Labels, places: Tensor) -> Targets:

@@ -73,6 +73,11 @@ class Listing:
         )
         return Splits(train, validation, test, self.notes)
 
+    def taken(self, part: str) -> Splits:
+        """Returns the images of one part that the source has, or `all`, as test images; nothing is drawn or refused."""
+        places = np.arange(len(self.labels)) if part == "all" else self.parts[part].places
+        return Splits(no_images(), no_images(), self.images(places), self.notes)
+
     def images(self, places: np.ndarray) -> Images:
         """Returns some images, in the order of the listing."""
         index = torch.from_numpy(np.sort(places))
@@ -189,7 +194,7 @@ def listed_source(listing: Listing, *, name: str, title: str) -> Source:
             raise UsageError(f"{name} says itself where the images are; leave out --data-dir {folder}")
         return listing.splits()
 
-    return Source(spec, read=read, found=listing.as_found)
+    return Source(spec, read=read, found=listing.as_found, parts=tuple(listing.parts), take=listing.taken)
 
 
 def no_images() -> Images:
