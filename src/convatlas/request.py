@@ -17,6 +17,7 @@ from convatlas.words import file_name, label
 
 if TYPE_CHECKING:
     from convatlas.architecture import Architecture
+    from convatlas.data import DataSet
     from convatlas.training import Plan
 
 MOST_SEEDS = 10_000
@@ -61,7 +62,7 @@ class Request:
     """A request to train every entry with every seed on one data set; no name is looked up yet.
 
     `settings` change fields of the recipes, `options` belong to the architectures; both are texts or values. `device`
-    is `auto`, `cpu` or `cuda`.
+    is `auto`, `cpu` or `cuda`. Images that cannot be read are refused, or left out with `skip_unreadable`.
     """
 
     entries: tuple[Entry, ...]
@@ -71,6 +72,7 @@ class Request:
     settings: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
+    skip_unreadable: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,11 @@ def plan_request(request: Request) -> tuple[Plan, ...]:
     check_different([choice.name for choice in choices])
     check_arithmetic([choice.recipe for choice in choices if isinstance(choice.recipe, Recipe)])
 
-    from convatlas.data import load_data
     from convatlas.device import resolve_device
     from convatlas.training import make_plan
 
     resolve_device(request.device)  # refuses a missing device before the data is read
-    data = load_data(request.data, folder=request.data_dir).kept()
+    data = _readable_data(request).kept()
     plans = [
         make_plan(choice.architecture, data=data, chosen=choice.recipe, seed=request.seeds[0], options=choice.options)
         for choice in choices
@@ -115,6 +116,18 @@ def plan_request(request: Request) -> tuple[Plan, ...]:
     check_different([plan.folder_name for plan in plans])  # again, now that rules have made their recipes
     check_arithmetic([plan.recipe for plan in plans])
     return tuple(plan.with_seed(seed) for plan in plans for seed in request.seeds)
+
+
+def _readable_data(request: Request) -> DataSet:
+    """Reads the data of a request, of which every image can be read. Raises `UsageError`."""
+    from convatlas.data import load_data
+    from convatlas.data.readability import require_readable, without_unreadable
+
+    data = load_data(request.data, folder=request.data_dir)
+    if request.skip_unreadable:
+        return without_unreadable(data)
+    require_readable(data)
+    return data
 
 
 def check_words(request: Request) -> None:

@@ -33,6 +33,7 @@ def evaluate(
     *,
     data: str | None = None,
     data_dir: str | Path | None = None,
+    skip_unreadable: bool = False,
     split: str | None = None,
     arch: str | None = None,
     weights: str | None = None,
@@ -47,14 +48,15 @@ def evaluate(
     images, or all where such images have no parts. The normalisation is always the checkpoint's own; if the checkpoint
     has none, give `normalisation`, mean and standard deviation of each channel. `arch` names the network if the
     checkpoint does not. `precision` is `float32` or `bf16`, by default the run's, else float32. Another copy of a run's
-    images is evaluated only if `data` names it. The answer holds the scores, and the logits and labels of all images.
-    Notes are warnings, for example that the data is only a part of the published data. Raises `UsageError`.
+    images is evaluated only if `data` names it. With `skip_unreadable`, images that cannot be read are left out. The
+    answer holds the scores, and the logits and labels of all images. Notes are warnings, for example that the data is
+    only a part of the published data. Raises `UsageError`.
     """
     check_split(split)
     place = source.path if isinstance(source, Run) else source
     predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation)
     predictor = predictor.to(device, precision=precision)
-    chosen = choose_images(predictor, name=data, folder=as_path(data_dir), split=split)
+    chosen = choose_images(predictor, name=data, folder=as_path(data_dir), split=split, skip_unreadable=skip_unreadable)
     for note in (*predictor.notes, *chosen.data.notes):
         warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
     return evaluate_split(predictor, chosen.data, split=chosen.part)

@@ -18,6 +18,7 @@ def train(
     out: str | Path | None = None,
     data: str = "digits",
     data_dir: str | Path | None = None,
+    skip_unreadable: bool = False,
     recipe: str | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
@@ -29,7 +30,8 @@ def train(
     """Trains one network into the folder `out` and returns the run; a finished run is loaded.
 
     The default folder is the same as on the command line, such as `runs/digits/resnet_uva@quick/seed0`. `settings` are
-    recipe fields (`{"epochs": 3}`), `options` are the architecture's. Raises `UsageError` as `convatlas train` does.
+    recipe fields (`{"epochs": 3}`), `options` are the architecture's. With `skip_unreadable`, images that cannot be
+    read are left out. Raises `UsageError` as `convatlas train` does.
     """
     request = Request(
         entries=(Entry(name, recipe),),
@@ -39,6 +41,7 @@ def train(
         settings=dict(settings or {}),
         options=dict(options or {}),
         device=device,
+        skip_unreadable=skip_unreadable,
     )
     (plan,) = plan_request(request)
 
@@ -57,6 +60,7 @@ def compare(
     out: str | Path | None = None,
     data: str = "digits",
     data_dir: str | Path | None = None,
+    skip_unreadable: bool = False,
     seeds: int | Sequence[int] = 3,
     recipe: str | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -77,6 +81,7 @@ def compare(
         settings=dict(settings or {}),
         options=dict(options or {}),
         device=device,
+        skip_unreadable=skip_unreadable,
     )
     check_words(request)
 

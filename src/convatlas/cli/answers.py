@@ -42,6 +42,7 @@ def evaluate(
         str | None, typer.Option("--data", help="Data set; default: that of the run or of the weights.")
     ] = None,
     data_dir: options.DataDir = None,
+    skip_unreadable: options.SkipUnreadable = False,
     split: Annotated[
         str | None,
         typer.Option(
@@ -87,7 +88,7 @@ def evaluate(
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
-    chosen_images = choose_images(predictor, name=data, folder=data_dir, split=split)
+    chosen_images = choose_images(predictor, name=data, folder=data_dir, split=split, skip_unreadable=skip_unreadable)
     loaded = chosen_images.data
     if out is None:
         result = evaluate_split(predictor, loaded, split=chosen_images.part)

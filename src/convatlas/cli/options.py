@@ -27,6 +27,9 @@ DataDir = Annotated[
         help="Folder of the files; missing files are downloaded into it; default: the user's cache.",
     ),
 ]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read; without it they are refused.")
+]
 RecipeName = Annotated[
     str | None, typer.Option("--recipe", help="Recipe by name or from a YAML file; default: the data set's.")
 ]

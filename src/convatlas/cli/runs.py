@@ -25,6 +25,7 @@ def train(
     architecture: Annotated[str, typer.Argument(metavar="ARCH", help="A name, or path/to/file.py:name.")],
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    skip_unreadable: options.SkipUnreadable = False,
     recipe: options.RecipeName = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -66,6 +67,7 @@ def train(
         settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, fit=fit, precision=precision),
         options=options.architecture_options(option),
         device=device,
+        skip_unreadable=skip_unreadable,
     )
     (plan,) = plan_request(request)
     folder = out or run_folder(plan)

@@ -25,6 +25,7 @@ def compare(
     ] = None,
     data: options.Data = "digits",
     data_dir: options.DataDir = None,
+    skip_unreadable: options.SkipUnreadable = False,
     protocol_name: Annotated[
         str | None,
         typer.Option("--protocol", metavar="uva", help="A published comparison, with its networks and recipes."),
@@ -61,6 +62,7 @@ def compare(
         settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, fit=fit, precision=precision),
         options=options.architecture_options(option),
         device=device,
+        skip_unreadable=skip_unreadable,
     )
     check_words(request)
     from convatlas.study import compare as run_study  # not sooner: it imports PyTorch, which takes seconds

@@ -86,7 +86,8 @@ class Source:
 class DataSet:
     """A data set: training, validation and test images, and the hashes that tell it from others.
 
-    `notes` say where it is not as it was published, such as fewer records; they go into every run.
+    `notes` say where it is not as it was published, such as fewer records; they go into every run. `unreadable` is the
+    number of images that were left out because they cannot be read.
     """
 
     spec: Spec
@@ -94,6 +95,7 @@ class DataSet:
     validation: Images
     test: Images
     notes: tuple[str, ...] = ()
+    unreadable: int = 0
 
     @property
     def parts(self) -> dict[str, Images]:

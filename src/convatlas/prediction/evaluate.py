@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 from convatlas.data import DataSet, Images, Source, class_labels, is_known, load_data, open_source
+from convatlas.data.images.streaming import StreamedImages
+from convatlas.data.readability import without_unreadable
 from convatlas.errors import UsageError, unknown
 from convatlas.evaluation import Evaluation, evaluate_logits
 from convatlas.prediction.classes import with_classes_of
@@ -40,14 +43,21 @@ def evaluate_run(
 
 
 def choose_images(
-    predictor: Predictor, *, name: str | None = None, folder: Path | None = None, split: str | None = None
+    predictor: Predictor,
+    *,
+    name: str | None = None,
+    folder: Path | None = None,
+    split: str | None = None,
+    skip_unreadable: bool = False,
 ) -> Chosen:
     """Returns the images to evaluate a network on: of a run's own data the test images where no split is named.
 
     Images of one's own that the network was not trained on are taken as they are: their own test part where they have
-    parts, else all of them. Raises `UsageError` as `choose_data` does, for `all` where it would mix training with test
-    images, and where it is not clear which part is meant.
+    parts, else all of them. With `skip_unreadable`, images that cannot be read are left out. Raises `UsageError` as
+    `choose_data` does, for `all` where it would mix training with test images, and where it is not clear which part is
+    meant.
     """
+    choose = partial(choose_data, predictor, name=name, folder=folder, skip_unreadable=skip_unreadable)
     reference = name or predictor.data
     source = open_source(reference) if reference is not None and is_known(reference) else None
     if source is None or source.take is None or _is_own(predictor, source):
@@ -56,17 +66,13 @@ def choose_images(
                 f"--split all is for images of your own that {predictor.source} was not trained on; of {reference} it "
                 "would mix training and test images; name train, validation or test"
             )
-        return Chosen(choose_data(predictor, name=name, folder=folder), split or "test", split or "test")
+        return Chosen(choose(), split or "test", split or "test")
     if folder is not None or split not in (None, "all", *source.parts):  # drawn as for a training
-        return Chosen(choose_data(predictor, name=name, folder=folder), str(split), str(split))
+        return Chosen(choose(), str(split), str(split))
     whole = len(source.parts) == 1
-    if split is None and not whole and "test" not in source.parts:
-        raise UsageError(
-            f"{reference} has the parts {' and '.join(source.parts)}; say which of them is evaluated, such as --split "
-            f"{source.parts[-1]}, or --split all"
-        )
-    taken = split or ("all" if whole else "test")
+    taken = split or ("all" if whole else _test_part(source))
     data = source.taken(taken)
+    data = without_unreadable(data) if skip_unreadable else data
     if split is None and whole:
         note = (
             f"{reference} has no test part, and {predictor.source} was not trained on it: all its images are evaluated"
@@ -75,7 +81,19 @@ def choose_images(
     return Chosen(_fitting(predictor, data, named=True), taken, "test")
 
 
-def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path | None = None) -> DataSet:
+def _test_part(source: Source) -> str:
+    """Returns `test`. Raises `UsageError` where a source of several parts has no such part."""
+    if "test" in source.parts:
+        return "test"
+    raise UsageError(
+        f"{source.spec.name} has the parts {' and '.join(source.parts)}; say which of them is evaluated, such as "
+        f"--split {source.parts[-1]}, or --split all"
+    )
+
+
+def choose_data(
+    predictor: Predictor, *, name: str | None = None, folder: Path | None = None, skip_unreadable: bool = False
+) -> DataSet:
     """Returns the data set called `name`, else that of the run or of the published weights.
 
     Its classes are the network's, to which its own are matched by name. Another copy of the run's images, such as a
@@ -92,11 +110,12 @@ def choose_data(predictor: Predictor, *, name: str | None = None, folder: Path |
             "classes with --data"
         )
     data = load_data(name, folder=folder)
+    data = without_unreadable(data) if skip_unreadable else data
     own = data.spec.name == predictor.data
     if own and predictor.split_hash is not None and data.split_hash != predictor.split_hash:
         raise UsageError(
             f"the data at hand is split as {data.split_hash}, that of the run {predictor.source} as "
-            f"{predictor.split_hash}: an evaluation would mix training and test images"
+            f"{predictor.split_hash}: an evaluation would mix training and test images{_left_out(data)}"
         )
     return _fitting(predictor, data, named=named)
 
@@ -126,6 +145,12 @@ def _is_own(predictor: Predictor, source: Source) -> bool:
         return source.load().split_hash == predictor.split_hash
     except UsageError:  # they cannot be split, and so were never trained on
         return False
+
+
+def _left_out(data: DataSet) -> str:
+    """Returns the way on where the run may have left out images that cannot be read."""
+    streamed = isinstance(data.test, StreamedImages) and not data.unreadable
+    return "; if the run left out images that cannot be read, add --skip-unreadable" if streamed else ""
 
 
 def _other_copy(predictor: Predictor, data: DataSet) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from convatlas.data import DataSet
 from convatlas.data.check import INSTALL, Check, make_finding
+from convatlas.data.readability import without_unreadable
 from convatlas.errors import UsageError
 from convatlas.run import Run
 from convatlas.words import percent
@@ -38,7 +39,8 @@ def with_suspects(checked: Check, run: Run) -> Check:
 
     Raises `UsageError` for a run on other data. Without the library the check says that it is missing.
     """
-    data = checked.scan.data
+    whole = checked.scan.data
+    data = without_unreadable(whole) if run.record.data.unreadable else whole
     check_run(run, data)
     if find_spec("cleanlab") is None:
         missing = f"wrong labels were not searched: that needs cleanlab; {INSTALL}"
@@ -52,8 +54,14 @@ def with_suspects(checked: Check, run: Run) -> Check:
         f"{percent(each.suggested_probability)} %"
         for each in found
     ]
-    groups = [[checked.scan.number(each.part, each.place)] for each in found]
+    groups = [[checked.scan.number(each.part, _place_in(whole, data, each))] for each in found]
     return checked.with_finding(make_finding("mislabelled", groups, details))
+
+
+def _place_in(whole: DataSet, data: DataSet, suspect: Suspect) -> int:
+    """Returns the place of an image among all of its part, those that cannot be read included."""
+    index = data.parts[suspect.part].index[suspect.place]
+    return int((whole.parts[suspect.part].index == index).nonzero()[0])
 
 
 def check_run(run: Run, data: DataSet) -> None:

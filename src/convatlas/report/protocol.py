@@ -143,9 +143,11 @@ def values(record: Mapping[str, Any]) -> str:
 def _data(data: Mapping[str, Any]) -> str:
     sizes = ", ".join(f"{data[part]:,} {word}" for part, word in (("train", "training"), ("validation", "validation")))
     source = f" ({data['source']})" if data.get("source") else ""
+    left_out = f"; {data['unreadable']:,} that cannot be read were left out" if data.get("unreadable") else ""
+    seed = f", seed {data['split_seed']}" if data.get("split_seed") is not None else ""
     return (
         f"{data['name']}{source}: {sizes} and {data['test']:,} test images of {len(data['classes'])} classes; "
-        f"split {data['split_hash']}" + (f", seed {data['split_seed']}" if data.get("split_seed") is not None else "")
+        f"split {data['split_hash']}{seed}{left_out}"
     )
 
 

@@ -74,7 +74,7 @@ class DataRecord:
     """The data set of a run: its name, the hashes of its split and of its pixels, the number of images of each part.
 
     `split_seed` is the seed that drew the split, None if the source has its own split. The oldest records have no
-    `images_hash`.
+    `images_hash`. `unreadable` images of the data set were left out: they cannot be read.
     """
 
     name: str
@@ -86,6 +86,7 @@ class DataRecord:
     test: int
     classes: tuple[str, ...]
     source: str = ""
+    unreadable: int = 0
 
     def identity(self) -> dict[str, Any]:
         """Returns the facts that two runs on the same images and the same split share, as plain data."""

@@ -37,4 +37,5 @@ def data_record(data: DataSet) -> DataRecord:
         test=len(data.test),
         classes=data.spec.class_names,
         source=data.spec.source,
+        unreadable=data.unreadable,
     )

@@ -12,9 +12,10 @@ from PIL import Image
 
 from convatlas.data.check.findings import Finding
 from convatlas.data.check.kinds import KINDS
-from convatlas.data.check.scan import Scan, UnreadableError, decode
+from convatlas.data.check.scan import Scan
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.images.streaming import StreamedImages
+from convatlas.data.readability import UnreadableError, decode_at
 
 ALONE, TOGETHER = 24, 12  # groups that are shown of a finding: of one image each, of several
 OF_GROUP = 4  # images that are shown of a group
@@ -50,7 +51,7 @@ def thumbnail(scan: Scan, number: int, *, side: int = SIDE) -> Image.Image | Non
     images, place = scan.locate(number)
     if isinstance(images, StreamedImages):
         try:
-            pixels = decode(images, place)[1]
+            pixels = decode_at(images, place)[1]
         except UnreadableError:
             return None
     elif isinstance(images, ResidentImages):

@@ -14,12 +14,12 @@ from PIL import Image
 
 from convatlas.data.check.facts import FACTS, Hash, measure, perceptual_hash
 from convatlas.data.dataset import DataSet
-from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.formats import RASTER_FORMATS
 from convatlas.data.images.protocol import Images, class_labels
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.images.workers import Fill, completed, worker_count
+from convatlas.data.readability import UnreadableError, decode_at
 from convatlas.errors import UsageError
 
 PART = 16  # images that one thread looks at in a row
@@ -136,10 +136,6 @@ def _look(
             row[name] = value
 
 
-class UnreadableError(Exception):
-    """An image cannot be read; the text says why."""
-
-
 def _looker(images: Images, hashed: Hash | None) -> Callable[[int], dict[str, Any]]:
     """Returns the function that gives the facts of an image by its place. Raises `UsageError` for unknown images."""
     if isinstance(images, StreamedImages):
@@ -151,22 +147,8 @@ def _looker(images: Images, hashed: Hash | None) -> Callable[[int], dict[str, An
 
 
 def _look_into_store(images: StreamedImages, place: int, *, hashed: Hash | None) -> dict[str, Any]:
-    content, pixels = decode(images, place)
-    return {**_header(content), **measure(pixels, hashed=hashed)}
-
-
-def decode(images: StreamedImages, place: int) -> tuple[bytes, np.ndarray]:
-    """Returns the bytes of an encoded image and its pixels, as training decodes it.
-
-    Raises `UnreadableError`, whose text follows the image's name.
-    """
-    number = int(images.index[place])
-    shown = images.store.shown(number)
-    try:
-        content = images.store.read(number)
-        return content, read_encoded(content, shown).pixels()
-    except UsageError as error:
-        raise UnreadableError(str(error).removeprefix(shown).strip()) from error
+    encoded, pixels = decode_at(images, place)
+    return {**_header(encoded.content), **measure(pixels, hashed=hashed)}
 
 
 def _header(content: bytes) -> dict[str, Any]:
