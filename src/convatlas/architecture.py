@@ -7,11 +7,12 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from convatlas import values
 from convatlas.errors import UsageError, reason_of, unknown
 from convatlas.own_code import guarded
+from convatlas.values import Interpolation
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 INPUT_OPTIONS = ("num_classes", "in_channels")  # every builder may take them; the data set decides their values
 
 
-Interpolation = Literal["bilinear", "bicubic"]
 KeyTable = Mapping[str, str | None]
 KeyTables = KeyTable | tuple[KeyTable, ...]
 

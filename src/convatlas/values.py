@@ -10,6 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from convatlas.errors import UsageError, unknown
 
 Device = Literal["auto", "cpu", "cuda"]  # the places that a user may name to compute in
+Interpolation = Literal["bilinear", "bicubic"]  # the ways of resizing an image
 SplitName = Literal["train", "validation", "test", "all"]
 
 

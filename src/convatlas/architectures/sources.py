@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from convatlas.architecture import Interpolation, KeyTables, Paper, Published, Weights
+from convatlas.architecture import KeyTables, Paper, Published, Weights
 from convatlas.data_names import CIFAR10_CLASSES
+from convatlas.values import Interpolation
 
 UVA_TUTORIAL = Paper(
     "UvA deep learning tutorial 5: Inception, ResNet and DenseNet",

@@ -96,4 +96,5 @@ def make_preprocessing(fitted: Recipe, *, data: DataSet, in_channels: int) -> Pr
             )
         if len(mean) == 1:  # grey images: the same for every channel of the network
             mean, std = mean * in_channels, std * in_channels
-    return Preprocessing(size, mean, std, shorter_side=fitted.images.shorter_side, fit=fitted.images.fit)
+    fields = fitted.images
+    return Preprocessing(size, mean, std, fields.shorter_side, interpolation=fields.interpolation, fit=fields.fit)

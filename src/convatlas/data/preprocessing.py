@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.architecture import Interpolation
 from convatlas.device import per_channel
 from convatlas.errors import UsageError
 from convatlas.recipe import Fit
+from convatlas.values import Interpolation
 
 LARGE = 2**23  # values of an image that is resized channel by channel
 

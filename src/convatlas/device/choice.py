@@ -53,5 +53,8 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 def network_input(images: Tensor) -> Tensor:
-    """Returns the batch in the memory layout in which convolutions are fastest (channels last)."""
-    return images.contiguous(memory_format=torch.channels_last)
+    """Returns the batch in the memory layout in which convolutions are fastest (channels last).
+
+    A batch that has no height and width, such as features, stays as it is.
+    """
+    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images

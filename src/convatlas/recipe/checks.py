@@ -16,6 +16,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "steps": (lambda v: 1 <= v <= 1_000_000_000, "at least 1 and at most 1,000,000,000"),
     "batch_size": (lambda v: v >= 1, "at least 1"),
     "lr": (lambda v: 0 < v < 100, "above 0 and below 100"),
+    "layer_decay": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
+    "head_first_epochs": (lambda v: v >= 0, "at least 0"),
     "momentum": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "rms_decay": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "epsilon": (lambda v: 0 < v <= 10, "above 0 and at most 10"),
@@ -85,6 +87,12 @@ def _check_optimizer(recipe: Recipe) -> None:
     require(recipe, "lr_scales", scaled, "NAME=FACTOR, of factors above 0 and at most 1000, such as stem=0.1,head=10")
     once = len({text.partition("=")[0] for text in fields.lr_scales}) == len(fields.lr_scales)
     require(recipe, "lr_scales", once, "NAME=FACTOR, each name once")
+    first, frozen = fields.head_first_epochs, fields.frozen
+    shorter = not first or (recipe.epochs is not None and first < recipe.epochs)
+    below = "0 in a recipe that counts steps" if recipe.epochs is None else f"below {recipe.epochs}, all epochs"
+    require(recipe, "head_first_epochs", shorter, below)
+    named = len(set(frozen)) == len(frozen) and all(name == name.strip() != "" for name in frozen)
+    require(recipe, "frozen", named, "names of parts, each once")
     for name, kinds in OF_OPTIMIZERS.items():
         nothing = 0 if name == "momentum" else "none"
         unused = fields.kind in kinds or not getattr(fields, name)

@@ -17,7 +17,8 @@ Precision = Literal["float32", "bf16"]
 WORDS = ("name", "source", "expected")  # fields that describe a recipe and do not change the training
 NETWORK_FIELDS = tuple(field.name for field in dataclasses.fields(NetworkFields))
 BESIDE = (  # fields that the summary shows if the recipe uses them
-    *("accumulate", "clip_norm", "ema", "label_smoothing", "mixup", "cutmix", "class_weights"),
+    *("frozen", "head_first_epochs", "layer_decay", "accumulate", "clip_norm", "ema"),
+    *("label_smoothing", "mixup", "cutmix", "class_weights"),
     *("sampling", "jitter", "hue", "rand_augment", "cutout", *NETWORK_FIELDS),
 )
 

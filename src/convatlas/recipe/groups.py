@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from convatlas.values import Interpolation
+
 OptimizerKind = Literal["sgd", "adam", "adamw", "rmsprop", "muon"]
 ScheduleKind = Literal["constant", "multi_step", "step", "exponential", "cosine", "one_cycle", "plateau"]
 Warmup = Literal["linear", "constant"]
@@ -18,7 +20,11 @@ class OptimizerFields:
     """The optimizer; `kind` has the flat name `optimizer`.
 
     `lr_scales` multiply the rate of parts of the network, such as `("stem=0.1", "head=10")`. The names are stages or
-    modules in stages; if several names contain a parameter, the longest name counts. `momentum` belongs to sgd, rmsprop
+    modules in stages; if several names contain a parameter, the longest name counts. `layer_decay` makes the rate fall
+    from the last stage, which has the whole rate, to the first one: it multiplies the rate once for each stage between.
+    `frozen` are parts that are not trained: their parameters stay as they are, and so do the statistics of their norms,
+    because they work as in evaluation, without dropout. The word `all_but_head` stands for every part but the last
+    layer with weights. For the first `head_first_epochs` only this layer is trained. `momentum` belongs to sgd, rmsprop
     and muon; `nesterov` makes the momentum of sgd and muon Nesterov's. `rms_decay` belongs to rmsprop (None means 0.9),
     `epsilon` to all but sgd. `weight_decay_on="weights"` spares norms and biases. `accumulate` is the number of parts
     in which a batch is computed. `clip_norm` bounds the norm of all gradients together. `ema` is the decay of the
@@ -28,6 +34,9 @@ class OptimizerFields:
     kind: OptimizerKind
     lr: float
     lr_scales: tuple[str, ...] = ()
+    layer_decay: float = 1.0
+    frozen: tuple[str, ...] = ()
+    head_first_epochs: int = 0
     momentum: float = 0.0
     nesterov: bool = False
     rms_decay: float | None = None
@@ -73,7 +82,8 @@ class ScheduleFields:
 class ImageFields:
     """The preparation of an image, and its changes at random.
 
-    `image_size` is in pixels; None keeps the size of the data. `fit` says how an image of another shape becomes square:
+    `image_size` is in pixels; None keeps the size of the data. `interpolation` is the way of resizing; what is cut out
+    at random is resized bilinearly. `fit` says how an image of another shape becomes square:
     its centre is cut out (crop), its sides are resized apart from each other (squash), or a border is added (pad).
     Where the network is evaluated and `fit` is crop, the shorter side of an image is resized to `shorter_side` (None
     means `image_size`), and the centre of `image_size` is cut out. `mean` and `std` are per channel, of values in [0,
@@ -88,6 +98,7 @@ class ImageFields:
 
     image_size: int | None = None
     shorter_side: int | None = None
+    interpolation: Interpolation = "bilinear"
     fit: Fit = "crop"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -100,6 +111,16 @@ class ImageFields:
     rand_augment: int = 0
     rand_magnitude: float | None = None
     cutout: int = 0
+
+    @property
+    def changed_at_random(self) -> bool:
+        """Returns whether training may show an image in another form than evaluation does.
+
+        >>> ImageFields(image_size=64, fit="pad").changed_at_random, ImageFields(flip=0.5).changed_at_random
+        (False, True)
+        """
+        drawn = (self.flip, self.jitter, self.hue, self.rand_augment, self.cutout)
+        return any(drawn) or self.crop != "none"
 
 
 @dataclass(frozen=True)

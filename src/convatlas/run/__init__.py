@@ -13,12 +13,12 @@ from convatlas.run.record import (
     PreprocessingRecord,
     RunRecord,
     SessionRecord,
-    Start,
     Status,
     differences,
     other_pixels,
     recipe_identity,
 )
+from convatlas.run.start import Start
 from convatlas.run.study import StudyRecord, is_study, read_study, study_of
 
 __all__ = [

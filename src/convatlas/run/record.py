@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from convatlas import values
-from convatlas.architecture import Interpolation, Published
+from convatlas.architecture import Published
 from convatlas.recipe import WORDS, Fit, Precision, defaults
+from convatlas.run.start import Start
 from convatlas.scores import TOP1, Score
+from convatlas.values import Interpolation
 
 FORMAT = 2  # of run.json, of study.json and of the entry in a checkpoint
 LARGEST_IMAGE = 4096  # pixels along a side
@@ -38,35 +40,6 @@ class ArchitectureRecord:
             count = getattr(self, name)
             if count is not None and count < 1:
                 raise ValueError(f"its {name} is {count}, not at least 1")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Start:
-    """The place where the weights of a run start: drawn from its seed, or taken from a checkpoint.
-
-    `source` names the checkpoint's file, `sha256` is its hash. `kept` are the parts of the network, by their names,
-    that have the checkpoint's weights, `fresh` the parts whose weights are drawn from the seed.
-    """
-
-    origin: Literal["seed", "weights"] = "seed"
-    source: str | None = None
-    sha256: str | None = None
-    kept: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
-
-    @classmethod
-    def from_seed(cls) -> Start:
-        """Returns the start of a network whose weights are all drawn from the seed."""
-        return cls()
-
-    @classmethod
-    def from_weights(cls, source: str, *, sha256: str, kept: tuple[str, ...], fresh: tuple[str, ...] = ()) -> Start:
-        """Returns the start of a network that has the weights of a checkpoint in the parts `kept`."""
-        return cls(origin="weights", source=source, sha256=sha256, kept=kept, fresh=fresh)
-
-    def identity(self) -> dict[str, Any]:
-        """Returns the facts that decide the first weights, as plain data, without the path of a checkpoint."""
-        return {"origin": self.origin, "sha256": self.sha256, "fresh": list(self.fresh)}
 
 
 @dataclass(frozen=True, kw_only=True)

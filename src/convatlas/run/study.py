@@ -11,7 +11,8 @@ from convatlas import values
 from convatlas.errors import UsageError
 from convatlas.files import read_json, write_json
 from convatlas.run.reading import check_format, read_record
-from convatlas.run.record import FORMAT, ArchitectureRecord, RunRecord, Start, differences, recipe_identity
+from convatlas.run.record import FORMAT, ArchitectureRecord, RunRecord, differences, recipe_identity
+from convatlas.run.start import Start
 
 NAME = "study.json"
 

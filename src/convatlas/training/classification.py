@@ -34,7 +34,8 @@ NETWORK, AVERAGE = "network", "ema_network"  # the names in checkpoints
 class Classification:
     """Cross entropy of one network, which is evaluated itself or, with `ema` in the recipe, by its moving average.
 
-    `network` is put on `device`, its weights channels last in memory. `labels` (N,) are those of the training images.
+    `network` is put on `device`, its weights channels last in memory. `trained` is the module that batches go through.
+    `labels` (N,) are those of the training images.
     """
 
     name: ClassVar[str] = "classification"
@@ -46,6 +47,7 @@ class Classification:
     ) -> None:
         self.recipe = recipe
         self.network = network.to(memory_format=torch.channels_last).to(device).train()  # type: ignore[call-overload]
+        self.trained = self.network
         self.modules: dict[str, nn.Module] = {NETWORK: self.network}
         self.average = MovingAverage(self.network, decay=recipe.optimizer.ema) if recipe.optimizer.ema else None
         if self.average is not None:
@@ -73,7 +75,7 @@ class Classification:
 
     def step(self, batch: tuple[Tensor, Tensor], *, update: Callable[[Optimizer], None], group: Group) -> Measured:
         """Takes one optimizer step on images (N, C, H, W), normalised, and their targets."""
-        loss, hits = gradients(self.network, self.loss, batch, recipe=self.recipe, group=group)
+        loss, hits = gradients(self.trained, self.loss, batch, recipe=self.recipe, group=group)
         update(self.optimizer)
         if self.average is not None:
             self.average.update_parameters(self.network)

@@ -12,7 +12,8 @@ from convatlas.data.epoch import epoch_seed
 from convatlas.device import around_fault, out_of_memory
 from convatlas.recipe import Recipe, rate_factor
 from convatlas.recipe.plateau import Plateau
-from convatlas.training.objective import Means, Measured, Objective, TooLittleMemoryError
+from convatlas.training.freezing import ALL_BUT_HEAD, Held
+from convatlas.training.objective import Means, Measured, Objective, TooLittleMemoryError, trained_modules
 from convatlas.training.optimizers import set_rate
 from convatlas.training.parallel import ALONE, Group, process_group
 
@@ -46,6 +47,8 @@ class Learner:
         self.steps_per_epoch = steps_per_epoch
         self.group = group
         falls = recipe.schedule
+        first = recipe.optimizer.head_first_epochs
+        self._bodies = [Held(module, (ALL_BUT_HEAD,)) for module in trained_modules(objective) if first]
         self.plateau = Plateau(gamma=falls.gamma, patience=falls.patience) if falls.patience else None
         self.steps = 0
         self.rate = recipe.optimizer.lr
@@ -53,8 +56,16 @@ class Learner:
         self._means = self._fresh_means()
 
     def begin_epoch(self, *, seed: int, epoch: int) -> None:
-        """Starts the means anew, and the random state from seed and epoch, so that a resumed run equals a whole one."""
+        """Starts the means anew, and the random state from seed and epoch, so that a resumed run equals a whole one.
+
+        In the recipe's first epochs for the head alone, every other part is held.
+        """
         torch.manual_seed(epoch_seed(seed, epoch))
+        for body in self._bodies:
+            if epoch < self.recipe.optimizer.head_first_epochs:
+                body.hold()
+            else:
+                body.release()
         self._means = self._fresh_means()
 
     def step(self, batch: Any, *, rate: float | None = None) -> Measured:

@@ -106,6 +106,11 @@ def evaluated_network(objective: Objective) -> nn.Module:
     return module.module if isinstance(module, MovingAverage) else module
 
 
+def trained_modules(objective: Objective) -> list[nn.Module]:
+    """Returns the networks that an optimizer updates: all but moving averages."""
+    return [module for module in objective.modules.values() if not isinstance(module, MovingAverage)]
+
+
 def evaluated_prefix(objective: Objective) -> str:
     """Returns the beginning of the names of the evaluated network's tensors in a checkpoint."""
     averaged = isinstance(objective.modules[objective.evaluated], MovingAverage)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
+from convatlas.errors import UsageError, unknown
+from convatlas.layers.auxiliary import AUXILIARY
 from convatlas.recipe import Recipe
 from convatlas.words import is_part
 
@@ -47,15 +49,41 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[dict[str, Any]]
     parameters of one dimension, whatever the layer's class.
     """
     fields, scales = recipe.optimizer, recipe.optimizer.scales()
+    decays = stage_decays(network, fields.layer_decay)
     groups: dict[tuple[float, float], dict[str, Any]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         decay = fields.weight_decay if fields.weight_decay_on == "all" or parameter.ndim > 1 else 0.0
-        scale = scale_of(name, scales)
+        scale = scale_of(name, scales) * decays[name.partition(".")[0]]
         group = groups.setdefault((decay, scale), {"params": [], "weight_decay": decay, "lr_scale": scale})
         group["params"].append(parameter)
     return sorted(groups.values(), key=lambda group: -group["weight_decay"])
+
+
+def check_optimizer(network: nn.Module, recipe: Recipe, *, name: str) -> None:
+    """Raises `UsageError` where the recipe's optimizer, or a scale of its rate, has nothing to do in the network."""
+    if recipe.optimizer.kind == "muon" and not any(parameter.ndim == 4 for parameter in network.parameters()):
+        raise UsageError(
+            f"optimizer=muon of recipe {recipe.name} cannot be used: {name} has no convolution; choose another recipe"
+        )
+    trained = [parameter for parameter, _ in network.named_parameters()]
+    for part in recipe.optimizer.scales():
+        if not any(is_part(part, parameter) for parameter in trained):
+            stages = dict.fromkeys(parameter.partition(".")[0] for parameter in trained)
+            raise unknown(f"part of {name} in lr_scales", part, stages)
+
+
+def stage_decays(network: nn.Module, decay: float) -> dict[str, float]:
+    """Returns the factor on the rate of each stage: 1 for the last one and for auxiliary heads, less towards the stem.
+
+    >>> stage_decays(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.Linear(8, 2)), 0.5)
+    {'0': 0.25, '2': 0.5, '3': 1.0}
+    """
+    stages = list(dict.fromkeys(name.partition(".")[0] for name, _ in network.named_parameters()))
+    in_order = [stage for stage in stages if stage != AUXILIARY]
+    factors = {stage: decay ** (len(in_order) - 1 - place) for place, stage in enumerate(in_order)}
+    return {stage: factors.get(stage, 1.0) for stage in stages}
 
 
 def scale_of(name: str, scales: Mapping[str, float]) -> float:

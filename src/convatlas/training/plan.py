@@ -19,16 +19,19 @@ from convatlas.data.epoch import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, fit_recipe, image_size_of, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.reading import crop_notes, reading_line
-from convatlas.errors import UsageError, unknown
+from convatlas.errors import UsageError
 from convatlas.progress import Job
 from convatlas.recipe import NETWORK_FIELDS, Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.scores import TOP1, Score
 from convatlas.training.classification import Classification
+from convatlas.training.freezing import check_frozen, freeze
+from convatlas.training.head_only import objective_of
 from convatlas.training.objective import Objective
+from convatlas.training.optimizers import check_optimizer
 from convatlas.training.records import architecture_record, data_record
 from convatlas.training.start import started_network
-from convatlas.words import file_name, is_part, label
+from convatlas.words import file_name, label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
 
@@ -78,13 +81,17 @@ class Plan:
         return self.recipe.epoch_count(steps_per_epoch(len(self.data.train), self.recipe))
 
     def build(self) -> nn.Module:
-        """Returns the network with the weights of the plan's start, which are drawn from the seed or read."""
+        """Returns the network with the weights of the plan's start, which are drawn from the seed or read.
+
+        The parts that the recipe freezes are held.
+        """
         if self.start.origin == "weights":
-            return started_network(self)
-        torch.manual_seed(self.seed)
-        return self.architecture.build(
-            num_classes=self.num_classes, in_channels=self.in_channels, **self.network_options
-        )
+            network = started_network(self)
+        else:
+            torch.manual_seed(self.seed)
+            counts = {"num_classes": self.num_classes, "in_channels": self.in_channels}
+            network = self.architecture.build(**counts, **self.network_options)
+        return freeze(network, self.recipe.optimizer.frozen)
 
     @property
     def network_options(self) -> dict[str, Any]:
@@ -93,8 +100,8 @@ class Plan:
 
     @property
     def folder_name(self) -> str:
-        """`resnet_uva@quick`: network and recipe without the characters that a shell would read."""
-        return file_name(f"{self.label}@{self.recipe.name}")
+        """`resnet_uva@quick`, with other weights than the seed's `resnet_uva@full-uva`, for shells and file systems."""
+        return file_name(f"{self.label}@{self.recipe.name}{self.start.suffix}")
 
     def with_seed(self, seed: int) -> Plan:
         """Returns the same plan with another seed."""
@@ -148,6 +155,7 @@ def make_plan(
     all_options = network_options(architecture, fitted, builder_options)
     network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **all_options)
     check_optimizer(network, fitted, name=architecture.name)
+    check_frozen(network, fitted, name=architecture.name)
     with architecture.guard("cannot take the images"):
         size, cost, resized = _fitting_size(architecture, network, fitted, data=data, in_channels=in_channels)
     check_own(architecture, num_classes=num_classes, in_channels=in_channels, image_size=size, **all_options)
@@ -165,6 +173,7 @@ def make_plan(
         cost=cost,
         seed=values.check_seed(seed),
         notes=(*data.notes, *notes, *crop_notes(data.train, preprocessing), *resized, *cost.notes),
+        objective=objective_of(fitted),
     )
 
 
@@ -238,19 +247,6 @@ def network_options(architecture: Architecture, recipe: Recipe, options: Mapping
             )
         merged[name] = value
     return merged
-
-
-def check_optimizer(network: nn.Module, recipe: Recipe, *, name: str) -> None:
-    """Raises `UsageError` where the recipe's optimizer, or a scale of its rate, has nothing to do in the network."""
-    if recipe.optimizer.kind == "muon" and not any(parameter.ndim == 4 for parameter in network.parameters()):
-        raise UsageError(
-            f"optimizer=muon of recipe {recipe.name} cannot be used: {name} has no convolution; choose another recipe"
-        )
-    trained = [parameter for parameter, _ in network.named_parameters()]
-    for part in recipe.optimizer.scales():
-        if not any(is_part(part, parameter) for parameter in trained):
-            stages = dict.fromkeys(parameter.partition(".")[0] for parameter in trained)
-            raise unknown(f"part of {name} in lr_scales", part, stages)
 
 
 def choose_recipe(

@@ -27,7 +27,7 @@ from functools import partial
 
 from torch import nn
 
-from convatlas.architecture import Architecture, Interpolation, Published, Weights
+from convatlas.architecture import Architecture, Published, Weights
 from convatlas.architectures.efficientnet.blocks import (
     COUNTS,
     LAST,
@@ -41,6 +41,7 @@ from convatlas.architectures.efficientnet.keys import TIMM_KEYS, TORCHVISION_KEY
 from convatlas.architectures.efficientnet.scaling import RELEASED, scaled_width
 from convatlas.architectures.sources import torchvision_published, torchvision_weights
 from convatlas.layers import ConvNormAct, classifier, initialize_kaiming, sequential
+from convatlas.values import Interpolation
 
 
 def efficientnet(

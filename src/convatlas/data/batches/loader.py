@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convatlas.data.augmentation.draws import changed
-from convatlas.data.batches.order import balanced_order
+from convatlas.data.batches.order import epoch_order
 from convatlas.data.batches.stage import Stage, mixes
 from convatlas.data.epoch import steps_per_epoch
 from convatlas.data.images.protocol import Images, Targets, class_labels
@@ -43,17 +43,11 @@ class TrainingBatches:
     def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
         generator = torch.Generator().manual_seed(self.seed)
         recipe, preprocessing = self.stage.recipe, self.stage.preprocessing
-        order = self._order(recipe, generator)
+        order = epoch_order(self.images, recipe, generator=generator)
         read = self.images.training_batches(order, recipe=recipe, preprocessing=preprocessing, generator=generator)
         with closing(read) as batches:
             for images, targets, drawn in batches:
                 yield self.stage(images, targets, drawn, generator=generator)
-
-    def _order(self, recipe: Recipe, generator: torch.Generator) -> Tensor:
-        """Returns the places (N,) of the epoch's images in their order."""
-        if recipe.sampling == "balanced":
-            return balanced_order(class_labels(self.images).cpu(), generator=generator)
-        return torch.randperm(len(self.images), generator=generator)
 
 
 class EvaluationBatches:

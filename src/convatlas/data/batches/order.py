@@ -1,9 +1,19 @@
-"""The order of an epoch in which each class comes equally often."""
+"""The order of an epoch: shuffled, or so that each class comes equally often."""
 
 from __future__ import annotations
 
 import torch
 from torch import Generator, Tensor
+
+from convatlas.data.images.protocol import Images, class_labels
+from convatlas.recipe import Recipe
+
+
+def epoch_order(images: Images, recipe: Recipe, *, generator: Generator) -> Tensor:
+    """Returns the places (N,) of an epoch's images in their order."""
+    if recipe.sampling == "balanced":
+        return balanced_order(class_labels(images).cpu(), generator=generator)
+    return torch.randperm(len(images), generator=generator)
 
 
 def balanced_order(labels: Tensor, *, generator: Generator) -> Tensor:
