@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convatlas.api.answers import evaluate, predict, predictions
     from convatlas.api.networks import create, load, preprocessing, show
-    from convatlas.api.training import compare, train
+    from convatlas.api.training import compare, finetune, train
     from convatlas.architecture import Architecture, Paper, Published, Weights
     from convatlas.architectures import list_architectures, register
     from convatlas.checks import check_architecture
@@ -33,6 +33,7 @@ _HOMES = {
     "compare": "convatlas.api.training",
     "create": "convatlas.api.networks",
     "evaluate": "convatlas.api.answers",
+    "finetune": "convatlas.api.training",
     "list_architectures": "convatlas.architectures",
     "list_recipes": "convatlas.recipe",
     "load": "convatlas.api.networks",
@@ -55,6 +56,7 @@ __all__ = [
     "compare",
     "create",
     "evaluate",
+    "finetune",
     "list_architectures",
     "list_recipes",
     "load",

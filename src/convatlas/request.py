@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from convatlas import values
-from convatlas.architectures import check_name, recipe_of
+from convatlas.architectures import check_name, check_weights, nothing_at, recipe_of
 from convatlas.data_names import check_reference, recipe_of_data
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe import Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
@@ -18,9 +18,11 @@ from convatlas.words import file_name, label
 if TYPE_CHECKING:
     from convatlas.architecture import Architecture
     from convatlas.data import DataSet
+    from convatlas.prediction import Predictor
     from convatlas.training import Plan
 
 MOST_SEEDS = 10_000
+FINE_TUNING = "head_only"  # the recipe of a training from weights if the user names none
 
 # The comparisons that `--protocol` names: published by others, as entries of ours.
 PROTOCOLS = {
@@ -58,11 +60,24 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class StartWords:
+    """The user's words for weights to start from: then an entry names an architecture, a checkpoint file or a run.
+
+    `weights` belong to the name of an architecture: the name of published ones, or a file. `head` says whether the head
+    is drawn anew or kept with its classes.
+    """
+
+    weights: str | None = None
+    head: Literal["fresh", "kept"] = "fresh"
+
+
+@dataclass(frozen=True)
 class Request:
     """A request to train every entry with every seed on one data set; no name is looked up yet.
 
     `settings` change fields of the recipes, `options` belong to the architectures; both are texts or values. `device`
-    is `auto`, `cpu` or `cuda`. Images that cannot be read are refused, or left out with `skip_unreadable`.
+    is `auto`, `cpu` or `cuda`. Images that cannot be read are refused, or left out with `skip_unreadable`. Without
+    `start` the first weights are drawn from the seed.
     """
 
     entries: tuple[Entry, ...]
@@ -73,15 +88,20 @@ class Request:
     options: Mapping[str, Any] = field(default_factory=dict)
     device: str = "auto"
     skip_unreadable: bool = False
+    start: StartWords | None = None
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An entry after the look-up: the architecture, its options, and the changed recipe or the rule that makes it."""
+    """An entry after the look-up: the architecture, its options, and the changed recipe or the rule that makes it.
+
+    `base` is the network with the weights to start from.
+    """
 
     architecture: Architecture
     recipe: Recipe | RecipeRule
     options: Mapping[str, Any]
+    base: Predictor | None = None
 
     @property
     def name(self) -> str:
@@ -105,14 +125,10 @@ def plan_request(request: Request) -> tuple[Plan, ...]:
     check_arithmetic([choice.recipe for choice in choices if isinstance(choice.recipe, Recipe)])
 
     from convatlas.device import resolve_device
-    from convatlas.training import make_plan
 
     resolve_device(request.device)  # refuses a missing device before the data is read
     data = _readable_data(request).kept()
-    plans = [
-        make_plan(choice.architecture, data=data, chosen=choice.recipe, seed=request.seeds[0], options=choice.options)
-        for choice in choices
-    ]
+    plans = [_plan(choice, request, data=data) for choice in choices]
     check_different([plan.folder_name for plan in plans])  # again, now that rules have made their recipes
     check_arithmetic([plan.recipe for plan in plans])
     return tuple(plan.with_seed(seed) for plan in plans for seed in request.seeds)
@@ -141,7 +157,10 @@ def check_words(request: Request) -> None:
     values.parse(request.device, values.Device, name="device")
     check_reference(request.data)
     for entry in request.entries:
-        check_name(entry.architecture, options=request.options)
+        if request.start is None:
+            check_name(entry.architecture, options=request.options)
+        else:
+            _check_base(entry.architecture, request.start.weights)
     settings = parsed_settings(request.settings)
     for name in dict.fromkeys(_recipe_name(entry, request) for entry in request.entries):
         if name is not None:
@@ -211,16 +230,61 @@ def _recipe_name(entry: Entry, request: Request) -> str | None:
     """Returns the name of an entry's recipe; None if the user's own file decides it, which is not read yet."""
     if entry.recipe is not None:
         return entry.recipe
+    if request.start is not None:
+        return FINE_TUNING
     if ".py:" in entry.architecture:
         return recipe_of_data(request.data)
     return default_recipe(request.data, recipe_of(entry.architecture))
 
 
+def _check_base(source: str, weights: str | None) -> None:
+    """Raises `UsageError` for a source of weights that names nothing, as far as that is seen without PyTorch."""
+    there = Path(source).exists()
+    if weights is None:
+        if not there:
+            raise nothing_at(source)
+    elif there:
+        raise UsageError(f"{source} brings its weights itself; --weights goes with the name of an architecture")
+    elif Path(weights).exists():
+        check_name(source)
+    elif Path(weights).suffix:
+        raise UsageError(f"there is no file {weights} for --weights; name another, or published weights")
+    else:
+        check_weights(source, weights)
+
+
 def _choose(entry: Entry, request: Request) -> Choice:
     """Looks up the network and the recipe of an entry, parses its options and returns the choice."""
+    if request.start is not None:
+        return _choose_base(entry, request, weights=request.start.weights)
     from convatlas.architectures import architecture
     from convatlas.training import choose_recipe
 
     row = architecture(entry.architecture)
     chosen = choose_recipe(row, data=request.data, name=entry.recipe, settings=request.settings)
     return Choice(row, chosen, row.parse_options(request.options))
+
+
+def _choose_base(entry: Entry, request: Request, *, weights: str | None) -> Choice:
+    """Opens the weights of an entry and returns the choice of their network, its options and its preprocessing."""
+    from convatlas.training.finetuning import open_base, with_preprocessing
+
+    settings = parsed_settings(request.settings)
+    mean, std = settings.get("mean"), settings.get("std")
+    normalisation = None if mean is None or std is None else (mean, std)
+    base = open_base(entry.architecture, weights=weights, options=request.options, normalisation=normalisation)
+    prepared = with_preprocessing(recipe_or_rule(entry.recipe or FINE_TUNING), base.preprocessing)
+    options = {**base.options, "in_channels": base.in_channels}
+    return Choice(base.architecture, prepared.replaced(**settings), options, base)
+
+
+def _plan(choice: Choice, request: Request, *, data: DataSet) -> Plan:
+    """Returns the plan of a choice with the first seed, from the weights of its base if it has one."""
+    from convatlas.training import make_plan
+    from convatlas.training.finetuning import with_kept_head, with_new_head
+
+    seed = request.seeds[0]
+    plan = make_plan(choice.architecture, data=data, chosen=choice.recipe, seed=seed, options=choice.options)
+    if choice.base is None or request.start is None:
+        return plan
+    return with_kept_head(plan, choice.base) if request.start.head == "kept" else with_new_head(plan, choice.base)

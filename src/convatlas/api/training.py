@@ -8,7 +8,17 @@ from typing import Any
 
 from convatlas.files import as_path
 from convatlas.report import Report
-from convatlas.request import Entry, Request, check_words, plan_request, run_folder, seeds_of, study_folder
+from convatlas.request import (
+    FINE_TUNING,
+    Entry,
+    Request,
+    StartWords,
+    check_words,
+    plan_request,
+    run_folder,
+    seeds_of,
+    study_folder,
+)
 from convatlas.run import Run
 
 
@@ -43,15 +53,56 @@ def train(
         device=device,
         skip_unreadable=skip_unreadable,
     )
+    return _trained(request, out=as_path(out), resume=resume, quiet=quiet)
+
+
+def finetune(
+    source: str | Path | Run,
+    *,
+    data: str,
+    weights: str | Path | None = None,
+    recipe: str = FINE_TUNING,
+    keep_head: bool = False,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Run:
+    """Trains a network on from its weights into the folder `out` and returns the run; a finished run is loaded.
+
+    `source` is a run, a checkpoint file, or the name of an architecture with `weights`, published ones or a file. The
+    head is drawn anew, or kept with `keep_head` where the classes are the same. `recipe` is `head_only`, `full`,
+    `gradual` or another one; `settings={"frozen": ("stem", "stage1")}` freezes parts. The other arguments are as in
+    `train`. Raises `UsageError` as `convatlas finetune` does.
+    """
+    request = Request(
+        entries=(Entry(str(source.path if isinstance(source, Run) else source), recipe),),
+        data=data,
+        data_dir=as_path(data_dir),
+        seeds=(seed,),
+        settings=dict(settings or {}),
+        options=dict(options or {}),
+        device=device,
+        start=StartWords(None if weights is None else str(weights), "kept" if keep_head else "fresh"),
+    )
+    return _trained(request, out=as_path(out), resume=resume, quiet=quiet)
+
+
+def _trained(request: Request, *, out: Path | None, resume: bool, quiet: bool) -> Run:
+    """Returns the one run of a request."""
     (plan,) = plan_request(request)
 
     from convatlas.progress import choose
     from convatlas.screen import Screen
     from convatlas.training import train_plan
 
-    folder = as_path(out) or run_folder(plan)
+    folder = out or run_folder(plan)
     with choose(Screen(stderr=True), [plan.job], quiet=quiet) as progress:
-        return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
+        return train_plan(plan, folder=folder, resume=resume, device=request.device, progress=progress)
 
 
 def compare(

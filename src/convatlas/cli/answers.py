@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from convatlas import values
 from convatlas.cli import options
 from convatlas.cli.program import app
 from convatlas.errors import UsageError
@@ -17,7 +18,7 @@ from convatlas.values import SplitName, parse
 if TYPE_CHECKING:
     from convatlas.architecture import Architecture
     from convatlas.evaluation import Evaluation
-    from convatlas.prediction import Normalisation
+    from convatlas.prediction import Normalisation, Predictor
 
 Arch = Annotated[
     str | None, typer.Option("--arch", metavar="NAME", help="The network, if the checkpoint does not name it.")
@@ -105,6 +106,7 @@ def evaluate(
         "precision": predictor.precision,
         **result.scores(),
         "published": _published(predictor.architecture, data=loaded.spec.name, split=chosen_images.split),
+        **_start_of(predictor),
         "notes": [*predictor.notes, *loaded.notes],
     }
     if as_json:
@@ -146,6 +148,14 @@ def say_notes(notes: Sequence[str], *, source: str) -> None:
         say(f"convatlas: {source}: {note}")
 
 
+def _start_of(predictor: Predictor) -> dict[str, Any]:
+    """Returns the base weights of a fine-tuned run as the entry `start`; nothing of other networks."""
+    if predictor.run is None or not predictor.run.record.fine_tuned:
+        return {}
+    start = predictor.run.record.start
+    return {"start": {"base": start.base, **values.plain(vars(start))}}
+
+
 def _published(row: Architecture, *, data: str, split: str) -> list[dict[str, Any]]:
     """Returns the accuracies that somebody published for this network on these images."""
     return [vars(result) for result in row.published if (result.dataset, result.split) == (data, split)]
@@ -167,7 +177,8 @@ def _print_evaluation(content: dict[str, Any], result: Evaluation, *, beside: Se
         soft_wrap=True,
     )
     published = [f"published: {100 * each['top1']:.2f} % ({each['source']})" for each in content["published"]]
-    for line in (*published, *beside):
+    based = [f"fine-tuned from {content['start']['base']}"] if "start" in content else []
+    for line in (*published, *based, *beside):
         screen.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("class", no_wrap=True)

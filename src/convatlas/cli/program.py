@@ -14,7 +14,8 @@ from typer.core import TyperGroup
 from convatlas.screen import say
 from convatlas.stopping import exit_code
 
-VERBS = ("list", "show", "data", "train", "evaluate", "predict", "compare", "report", "bench")  # in the order of work
+# In the order of work.
+VERBS = ("list", "show", "data", "train", "finetune", "evaluate", "predict", "compare", "report", "bench")
 
 
 class Verbs(TyperGroup):

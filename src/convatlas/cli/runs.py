@@ -80,15 +80,21 @@ def train(
         search(plan, folder, device=device, wanted=wanted, as_json=as_json)
         return
     existing = open_folder(plan, folder, resume=resume)
-    run = _train(plan, folder, device=device, resume=resume, quiet=quiet)
+    run = trained(plan, folder, device=device, resume=resume, quiet=quiet)
+    print_run(run, loaded=existing is not None and existing.finished, as_json=as_json)
+
+
+def print_run(run: Run, *, loaded: bool, as_json: bool) -> None:
+    """Prints the result of a run, in words or as JSON; a run that is only `loaded` says so."""
     if as_json:
         content = run.record.content()
-        options.print_json({"run": str(run.path), **{key: content[key] for key in ("architecture", "seed", "results")}})
+        names = ("architecture", "seed", *(("start",) if run.record.fine_tuned else ()), "results")
+        options.print_json({"run": str(run.path), **{key: content[key] for key in names}})
     else:
-        _print_run(run, note=", loaded: nothing was trained" if existing and existing.finished else "")
+        _print_run(run, note=", loaded: nothing was trained" if loaded else "")
 
 
-def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) -> Run:
+def trained(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) -> Run:
     """Trains the plan and returns the run; progress is shown on standard error unless `quiet`."""
     from convatlas.device import described
     from convatlas.progress import choose
@@ -99,7 +105,7 @@ def _train(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool) 
     if not quiet:
         arithmetic = f"computed in {described(device, plan.recipe.precision)}"
         notes = (f"note: {note}" for note in plan.notes)
-        for line in (f"recipe {plan.recipe.summary()}", arithmetic, *plan.reading, *notes):
+        for line in (f"recipe {plan.recipe.summary()}", arithmetic, *plan.starting, *plan.reading, *notes):
             screen.print(line, soft_wrap=True, markup=False, highlight=False)
     try:
         with choose(screen, [plan.job], quiet=quiet) as progress:

@@ -36,7 +36,7 @@ def protocol(runs: Sequence[Run], *, study: StudyRecord | None = None) -> dict[s
 
     Keys: `data`, `seeds`, `recipes` (name -> literal values), and the lists `selection`, `image_shape` (C, H, W),
     `preprocessing`, `versions`, `hardware`, `git_commit`, `command` (the study's command, if it is known), `notes`.
-    Where a score is not accuracy, `scores` has all of them.
+    Where a score is not accuracy, `scores` has all of them; where runs are fine-tuned, `base_weights` has their starts.
     Raises `UsageError` if the runs saw different data or another split.
     """
     check_same_data(runs)
@@ -59,6 +59,8 @@ def protocol(runs: Sequence[Run], *, study: StudyRecord | None = None) -> dict[s
             "notes": distinct(note for record in records for note in record.notes),
         }
     )
+    starts = distinct(f"{record.start.base}; {record.start.parts}" for record in records if record.fine_tuned)
+    shared |= {"base_weights": starts} if starts else {}
     scores = distinct_scores(record.score for record in records)
     return shared if scores == [TOP1] else shared | {"scores": [described(score) for score in scores]}
 
@@ -97,6 +99,7 @@ def in_words(content: Mapping[str, Any]) -> list[Term]:
     pairs = [
         ("Data", _data(content["data"])),
         ("Selection", "; ".join(content["selection"])),
+        ("Base weights", "; or ".join(content.get("base_weights", ()))),
         ("Seeds", f"{', '.join(map(str, seeds)) or 'not known'} (n of a row = its seeds)"),
         ("Scores", "; ".join(map(with_direction, scores))),
         ("Intervals", INTERVALS.format(cut=cut)),

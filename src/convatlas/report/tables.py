@@ -208,8 +208,8 @@ def _beside_recipe(record: RunRecord) -> str:
     """Returns words for the recipe column: an objective other than classification, and the weights of the start."""
     words = "" if record.objective == "classification" else f" for {record.objective}"
     start = record.start
-    if start.origin == "weights" and record.seed is not None:  # the weights of an evaluated checkpoint are its recipe
-        words += f" from {Path(start.source or '').name} {(start.sha256 or '')[:8]}"
+    if record.fine_tuned:  # the weights of an evaluated checkpoint are its recipe
+        words += f" from {start.published or Path(start.source or '').name} {(start.sha256 or '')[:8]}"
         words += f", fresh {' '.join(start.fresh)}" if start.fresh else ""
     return words
 

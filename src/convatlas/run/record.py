@@ -140,6 +140,11 @@ class RunRecord:
         """The last session of the run; an empty one if no session is recorded."""
         return self.sessions[-1] if self.sessions else SessionRecord()
 
+    @property
+    def fine_tuned(self) -> bool:
+        """Whether the run was trained from the weights of a checkpoint; an evaluated checkpoint was not trained."""
+        return self.start.origin == "weights" and self.seed is not None
+
     def identity(self) -> dict[str, Any]:
         """Returns the identity of the run, as plain data: two runs with equal identities are the same run."""
         return {

@@ -74,12 +74,17 @@ def check_frozen(network: nn.Module, recipe: Recipe, *, name: str) -> None:
             stages = [*dict.fromkeys(key.partition(".")[0] for key in names), ALL_BUT_HEAD]
             hint = "" if len(stages) <= 12 else f" (all: {', '.join(stages)})"
             raise unknown(f"part of {name} in frozen", part, stages, hint=hint)
-    held = {id(parameter) for _, parameter in _held(network.named_parameters(), frozen, network)}
-    trained = [key for key, parameter in network.named_parameters() if id(parameter) not in held]
+    held = set(held_parameters(network, frozen))
+    trained = [key for key in names if key not in held]
     if not trained:
         raise UsageError(f"frozen={','.join(frozen)} leaves nothing of {name} to train; leave a part out")
     if first and not any(is_part(head_of(network), key) for key in trained):
         raise UsageError(f"head_first_epochs={first} trains the head first, but frozen={','.join(frozen)} holds it too")
+
+
+def held_parameters(network: nn.Module, parts: Sequence[str]) -> list[str]:
+    """Returns the names of the parameters that lie in the parts."""
+    return [name for name, _ in _held(network.named_parameters(), parts, network)]
 
 
 def _held(named: Iterable[tuple[str, Any]], parts: Sequence[str], network: nn.Module) -> list[tuple[str, Any]]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from convatlas.data import Images, class_labels
+from convatlas.data import DataSet, Images, class_labels
 from convatlas.data.batches.order import epoch_order
 from convatlas.data.epoch import epoch_seed, steps_per_epoch
 from convatlas.data.images.protocol import targets_at
@@ -34,6 +34,15 @@ def objective_of(recipe: Recipe) -> type[Objective]:
     mixed = recipe.loss.mixup or recipe.loss.cutmix
     same = not recipe.images.changed_at_random and not mixed
     return HeadOnly if recipe.optimizer.frozen == (ALL_BUT_HEAD,) and same else Classification
+
+
+def features_line(data: DataSet) -> str:
+    """Returns the line that says how a head is trained."""
+    count = sum(len(images) for images in data.parts.values())
+    return (
+        f"only the head is trained: the features of {count:,} images are computed once, without changes at random, and "
+        "stay in memory"
+    )
 
 
 class HeadOnly(Classification):
@@ -129,8 +138,9 @@ class Body(nn.Module):
 
 def _alike(logits: Tensor, answers: object) -> bool:
     """Returns whether logits are equal to the answers of a network, to rounding."""
-    same = isinstance(answers, Tensor) and answers.shape == logits.shape
-    return same and torch.allclose(logits, answers, rtol=1e-3, atol=1e-3)
+    if not isinstance(answers, Tensor) or answers.shape != logits.shape:
+        return False
+    return torch.allclose(logits, answers, rtol=1e-3, atol=1e-3)
 
 
 def tail_of(network: nn.Module, head: str) -> nn.Module:

@@ -26,7 +26,7 @@ from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.scores import TOP1, Score
 from convatlas.training.classification import Classification
 from convatlas.training.freezing import check_frozen, freeze
-from convatlas.training.head_only import objective_of
+from convatlas.training.head_only import HeadOnly, features_line, objective_of
 from convatlas.training.objective import Objective
 from convatlas.training.optimizers import check_optimizer
 from convatlas.training.records import architecture_record, data_record
@@ -76,6 +76,12 @@ class Plan:
         return () if line is None else (line,)
 
     @property
+    def starting(self) -> tuple[str, ...]:
+        """The base weights and the parts that keep them, in a line; and a line where the features are kept."""
+        lines = () if self.start.origin == "seed" else (f"weights {self.start.base}", self.start.parts)
+        return lines if self.objective is not HeadOnly else (*lines, features_line(self.data))
+
+    @property
     def epochs(self) -> int:
         """The number of epochs, the last of which may be cut short."""
         return self.recipe.epoch_count(steps_per_epoch(len(self.data.train), self.recipe))
@@ -101,7 +107,7 @@ class Plan:
     @property
     def folder_name(self) -> str:
         """`resnet_uva@quick`, with other weights than the seed's `resnet_uva@full-uva`, for shells and file systems."""
-        return file_name(f"{self.label}@{self.recipe.name}{self.start.suffix}")
+        return file_name(f"{self.label}@{self.recipe.name}") + self.start.suffix
 
     def with_seed(self, seed: int) -> Plan:
         """Returns the same plan with another seed."""

@@ -107,6 +107,7 @@ def quiet_libraries() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*torch.jit.*")
+            warnings.filterwarnings("ignore", message="Converting a tensor")  # of TensorBoard's graph
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

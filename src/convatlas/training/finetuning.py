@@ -1,0 +1,126 @@
+"""Training that goes on from the weights of somebody's network, on other images: the head is new, the rest is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convatlas.complexity import meta_network
+from convatlas.data.preprocessing import Preprocessing
+from convatlas.errors import UsageError
+from convatlas.prediction import Normalisation, Predictor, open_predictor
+from convatlas.recipe import DataFacts, Recipe, RecipeRule, defaults
+from convatlas.run import is_run
+from convatlas.training.freezing import head_of, held_parameters
+from convatlas.training.start import starting_from
+from convatlas.weights import is_file_of
+from convatlas.words import is_part
+
+if TYPE_CHECKING:
+    from convatlas.training.plan import Plan
+
+
+def open_base(
+    source: str, *, weights: str | None, options: Mapping[str, str], normalisation: Normalisation | None = None
+) -> Predictor:
+    """Opens the network to start from: a run, a checkpoint file, or an architecture with `weights`.
+
+    `weights` is the name of published ones or a file. `normalisation` is for a file that does not say its own. Raises
+    `UsageError`.
+    """
+    if weights is None:
+        path = Path(source)
+        own = path.is_dir() or is_run(path.parent.parent)
+        return open_predictor(source, options=options, normalisation=None if own else normalisation)
+    file = Path(weights)
+    if not file.exists():
+        return open_predictor(source, weights=weights, options=options)
+    if not is_run(file.parent.parent) and not file.is_dir():
+        return open_predictor(file, arch=source, options=options, normalisation=normalisation)
+    base = open_predictor(file)
+    if source not in (base.architecture.name, base.architecture.reference):
+        raise UsageError(f"{file} is of {base.architecture.name}, not of {source}; leave {source} and --weights out")
+    return base
+
+
+def with_preprocessing(chosen: Recipe | RecipeRule, preprocessing: Preprocessing) -> Recipe | RecipeRule:
+    """Returns the recipe with the size and the normalisation that belong to weights, where it names none itself."""
+    if isinstance(chosen, Recipe):
+        return chosen.with_values(**_belonging(chosen.flat(), preprocessing))
+    values = chosen.values
+
+    def prepared(facts: DataFacts) -> dict[str, Any]:
+        made = {**values(facts)}
+        return {**made, **_belonging({**defaults(), **made}, preprocessing)}
+
+    return dataclasses.replace(chosen, values=prepared)
+
+
+def _belonging(flat: Mapping[str, Any], preprocessing: Preprocessing) -> dict[str, Any]:
+    """Returns the fields of the preprocessing that a recipe leaves open, by their flat names."""
+    found: dict[str, Any] = {}
+    if flat["image_size"] is None:
+        found |= {"image_size": preprocessing.image_size, "shorter_side": preprocessing.shorter_side}
+    if flat["mean"] is None:
+        found |= {"mean": preprocessing.mean, "std": preprocessing.std}
+    for name in ("interpolation", "fit"):
+        if flat[name] == defaults()[name]:
+            found[name] = getattr(preprocessing, name)
+    return found
+
+
+def with_new_head(plan: Plan, base: Predictor) -> Plan:
+    """Returns the plan with the base's weights as its start; the head, for the classes of the data, is drawn anew."""
+    return _started(plan, base, fresh=class_tensors(plan))
+
+
+def with_kept_head(plan: Plan, base: Predictor) -> Plan:
+    """Returns the plan with all weights of the base as its start.
+
+    Raises `UsageError` where the base's classes are not those of the data, in the same order.
+    """
+    data, classes, known = plan.data.spec.name, plan.data.spec.class_names, base.class_names
+    advice = "leave --keep-head out, and the head is drawn anew"
+    if base.num_classes != len(classes):
+        raise UsageError(f"{base.source} knows {base.num_classes:,} classes, {data} has {len(classes):,}; {advice}")
+    if known is None:
+        raise UsageError(f"{base.source} does not say the names of its classes; {advice}")
+    different = [(number, *pair) for number, pair in enumerate(zip(known, classes, strict=True)) if len({*pair}) > 1]
+    if different:
+        number, theirs, ours = different[0]
+        more = f", and {len(different) - 1:,} more differ" if len(different) > 1 else ""
+        raise UsageError(f"class {number} of {base.source} is {theirs!r}, that of {data} {ours!r}{more}; {advice}")
+    return _started(plan, base, fresh=())
+
+
+def _started(plan: Plan, base: Predictor, *, fresh: tuple[str, ...]) -> Plan:
+    frozen = plan.recipe.optimizer.frozen
+    network = meta_network(plan.architecture, **_counts(plan), **plan.network_options)
+    both = [name for name in held_parameters(network, frozen) if any(is_part(part, name) for part in fresh)]
+    if both:
+        raise UsageError(
+            f"{both[0]} of {plan.label} is drawn anew, so it must be trained, but frozen={','.join(frozen)} holds it; "
+            "freeze other parts, or choose --recipe full"
+        )
+    started = starting_from(plan, base.path, fresh=fresh)
+    start = started.start
+    if base.weights is not None and is_file_of(base.path, base.weights):
+        start = dataclasses.replace(start, published=base.weights.name, url=base.weights.url)
+    return dataclasses.replace(started, start=start, notes=(*started.notes, *base.notes))
+
+
+def class_tensors(plan: Plan) -> tuple[str, ...]:
+    """Returns the names of the tensors whose shape the class count decides; of a network of one count, the head."""
+    row, options, counts = plan.architecture, plan.network_options, _counts(plan)
+    network = meta_network(row, **counts, **options)
+    if not row.takes("num_classes"):
+        return (head_of(network),)
+    more = meta_network(row, **{**counts, "num_classes": plan.num_classes + 1}, **options).state_dict()
+    return tuple(name for name, tensor in network.state_dict().items() if more[name].shape != tensor.shape)
+
+
+def _counts(plan: Plan) -> dict[str, int]:
+    """Returns the counts that a network of the plan is built with."""
+    return {"num_classes": plan.num_classes, "in_channels": plan.in_channels}
