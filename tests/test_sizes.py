@@ -15,6 +15,7 @@ OPTIONS = "its parameters are the options of the command line, each with its hel
 REASONS = {
     "cli/answers.py:evaluate": OPTIONS,
     "cli/bench.py:bench": OPTIONS,
+    "cli/finetuning.py:finetune": OPTIONS,
     "cli/predicting.py:predict": OPTIONS,
     "cli/runs.py:train": OPTIONS,
     "cli/show.py:show": OPTIONS,
