@@ -69,6 +69,7 @@ def finetune(
     settings: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     resume: bool = False,
+    skip_unreadable: bool = False,
     device: str = "auto",
     quiet: bool = False,
 ) -> Run:
@@ -87,6 +88,7 @@ def finetune(
         settings=dict(settings or {}),
         options=dict(options or {}),
         device=device,
+        skip_unreadable=skip_unreadable,
         start=StartWords(None if weights is None else str(weights), "kept" if keep_head else "fresh"),
     )
     return _trained(request, out=as_path(out), resume=resume, quiet=quiet)

@@ -43,6 +43,7 @@ def finetune(
     precision: options.Precision = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run's folder; default: below runs/.")] = None,
     resume: options.Resume = False,
+    skip_unreadable: options.SkipUnreadable = False,
     quiet: options.Quiet = False,
     option: options.Options = None,
     setting: options.Settings = None,
@@ -69,6 +70,7 @@ def finetune(
         settings=options.settings(setting, epochs=epochs, **fields),
         options=options.architecture_options(option),
         device=device,
+        skip_unreadable=skip_unreadable,
         start=StartWords(weights, "kept" if keep_head else "fresh"),
     )
     (plan,) = plan_request(request)
