@@ -12,7 +12,7 @@ NAMED: dict[str, str | None] = {  # with the recipe that is used by default; non
     "fashion_mnist": "quick",
 }
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-KINDS = ("folder",)  # of KIND:PATH
+KINDS = {"folder": "PATH", "csv": "FILE"}  # of KIND:REFERENCE
 RECIPE_OF_KINDS = "photographs"  # the recipe that images of one's own are trained with by default
 
 
@@ -25,13 +25,14 @@ def check_reference(reference: str) -> None:
     convatlas.errors.UsageError: folder: names no data; write folder:PATH
     """
     kind, colon, rest = reference.partition(":")
-    own = " or ".join(f"{kind}:PATH" for kind in KINDS)
     if not colon and reference not in NAMED:
-        raise unknown("data set", reference, NAMED, hint=f"; a set of your own is {own}")
+        own = [f"{kind}:{what}" for kind, what in KINDS.items()]
+        hint = f"; a set of your own is {', '.join(own[:-1])} or {own[-1]}"
+        raise unknown("data set", reference, NAMED, hint=hint)
     if colon and kind not in KINDS:
         raise unknown("kind of data", kind, KINDS)
     if colon and not rest:
-        raise UsageError(f"{reference} names no data; write {own}")
+        raise UsageError(f"{reference} names no data; write {kind}:{KINDS[kind]}")
 
 
 def recipe_of_data(reference: str) -> str | None:

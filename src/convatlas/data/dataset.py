@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -36,7 +37,10 @@ class Spec:
     def label(self) -> str:
         """The name as a part of file names: `cifar10`, `folder-photos` for `folder:/home/ada/photos`."""
         kind, colon, reference = self.name.partition(":")
-        return f"{kind}-{Path(reference).name}" if colon else self.name
+        if not colon:
+            return self.name
+        name = Path(reference.partition("?")[0]).name
+        return f"{kind}-{re.sub(r'[*{}]+', '', name)}"
 
 
 @dataclass(frozen=True)

@@ -158,13 +158,13 @@ def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
 
     A folder that was moved is known by its split.
     """
-    ours, folders = predictor.images_hash, "folder:"
-    moved = data.spec.name.startswith(folders) and (predictor.data or "").startswith(folders)
+    ours = predictor.images_hash
+    moved = ":" in data.spec.name and ":" in (predictor.data or "")  # both are images of somebody's own
     if not (moved or data.spec.name == predictor.data) or not other_pixels(ours, data.images_hash):
         return None
     if data.split_hash != predictor.split_hash:
         return (
-            f"another folder than that of {predictor.source}, which was trained on {predictor.data}: if images of its "
+            f"other images than those of {predictor.source}, which was trained on {predictor.data}: if images of its "
             "training are among these, the accuracy is too high"
         )
     return (

@@ -14,10 +14,12 @@ from convatlas.data.images.formats import SUFFIXES
 from convatlas.data.images.stores import FileStore
 from convatlas.data.sources.imagenet import are_synsets, imagenet_synsets
 from convatlas.data.sources.listing import PARTS, Found, Listing, listed_source
+from convatlas.data.sources.part_names import NAMES, absolute
+from convatlas.data.sources.table import list_table
 from convatlas.data.sources.walking import files_below, folders_in, natural
 from convatlas.errors import UsageError
 
-NAMES = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}  # of the parts' folders
+TABLE = "labels.csv"  # in a folder it says which images there are, of which class
 SHOWN = 5  # folders in a note
 
 
@@ -69,9 +71,19 @@ class _Files:
 
 def folder_source(reference: str) -> Source:
     """Returns the images below a folder as a source. Raises `UsageError` where there is no folder for each class."""
-    root = Path(os.path.abspath(Path(reference).expanduser()))
+    root = absolute(reference)
     if not root.is_dir():
         raise UsageError(f"there is no folder at {root}; folder:PATH needs one with a folder for each class")
+    if (root / TABLE).is_file():
+        listing = list_table(root / TABLE)
+        title = f"Images of {root.name}, by its table {TABLE}"
+    else:
+        listing, title = list_folder(root)
+    return listed_source(listing, name=f"folder:{root}", title=title)
+
+
+def list_folder(root: Path) -> tuple[Listing, str]:
+    """Returns the images below a folder and their title. Raises `UsageError` where no folder is of a class."""
     homes, notes = _homes(root)
     visible = {part: _visible(home) for part, home in homes.items()}
     folders = tuple(sorted({name for names in visible.values() for name in names}, key=natural))
@@ -86,8 +98,7 @@ def folder_source(reference: str) -> Source:
             f"the folders are named by ImageNet's synsets: {len(classes):,} of its 1,000 classes, in its order"
         )
     store, labels = FileStore(root, found.names), np.array(found.labels, np.int64)
-    listing = Listing(str(root), store, classes, labels, parts, notes=(*notes, *found.said()))
-    return listed_source(listing, name=f"folder:{root}", title=title)
+    return Listing(str(root), store, classes, labels, parts, notes=(*notes, *found.said())), title
 
 
 def _check_classes(homes: Mapping[str, Path], visible: Mapping[str, list[str]]) -> None:

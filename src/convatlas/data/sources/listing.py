@@ -91,6 +91,15 @@ class Listing:
         train = self.parts["train"]
         least = LEAST if self.missing else 1
         counts = np.bincount(self.labels[train.places], minlength=len(self.classes)).tolist()
+        if len(self.classes) < 2:
+            raise UsageError(
+                f"{self.home} has images of 1 class, {self.classes[0]}; a classification needs two or more"
+            )
+        if max(counts) == 1 and len(counts) > LEAST:
+            raise UsageError(
+                f"every image in {train.shown} is of a class of its own ({len(counts):,} classes); a label is a class, "
+                "not a name, and training needs some images of each"
+            )
         if self.groups is not None:
             self._check_groups(self.groups)
         for part, found in self.parts.items():

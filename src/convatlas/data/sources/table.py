@@ -1,0 +1,146 @@
+"""csv:FILE, images of one's own: a row for each, with its class, and if wanted its part and its group."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from convatlas.data.dataset import Source
+from convatlas.data.images.stores import FileStore
+from convatlas.data.sources.listing import PARTS, Found, Listing, listed_source
+from convatlas.data.sources.part_names import NAMES, absolute, chosen_columns, part_named, said_columns
+from convatlas.data.sources.walking import natural
+from convatlas.errors import UsageError, printable
+from convatlas.files import read_regular
+
+COLUMNS = ("image", "label", "split", "group")
+DELIMITERS = ",;\t"
+Row = tuple[int, dict[str, str]]  # the number of the line, and the cells of the columns in use
+
+
+def csv_source(reference: str) -> Source:
+    """Returns the images that a table names as a source. Raises `UsageError` for a table that cannot be used."""
+    path, chosen = chosen_columns(reference, COLUMNS)
+    file = absolute(path)
+    listing = list_table(file, chosen)
+    return listed_source(listing, name=f"csv:{file}{said_columns(chosen)}", title=f"Images of the table {file.name}")
+
+
+def list_table(file: Path, chosen: Mapping[str, str] | None = None) -> Listing:
+    """Returns the images that a table names, in the order of its rows; `chosen` has the names of columns.
+
+    Raises `UsageError` for a table that cannot be used.
+    """
+    rows = list(_rows(file, chosen or {}))
+    if not rows:
+        raise UsageError(f"{file} has no row below its header; it needs a row for each image")
+    names = [row["image"] for _, row in rows]
+    _check_names(file, rows)
+    classes = tuple(sorted({row["label"] for _, row in rows}, key=natural))
+    places = {name: place for place, name in enumerate(classes)}
+    labels = np.array([places[row["label"]] for _, row in rows], np.int64)
+    groups = None
+    if "group" in rows[0][1]:  # an image without a group stands alone
+        groups = [row["group"] or f"\0 line {line}" for line, row in rows]
+    return Listing(str(file), FileStore(file.parent, names), classes, labels, _parts(file, rows), groups)
+
+
+def _rows(file: Path, chosen: Mapping[str, str]) -> Iterator[Row]:
+    """Yields the rows of a table. Raises `UsageError` for a file that is none, and for a cell that is missing."""
+    lines = _text(file).splitlines(keepends=True)
+    if not lines:
+        raise UsageError(f"{file} is empty; it needs a header with the columns image and label")
+    delimiter = max(DELIMITERS, key=lines[0].count)
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        header = [name.strip() for name in next(reader)]
+        columns = _columns(file, header, chosen)
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise UsageError(f"line {reader.line_num} of {file} has {len(cells)} cells, the header {len(header)}")
+            row = {use: cells[place].strip() for use, place in columns.items()}
+            for use in ("image", "label"):
+                if not row[use]:
+                    raise UsageError(f"line {reader.line_num} of {file} has no {use}; fill it in or remove the line")
+            yield reader.line_num, row
+    except csv.Error as error:
+        raise UsageError(f"line {reader.line_num} of {file} is no row of a table: {error}") from error
+
+
+def _text(file: Path) -> str:
+    """Returns the text of a table in UTF-8, with or without the mark at its beginning."""
+    if not file.exists():
+        raise UsageError(f"there is no table at {file}; csv:FILE needs one with the columns image and label")
+    try:
+        return read_regular(file).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is no text in UTF-8; save the table as CSV in UTF-8") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+
+
+def _columns(file: Path, header: list[str], chosen: Mapping[str, str]) -> dict[str, int]:
+    """Returns the place of each column in use. Raises `UsageError` for one that is missing or there twice."""
+    places = {}
+    for use in COLUMNS:
+        name = chosen.get(use, use)
+        if header.count(name) > 1:
+            raise UsageError(f"{file} has the column {printable(name)} {header.count(name)} times; leave one of them")
+        if name in header:
+            places[use] = header.index(name)
+        elif use in ("image", "label") or use in chosen:
+            found = printable(", ".join(header), most=200)
+            raise UsageError(
+                f"{file} has no column {printable(name)}; its columns are {found}; choose one, such as "
+                f"csv:{file.name}?{use}=NAME"
+            )
+    return places
+
+
+def _check_names(file: Path, rows: list[Row]) -> None:
+    """Raises `UsageError` for an image that is not there, and for one that is named twice.
+
+    Each folder is read once: to ask for each of a hundred thousand files takes longer.
+    """
+    seen: dict[str, int] = {}
+    folders: dict[str, set[str]] = {}
+    absent: list[Row] = []
+    for line, row in rows:
+        name = row["image"]
+        if (first := seen.setdefault(os.path.normpath(name), line)) != line:
+            raise UsageError(f"line {line} of {file} names {printable(name)} again, after line {first}; remove one")
+        folder, base = os.path.split(os.path.join(file.parent, name))
+        if folder not in folders:
+            folders[folder] = set(os.listdir(folder)) if os.path.isdir(folder) else set()
+        if base not in folders[folder]:
+            absent.append((line, row))
+    if absent:
+        line, row = absent[0]
+        more = f", and {len(absent) - 1:,} more are missing" if len(absent) > 1 else ""
+        raise UsageError(
+            f"line {line} of {file}: there is no image at {printable(row['image'])}{more}; paths are relative to the "
+            "folder of the table"
+        )
+
+
+def _parts(file: Path, rows: list[Row]) -> dict[str, Found]:
+    """Returns the parts that a table has. Raises `UsageError` for an unknown one, and where some rows have none."""
+    given = [row.get("split", "") for _, row in rows]
+    if not any(given):
+        return {"train": Found(str(file), np.arange(len(rows)))}
+    parts = []
+    for (line, _), word in zip(rows, given, strict=True):
+        part = part_named(word)
+        if part is None:
+            permitted = ", ".join(name for names in NAMES.values() for name in names)
+            said = f"the split {printable(word)}" if word else "no split"
+            raise UsageError(f"line {line} of {file} has {said}; it is {permitted}, in every row or in none")
+        parts.append(part)
+    of = np.array(parts)
+    return {part: Found(f"{file} ({part} rows)", np.flatnonzero(of == part)) for part in PARTS if part in parts}
