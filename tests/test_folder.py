@@ -300,8 +300,8 @@ def test_synsets_are_imagenets_classes(tmp_path: Path) -> None:
         put(tmp_path / name, 5, seed=number)
     data = load_data(f"folder:{tmp_path}")
     assert data.spec.class_names == ("tench", "goldfish", "tabby")
-    assert "folders of 3 of ImageNet's 1,000 classes" in data.spec.title
-    assert data.notes[0] == "the folders are named by ImageNet's synsets: 3 of its 1,000 classes, in its order"
+    assert data.spec.title.endswith("a folder for each class: 3 of ImageNet's 1,000 classes")
+    assert data.notes[0] == "synsets name 3 of ImageNet's 1,000 classes"
     assert names(data.test)[0].startswith("n01440764/")
     put(tmp_path / "cats", 5, seed=8)
     assert load_data(f"folder:{tmp_path}").spec.class_names[0] == "cats"

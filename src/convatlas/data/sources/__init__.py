@@ -9,6 +9,7 @@ from convatlas.data.sources.cifar import CIFAR10, CIFAR100
 from convatlas.data.sources.digits import DIGITS
 from convatlas.data.sources.folder import folder_source
 from convatlas.data.sources.mnist import FASHION_MNIST, MNIST
+from convatlas.data.sources.shards import tar_source
 from convatlas.data.sources.table import csv_source
 
 NAMED: dict[str, Source] = {
@@ -18,4 +19,5 @@ NAMED: dict[str, Source] = {
 KINDS: dict[str, Callable[[str], Source]] = {  # by KIND: what opens KIND:REFERENCE
     "folder": folder_source,
     "csv": csv_source,
+    "tar": tar_source,
 }

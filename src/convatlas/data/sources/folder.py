@@ -12,7 +12,6 @@ import numpy as np
 from convatlas.data.dataset import Source
 from convatlas.data.images.formats import SUFFIXES
 from convatlas.data.images.stores import FileStore
-from convatlas.data.sources.imagenet import are_synsets, imagenet_synsets
 from convatlas.data.sources.listing import PARTS, Found, Listing, listed_source
 from convatlas.data.sources.part_names import NAMES, absolute
 from convatlas.data.sources.table import list_table
@@ -78,27 +77,20 @@ def folder_source(reference: str) -> Source:
         listing = list_table(root / TABLE)
         title = f"Images of {root.name}, by its table {TABLE}"
     else:
-        listing, title = list_folder(root)
+        listing, title = list_folder(root), f"Images of {root.name}, a folder for each class"
     return listed_source(listing, name=f"folder:{root}", title=title)
 
 
-def list_folder(root: Path) -> tuple[Listing, str]:
-    """Returns the images below a folder and their title. Raises `UsageError` where no folder is of a class."""
+def list_folder(root: Path) -> Listing:
+    """Returns the images below a folder. Raises `UsageError` where no folder is of a class."""
     homes, notes = _homes(root)
     visible = {part: _visible(home) for part, home in homes.items()}
     folders = tuple(sorted({name for names in visible.values() for name in names}, key=natural))
     _check_classes(homes, visible)
     found = _Files(hidden=[name for home in dict.fromkeys((root, *homes.values())) for name in _hidden(home)])
     parts = {part: found.add_part(root, homes[part], folders) for part in PARTS if part in homes}
-    classes, title = folders, f"Images of {root.name}, a folder for each class"
-    if are_synsets(folders):  # in natural order they are in that of the labels
-        classes = tuple(imagenet_synsets()[name] for name in folders)
-        title = f"Images of {root.name}, folders of {len(classes):,} of ImageNet's 1,000 classes"
-        notes.append(
-            f"the folders are named by ImageNet's synsets: {len(classes):,} of its 1,000 classes, in its order"
-        )
     store, labels = FileStore(root, found.names), np.array(found.labels, np.int64)
-    return Listing(str(root), store, classes, labels, parts, notes=(*notes, *found.said())), title
+    return Listing(str(root), store, folders, labels, parts, notes=(*notes, *found.said()))
 
 
 def _check_classes(homes: Mapping[str, Path], visible: Mapping[str, list[str]]) -> None:

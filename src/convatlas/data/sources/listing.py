@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,12 @@ from convatlas.data.images.protocol import Images
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.images.stores import Store
 from convatlas.data.images.streaming import STATISTICS_IMAGES, StreamedImages
+from convatlas.data.sources.imagenet import are_synsets, imagenet_synsets
 from convatlas.data.sources.splitting import hold_out_of_each_class, hold_out_together
 from convatlas.errors import UsageError
 
 PARTS = ("train", "validation", "test")
+SHOWN = 5  # classes in a note
 LEAST = 5  # images of a class of which a fifth is held out
 
 
@@ -186,7 +188,12 @@ class Listing:
 
 
 def listed_source(listing: Listing, *, name: str, title: str) -> Source:
-    """Returns the source of a listing."""
+    """Returns the source of a listing; classes that are named by ImageNet's synsets get readable names."""
+    if are_synsets(listing.classes):
+        count = f"{len(listing.classes):,} of ImageNet's 1,000 classes"
+        classes = tuple(imagenet_synsets()[synset] for synset in listing.classes)
+        listing = replace(listing, classes=classes, notes=(f"synsets name {count}", *listing.notes))
+        title = f"{title}: {count}"
     spec = Spec(
         name=name,
         title=title,
@@ -204,6 +211,17 @@ def listed_source(listing: Listing, *, name: str, title: str) -> Source:
         return listing.splits()
 
     return Source(spec, read=read, found=listing.as_found, parts=tuple(listing.parts), take=listing.taken)
+
+
+def in_use(classes: tuple[str, ...], labels: np.ndarray) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
+    """Returns the classes that have images, the labels as places among these, and a note of the others."""
+    used, labels = np.unique(labels, return_inverse=True)
+    if len(used) == len(classes):
+        return classes, labels, ()
+    unused = [name for place, name in enumerate(classes) if place not in set(used.tolist())]
+    more = f" and {len(unused) - SHOWN:,} more" if len(unused) > SHOWN else ""
+    note = f"classes without an image, left out: {', '.join(unused[:SHOWN])}{more}"
+    return tuple(classes[place] for place in used.tolist()), labels, (note,)
 
 
 def no_images() -> Images:
