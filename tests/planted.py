@@ -22,7 +22,10 @@ def picture(seed: int, *, size: tuple[int, int] = SIZE) -> Image.Image:
     return Image.fromarray((levels + random.normal(0, 9, levels.shape)).clip(0, 255).astype(np.uint8))
 
 
-def folder(root: Path) -> Path:
+Pictures = Callable[[int], Image.Image]  # by number
+
+
+def folder(root: Path, pictures: Pictures = picture) -> Path:
     """Sixty sound pictures of three classes in three parts, as PNG and JPEG."""
     seed = 0
     for part, count in PARTS.items():
@@ -30,13 +33,16 @@ def folder(root: Path) -> Path:
             home = root / part / name
             home.mkdir(parents=True)
             for number in range(count):
-                picture(seed).save(home / f"{number:02}.{'png' if number % 2 else 'jpg'}", quality=92)
+                pictures(seed).save(home / f"{number:02}.{'png' if number % 2 else 'jpg'}", quality=92)
                 seed += 1
     return root
 
 
-def plant(root: Path) -> dict[str, list[set[str]]]:
-    """Plants faults among the pictures of `folder`. Returns the kinds of finding, with the names of each group."""
+def plant(root: Path, pictures: Pictures = picture) -> dict[str, list[set[str]]]:
+    """Plants faults among the pictures of `folder`. Returns the kinds of finding, with the names of each group.
+
+    Blur, odd shapes and the like are planted only among pictures of `picture`.
+    """
     found: dict[str, list[set[str]]] = {}
 
     def planted(kind: str, *names: str) -> Path:
@@ -45,8 +51,10 @@ def plant(root: Path) -> dict[str, list[set[str]]]:
 
     _plant_unreadable(root, planted)
     _plant_copies(root, planted)
-    _plant_looks(planted)
-    _plant_kinds(planted)
+    _plant_kinds(planted, pictures)
+    _plant_flat(planted)
+    if pictures is picture:
+        _plant_looks(planted)
     return found
 
 
@@ -70,14 +78,17 @@ def _plant_copies(root: Path, planted: Planted) -> None:
     with Image.open(root / "train/cat/05.png") as file:
         file.save(planted("near-repeated", "train/cat/05.png", "train/cat/lossy.jpg"), quality=50)
     with Image.open(root / "train/dog/04.jpg") as file:
-        file.resize((80, 64)).save(planted("near-leak", "train/dog/04.jpg", "val/dog/smaller.png"))
+        file.resize((48, 40)).save(planted("near-leak", "train/dog/04.jpg", "val/dog/smaller.png"))
     with Image.open(root / "test/fox/02.jpg") as file:
         copy = ImageEnhance.Brightness(file).enhance(1.15)
         copy.save(planted("near-contradiction", "test/fox/02.jpg", "test/cat/brighter.jpg"))
 
 
+def _plant_flat(planted: Planted) -> None:
+    Image.new("RGB", (64, 48), (90, 120, 30)).save(planted("one-colour", "train/fox/flat.jpg"))
+
+
 def _plant_looks(planted: Planted) -> None:
-    Image.new("RGB", SIZE, (90, 120, 30)).save(planted("one-colour", "train/fox/flat.jpg"))
     ImageEnhance.Brightness(picture(900)).enhance(0.25).save(planted("dark", "train/fox/night.png"))
     light = np.asarray(picture(901)).astype(np.float32) / 255 * 10 + 245
     Image.fromarray(light.astype(np.uint8)).save(planted("bright", "train/fox/snow.png"))
@@ -88,17 +99,17 @@ def _plant_looks(planted: Planted) -> None:
     Image.fromarray(two).save(planted("little-information", "train/dog/stencil.png"))
 
 
-def _plant_kinds(planted: Planted) -> None:
+def _plant_kinds(planted: Planted, pictures: Pictures) -> None:
     """Pictures that are read all the same: none of them is a fault."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture(910).save(planted("turned", "train/cat/portrait.jpg"), exif=exif)
-    frames = [picture(seed).convert("P") for seed in (911, 912)]
+    pictures(910).save(planted("turned", "train/cat/portrait.jpg"), exif=exif)
+    frames = [pictures(seed).convert("P") for seed in (911, 912)]
     frames[0].save(planted("animated", "train/cat/film.gif"), save_all=True, append_images=frames[1:])
-    veiled = picture(913).convert("RGBA")
-    veiled.putalpha(Image.linear_gradient("L").resize(SIZE))
+    veiled = pictures(913).convert("RGBA")
+    veiled.putalpha(Image.linear_gradient("L").resize(veiled.size))
     veiled.save(planted("transparent", "train/dog/veiled.png"))
-    picture(914).save(planted("misnamed", "train/dog/really_png.jpg"), "PNG")
-    picture(915).convert("CMYK").save(planted("cmyk", "train/fox/press.jpg"))
-    deep = np.asarray(picture(916).convert("L")).astype(np.uint16) * 257
+    pictures(914).save(planted("misnamed", "train/dog/really_png.jpg"), "PNG")
+    pictures(915).convert("CMYK").save(planted("cmyk", "train/fox/press.jpg"))
+    deep = np.asarray(pictures(916).convert("L")).astype(np.uint16) * 257
     Image.fromarray(deep).save(planted("deep", "train/fox/scan.png"))
