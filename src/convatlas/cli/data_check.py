@@ -118,12 +118,15 @@ def _pictures(said: dict[str, Any]) -> list[str]:
     """Returns the sizes of the pictures, and their formats and modes where they come from files."""
     if "width" not in said:
         return []
-    sizes = [
-        f"{name} {said[name]['least']} to {said[name]['most']} pixels, median {said[name]['median']:g}"
-        for name in ("width", "height")
-    ]
+    sizes = [f"{name} {_range(said[name])}" for name in ("width", "height")]
     kinds = [", ".join(f"{count:,} {kind}" for kind, count in said[name].items()) for name in ("formats", "pixels")]
     return ["; ".join(sizes), *(["; ".join(kinds)] if said["formats"] else [])]
+
+
+def _range(sides: dict[str, Any]) -> str:
+    """Returns the lengths of sides in words; all are equal in most collections."""
+    least, median, most = (sides[name] for name in ("least", "median", "most"))
+    return f"{most} pixels" if least == most else f"{least} to {most} pixels, median {median:g}"
 
 
 def _table(findings: list[dict[str, Any]]) -> Table:
