@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +81,27 @@ def test_faults_among_real_pictures_of_32_pixels_are_found(tmp_path: Path) -> No
 
 def test_sound_pictures_raise_no_alarm(tmp_path: Path) -> None:
     assert check_data(load_data(f"folder:{planted.folder(tmp_path)}")).findings == ()
+
+
+@pytest.mark.parametrize("kind", ["csv", "tar"])
+def test_every_kind_of_source_is_checked_alike(
+    kind: str, faulty: tuple[Path, object], checked: Check, tmp_path: Path
+) -> None:
+    paths = [path for part in planted.PARTS for path in sorted((faulty[0] / part).rglob("*.*"))]
+    if kind == "csv":
+        rows = [f"{path},{path.parts[-2]},{path.parts[-3]}" for path in paths]
+        (tmp_path / "table.csv").write_text("\n".join(["image,label,split", *rows]))
+        reference = f"csv:{tmp_path}/table.csv"
+    else:
+        for number, path in enumerate(paths):
+            with tarfile.open(tmp_path / f"photos-{path.parts[-3]}-0.tar", "a") as shard:
+                shard.add(path, f"{number}{path.suffix}")
+                label = tarfile.TarInfo(f"{number}.cls")
+                label.size = 1
+                shard.addfile(label, io.BytesIO(str(planted.CLASSES.index(path.parts[-2])).encode()))
+        reference = f"tar:{tmp_path}/photos-*.tar"
+    found = check_data(load_data(reference))
+    assert [finding.sentence for finding in found.findings] == [finding.sentence for finding in checked.findings]
 
 
 def test_kinds_of_pixel_are_counted(checked: Check) -> None:

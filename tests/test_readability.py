@@ -175,7 +175,16 @@ def test_the_second_time_costs_nothing(
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{}", '{"images": 67, "unreadable": [[1]]}', '{"images": 67, "unreadable": 3}', '{"images": 66}']
+    "content",
+    [
+        "",
+        "{}",
+        '{"images": 66}',
+        '{"images": 67, "unreadable": 3}',
+        '{"images": 67, "unreadable": [[1]]}',
+        '{"images": 67, "unreadable": [["train", 99, ""]]}',
+        '{"images": 67, "unreadable": [["none", 0, ""]]}',
+    ],
 )
 def test_a_damaged_memory_is_not_believed(content: str, damaged: Path, cache: Path) -> None:
     data = load_data(f"folder:{damaged}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -62,7 +63,7 @@ def require_readable(data: DataSet) -> None:
     if found:
         raise UsageError(
             f"{len(found):,} of {_count(data):,} images of {data.spec.name} cannot be read: {_named(data, found)} (the "
-            f"first {found[0].reason}); `convatlas data check {data.spec.name}` shows all of them; leave them out with "
+            f"first {found[0].reason}); `{_command(data.spec.name)}` shows all of them; leave them out with "
             "--skip-unreadable, skip_unreadable=True in Python"
         )
 
@@ -81,7 +82,7 @@ def without_unreadable(data: DataSet) -> DataSet:
     if (lost := ((before > 0) & (after == 0)).nonzero()).numel():
         raise UsageError(
             f"no training image of class {names[int(lost[0])]} of {data.spec.name} can be read; "
-            f"`convatlas data check {data.spec.name}` shows them"
+            f"`{_command(data.spec.name)}` shows them"
         )
     note = f"images that cannot be read and were left out: {len(found):,} ({_named(data, found)})"
     return DataSet(data.spec, train, validation, test, (*data.notes, note), unreadable=len(found))
@@ -95,7 +96,7 @@ def unreadable_images(data: DataSet) -> tuple[Unreadable, ...]:
     """
     count = sum(len(images) for images in data.parts.values() if isinstance(images, StreamedImages))
     place = _remembered(data) if count >= FEW else None
-    if place is not None and (known := _recall(place, count=count)) is not None:
+    if place is not None and (known := _recall(place, data, count=count)) is not None:
         return known
     if count >= MANY:
         say(f"trying once whether all {count:,} images can be read; the answer is remembered")
@@ -155,7 +156,7 @@ def _left(images: Images, part: str, found: Sequence[Unreadable], *, name: str) 
     stay = torch.ones(len(images), dtype=torch.bool)
     stay[out] = False
     if not stay.any():
-        raise UsageError(f"no {part} image of {name} can be read; `convatlas data check {name}` shows them")
+        raise UsageError(f"no {part} image of {name} can be read; `{_command(name)}` shows them")
     return replace(images, labels=class_labels(images)[stay], index=images.index[stay])
 
 
@@ -168,6 +169,11 @@ def _named(data: DataSet, found: Sequence[Unreadable]) -> str:
         names.append(images.store.name(int(images.index[one.place])))
     more = f" and {len(found) - NAMED:,} more" if len(found) > NAMED else ""
     return ", ".join(names) + more
+
+
+def _command(name: str) -> str:
+    """Returns the command that shows all images that cannot be read, as a shell reads it."""
+    return f"convatlas data check {shlex.quote(name)}"
 
 
 def _count(data: DataSet) -> int:
@@ -185,13 +191,15 @@ def _remembered(data: DataSet) -> Path | None:
     return Path(pooch.os_cache("convatlas")) / "readable" / f"{short_hash(each.encode() for each in said)}.json"
 
 
-def _recall(path: Path, *, count: int) -> tuple[Unreadable, ...] | None:
+def _recall(path: Path, data: DataSet, *, count: int) -> tuple[Unreadable, ...] | None:
     """Returns what a file remembers, or None where it is absent or damaged: then all images are tried again."""
     try:
         content: Mapping[str, object] = read_json(path) if path.is_file() else {}
         rows = content.get("unreadable")
         if content.get("images") != count or not isinstance(rows, list):
             return None
-        return tuple(Unreadable(str(part), int(place), str(reason)) for part, place, reason in rows)
+        found = tuple(Unreadable(str(part), int(place), str(reason)) for part, place, reason in rows)
     except (UsageError, TypeError, ValueError):
         return None
+    known = all(one.part in data.parts and 0 <= one.place < len(data.parts[one.part]) for one in found)
+    return found if known else None
