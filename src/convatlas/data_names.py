@@ -12,7 +12,7 @@ NAMED: dict[str, str | None] = {  # with the recipe that is used by default; non
     "fashion_mnist": "quick",
 }
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-KINDS = {"folder": "PATH", "csv": "FILE", "tar": "PATTERN"}  # of KIND:REFERENCE
+KINDS = {"folder": "PATH", "csv": "FILE", "tar": "PATTERN", "hf": "PATH"}  # of KIND:REFERENCE
 RECIPE_OF_KINDS = "photographs"  # the recipe that images of one's own are trained with by default
 
 

@@ -8,6 +8,7 @@ from convatlas.data.dataset import Source
 from convatlas.data.sources.cifar import CIFAR10, CIFAR100
 from convatlas.data.sources.digits import DIGITS
 from convatlas.data.sources.folder import folder_source
+from convatlas.data.sources.hub import hub_source
 from convatlas.data.sources.mnist import FASHION_MNIST, MNIST
 from convatlas.data.sources.shards import tar_source
 from convatlas.data.sources.table import csv_source
@@ -20,4 +21,5 @@ KINDS: dict[str, Callable[[str], Source]] = {  # by KIND: what opens KIND:REFERE
     "folder": folder_source,
     "csv": csv_source,
     "tar": tar_source,
+    "hf": hub_source,
 }

@@ -74,17 +74,17 @@ def _in_hub(root: Path, *, name: str, homes: Sequence[str]) -> Iterator[Path]:
     repositories = [folder for cache in caches for folder in sorted(cache.glob("datasets--*"))]
     named = [folder for folder in repositories if folder.name.rpartition("--")[2] == name]
     for repository in [root, *named]:
-        for snapshot in _snapshots(repository):
+        for snapshot in snapshots(repository):
             yield from (snapshot / home for home in (*homes, "default", "data"))
             yield snapshot
 
 
-def _snapshots(repository: Path) -> list[Path]:
+def snapshots(repository: Path) -> list[Path]:
     """Returns the snapshot that is the newest by the cache's own note, else all."""
-    snapshots = sorted(path for path in (repository / "snapshots").glob("*") if path.is_dir())
+    found = sorted(path for path in (repository / "snapshots").glob("*") if path.is_dir())
     note = repository / "refs" / "main"
     newest = read_regular(note).decode("ascii", "replace").strip() if note.is_file() else ""
-    return [path for path in snapshots if path.name == newest] or snapshots
+    return [path for path in found if path.name == newest] or found
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +30,21 @@ def csv_source(reference: str) -> Source:
     return listed_source(listing, name=f"csv:{file}{said_columns(chosen)}", title=f"Images of the table {file.name}")
 
 
-def list_table(file: Path, chosen: Mapping[str, str] | None = None) -> Listing:
-    """Returns the images that a table names, in the order of its rows; `chosen` has the names of columns.
+def list_table(
+    file: Path, chosen: Mapping[str, str] | None = None, *, names: Mapping[str, Sequence[str]] | None = None
+) -> Listing:
+    """Returns the images that a table names, in the order of its rows.
 
-    Raises `UsageError` for a table that cannot be used.
+    `chosen` has the names of columns, `names` the usual names of others. Raises `UsageError` for a table that cannot be
+    used.
     """
-    rows = list(_rows(file, chosen or {}))
+    usual = (
+        {use: (use,) for use in COLUMNS} | dict(names or {}) | {use: (name,) for use, name in (chosen or {}).items()}
+    )
+    rows = list(_rows(file, usual, must={"image", "label", *(chosen or {})}))
     if not rows:
         raise UsageError(f"{file} has no row below its header; it needs a row for each image")
-    names = [row["image"] for _, row in rows]
+    images = [row["image"] for _, row in rows]
     _check_names(file, rows)
     classes = tuple(sorted({row["label"] for _, row in rows}, key=natural))
     places = {name: place for place, name in enumerate(classes)}
@@ -46,10 +52,10 @@ def list_table(file: Path, chosen: Mapping[str, str] | None = None) -> Listing:
     groups = None
     if "group" in rows[0][1]:  # an image without a group stands alone
         groups = [row["group"] or f"\0 line {line}" for line, row in rows]
-    return Listing(str(file), FileStore(file.parent, names), classes, labels, _parts(file, rows), groups)
+    return Listing(str(file), FileStore(file.parent, images), classes, labels, _parts(file, rows), groups)
 
 
-def _rows(file: Path, chosen: Mapping[str, str]) -> Iterator[Row]:
+def _rows(file: Path, usual: Mapping[str, Sequence[str]], *, must: set[str]) -> Iterator[Row]:
     """Yields the rows of a table. Raises `UsageError` for a file that is none, and for a cell that is missing."""
     lines = _text(file).splitlines(keepends=True)
     if not lines:
@@ -58,7 +64,7 @@ def _rows(file: Path, chosen: Mapping[str, str]) -> Iterator[Row]:
     reader = csv.reader(lines, delimiter=delimiter)
     try:
         header = [name.strip() for name in next(reader)]
-        columns = _columns(file, header, chosen)
+        columns = _columns(file, header, usual, must)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
@@ -85,19 +91,19 @@ def _text(file: Path) -> str:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
 
 
-def _columns(file: Path, header: list[str], chosen: Mapping[str, str]) -> dict[str, int]:
+def _columns(file: Path, header: list[str], usual: Mapping[str, Sequence[str]], must: set[str]) -> dict[str, int]:
     """Returns the place of each column in use. Raises `UsageError` for one that is missing or there twice."""
     places = {}
-    for use in COLUMNS:
-        name = chosen.get(use, use)
-        if header.count(name) > 1:
+    for use, names in usual.items():
+        name = next((each for each in names if each in header), None)
+        if name is not None and header.count(name) > 1:
             raise UsageError(f"{file} has the column {printable(name)} {header.count(name)} times; leave one of them")
-        if name in header:
+        if name is not None:
             places[use] = header.index(name)
-        elif use in ("image", "label") or use in chosen:
+        elif use in must:
             found = printable(", ".join(header), most=200)
             raise UsageError(
-                f"{file} has no column {printable(name)}; its columns are {found}; choose one, such as "
+                f"{file} has no column {printable(' or '.join(names))}; its columns are {found}; choose one, such as "
                 f"csv:{file.name}?{use}=NAME"
             )
     return places

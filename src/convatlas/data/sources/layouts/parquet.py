@@ -70,13 +70,13 @@ class ParquetFiles:
         import pyarrow
 
         try:
-            with _opened(shard) as file:
-                return self.labels in _table(file).schema_arrow.names
+            with opened(shard) as file:
+                return self.labels in footer_of(file).schema_arrow.names
         except (pyarrow.ArrowException, OSError, ValueError):
             return True  # reading it will say what is wrong
 
 
-def _opened(path: Path) -> io.BufferedReader:
+def opened(path: Path) -> io.BufferedReader:
     """Returns the file, opened. Raises `UsageError` for a pipe, a folder and an empty file."""
     file = open_regular(path)
     if os.fstat(file.fileno()).st_size == 0:
@@ -115,9 +115,9 @@ def read_shard(path: Path, *, labels: str, form: Form) -> Part:
     numbers: list[Any] = []
     lossy: set[str] = set()
     try:
-        with _opened(path) as file:
+        with opened(path) as file:
             allowance = Allowance(path, size=os.fstat(file.fileno()).st_size)
-            metadata = _table(file).schema_arrow.metadata
+            metadata = footer_of(file).schema_arrow.metadata
             stated = stated_classes(path, metadata, labels=labels, allowance=allowance)
             for contents, more in _records(file, path, labels=labels, form=form, allowance=allowance):
                 for content in contents:
@@ -143,7 +143,7 @@ def _records(
     """Yields encoded images and labels, some thousand records at a time."""
     import pyarrow.parquet
 
-    table = _table(file)
+    table = footer_of(file)
     image = _image_column(path, table.schema_arrow, labels=labels)
     if table.metadata.num_rows > max(form.train_count, form.test_count):
         raise unreadable(path, f"it has {table.metadata.num_rows:,} records, more than the data set")
@@ -154,11 +154,11 @@ def _records(
         for group in range(table.num_row_groups):
             for batch in table.iter_batches(RECORDS, row_groups=[group], columns=[image, labels]):
                 images = batch.column(image.partition(".")[0])
-                contents = _contents(images.flatten()[0] if "." in image else images, path)
+                contents = contents_of(images.flatten()[0] if "." in image else images, path)
                 yield contents, batch.column(labels).to_pylist()
 
 
-def _table(file: io.BufferedReader) -> pyarrow.parquet.ParquetFile:
+def footer_of(file: io.BufferedReader) -> pyarrow.parquet.ParquetFile:
     """Returns the footer of a parquet file; Arrow's own limits are far above what small images need."""
     import pyarrow.parquet
 
@@ -184,12 +184,12 @@ def _image_column(path: Path, schema: pyarrow.Schema, *, labels: str) -> str:
     return inside
 
 
-def _contents(column: Any, path: Path) -> Iterator[bytes | None]:
+def contents_of(column: Any, path: Path, *, longest: int = LONGEST) -> Iterator[bytes | None]:
     """Yields the bytes of each value, one after the other. Raises `UsageError` for one that is too long."""
     for value in column:
         content = value.as_buffer() if hasattr(value, "as_buffer") else value.value and value.value.as_buffer()
-        if content is not None and content.size > LONGEST:
-            raise unreadable(path, f"an image in it has {content.size:,} bytes; a small one has at most {LONGEST:,}")
+        if content is not None and content.size > longest:
+            raise unreadable(path, f"an image in it has {content.size:,} bytes; one may have at most {longest:,}")
         yield None if content is None else content.to_pybytes()
 
 
