@@ -41,8 +41,9 @@ SHORT = {
     "compare": [*TINY, "--seeds", "1"],
     "train": TINY,
     "bench": SMALL,
+    "gradients": ["--images", "4"],
 }  # appended: seconds, not hours
-VERBS = {"list", "show", "data", "train", "finetune", "evaluate", "predict", "compare", "report", "bench"}
+VERBS = {"list", "show", "data", "train", "finetune", "evaluate", "predict", "compare", "report", "bench", "gradients"}
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 
 

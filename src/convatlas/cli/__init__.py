@@ -40,6 +40,7 @@ def _run(words: Sequence[str]) -> int:
         data,
         data_check,
         finetuning,
+        gradients,
         listing,
         predicting,
         runs,
