@@ -1,9 +1,10 @@
 """Measures images per second of the loader of large images, and whether the fastest networks at 224 pixels wait for it.
 
-Loading: JPEG files become normalised batches of 64. The ways take turns: torchvision's ImageFolder recipe, our loader,
-our loader with Pillow in place of simplejpeg, and our loader with worker processes in place of threads. The ImageFolder
-recipe has a DataLoader with a worker process for each core, Pillow and float32; it is written out here, because
-torchvision is not installed.
+Loading: a folder of JPEG files becomes normalised float32 batches of 64. The ways take turns, with two workers each:
+torchvision's `ImageFolder` with the transforms of its reference scripts and a `DataLoader`, timm's loader with its
+prefetcher, our loader, our loader with Pillow in place of simplejpeg, and our loader with processes in place of
+threads. torchvision and timm come from the folder .oracles, which `make test` fetches. No way keeps decoded images:
+each epoch is a first one.
 
 Networks: the networks with the fewest multiply-adds among all that the atlas declares for 224 pixels. They evaluate and
 train with images in memory and with images streamed from the same files while they work. The wait for the first batch
@@ -15,21 +16,23 @@ python bench/loader.py        writes results/bench/loader.json
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import random
 import statistics
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import distributions
+from multiprocessing import set_start_method
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from turns import Way, Work, in_processes, ratios
 
 import convatlas.data.images.decoding
@@ -42,70 +45,87 @@ from convatlas.device import autocast, keep_freed_memory, network_input
 from convatlas.files import write_json
 from convatlas.prediction import answering
 from convatlas.recipe import Precision, recipe
-from convatlas.run import circumstances
 
 What = Literal["train", "evaluate"]
 Batch = tuple[Tensor, Tensor]
 
-BATCH, SIZE, SHORTER = 64, 224, 256
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+TEST_DATA = os.environ.get("CONVATLAS_TEST_DATA")
+SAMPLE = Path(TEST_DATA) / "data" / "imagenet-sample" if TEST_DATA else None
+
+BATCH, SIZE, SHORTER, CLASSES = 64, 224, 256, 20
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 PREPROCESSING = Preprocessing(SIZE, MEAN, STD, shorter_side=SHORTER)
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+WORKERS = 2
 
 
 # -------------------------------------------------------------------------------------------------------------- loading
 
 
-class ImageFolder(Dataset[tuple[Tensor, int]]):
-    """One image after the other through Pillow, like torchvision's transforms."""
+def by_torchvision(folder: Path, what: What) -> Work:
+    """Returns torchvision's reference way. Its workers live on from epoch to epoch."""
+    from oracles import load_oracles
 
-    def __init__(self, paths: list[Path], what: What) -> None:
-        self.paths = paths
-        self.cut = random_resized_crop if what == "train" else centre_crop
+    set_start_method("fork", force=True)  # PyTorch's own choice on Linux; spawned workers would lack the oracles
+    load_oracles()
+    from torchvision import datasets, transforms
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        with self.paths[index].open("rb") as file:
-            image = self.cut(Image.open(file).convert("RGB"))
-        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous().float().div(255)
-        return (pixels - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1), 0
-
-
-def random_resized_crop(image: Image.Image) -> Image.Image:
-    """Returns a random rectangle, resized, mirrored or not."""
-    box = (0, 0, *image.size)
-    for _ in range(10):
-        area = image.width * image.height * random.uniform(*SCALE)
-        aspect = math.exp(random.uniform(*map(math.log, RATIO)))
-        width, height = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < width <= image.width and 0 < height <= image.height:
-            left, top = random.randint(0, image.width - width), random.randint(0, image.height - height)
-            box = (left, top, left + width, top + height)
-            break
-    image = image.crop(box).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-    return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
-
-
-def centre_crop(image: Image.Image) -> Image.Image:
-    """Returns the centre of the image, after its shorter side is resized."""
-    shorter = min(image.size)
-    image = image.resize((SHORTER * image.width // shorter, SHORTER * image.height // shorter))
-    left, top = round((image.width - SIZE) / 2), round((image.height - SIZE) / 2)
-    return image.crop((left, top, left + SIZE, top + SIZE))
-
-
-def image_folder(paths: list[Path], what: What) -> Work:
-    """Returns the ImageFolder recipe. Its workers live on from epoch to epoch."""
-    loader = DataLoader(
-        ImageFolder(paths, what), BATCH, shuffle=what == "train", num_workers=CORES, persistent_workers=True
+    bilinear, normalise = transforms.InterpolationMode.BILINEAR, transforms.Normalize(MEAN, STD)
+    cut = {  # as references/classification/presets.py has them
+        "train": [transforms.RandomResizedCrop(SIZE, interpolation=bilinear, antialias=True)],
+        "evaluate": [transforms.Resize(SHORTER, interpolation=bilinear, antialias=True), transforms.CenterCrop(SIZE)],
+    }[what]
+    flip = [transforms.RandomHorizontalFlip(0.5)] if what == "train" else []
+    to_floats = [transforms.PILToTensor(), transforms.ConvertImageDtype(torch.float), normalise]
+    images = datasets.ImageFolder(str(folder), transforms.Compose([*cut, *flip, *to_floats]))
+    return passing(
+        DataLoader(images, BATCH, shuffle=what == "train", num_workers=WORKERS, persistent_workers=True),
+        count=len(images),
     )
 
-    def work() -> None:
-        for _ in loader:
-            pass
+
+def by_timm(folder: Path, what: What) -> Work:
+    """Returns timm's way; its prefetcher normalises whole batches. It trains without the last, smaller batch."""
+    from oracles import load_oracles
+
+    set_start_method("fork", force=True)
+    data = load_oracles().timm.data
+    images = data.create_dataset("", str(folder))
+    loader = data.create_loader(
+        images,
+        (3, SIZE, SIZE),
+        BATCH,
+        is_training=what == "train",
+        scale=SCALE,
+        ratio=RATIO,
+        hflip=0.5,
+        color_jitter=None,
+        interpolation="bilinear",
+        mean=MEAN,
+        std=STD,
+        num_workers=WORKERS,
+        crop_pct=SIZE / SHORTER,
+        pin_memory=False,
+        device=torch.device("cpu"),
+        persistent_workers=True,
+    )
+    return passing(loader, count=len(images))
+
+
+def passing(loader: Iterable[Batch], *, count: int) -> Work:
+    """Returns the passage through an epoch, in seconds for `count` images. Checks that networks take the batches."""
+
+    def work() -> float:
+        begun, seen = time.perf_counter(), 0
+        for images, _ in loader:
+            seen += len(images)
+        taken = time.perf_counter() - begun
+        assert images.dtype == torch.float32
+        assert images.shape[1:] == (3, SIZE, SIZE)
+        assert images.min() < -1
+        return taken * count / seen
 
     return work
 
@@ -114,7 +134,7 @@ def ours(paths: list[Path], what: What, decoder: str) -> Work:
     """Returns our loader."""
     if decoder == "pillow":
         convatlas.data.images.decoding.simplejpeg = None
-    return normalising(streamed(paths, what))
+    return normalising(streamed(paths, what, workers=WORKERS), count=len(paths))
 
 
 class InProcesses(IterableDataset[Batch]):
@@ -135,18 +155,24 @@ class InProcesses(IterableDataset[Batch]):
 def by_processes(paths: list[Path], what: What) -> Work:
     """Returns our loader with processes in place of threads; the processes live on from epoch to epoch."""
     return normalising(
-        DataLoader(InProcesses(paths, what), batch_size=None, num_workers=CORES, persistent_workers=True)
+        DataLoader(InProcesses(paths, what), batch_size=None, num_workers=WORKERS, persistent_workers=True),
+        count=len(paths),
     )
 
 
-def normalising(loader: Iterable[Batch]) -> Work:
+def normalising(loader: Iterable[Batch], *, count: int) -> Work:
     keep_freed_memory()
+    return passing(Normalised(loader), count=count)
 
-    def work() -> None:
-        for images, _ in loader:
-            normalised(images)
 
-    return work
+class Normalised:
+    """Batches, normalised as the stage behind the loader does it."""
+
+    def __init__(self, loader: Iterable[Batch]) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[Batch]:
+        return ((normalised(images), labels) for images, labels in self.loader)
 
 
 def normalised(images: Tensor) -> Tensor:
@@ -178,15 +204,15 @@ def streamed(paths: list[Path], what: What, *, workers: int | None = None) -> St
     return Streamed(paths, what, workers=workers)
 
 
-def loading(paths: list[Path], *, rounds: int) -> dict[str, Any]:
+def loading(folder: Path, paths: list[Path], *, rounds: int) -> dict[str, Any]:
     """Returns images per second of each way to load, for training and for evaluation."""
     measured = {}
     what: What
     for what in ("train", "evaluate"):
-        ways: dict[str, Way] = {"ImageFolder": (image_folder, (paths, what))}
+        ways: dict[str, Way] = {"torchvision": (by_torchvision, (folder, what)), "timm": (by_timm, (folder, what))}
         ways |= {f"ours, {decoder}": (ours, (paths, what, decoder)) for decoder in decoders()}
         ways["ours, processes"] = (by_processes, (paths, what))
-        measured[what] = compared(ways, count=len(paths), rounds=rounds, of="ImageFolder")
+        measured[what] = compared(ways, count=len(paths), rounds=rounds, of="torchvision")
         print(f"loading, {what}: {shown(measured[what])}", flush=True)
     return measured
 
@@ -300,66 +326,86 @@ def verdict(loaded: dict[str, Any], networks: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def made_images(folder: Path, count: int) -> tuple[list[Path], str]:
-    """Makes JPEG files of ImageNet's usual form, and returns their paths and their description.
+def made_images(folder: Path, count: int, photographs: Path | None) -> tuple[list[Path], str]:
+    """Makes JPEG files of ImageNet's usual form in 20 class folders, and returns their paths and their description.
 
-    They are random parts of real photographs, because noise and flat images take other times to decode. At this quality
-    they have about the 115 kilobytes of ImageNet's training images (147.9 GB for 1,281,167).
+    They are random parts of real photographs, because noise and flat images take other times to decode. Those of
+    ImageNet make files of about 80 kilobytes. Those that Python packages ship are three; at a higher quality their
+    parts have the 115 kilobytes of ImageNet's training images (147.9 GB for 1,281,167).
     """
+    sources, quality, described = (_found if photographs else _shipped)(photographs)
+    source, paths = random.Random(0), []
+    for number in range(count):
+        photograph = Image.open(sources[number % len(sources)]).convert("RGB")
+        size = (375, 500) if photograph.height > photograph.width else (500, 375)
+        largest = min(photograph.width / size[0], photograph.height / size[1])
+        width, height = (side * largest * source.uniform(0.8, 1) for side in size)
+        left, top = source.uniform(0, photograph.width - width), source.uniform(0, photograph.height - height)
+        part = photograph.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
+        paths.append(folder / f"class {number % CLASSES}" / f"{number:05}.jpg")
+        paths[-1].parent.mkdir(exist_ok=True)
+        part.save(paths[-1], quality=quality)
+    return paths, f"{described}, 500 x 375 or 375 x 500, quality {quality}"
+
+
+def _found(folder: Path | None) -> tuple[list[Path], int, str]:
+    """Returns the JPEG files below a folder."""
+    assert folder is not None
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    return found, 95, f"parts of the {len(found):,} photographs of {folder.name}"
+
+
+def _shipped(_: Path | None) -> tuple[list[Path], int, str]:
+    """Returns the photographs that two packages ship."""
     import matplotlib
     import sklearn.datasets
 
-    photographs = [Image.fromarray(image) for image in sklearn.datasets.load_sample_images().images]
-    photographs.append(Image.open(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg").convert("RGB"))
-    source, paths = random.Random(0), []
-    for number in range(count):
-        photograph = photographs[number % len(photographs)]
-        size = (375, 500) if number % 4 == 0 else (500, 375)
-        largest = min(photograph.width / size[0], photograph.height / size[1])
-        width, height = (side * largest * source.uniform(0.6, 1) for side in size)
-        left, top = source.uniform(0, photograph.width - width), source.uniform(0, photograph.height - height)
-        part = photograph.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
-        paths.append(folder / f"{number:05}.jpg")
-        part.save(paths[-1], quality=98)
-    return paths, "parts of the photographs that scikit-learn and Matplotlib ship, 500 x 375 or 375 x 500, quality 98"
-
-
-def found_images(folder: Path, count: int) -> tuple[list[Path], str]:
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))[:count]
-    return paths, f"JPEG files of {folder.name}"
+    names = (*sklearn.datasets.load_sample_images().filenames, "sample_data/grace_hopper.jpg")
+    roots = (Path(sklearn.datasets.__file__).parent / "images",) * 2 + (Path(matplotlib.get_data_path()),)
+    found = [root / name for root, name in zip(roots, names, strict=True)]
+    return found, 98, "parts of the photographs that scikit-learn and Matplotlib ship"
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="JPEG files to load; by default some are made")
-    parser.add_argument("--images", type=int, default=768, help="images of each measurement of loading")
+    parser.add_argument("--photographs", type=Path, default=SAMPLE, help="folder of JPEG files to make the images from")
+    parser.add_argument("--images", type=int, default=2000, help="images of each measurement of loading")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--networks", nargs="+", help="by default the six with the fewest multiply-adds, and resnet18")
+    parser.add_argument("--networks", nargs="*", help="by default the six with the fewest multiply-adds, and resnet18")
     parser.add_argument("--network-images", type=int, default=256, help="images of each measurement of a network")
     parser.add_argument("--network-rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("results/bench/loader.json"))
     wanted = parser.parse_args(words)
+    names = [*fastest(6), "resnet18"] if wanted.networks is None else wanted.networks
     with tempfile.TemporaryDirectory() as made:
-        gather, folder = (found_images, wanted.folder) if wanted.folder else (made_images, Path(made))
-        paths, described = gather(folder, wanted.images)
+        paths, described = made_images(Path(made), wanted.images, wanted.photographs)
         size = statistics.mean(path.stat().st_size for path in paths)
-        loaded = loading(paths, rounds=wanted.rounds)
+        loaded = loading(Path(made), paths, rounds=wanted.rounds)
         networks: dict[str, Any] = {}
-        names = wanted.networks or [*fastest(6), "resnet18"]
         for name in names:
             networks |= network(name, paths[: wanted.network_images], rounds=wanted.network_rounds)
     content = {
         "results": loaded,
-        "networks": networks,
-        "verdict": verdict(loaded, networks),
-        "notes": [f"{len(paths)} {described}, {size / 1000:.0f} kB on average, in the system's file cache"],
+        "notes": [f"{len(paths):,} {described}, {size / 1000:.0f} kB on average, in the system's file cache"],
         "decoder": convatlas.data.images.decoding.decoder(),
         "batch_size": BATCH,
-        "workers": CORES,
-        "command": f"python bench/loader.py --images {wanted.images} --rounds {wanted.rounds} --networks "
-        f"{' '.join(names)} --network-images {wanted.network_images} --network-rounds {wanted.network_rounds}",
+        "workers": WORKERS,
+        "references": {library: version_of(library) for library in ("torchvision", "timm", "pillow")},
+        "command": f"python bench/loader.py --images {wanted.images} --rounds {wanted.rounds} --networks"
+        f"{''.join(f' {name}' for name in names)}",
     }
+    if networks:
+        content |= {"networks": networks, "verdict": verdict(loaded, networks)}
+        content["command"] += f" --network-images {wanted.network_images} --network-rounds {wanted.network_rounds}"
+    from convatlas.run import circumstances  # Lightning fails beside torchvision's Python files
+
     write_json(wanted.out, {**circumstances(), **content})
+
+
+def version_of(library: str) -> str:
+    """Returns the version of a library, of the references from their folder."""
+    found = next(distributions(name=library, path=[str(ROOT / ".oracles"), *sys.path]))
+    return found.version
 
 
 if __name__ == "__main__":

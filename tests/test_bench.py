@@ -164,12 +164,21 @@ def test_a_clock_counts_between_warm_up_and_end() -> None:
 @pytest.mark.slow
 def test_loader(script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = script("loader")
-    monkeypatch.setattr(module, "CORES", 1)
+    monkeypatch.setattr(module, "WORKERS", 1)
+
+    def stand_in(folder: Path, what: str) -> Callable[[], float]:
+        """In the place of the references, which need processes of their own."""
+        paths = sorted(folder.rglob("*.jpg"))
+        work: Callable[[], float] = module.normalising(module.streamed(paths, what), count=len(paths))
+        return work
+
+    for theirs in ("by_torchvision", "by_timm"):
+        monkeypatch.setattr(module, theirs, stand_in)
     words = "--images 3 --rounds 1 --networks mobilenet_v2 --network-images 2 --network-rounds 1"
     content = ran(module, words, file=tmp_path / "x.json")
     assert list(content["results"]) == ["train", "evaluate"]
     ways = {f"ours, {decoder}" for decoder in module.decoders()}
-    compared(content["results"], first="ImageFolder", others={*ways, "ours, processes"})
+    compared(content["results"], first="torchvision", others={"timm", *ways, "ours, processes"})
     compared(content["networks"], first="in memory", others={"streamed"})
     for what, found in content["verdict"].items():
         assert found["fastest"] in content["networks"]

@@ -169,6 +169,20 @@ def test_a_large_or_grey_picture_is_fitted_alike(fit: Fit, monkeypatch: pytest.M
     assert grey[0, :, 0, 0].tolist() == pytest.approx([round(sum(MEAN) / 3 * 255) / 255] * 3)
 
 
+def test_normalisation_does_not_depend_on_the_memory_layout() -> None:
+    images = torch.rand(3, 3, 20, 31)
+    for values in (images, images.double(), images[:, :, :1, :1], images[:1]):
+        plain = prepared("crop").normalize(values)
+        last = prepared("crop").normalize(values.contiguous(memory_format=torch.channels_last))
+        assert torch.equal(last, plain)
+        assert last.dtype == plain.dtype
+        assert last.is_contiguous(memory_format=torch.channels_last)
+    last = images.contiguous(memory_format=torch.channels_last).requires_grad_()
+    prepared("crop").normalize(last).sum().backward()  # type: ignore[no-untyped-call]
+    assert last.grad is not None
+    assert bool((last.grad == 1 / torch.tensor(STD).view(1, 3, 1, 1)).all())
+
+
 def test_gradients_flow_through_a_border() -> None:
     images = torch.rand(1, 3, 10, 40, requires_grad=True)
     prepared("pad").resize(images).sum().backward()  # type: ignore[no-untyped-call]

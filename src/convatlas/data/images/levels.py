@@ -20,7 +20,8 @@ def plain(image: Image.Image, path: Path | str, *, channels: int, ends: tuple[in
     `ends` are the values of black and of white in a grey picture of more than 8 bits. Raises `UsageError` where they
     are needed and are None.
     """
-    return _opaque(_eight_bits(image, path, ends)).convert(MODES[channels])
+    opaque = _opaque(_eight_bits(image, path, ends))
+    return opaque if opaque.mode == MODES[channels] else opaque.convert(MODES[channels])  # which copies in any case
 
 
 def ends_of(image: Image.Image) -> tuple[int, int] | None:

@@ -156,7 +156,7 @@ class StreamedImages:
             targets = targets_at(self.labels, places)
             if isinstance(targets, Tensor):
                 targets = sent(targets, device)
-            yield sent(pixels, device).to(torch.float32) / 255, targets
+            yield sent(pixels, device).to(torch.float32).div_(255), targets
 
     def jobs(
         self, chosen: Iterable[Tensor], fills: Iterable[FillPart], *, size: int
