@@ -22,7 +22,7 @@ from convatlas.data.sources.imagenet import imagenet_synsets
 from convatlas.errors import UsageError
 from convatlas.prediction import choose_data, open_predictor
 from convatlas.recipe import recipe
-from convatlas.run import read_run
+from convatlas.run import Run, read_run, run_there
 from convatlas.training import Plan, make_plan, train_plan
 from test_training import StopAt, assert_same
 
@@ -443,6 +443,42 @@ def test_another_folder_is_evaluated_with_a_note(tmp_path: Path) -> None:
     assert said[moved] == []
     assert said[changed][0].startswith(f"another copy of folder:{one} than that of {run}")
     assert said[more][0].startswith(f"other images than those of {run}, which was trained on folder:{one}: ")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("fewer", "began: 2 images fewer; bring the images back, or choose another folder with --out"),
+        ("more", "began: 1 image more;"),
+        ("content", "began: other content of the same images;"),
+        ("renamed", "began: other names, classes or parts of the images;"),
+        ("class", "began: class class 11 is new, 5 images more;"),
+        ("moved", "began: the same images lay in folder:.*photos; move them back there"),
+    ],
+)
+def test_a_folder_that_changed_since_the_run_began_is_refused(tmp_path: Path, change: str, message: str) -> None:
+    root, run_folder = flat(tmp_path / "photos"), tmp_path / "run"
+    plan = plan_of(root)
+    assert run_there(run_folder, plan.record()) is None
+    Run(run_folder, plan.record()).write()
+    assert run_there(run_folder, plan_of(root).record()) is not None
+    images = root / "class 1"
+    if change == "fewer":
+        (images / "0.jpg").unlink()
+        (images / "2.jpg").unlink()
+    elif change == "more":
+        Image.new("RGB", (20, 20), "red").save(images / "more.png")
+    elif change == "content":
+        Image.new("RGB", (20, 20), "red").save(images / "0.jpg")
+    elif change == "renamed":
+        (images / "0.jpg").rename(images / "another.jpg")
+    elif change == "class":
+        put(root / "class 11", 5, seed=9)
+    elif change == "moved":
+        root = root.rename(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=message) as raised:
+        run_there(run_folder, plan_of(root).record())
+    assert "\n" not in str(raised.value)
 
 
 def test_a_run_is_not_evaluated_on_a_folder_that_is_split_in_another_way(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from convatlas.files import (
     write_json,
     write_text,
 )
+from convatlas.run.changed import change_of_data
 from convatlas.run.reading import read_run_record
 from convatlas.run.record import RunRecord, Status, differences
 
@@ -133,6 +134,13 @@ def run_there(folder: Path, record: RunRecord) -> Run | None:
         return None
     run = read_run(folder)
     different = differences(record.identity(), run.record.identity())
+    if different and all(line.startswith(("data.", "architecture.num_classes")) for line in different):
+        change = change_of_data(record.data, run.record.data)
+        if change:
+            raise UsageError(
+                f"{record.data.name} is not what it was when the run in {folder} began: {change}; bring the images "
+                "back, or choose another folder with --out"
+            )
     if different:
         raise UsageError(
             f"the folder {folder} holds another run ({'; '.join(different[:3])}); choose another with --out"
