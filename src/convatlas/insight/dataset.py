@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import SubFigure
 
 COLUMNS, BLOCKS = 10, 2  # pictures in a row, rows of different pictures
+TITLE = 100  # letters in a line of the title
 EPOCHS = 2  # of which the augmentation of each picture is shown
 PATCH = 8  # pixels a side whose values are written out
 HIGHLIGHT = "#E69F00"
@@ -96,12 +98,11 @@ def _draw_grid(figure: SubFigure, shown: View, chosen: Tensor) -> None:
     size = shown.preprocessing.image_size
     first = "stored" if size == shown.data.spec.image_size else "resized"
     labels = (first, *(f"epoch {epoch + 1}" for epoch in range(EPOCHS)))
-    figure.suptitle(
-        f"{shown.data.spec.name}: training images at {size} x {size} pixels, and as two epochs of "
-        f"{shown.recipe.name} show them",
-        fontsize=11,
-        color=INK,
+    title = (
+        f"{escaped(shown.data.spec.name)}: training images at {size} x {size} pixels, and as two epochs of "
+        f"{shown.recipe.name} show them"
     )
+    figure.suptitle("\n".join(wrap(title, TITLE)), fontsize=11, color=INK)
     axes = figure.subplots(BLOCKS * len(rows), COLUMNS)
     for place in range(BLOCKS * COLUMNS):
         block, column = divmod(place, COLUMNS)
