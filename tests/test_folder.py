@@ -398,12 +398,13 @@ def test_a_study_on_a_folder(photos: Path, tmp_path: Path, capsys: pytest.Captur
 def test_data_show_and_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = flat(tmp_path / "photos")
     shutil.copy(root / "class 1" / "0.jpg", root / "class 9" / "100.jpg")
-    code, printed, _ = run(capsys, "data", "check", f"folder:{root}", "--json")
+    page = tmp_path / "page.html"
+    code, printed, _ = run(capsys, "data", "check", f"folder:{root}", "--out", page, "--json")
     content = json.loads(printed)
-    assert (code, content["shape"]) == (0, [3, None, None])
+    assert (code, content["shape"]) == (1, [3, None, None])  # one picture with two labels is a fault
     assert sum(found["images"] for found in content["duplicates"]) == 1
     assert sum(found["other_label"] for found in content["duplicates"]) == 1
-    assert "3 channels, many sizes" in run(capsys, "data", "check", f"folder:{root}")[1]
+    assert "3 channels, many sizes" in run(capsys, "data", "check", f"folder:{root}", "--out", page)[1]
     figure = tmp_path / "figure.png"
     words = ("data", "show", f"folder:{root}", "--set", "image_size=20", "--out", figure)
     code, printed, said = run(capsys, *words)

@@ -170,7 +170,6 @@ def test_a_pipe_holds_no_network(tmp_path: Path) -> None:
         ["data", "check", "mnist", "--data-dir", "{data}"],
         ["data", "check", "cifar10", "--data-dir", "{data}"],
         ["data", "check", "cifar100", "--data-dir", "{data}"],
-        ["data", "check", "folder:{photos}"],
         ["train", "lenet5", "--data", "digits", "--recipe", "{data}/pipe.yaml", "--out", "{data}/out"],
     ],
 )
@@ -185,17 +184,29 @@ def test_a_pipe_in_the_place_of_a_file_is_one_line(
     ):
         place.unlink(missing_ok=True)
         os.mkfifo(place)
-    for name in ("cats", "dogs"):
-        (tmp_path / "photos" / name).mkdir(parents=True)
-        for number in range(6):
-            noise = made.pixels(1, 9, 9, 3, seed=number)[0]
-            (tmp_path / "photos" / name / f"{number}.png").write_bytes(made.encoded(noise))
-    (tmp_path / "photos/dogs/5.png").unlink()
-    os.mkfifo(tmp_path / "photos/dogs/5.png")
-    filled = [word.format(data=tmp_path / "data", photos=tmp_path / "photos") for word in words]
+    filled = [word.format(data=tmp_path / "data") for word in words]
     assert main(filled) == 2
     assert re.fullmatch(r"convatlas: .* is a named pipe; a regular file is needed\n", capsys.readouterr().err)
     assert not (tmp_path / "data/out").exists()
+
+
+@pytest.mark.usefixtures("in_time")
+def test_a_pipe_among_pictures_is_a_picture_that_cannot_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place, name in enumerate(("cats", "dogs")):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(6):
+            noise = made.pixels(1, 9, 9, 3, seed=6 * place + number)[0]
+            (tmp_path / "photos" / name / f"{number}.png").write_bytes(made.encoded(noise))
+    (tmp_path / "photos/dogs/5.png").unlink()
+    os.mkfifo(tmp_path / "photos/dogs/5.png")
+    words = ["data", "check", f"folder:{tmp_path / 'photos'}", "--out", str(tmp_path / "page.html")]
+    assert main(words) == 1
+    assert "dogs/5.png (is a named pipe; a regular file is needed)" in capsys.readouterr().out
+    assert main(["train", "lenet5", "--data", words[2], "--out", str(tmp_path / "out")]) == 2
+    assert "dogs/5.png (the first is a named pipe" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 # ------------------------------------------------------------------------------------------- one decoder for pictures

@@ -80,6 +80,7 @@ def test_json_is_valid_in_any_locale_whatever_the_names(
     tmp_path: Path, encoding: str, odd: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = photos(tmp_path / f"photos{odd}", f"cats{odd}", "dogs")
+    monkeypatch.chdir(tmp_path)
     content = answer(["data", "check", f"folder:{root}", "--json"], encoding=encoding, monkeypatch=monkeypatch)
     found = json.loads(content.decode("utf-8"))
     assert set(found["splits"]["train"]["per_class"]) == {f"cats{odd}", "dogs"}
@@ -93,6 +94,7 @@ def test_a_table_is_shown_in_a_locale_without_the_letters(tmp_path: Path) -> Non
     done = subprocess.run(
         [sys.executable, "-c", program, "data", "check", f"folder:{root}"],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        cwd=tmp_path,
         capture_output=True,
         check=True,
     )

@@ -11,6 +11,7 @@ from convatlas.cli import options
 from convatlas.cli.data import Name, data_app, say_head, say_line, say_notes
 from convatlas.cli.program import FAILED
 from convatlas.errors import UsageError
+from convatlas.words import file_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +52,7 @@ def check(
     from convatlas.data import open_source  # not sooner: it imports PyTorch, which takes seconds
 
     source = open_source(data)
-    path = out or Path("runs") / f"check-{source.spec.label}.html"
+    path = out or Path("runs") / f"{file_name(f'check-{source.spec.label}')}.html"
     if path.suffix.lower() != ".html" or path.is_dir():
         raise UsageError(f"--out {path} must be the name of a .html file")
     checked = _checked(source, folder=data_dir, run=trained, page=path)
