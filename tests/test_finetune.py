@@ -148,7 +148,7 @@ def test_a_file_of_weights_alone_needs_its_normalisation(tmp_path: Path) -> None
     assert (plan.preprocessing.mean, plan.start.source, plan.start.fresh) == (three["mean"], str(path), ("head",))
 
 
-@pytest.mark.parametrize(("name", "length"), [("head_only", 40), ("full", 10), ("gradual", 12)])
+@pytest.mark.parametrize(("name", "length"), [("head_only", 30), ("full", 10), ("gradual", 12)])
 def test_the_recipes_of_fine_tuning(name: str, length: int) -> None:
     row = recipe(name)
     assert (row.epochs, row.images.image_size, row.images.mean) == (length, None, None)
