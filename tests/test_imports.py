@@ -190,6 +190,8 @@ LIGHT = (  # command lines, with the exit code of each
     (2, "finetune resnet_uva --weights uvb --data digits"),
     (2, "finetune resnet_uva --weights uva --data digit"),
     (2, "finetune resnet_uva --weights uva --data digits --recipe hed"),
+    (2, "hyperrule --data digit"),
+    (2, "hyperrule --data digits --rule bit"),
     (2, "evaluate resnet_uvx --weights uva"),
     (2, "evaluate resnet_uva --weights uvb"),
     (2, "evaluate resnet_uva"),

@@ -43,7 +43,8 @@ SHORT = {
     "bench": SMALL,
     "gradients": ["--images", "4"],
 }  # appended: seconds, not hours
-VERBS = {"list", "show", "data", "train", "finetune", "evaluate", "predict", "compare", "report", "bench", "gradients"}
+VERBS = {*("list", "show", "data", "train", "finetune", "hyperrule", "evaluate", "predict", "compare", "report")}
+VERBS |= {"bench", "gradients"}
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 
 

@@ -41,6 +41,7 @@ def _run(words: Sequence[str]) -> int:
         data_check,
         finetuning,
         gradients,
+        hyperrule,
         listing,
         predicting,
         runs,

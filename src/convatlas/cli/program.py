@@ -15,7 +15,10 @@ from convatlas.screen import say
 from convatlas.stopping import exit_code
 
 # In the order of work.
-VERBS = ("list", "show", "data", "train", "finetune", "evaluate", "predict", "compare", "report", "bench", "gradients")
+VERBS = (
+    *("list", "show", "data", "train", "finetune", "hyperrule", "evaluate", "predict", "compare", "report", "bench"),
+    "gradients",
+)
 
 
 class Verbs(TyperGroup):

@@ -6,7 +6,12 @@ from convatlas.recipe import Recipe
 
 
 def steps_per_epoch(count: int, recipe: Recipe) -> int:
-    """Returns the optimizer steps of one epoch over `count` images; a set smaller than a batch is one step."""
+    """Returns the optimizer steps of one epoch over `count` images; a set smaller than a batch is one step.
+
+    With `epoch_steps` in the recipe it is that number, whatever the number of images.
+    """
+    if recipe.epoch_steps is not None:
+        return recipe.epoch_steps
     whole, rest = divmod(count, recipe.batch_size)
     return whole if whole and (recipe.drop_last or not rest) else whole + 1
 
@@ -18,6 +23,8 @@ def smallest_part(count: int, recipe: Recipe) -> int:
     >>> smallest_part(1000, recipe("quick").replaced(accumulate=4)), smallest_part(1001, recipe("he_cifar"))
     (8, 105)
     """
+    if recipe.epoch_steps is not None:
+        return recipe.batch_size // recipe.optimizer.accumulate
     whole, rest = divmod(count, recipe.batch_size)
     sizes = ([recipe.batch_size] if whole else []) + ([rest] if rest and not (whole and recipe.drop_last) else [])
     return min(size // min(recipe.optimizer.accumulate, size) for size in sizes)

@@ -34,10 +34,9 @@ def fit_recipe(chosen: Recipe | RecipeRule, *, data: DataSet, in_channels: int) 
         )
         chosen = chosen.with_values(mean=None, std=None)
     if chosen.batch_size > len(data.train):
-        notes.append(
-            f"batch_size={chosen.batch_size} is more than the {len(data.train):,} training images: an epoch is one "
-            "step; a smaller batch gives more steps"
-        )
+        more = f"batch_size={chosen.batch_size} is more than the {len(data.train):,} training images"
+        one = "an epoch is one step; a smaller batch gives more steps"
+        notes.append(f"{more}: {one if chosen.epoch_steps is None else 'each batch is drawn with replacement'}")
     if chosen.sampling == "balanced":
         notes += _repeated(data)
     return chosen, tuple(notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from convatlas.bounds import GIB
+from convatlas.data.augmentation.draws import before_crop
 from convatlas.data.images.kept import room
 from convatlas.data.images.parts import is_reduced
 from convatlas.data.images.protocol import Images
@@ -40,7 +41,7 @@ def reading_line(images: Images, *, recipe: Recipe, preprocessing: Preprocessing
     """
     if not isinstance(images, StreamedImages):
         return None
-    size, count = preprocessing.image_size, len(images)
+    size, count = before_crop(preprocessing, recipe).image_size, len(images)
     each = [3 * size * size]
     if recipe.images.crop == "resized":
         headers = images.headers(SAMPLE)

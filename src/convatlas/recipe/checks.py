@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": (lambda v: 1 <= v <= 1_000_000, "at least 1 and at most 1,000,000"),
     "steps": (lambda v: 1 <= v <= 1_000_000_000, "at least 1 and at most 1,000,000,000"),
+    "epoch_steps": (lambda v: 1 <= v <= 1_000_000, "none, or at least 1 and at most 1,000,000"),
     "batch_size": (lambda v: v >= 1, "at least 1"),
     "lr": (lambda v: 0 < v < 100, "above 0 and below 100"),
     "layer_decay": (lambda v: 0 < v <= 1, "above 0 and at most 1"),
@@ -174,6 +175,8 @@ def _check_images(recipe: Recipe) -> None:
         least = fields.image_size or 4097
         permitted = "none without image_size" if fields.image_size is None else f"at least {least}, the image's size"
         require(recipe, "shorter_side", fields.shorter_side >= least, permitted)
+    larger = fields.crop != "random" or fields.shorter_side is not None
+    require(recipe, "crop", larger, "none, resized or pad4 without shorter_side, of which a random part is cut out")
     for name in ("crop_scale", "crop_ratio"):
         used = fields.crop == "resized" or getattr(fields, name) == UNUSED[name]
         require(recipe, name, used, f"left out with crop={fields.crop}, which does not use it")

@@ -19,7 +19,7 @@ NETWORK_FIELDS = tuple(field.name for field in dataclasses.fields(NetworkFields)
 BESIDE = (  # fields that the summary shows if the recipe uses them
     *("frozen", "head_first_epochs", "layer_decay", "accumulate", "clip_norm", "ema"),
     *("label_smoothing", "mixup", "cutmix", "class_weights"),
-    *("sampling", "jitter", "hue", "rand_augment", "cutout", *NETWORK_FIELDS),
+    *("sampling", "epoch_steps", "jitter", "hue", "rand_augment", "cutout", *NETWORK_FIELDS),
 )
 
 
@@ -30,7 +30,9 @@ class Recipe:
     A recipe is made from flat values by name, as in `--set` and YAML; code reads them by group. Its length is a number
     of `epochs` or of optimizer `steps`, and the schedule counts in the same unit. `drop_last` leaves out the last,
     smaller batch of an epoch. `sampling="balanced"` shows each class equally often in an epoch of the usual length: it
-    repeats images of rare classes and leaves out some of frequent ones. Raises `UsageError` for a value that makes no
+    repeats images of rare classes and leaves out some of frequent ones. With `epoch_steps` an epoch, after which the
+    validation images are measured, is that many steps: images come again as often as need be, and with replacement
+    where a batch is larger than the set. Raises `UsageError` for a value that makes no
     sense, and for fields that contradict each other.
 
     >>> mine = Recipe(name="mine", source="ours", expected="?", epochs=3, batch_size=16, optimizer="adam", lr=0.1)
@@ -49,6 +51,7 @@ class Recipe:
     images: ImageFields
     drop_last: bool = True
     sampling: Sampling = "shuffled"
+    epoch_steps: int | None = None
     loss: LossFields
     network: NetworkFields
     precision: Precision = "float32"

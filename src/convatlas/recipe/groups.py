@@ -10,7 +10,7 @@ from convatlas.values import Interpolation
 OptimizerKind = Literal["sgd", "adam", "adamw", "rmsprop", "muon"]
 ScheduleKind = Literal["constant", "multi_step", "step", "exponential", "cosine", "one_cycle", "plateau"]
 Warmup = Literal["linear", "constant"]
-Crop = Literal["none", "resized", "pad4"]
+Crop = Literal["none", "resized", "pad4", "random"]
 Fit = Literal["crop", "squash", "pad"]
 Sampling = Literal["shuffled", "balanced"]
 
@@ -90,7 +90,8 @@ class ImageFields:
     1]; None means the statistics of the training images. `flip` is the probability of mirroring left to right.
     `crop="resized"` cuts out a random part and resizes it; `crop_scale` is the range of its share of the area,
     `crop_ratio` the range of its aspect ratio. `crop="pad4"` adds 4 black pixels around the image and cuts out a part
-    of the image's own size. `jitter` changes brightness, contrast and saturation: a factor of each is drawn from 1 -
+    of the image's own size. `crop="random"` brings the image to a square of `shorter_side` and cuts out a part of
+    `image_size`. `jitter` changes brightness, contrast and saturation: a factor of each is drawn from 1 -
     `jitter` to 1 + `jitter` for every image. `hue` turns the colours by a part of the circle, drawn from -`hue` to
     `hue`. Grey images have neither saturation nor hue. `rand_augment` is a number of operations of strength
     `rand_magnitude` (0 to 30). `cutout` is the side, in pixels, of a square in the mean colour.

@@ -52,8 +52,8 @@ def with_preprocessing(chosen: Recipe | RecipeRule, preprocessing: Preprocessing
     values = chosen.values
 
     def prepared(facts: DataFacts) -> dict[str, Any]:
-        made = {**values(facts)}
-        return {**made, **_belonging({**defaults(), **made}, preprocessing)}
+        made = {name: value for name, value in values(facts).items() if value is not None}
+        return {**_belonging({**defaults(), **made}, preprocessing), **made}
 
     return dataclasses.replace(chosen, values=prepared)
 

@@ -77,14 +77,26 @@ def padded_crop(images: Tensor, places: Tensor) -> Tensor:
     `places` (N, 2) are those of its upper left corners: `draw_places`. The pixels are those before normalisation, as
     torchvision's `RandomCrop(32, padding=4)` has it; He et al. pad after subtracting the mean.
     """
-    count, _, height, width = images.shape
-    windows = F.pad(images, (PADDING,) * 4).unfold(2, height, 1).unfold(3, width, 1)  # a view: (N, C, 9, 9, H, W)
-    return windows[torch.arange(count, device=images.device), :, places[:, 0], places[:, 1]]
+    return _cut(F.pad(images, (PADDING,) * 4), places, height=images.shape[2], width=images.shape[3])
 
 
-def draw_places(count: int, *, generator: Generator) -> Tensor:
-    """Returns row and column (count, 2) of the upper left corner of a random part of each padded image."""
-    return torch.randint(2 * PADDING + 1, (count, 2), generator=generator)
+def window(images: Tensor, places: Tensor, *, size: int) -> Tensor:
+    """Returns a square of every image, its upper left corner at `places` (N, 2): (N, C, H, W) -> (N, C, size, size).
+
+    >>> window(torch.arange(16.0).view(1, 1, 4, 4), torch.tensor([[1, 2]]), size=2).tolist()
+    [[[[6.0, 7.0], [10.0, 11.0]]]]
+    """
+    return _cut(images, places, height=size, width=size)
+
+
+def _cut(images: Tensor, places: Tensor, *, height: int, width: int) -> Tensor:
+    windows = images.unfold(2, height, 1).unfold(3, width, 1)  # a view: (N, C, rows, columns, height, width)
+    return windows[torch.arange(len(images), device=images.device), :, places[:, 0], places[:, 1]]
+
+
+def draw_places(count: int, *, free: int, generator: Generator) -> Tensor:
+    """Returns row and column (count, 2) of the upper left corner of a random part, `free` pixels less than an image."""
+    return torch.randint(free + 1, (count, 2), generator=generator)
 
 
 def mirrored_where(images: Tensor, mirrored: Tensor) -> Tensor:

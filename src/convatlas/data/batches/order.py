@@ -10,7 +10,22 @@ from convatlas.recipe import Recipe
 
 
 def epoch_order(images: Images, recipe: Recipe, *, generator: Generator) -> Tensor:
-    """Returns the places (N,) of an epoch's images in their order."""
+    """Returns the places of an epoch's images in their order: each of N images once, in the usual case.
+
+    With `epoch_steps` in the recipe there are as many as the steps need: one shuffled pass comes after another. Where a
+    batch is larger than N, its images are drawn with replacement.
+    """
+    if recipe.epoch_steps is None:
+        return _pass(images, recipe, generator=generator)
+    wanted = recipe.epoch_steps * recipe.batch_size
+    if recipe.batch_size > len(images) and recipe.sampling == "shuffled":
+        return torch.randint(len(images), (wanted,), generator=generator)
+    passes = [_pass(images, recipe, generator=generator) for _ in range(-(-wanted // len(images)))]
+    return torch.cat(passes)[:wanted]
+
+
+def _pass(images: Images, recipe: Recipe, *, generator: Generator) -> Tensor:
+    """Returns the places (N,) of the images in the order of one pass over them."""
     if recipe.sampling == "balanced":
         return balanced_order(class_labels(images).cpu(), generator=generator)
     return torch.randperm(len(images), generator=generator)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from convatlas.data.augmentation.draws import Draws, draw
+from convatlas.data.augmentation.draws import Draws, before_crop, draw
 from convatlas.data.epoch import steps_per_epoch
 from convatlas.data.images.protocol import Labels, Targets, label_bytes, short_hash, targets_at, thumbnails_of
 from convatlas.data.preprocessing import Preprocessing, Statistics, channel_statistics
@@ -57,7 +57,7 @@ class ResidentImages:
     ) -> Generator[tuple[Tensor, Targets, Draws], None, None]:
         """Yields resized images, their targets and all changes that the recipe draws for them."""
         size, side = recipe.batch_size, preprocessing.image_size
-        resized = preprocessing.whole if recipe.images.crop == "resized" else preprocessing  # the crop takes any part
+        resized = preprocessing.whole if recipe.images.crop == "resized" else before_crop(preprocessing, recipe)
         order = sent(order, self.device)
         for step in range(steps_per_epoch(len(order), recipe)):
             start = step * size

@@ -10,7 +10,7 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
-from convatlas.data.augmentation.draws import Draws, draw_after_reading
+from convatlas.data.augmentation.draws import Draws, before_crop, draw_after_reading
 from convatlas.data.epoch import steps_per_epoch
 from convatlas.data.images.decoding import Encoded, read_encoded
 from convatlas.data.images.kept import Kept, Shelf
@@ -83,6 +83,7 @@ class StreamedImages:
         parts = sum(_part_count(places) for places in chosen)
         # All seeds before the first batch: how far the workers read ahead does not change what is drawn after it.
         seeds = torch.randint(2**63 - 1, (parts,), generator=generator).tolist()
+        preprocessing = before_crop(preprocessing, recipe)
         if recipe.images.crop == "resized":
             fill = Crops(
                 self.store, self._shelf(("whole", preprocessing.image_size)), _of_colour(preprocessing).image_size
