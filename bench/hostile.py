@@ -1,9 +1,9 @@
 """Tries files that mean harm: each is answered or refused in one line, in bounded memory and time.
 
 The files come from `tests/hostile_files.py`, a table of kinds: torch's formats, numpy's, safetensors, records inside
-checkpoints, CIFAR's pickles, idx and parquet files, pictures, recipes, files of runs. Each kind is read in its own
-process, whose memory may grow by at most `MEMORY` beyond its imports; a reader that asks for more fails at once. The
-same seed makes the same files. With `--keep`, a file that causes a fault is kept in that folder.
+checkpoints, CIFAR's pickles, idx and parquet files, pictures, sets of images, recipes, files of runs. Each kind is read
+in its own process, whose memory may grow by at most `MEMORY` beyond its imports; a reader that asks for more fails at
+once. The same seed makes the same files. With `--keep`, a file that causes a fault is kept in that folder.
 
 python bench/hostile.py --inputs 1000 --seed 0            of every kind; prints a line for each kind
 python bench/hostile.py --only npz --files FILE ...       these files, read as that kind is; prints a line for each

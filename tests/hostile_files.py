@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 import hostile_data
 import hostile_runs
+import hostile_sets
 from convatlas import create
 
 Strategy = st.SearchStrategy[Any]
@@ -565,7 +566,7 @@ def data_kind(files: Strategy) -> Kind:
 
 
 def run_kind(files: Strategy, read: Callable[[Path], object] = hostile_runs.read_run_file) -> Kind:
-    """Returns the row of a kind of recipes, or of files of runs."""
+    """Returns the row of a kind of recipes, of files of runs, or of sets of images."""
     return Kind(files.map(lambda pair: File(*pair)), read)
 
 
@@ -581,6 +582,9 @@ KINDS: dict[str, Kind] = {
     "idx": data_kind(hostile_data.IDX),
     "parquet": data_kind(hostile_data.PARQUET),
     "picture": data_kind(hostile_data.PICTURES),
+    "csv": run_kind(hostile_sets.CSV, hostile_sets.read_set),
+    "tar": run_kind(hostile_sets.TAR, hostile_sets.read_set),
+    "hub": run_kind(hostile_sets.HUB, hostile_sets.read_set),
     "recipe": run_kind(hostile_runs.RECIPES, hostile_runs.read_recipe_file),
     "run-record": run_kind(hostile_runs.RUNS),
     "study-record": run_kind(hostile_runs.STUDIES),

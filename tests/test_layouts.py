@@ -342,7 +342,7 @@ def test_options_that_leave_the_tensors_as_they_are() -> None:
 
 
 def test_what_cannot_be_built_is_refused_before_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convatlas.weights.download", lambda weights: pytest.fail("downloaded"))
+    monkeypatch.setattr("convatlas.weights.named.download", lambda weights: pytest.fail("downloaded"))
     for wrong in ({"num_classes": 0}, {"num_classes": True}, {"dropout": 2.0}, {"in_channels": 1}):
         with pytest.raises(UsageError):
             convatlas.create("googlenet", weights="torchvision", **wrong)

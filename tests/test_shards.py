@@ -63,9 +63,7 @@ def test_shards_are_split_as_a_folder_is(tmp_path: Path, kind: str) -> None:
     for part in data.parts.values():
         for number, label, found in zip(part.index.tolist(), class_labels(part).tolist(), content(part), strict=True):
             assert (found, label) == (picture(number), number % 3)
-    assert torch.allclose(
-        data.test.batch(torch.tensor([0]), preprocessing=PLAIN)[0, 1] * 255, torch.tensor(5.0 * data.test.index[0])
-    )
+    assert torch.allclose(data.test.batch(torch.tensor([0]), preprocessing=PLAIN)[0, 1] * 255, 5.0 * data.test.index[0])
     again = load_data(f"tar:{tmp_path}/pets-{{0..1}}.tar")
     assert (again.split_hash, again.images_hash) == (data.split_hash, data.images_hash)
     assert open_source(data.spec.name).spec.name == data.spec.name == f"tar:{tmp_path}/pets-*.tar"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import io
 import json
 import os
@@ -12,12 +11,13 @@ import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from convatlas.data.dataset import Source
 from convatlas.data.images.formats import SUFFIXES
-from convatlas.data.images.stores import ENDING
+from convatlas.data.images.tar_store import TarStore
 from convatlas.data.sources.listing import PARTS, Found, Listing, in_use, listed_source
 from convatlas.data.sources.part_names import absolute, part_in
 from convatlas.data.sources.walking import natural
@@ -30,57 +30,6 @@ MOST_FILES = 100_000  # that a pattern may mean
 LABELS = ("cls", "json")  # the kinds of members with labels
 NAME_FILES = ("classes.txt", "classes.json")
 _BRACES = re.compile(r"\{([^{}]*)\}")
-
-
-@dataclass(frozen=True)
-class TarStore:
-    """Images in tar files, read in place: of each the number of its file, its place there, its size and its name."""
-
-    paths: Sequence[str]
-    files: np.ndarray
-    offsets: np.ndarray
-    sizes: np.ndarray
-    members: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-    def name(self, number: int) -> str:
-        """Returns the names of the tar file and of the member."""
-        return f"{os.path.basename(self.paths[self.files[number]])}/{self.members[number]}"
-
-    def shown(self, number: int) -> str:
-        """Returns the path of the tar file and the name of the member."""
-        return f"{self.paths[self.files[number]]}: {self.members[number]}"
-
-    def size(self, number: int) -> int:
-        """Returns the bytes of an image."""
-        return int(self.sizes[number])
-
-    def ending(self, number: int) -> bytes:
-        """Returns the last bytes of an image, 4,096 or all. Raises `UsageError` for a file that cannot be read."""
-        size = self.size(number)
-        return self._bytes(number, start=max(0, size - ENDING), size=min(size, ENDING))
-
-    def read(self, number: int) -> bytes:
-        """Returns the bytes of an image. Raises `UsageError` for a file that cannot be read or was cut off since."""
-        return self._bytes(number, start=0, size=self.size(number))
-
-    def digest(self, number: int) -> bytes:
-        """Returns the sha256 of the bytes of an image. Raises `UsageError` as `read` does."""
-        return hashlib.sha256(self.read(number)).digest()
-
-    def _bytes(self, number: int, *, start: int, size: int) -> bytes:
-        path = Path(self.paths[self.files[number]])
-        try:
-            with open_regular(path) as file:
-                file.seek(int(self.offsets[number]) + start)
-                content = file.read(size)
-        except OSError as error:
-            raise UsageError(f"cannot read {path}: {error.strerror}") from error
-        if len(content) < size:
-            raise UsageError(f"{path} is shorter than it was: it ends within {self.members[number]}")
-        return content
 
 
 @dataclass
@@ -184,7 +133,9 @@ def _members(path: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
                 raise UsageError(f"{path} is compressed, and images in it cannot be read in place; unpack it by gunzip")
             file.seek(0)
             yield from _plain_members(path, file)
-    except (tarfile.TarError, EOFError) as error:
+    except UsageError:
+        raise
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:  # a header may say any number
         reason = printable(reason_of(error), most=160)
         raise UsageError(f"{path} is no whole tar file: {reason}; get the file again") from error
     except OSError as error:
@@ -194,7 +145,8 @@ def _members(path: str) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
 def _plain_members(path: str, file: io.BufferedReader) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """Yields the files in an opened tar file, as `_members` does."""
     size = os.fstat(file.fileno()).st_size
-    with tarfile.open(fileobj=file, mode="r:") as tar:
+    bound: Any = _Within(file, size)
+    with tarfile.open(fileobj=bound, mode="r:") as tar:
         while (member := tar.next()) is not None:
             tar.members.clear()  # type: ignore[attr-defined]  # else it keeps every one
             if member.size < 0 or (member.isreg() and member.offset_data + member.size > size):
@@ -208,9 +160,22 @@ def _plain_members(path: str, file: io.BufferedReader) -> Iterator[tuple[tarfile
                 file.seek(member.offset_data)
                 content = file.read(member.size)
             yield member, content
-        file.seek(tar.offset)
+        file.seek(min(tar.offset, size))
     if file.read(BLOCK) != bytes(BLOCK):
         raise UsageError(f"{path} is cut off or damaged: its end is missing; get the file again")
+
+
+class _Within:
+    """A file of which no more is read than it has: a header may ask for any number of bytes, and memory for them."""
+
+    def __init__(self, file: io.BufferedReader, size: int) -> None:
+        self.seek, self.tell = file.seek, file.tell
+        self._file, self._size = file, size
+
+    def read(self, count: int = -1) -> bytes:
+        """Returns the next bytes, so many or all that are left."""
+        left = max(0, self._size - self._file.tell())
+        return self._file.read(left if count < 0 else min(count, left))
 
 
 def _split_name(member: str) -> tuple[str, str]:

@@ -137,5 +137,6 @@ def _check_label(path: Path, schema: pyarrow.Schema, label: str) -> None:
 
 
 def _damaged(path: Path, error: BaseException) -> UsageError:
-    reason = printable(reason_of(error), most=160)
+    said = error.strerror if isinstance(error, OSError) else None
+    reason = printable(said or reason_of(error), most=160)
     return UsageError(f"{path} is no whole parquet file ({reason}); get the file again")
