@@ -177,5 +177,8 @@ def test_the_rectangle_of_known_images() -> None:
     found = preprocessing.rectangle(64, 96)
     assert (found.height, found.width) == (pytest.approx(64 * 32 / 36), pytest.approx(96 * 32 / 54))
     assert (found.top, found.left) == (pytest.approx(64 * 2 / 36), pytest.approx(96 * 11 / 54))
-    strip = Preprocessing(32, (0.0,), (1.0,)).rectangle(10, 1001)
-    assert (strip.top, strip.left, strip.height, strip.width) == (0, 495, 10, 10)
+    strip = Preprocessing(32, (0.0,), (1.0,)).rectangle(10, 1001)  # 32 x 3203 pixels, of which 1586 lie on the left
+    assert (strip.top, strip.height) == (0, 10)
+    assert (strip.left, strip.width) == (pytest.approx(1001 * 1586 / 3203), pytest.approx(1001 * 32 / 3203))
+    longest = Preprocessing(32, (0.0,), (1.0,)).rectangle(10, 1_000_001)  # of which only the middle is resized
+    assert (longest.top, longest.left, longest.height, longest.width) == (0, 499_995, 10, 10)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -413,6 +414,14 @@ def test_the_shorter_side_then_the_centre() -> None:
     with_pillow = Image.fromarray(image[0].permute(1, 2, 0).numpy()).resize((384, 256), Image.Resampling.BILINEAR)
     expected = np.asarray(with_pillow)[16:240, 80:304] / 255
     assert np.abs(cut[0].permute(1, 2, 0).numpy() - expected).max() < 1.01 / 255  # Pillow rounds to 8 bits, twice
+
+
+def test_a_long_image_is_resized_whole() -> None:
+    """411 x 120 pixels to 876 x 256, then columns 326 to 549: as torchvision's transforms have it."""
+    image = torch.randint(0, 256, (1, 3, 120, 411), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    cut = Preprocessing(224, (0.0,) * 3, (1.0,) * 3, shorter_side=256).resize(image)
+    whole = F.interpolate(image / 255, size=(256, 876), mode="bilinear", antialias=True)
+    assert torch.equal(cut, whole[..., 16:240, 326:550])
 
 
 def test_a_panorama_is_cut_before_it_is_resized() -> None:

@@ -15,6 +15,7 @@ from convatlas.recipe import Fit
 from convatlas.values import Interpolation
 
 LARGE = 2**23  # values of an image that is resized channel by channel
+LONGEST = 2**23  # pixels of a resized image; of a longer one only the middle is resized
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,9 @@ class Preprocessing:
     def resampled(self, pixels: Tensor, *, extent: tuple[float, float] | None = None) -> Tensor:
         """Returns images (N, C, H, W) with their shorter side as it is before the centre is cut out: (N, C, H', W').
 
-        Of a panorama, twice as long as wide or more, only the middle is taken. `extent` is as for `framed`.
+        Of a panorama that would fill the memory only the middle is taken. `extent` is as for `framed`.
         """
-        middle = _middle(*(extent or pixels.shape[-2:]))
+        middle = self._middle(*(extent or pixels.shape[-2:]))
         (top, left), extent = (int(middle.top), int(middle.left)), (middle.height, middle.width)
         pixels = pixels[..., top : top + math.ceil(middle.height), left : left + math.ceil(middle.width)]
         return self._resampled(pixels, self._resized(*extent), extent=extent)
@@ -106,7 +107,7 @@ class Preprocessing:
         """
         if self.fit != "crop":
             return self._rectangle_around(height, width)
-        middle = _middle(height, width)
+        middle = self._middle(height, width)
         rows, columns = self._resized(middle.height, middle.width)
         down, across = middle.height / rows, middle.width / columns  # pixels of the image in one of the input
         return Rectangle(
@@ -156,6 +157,15 @@ class Preprocessing:
         """Returns the mean of each channel of an image; of grey ones that will be repeated, the mean of all."""
         return self.mean if len(self.mean) == channels else (sum(self.mean) / len(self.mean),) * channels
 
+    def _middle(self, height: float, width: float) -> Rectangle:
+        """Returns the whole image, or the middle of one that is too long to be resized whole."""
+        shorter = min(height, width)
+        most = (
+            max(2, LONGEST // (self.shorter_side or self.image_size) ** 2) * shorter // 2
+        )  # on each side of the middle
+        top, left = (max(0, length // 2 - most) for length in (height, width))
+        return Rectangle(top, left, min(height, 2 * most), min(width, 2 * most))
+
     def _resized(self, height: float, width: float) -> tuple[int, int]:
         """Returns the height and width to which an image is resized."""
         side, shorter = self.shorter_side or self.image_size, min(height, width)
@@ -194,13 +204,6 @@ class Preprocessing:
 def is_channels_last(images: Tensor) -> bool:
     """Returns whether the channels of each pixel lie side by side in memory, and those of no other image."""
     return images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
-
-
-def _middle(height: float, width: float) -> Rectangle:
-    """Returns the whole image, or the middle of a panorama, twice as long as wide: all of it would fill the memory."""
-    shorter = min(height, width)
-    top, left = (max(0, length // 2 - shorter) for length in (height, width))
-    return Rectangle(top, left, min(height, 2 * shorter), min(width, 2 * shorter))
 
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
