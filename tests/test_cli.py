@@ -275,6 +275,19 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_reader_that_leaves_after_the_first_line_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich, which prints tables and results, would end the program with the exit code 1."""
+    from convatlas.screen import Screen
+
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as stream:
+        screen = Screen(file=stream)
+        with pytest.raises(BrokenPipeError):
+            screen.print("a line")
+        screen.print("another one, which nobody reads")
+
+
 @pytest.mark.slow
 def test_ctrl_c_and_resume_of_a_real_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SIGINT in the middle of a study: exit code 130, the way on in one line, and the same table afterwards."""

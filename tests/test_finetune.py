@@ -258,6 +258,10 @@ def test_what_does_not_fit_the_base_is_refused_in_one_line(
     }
     for words, message in lines.items():
         assert message in refused(f"{base.path} {words}", capsys), words
+    words = f"preact_resnet_uva --weights {base.best_checkpoint} --data digits"
+    assert "is of resnet_uva, not of preact_resnet_uva; leave preact_resnet_uva and --weights out" in refused(
+        words, capsys
+    )
 
 
 def test_an_image_below_the_minimum_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ A name from a file or an error may hold characters that steer a terminal. They a
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +23,14 @@ class Screen(Console):
         """Yields the parts of a line; the parts that rich itself makes to steer the terminal stay."""
         for part in super().render(*arguments, **keywords):
             yield part if part.control else Segment(escaped(part.text), part.style)
+
+    def on_broken_pipe(self) -> None:
+        """Raises `BrokenPipeError` where the reader of the output is gone, as in `convatlas ... | head -1`.
+
+        What is still to be written goes nowhere. rich itself would end the program with the exit code 1.
+        """
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+        raise BrokenPipeError
 
 
 def say(line: str) -> None:

@@ -201,7 +201,7 @@ def _normalised(
         if own is None:
             raise UsageError(
                 f"{source} does not say with which normalisation its network was trained; "
-                "give it with --mean and --std, a number for each channel"
+                "give it with --mean and --std (of finetune: --set mean=... --set std=...), a number for each channel"
             )
         stem = identified.state.get("stem.conv.weight")
         if len(own.mean) != identified.in_channels and identified.weights is not None and stem is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convatlas.architectures import architecture
 from convatlas.complexity import meta_network
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
@@ -39,8 +40,8 @@ def open_base(
         return open_predictor(source, weights=weights, options=options)
     if not is_run(file.parent.parent) and not file.is_dir():
         return open_predictor(file, arch=source, options=options, normalisation=normalisation)
-    base = open_predictor(file)
-    if source not in (base.architecture.name, base.architecture.reference):
+    base, row = open_predictor(file), architecture(source)
+    if (row.name, row.reference) != (base.architecture.name, base.architecture.reference):
         raise UsageError(f"{file} is of {base.architecture.name}, not of {source}; leave {source} and --weights out")
     return base
 
