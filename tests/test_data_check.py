@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import tarfile
 from dataclasses import replace
@@ -338,6 +339,16 @@ def test_wrong_labels_are_found(relabelled: tuple[DataSet, Run, set[tuple[str, i
     assert next(iter(finding.groups))[0] in numbers
     assert finding.gravity == "warning"
     assert finding.details[0].count(" %") == 2
+    assert found.undone == looked_at.undone
+
+
+def test_the_doubts_of_a_weak_network_are_weak(
+    relabelled: tuple[DataSet, Run, object], looked_at: Check, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).normal(size=(360, 10))
+    weak = run_of(relabelled[0], tmp_path, {"validation": noise, "test": noise})
+    (line,) = set(with_suspects(looked_at, weak).undone) - set(looked_at.undone)
+    assert re.match(r"the run is right about (8|9|1\d)\.\d\d % of the images whose labels were searched: many", line)
 
 
 def test_a_run_on_other_data_is_refused(

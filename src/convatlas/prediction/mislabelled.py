@@ -18,6 +18,8 @@ from convatlas.words import percent
 
 PARTS = {"validation": "val", "test": "test"}  # with the beginning of their names in predictions.npz
 
+GOOD = 0.8  # the accuracy from which on the doubts of a network are worth more than its mistakes
+
 
 @dataclass(frozen=True)
 class Suspect:
@@ -46,6 +48,13 @@ def with_suspects(checked: Check, run: Run) -> Check:
         missing = f"wrong labels were not searched: that needs cleanlab; {INSTALL}"
         return replace(checked, undone=(*checked.undone, missing))
     checked = replace(checked, searched=True)
+    accuracy = _accuracy(run, data)
+    if accuracy < GOOD:
+        weak = (
+            f"the run is right about {percent(accuracy)} % of the images whose labels were searched: many of its "
+            "doubts are mistakes of its own; a better network doubts fewer labels"
+        )
+        checked = replace(checked, undone=(*checked.undone, weak))
     found, names = suspects(run, data), data.spec.class_names
     if not found:
         return checked
@@ -110,6 +119,12 @@ def suspects(run: Run, data: DataSet) -> list[Suspect]:
         for number in found.tolist()
         if suggested[number] != labels[number]
     ]
+
+
+def _accuracy(run: Run, data: DataSet) -> float:
+    """Returns the accuracy of a run on validation and test images together."""
+    logits, labels, _ = _held_out(run.predictions(), data, path=run.path)
+    return float((logits.argmax(1) == labels).mean())
 
 
 def _held_out(

@@ -49,7 +49,7 @@ INSTALL = "python -m pip install 'convatlas[check]'"
 
 @dataclass(frozen=True)
 class Check:
-    """The check of a data set. `undone` says in a line each which checks were not made, and how they can be.
+    """The check of a data set. `undone` has a line for each check that was not made, or not well, with the remedy.
 
     `searched` says that wrong labels were searched with the answers of a run.
     """
