@@ -386,7 +386,7 @@ def test_a_file_on_the_command_line(published: Path, tmp_path: Path, capsys: pyt
     options = ["-o", "depths=2,10,2,2", "-o", "widths=32,64,64,96", "-o", "stem_channels=16", "-o", "groups=8"]
     words = ["predict", str(published), str(tmp_path / "photo.png"), "--arch", "bit_resnet50x1", *options]
     assert main([*words, "--mean", "0.5,0.5,0.5", "--std", "0.5,0.5,0.5", "--json"]) == 0
-    assert '"architecture": "bit_resnet50x1"' in capsys.readouterr().out
+    assert '"class": "class 0"' in capsys.readouterr().out
     assert main(words) == 2
     assert "give it with --mean and --std" in capsys.readouterr().err
 
