@@ -43,8 +43,21 @@ SHORT = {
     "bench": SMALL,
     "gradients": ["--images", "4"],
 }  # appended: seconds, not hours
-VERBS = {*("list", "show", "data", "train", "finetune", "hyperrule", "evaluate", "predict", "compare", "report")}
-VERBS |= {"bench", "gradients"}
+VERBS = {
+    "list",
+    "show",
+    "data",
+    "train",
+    "finetune",
+    "hyperrule",
+    "evaluate",
+    "predict",
+    "compare",
+    "report",
+    "bench",
+    "gradients",
+    "explain",
+}
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 
 

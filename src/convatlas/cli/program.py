@@ -16,8 +16,19 @@ from convatlas.stopping import exit_code
 
 # In the order of work.
 VERBS = (
-    *("list", "show", "data", "train", "finetune", "hyperrule", "evaluate", "predict", "compare", "report", "bench"),
+    "list",
+    "show",
+    "data",
+    "train",
+    "finetune",
+    "hyperrule",
+    "evaluate",
+    "predict",
+    "compare",
+    "report",
+    "bench",
     "gradients",
+    "explain",
 )
 
 

@@ -1,0 +1,98 @@
+"""`explain`: filters, feature maps and attributions of a network for image files, as pictures and one page."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from convatlas.cli import options
+from convatlas.cli.answers import Arch, Mean, Std, check_source, normalisation, say_notes
+from convatlas.cli.program import app
+from convatlas.errors import UsageError, unknown
+
+
+@app.command()
+def explain(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN|CHECKPOINT|ARCH", help="A run, a checkpoint, or a name with --weights.")
+    ],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="Image files, folders, patterns, or - for names on stdin."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the page and the pictures.")] = Path(
+        "runs/explain"
+    ),
+    class_name: Annotated[
+        str | None, typer.Option("--class", metavar="CLASS", help="Name or number; default: the network's answer.")
+    ] = None,
+    stage: Annotated[
+        list[str] | None, typer.Option("--stage", metavar="NAME", help="Stage for feature maps; may be repeated.")
+    ] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", metavar="NAME", help="Method of the maps, instead of all; repeat.")
+    ] = None,
+    sanity: Annotated[
+        bool, typer.Option("--sanity", help="Check that the maps change where the weights are random; takes minutes.")
+    ] = False,
+    weights: options.WeightsName = None,
+    arch: Arch = None,
+    option: options.Options = None,
+    mean: Mean = None,
+    std: Std = None,
+    device: options.Device = "auto",
+    as_json: options.AsJson = False,
+) -> None:
+    """Show on what a network's answers to images depend, what its stages see, and its first filters. Writes a page.
+
+    Example: convatlas explain resnet_uva --weights uva photo.png --out runs/explain
+
+    Example: convatlas explain runs/digits/resnet_uva@quick/seed0 digit.png --class 3 --stage stage2
+    """
+    chosen = options.architecture_options(option)
+    check_source(source, arch=arch, weights=weights, options=chosen)
+    options.check_computing(device, None)
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out} is a file; name a folder")
+
+    from convatlas.insight.explain import METHODS, Wanted, check_captum
+    from convatlas.insight.explain import explain as explained
+    from convatlas.prediction import image_paths, names_in, open_predictor
+
+    for name in method or []:
+        if name not in METHODS:
+            raise unknown("--method", name, METHODS)
+    check_captum()
+    paths = image_paths(images, names=names_in(sys.stdin))
+    predictor = open_predictor(
+        source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
+    ).to(device)
+    say_notes(predictor.notes, source=predictor.source)
+    wanted = Wanted(paths, list(dict.fromkeys(method or METHODS)), list(dict.fromkeys(stage or [])), class_name)
+    content = explained(predictor, wanted, out, sanity=sanity)
+    if as_json:
+        options.print_json(content)
+    else:
+        _print(content)
+
+
+def _print(content: dict[str, Any]) -> None:
+    """Prints each image with its answer and the remarks of its maps, the verdict of the check, and the page."""
+    for image in content["images"]:
+        best = image["classes"][0]
+        _say(f"{image['path']}: {best['class']} ({100 * best['probability']:.1f} %), explained: {image['explained']}")
+        for each in image["maps"]:
+            _say(f"  {each['title']}: {each['remark']}")
+    if (check := content["sanity"]) is not None:
+        for method in content["methods"]:
+            last = check["correlations"][method["name"]][-1]
+            verdict = "fails" if method["name"] in check["failed"] else "passes"
+            _say(f"sanity check: {method['title']} {verdict}, rank correlation {last:.2f} with random weights")
+    _say(f"wrote {content['page']}")
+
+
+def _say(line: str) -> None:
+    options.console().print(line, highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,8 @@
+"""Explains the answers of a network: filters, feature maps and attributions, as pictures and one page."""
+
+from __future__ import annotations
+
+from convatlas.insight.explain.methods import METHODS, check_captum
+from convatlas.insight.explain.writing import Wanted, explain
+
+__all__ = ["METHODS", "Wanted", "check_captum", "explain"]

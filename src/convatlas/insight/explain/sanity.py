@@ -1,0 +1,104 @@
+"""The sanity check: does a map change when the network forgets what it has learned?
+
+Adebayo et al. 2018, https://arxiv.org/abs/1810.03292: the weights are made random from the top layer down, and the maps
+are compared with those of the trained network by rank. A method whose maps stay alike shows the image, not the network.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from convatlas.drawing import COLOURS, DPI, INK, LEGEND, MARKERS, SOFT, plain, save
+from convatlas.insight.explain.methods import METHODS, Attribution, Effort, Question
+
+DEPTHS = 6  # steps from the trained to the random network
+ALIKE = 0.5  # mean rank correlation with every weight random, at which a method fails
+IMAGES = 4  # at most
+LESS = Effort(steps=16, most_steps=16, samples=8, windows=7)
+
+
+@dataclass(frozen=True)
+class Sanity:
+    """The mean rank correlation of each method's maps after each step, and the layers that are random by then."""
+
+    layers: tuple[int, ...]
+    of: int
+    images: int
+    correlations: Mapping[str, tuple[float, ...]]
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The methods whose maps stay alike where every weight is random."""
+        return tuple(name for name, values in self.correlations.items() if values[-1] >= ALIKE)
+
+
+def check_sanity(questions: Sequence[Question], methods: Sequence[str], *, seed: int = 0) -> Sanity:
+    """Returns the correlations over the first images, with less effort for each map than on the page."""
+    chosen = [dataclasses.replace(question, effort=LESS) for question in questions[:IMAGES]]
+    trained = {name: [METHODS[name].attribute(question) for question in chosen] for name in methods}
+    network = copy.deepcopy(chosen[0].network)
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)][::-1]
+    counts = sorted({round(part) for part in np.linspace(0, len(layers), DEPTHS + 1)[1:]})
+    found: dict[str, list[float]] = {name: [] for name in methods}
+    generator, done = torch.Generator().manual_seed(seed), 0
+    for count in counts:
+        for layer in layers[done:count]:
+            shuffle(layer, generator)
+        done = count
+        for name in methods:
+            maps = [METHODS[name].attribute(dataclasses.replace(each, network=network)) for each in chosen]
+            pairs = zip(trained[name], maps, strict=True)
+            found[name].append(float(np.mean([rank_correlation(before, after) for before, after in pairs])))
+    correlations = {name: tuple(values) for name, values in found.items()}
+    return Sanity(tuple(counts), len(layers), len(chosen), correlations)
+
+
+def shuffle(layer: nn.Module, generator: torch.Generator) -> None:
+    """Puts the weights of a layer into a random order: their distribution stays, and nothing that was learned."""
+    with torch.no_grad():
+        for parameter in layer.parameters(recurse=False):
+            order = torch.randperm(parameter.numel(), generator=generator).to(parameter.device)
+            parameter.copy_(parameter.flatten()[order].view_as(parameter))
+
+
+def rank_correlation(first: Attribution, second: Attribution) -> float:
+    """Returns Spearman's correlation of the absolute values of two maps; 0 where one of them is the same everywhere."""
+    ranks = [_ranks(each.values.detach().abs().cpu().double().numpy().ravel()) for each in (first, second)]
+    centred = [each - each.mean() for each in ranks]
+    norm = np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum())
+    return float((centred[0] * centred[1]).sum() / norm) if norm else 0.0
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Returns the rank of each value; equal ones share the mean of their ranks."""
+    _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    ranks: np.ndarray = (ends - (counts - 1) / 2)[inverse]
+    return ranks
+
+
+def draw_sanity(sanity: Sanity, path: Path) -> None:
+    """Writes the figure: the rank correlation of each method against the part of the layers that is random."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for index, (name, values) in enumerate(sanity.correlations.items()):
+        colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
+        label = METHODS[name].title + (" (fails)" if name in sanity.failed else "")
+        axes.plot((0, *sanity.layers), (1.0, *values), color=colour, marker=marker, markersize=5, label=label)
+    axes.axhline(ALIKE, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
+    plain(axes)
+    axes.set_xlabel(f"layers with random weights, from the answer down, of {sanity.of}", color=SOFT, fontsize=9.5)
+    axes.set_title(f"rank correlation with the trained network's maps, {sanity.images} images", loc="left", color=INK,
+                   fontsize=10.5)  # fmt: skip
+    figure.legend(loc="outside lower center", ncols=3, **LEGEND)
+    save(figure, path)

@@ -1,0 +1,294 @@
+"""Explanations: maps against formulas, every method in every family, the sanity check, the page and bad input."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from convatlas import create
+from convatlas.architecture import Architecture
+from convatlas.architectures import families
+from convatlas.cli import main
+from convatlas.data.preprocessing import Rectangle
+from convatlas.errors import UsageError
+from convatlas.insight.explain import METHODS, Wanted
+from convatlas.insight.explain.features import chosen_stages, feature_maps, spatial_stages, strongest
+from convatlas.insight.explain.methods import NO_EVIDENCE, Attribution, Effort, Method, Question
+from convatlas.insight.explain.pictures import overlay
+from convatlas.insight.explain.sanity import check_sanity, rank_correlation
+from convatlas.insight.explain.writing import ask
+from convatlas.layers import ConvNormAct, classifier, sequential
+from convatlas.prediction import open_predictor
+
+pytest.importorskip("captum")
+QUICK = Effort(steps=2, most_steps=2, samples=2, windows=2)
+NORMALISED = ["--mean", "0.5,0.5,0.5", "--std", "0.25,0.25,0.25"]
+
+
+def question_of(network: nn.Module, inputs: Tensor, target: int = 0, effort: Effort = QUICK) -> Question:
+    """A question about the last features of a network."""
+    network = network.eval().requires_grad_(False)
+    return Question(network, inputs, target, spatial_stages(network, inputs)[-1], effort)
+
+
+def small_network() -> nn.Module:
+    """A tiny convolutional network with activations in place."""
+    torch.manual_seed(0)
+    stem = ConvNormAct(3, 6, 3, act=lambda: nn.ReLU(inplace=True))
+    return sequential(stem=stem, stage1=ConvNormAct(6, 8, 3, stride=2), head=classifier(8, 5))
+
+
+def test_grad_cam_is_the_closed_form() -> None:
+    """With global average pooling the weights of the map are those of the linear layer, over the number of places."""
+    network, inputs = small_network(), torch.randn(1, 3, 16, 16)
+    question = question_of(network, inputs, target=2)
+    features = feature_maps(network, inputs, [question.stage])[question.stage]
+    weights = network.head.fc.weight[2] / features.shape[-2:].numel()  # type: ignore[union-attr]
+    expected = (weights[:, None, None] * features).sum(0).relu()
+    stretched = nn.functional.interpolate(expected[None, None], size=16, mode="bilinear")[0, 0]
+    given = METHODS["grad_cam"].attribute(question)
+    assert torch.allclose(given.values, stretched, atol=1e-7)
+    assert given.remark == "8 x 8 values of stage1"
+
+
+def test_grad_cam_plus_plus_is_the_formula() -> None:
+    network, inputs = small_network(), torch.randn(1, 3, 16, 16)
+    question = question_of(network, inputs, target=1)
+    features = feature_maps(network, inputs, ["stage1"])["stage1"]
+    gradient = (network.head.fc.weight[1] / 64)[:, None, None].expand_as(features)  # type: ignore[union-attr]
+    alpha = gradient**2 / (2 * gradient**2 + features.sum((1, 2), keepdim=True) * gradient**3)
+    weights = (alpha * gradient.relu()).sum((1, 2), keepdim=True)
+    expected = (weights * features).sum(0).relu()[None, None]
+    given = METHODS["grad_cam++"].attribute(question).values
+    assert torch.allclose(given, nn.functional.interpolate(expected, size=16, mode="bilinear")[0, 0], rtol=1e-4)
+
+
+def test_without_positive_evidence_the_map_is_zero_and_says_so() -> None:
+    network = small_network()
+    network.head.fc.weight.data.fill_(-1.0)  # type: ignore[union-attr]
+    for name in ("grad_cam", "grad_cam++"):
+        given = METHODS[name].attribute(question_of(network, torch.rand(1, 3, 16, 16)))
+        assert not given.values.any()
+        assert given.remark == NO_EVIDENCE
+
+
+def test_integrated_gradients_add_up_to_the_difference_of_the_logits() -> None:
+    network, inputs = small_network(), torch.randn(1, 3, 16, 16)
+    question = question_of(network, inputs, target=3, effort=Effort(steps=4, most_steps=256))
+    given = METHODS["integrated_gradients"].attribute(question)
+    difference = (network(inputs) - network(torch.zeros_like(inputs)))[0, 3].item()
+    assert given.values.sum().item() == pytest.approx(difference, rel=0.01)
+    gap, steps = re.fullmatch(r"completeness gap (\S+) % after (\d+) steps", given.remark).groups()  # type: ignore[union-attr]
+    assert float(gap) <= 1
+    assert int(steps) % 4 == 0
+    few = METHODS["integrated_gradients"].attribute(dataclasses.replace(question, effort=QUICK))
+    actual = abs(few.values.sum().item() - difference) / abs(difference)
+    assert float(few.remark.split()[2]) == pytest.approx(100 * actual, rel=0.1)
+
+
+class Patch(nn.Module):
+    """The sum of the values of a patch, as the logit 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 1, 1, bias=False)
+        nn.init.ones_(self.conv.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        total = self.conv(images)[:, 0, 4:8, 8:12].sum((1, 2))
+        return torch.stack([total, -total], 1)
+
+
+@pytest.mark.parametrize("name", ["occlusion", "smooth_grad", "integrated_gradients"])
+def test_a_planted_patch_is_found(name: str) -> None:
+    inputs = torch.ones(1, 3, 16, 16)
+    values = METHODS[name].attribute(Question(Patch(), inputs, 0, "conv", Effort(windows=8))).values
+    assert values[4:8, 8:12].min() > 0
+    around = 1 if name == "occlusion" else 0  # its windows of two pixels begin at every pixel
+    values[4 - around : 8 + around, 8 - around : 12 + around] = 0
+    assert values.abs().max() < 1e-5
+
+
+@cache
+def smallest(family: str) -> Architecture:
+    """The row of a family with the fewest multiply-adds, of small images where it has one."""
+    (rows,) = (each.rows for each in families.FAMILIES if each.name == family)
+    return min(rows, key=lambda row: (row.image_size > 64, row.macs or 10**12, row.params or 10**12))
+
+
+@pytest.mark.parametrize("family", [family.name for family in families.FAMILIES])
+def test_every_method_works_in_every_family(family: str) -> None:
+    """Also where activations work in place and modules several times; the network stays as it was."""
+    row = smallest(family)
+    torch.manual_seed(0)
+    network = row.build().eval().requires_grad_(False)
+    inputs = torch.randn(1, row.in_channels, row.image_size, row.image_size)
+    before = network(inputs.clone())
+    question = question_of(network, inputs, target=1)
+    assert feature_maps(network, inputs, chosen_stages(network, inputs, []))
+    for method in METHODS.values():
+        given = method.attribute(question).values
+        assert given.shape == inputs.shape[-2:]
+        assert bool(given.isfinite().all()), method.title
+    assert torch.equal(network(inputs.clone()), before)
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_a_module_that_works_twice_counts_by_its_last_time() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(inplace=True)
+            self.fc = nn.Linear(3, 2)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.fc(self.act(self.conv(self.act(self.conv(images)))).mean((2, 3)))
+
+    torch.manual_seed(2)
+    network, inputs = Twice(), torch.randn(1, 3, 6, 6)
+    question = question_of(network, inputs)
+    assert question.stage == "act"
+    features = network.act(network.conv(network.act(network.conv(inputs))))[0]
+    expected = (network.fc.weight[0][:, None, None] / 36 * features).sum(0).relu()
+    assert torch.allclose(METHODS["grad_cam"].attribute(question).values, expected, atol=1e-7)
+
+
+def test_the_strongest_channels_come_first() -> None:
+    maps = torch.tensor([1.0, -3.0, 2.0])[:, None, None].expand(3, 2, 2)
+    assert strongest(maps, count=2) == [1, 2]
+
+
+def test_a_method_that_ignores_the_network_fails_the_sanity_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    edges = Method("Edges", "", "", lambda question: Attribution(question.inputs[0].sum(0)))
+    monkeypatch.setitem(METHODS, "edges", edges)
+    questions = [question_of(small_network(), torch.randn(1, 3, 16, 16))]
+    weights = questions[0].network.get_parameter("head.fc.weight").clone()
+    found = check_sanity(questions, ["edges", "smooth_grad"])
+    assert found.correlations["edges"] == pytest.approx([1.0] * len(found.layers))
+    assert found.failed == ("edges",)
+    assert found.layers[-1] == found.of == 3
+    assert torch.equal(questions[0].network.get_parameter("head.fc.weight"), weights)
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    from scipy.stats import spearmanr
+
+    first, second = torch.randn(2, 9, 9).round(decimals=1)
+    expected = spearmanr(first.abs().flatten(), second.abs().flatten()).statistic
+    assert rank_correlation(Attribution(first), Attribution(second)) == pytest.approx(expected)
+    assert rank_correlation(Attribution(first), Attribution(torch.ones(9, 9))) == 0
+
+
+def test_a_map_lies_over_the_part_that_was_seen() -> None:
+    image = torch.full((3, 300, 400), 128, dtype=torch.uint8)
+    pixels = np.asarray(overlay(image, torch.ones(8, 8), Rectangle(50, 100, 200, 200))).astype(int)
+    orange = pixels[..., 0] > pixels[..., 2] + 50
+    expected = np.zeros((300, 400), bool)
+    expected[50:250, 100:300] = True
+    assert (orange == expected).all()
+    assert overlay(image, torch.ones(8, 8), Rectangle(-50, 0, 400, 400)).size == (400, 300)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a small network."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("explain") / "small.pt"
+    torch.save(create("resnet_uva", depths=(1, 1, 1), widths=(8, 8, 8)).state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture that is not square."""
+    path = tmp_path_factory.mktemp("photos") / "a <photo>.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 64, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def words_of(checkpoint: Path, *words: str | Path) -> list[str]:
+    """The command line that explains images by the small network."""
+    own = ["--arch", "resnet_uva", "-o", "depths=1,1,1", "-o", "widths=8,8,8", *NORMALISED]
+    return ["explain", str(checkpoint), *map(str, words), *own]
+
+
+def test_the_page_is_whole(checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out"
+    words = words_of(checkpoint, photo, "--stage", "stage2.0.branch", "--class", "3", "--sanity", "--json")
+    assert main([*words, "--method", "grad_cam", "--method", "smooth_grad", "--out", str(out)]) == 0
+    content = json.loads(capsys.readouterr().out)
+    (image,) = content["images"]
+    assert image["explained"] == "class 3"
+    assert [each["method"] for each in image["maps"]] == ["grad_cam", "smooth_grad"]
+    assert [each["stage"] for each in image["features"]] == ["stage2.0.branch"]
+    files = [image["file"], content["filters"]["file"], "sanity.png"]
+    files += [each["file"] for each in image["maps"] + image["features"]]
+    assert {path.name for path in out.iterdir()} == {*files, "explain.html"}
+    page = (out / "explain.html").read_text(encoding="utf-8")
+    assert "a &lt;photo&gt;.png" in page
+    assert page.count('src="data:') == page.count("src=") == len(files)
+    assert not re.findall(r'(?:href|src)="(?!data:)', page)
+    with Image.open(out / image["maps"][0]["file"]) as picture:
+        assert picture.size == (4 * 64 + 0 * 40, 160)  # enlarged by a whole factor
+
+
+def test_bf16_answers_are_explained_in_float32(checkpoint: Path, photo: Path) -> None:
+    options = {"depths": "1,1,1", "widths": "8,8,8"}
+    half = ((0.5,) * 3, (0.25,) * 3)
+    predictor = open_predictor(checkpoint, arch="resnet_uva", options=options, normalisation=half)
+    maps = []
+    for precision in ("float32", "bf16"):
+        (asked,) = ask(predictor.to("cpu", precision=precision), Wanted([str(photo)]))
+        maps.append(METHODS["grad_cam"].attribute(asked.question).values)
+    assert torch.equal(*maps)
+    assert all(parameter.requires_grad for parameter in predictor.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--stage", "stage9"], "unknown stage 'stage9'; did you mean stage"),
+        (["--class", "12"], "names no classes: give a number from 0 to 9"),
+        (["--method", "gradcam"], "unknown --method 'gradcam'; did you mean grad_cam"),
+        (["--out", __file__], "is a file; name a folder"),
+        (["none.png"], "no image at none.png"),
+        ([__file__], "no image file that can be read"),
+    ],
+)
+def test_bad_words(
+    words: list[str], line: str, checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path / "out")] if "--out" not in words else []
+    assert main([*words_of(checkpoint, photo, *words), *out]) == 2
+    said = [each for each in capsys.readouterr().err.splitlines() if "weights and normalisation" not in each]
+    assert line in said[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_without_features_and_one_that_diverged(
+    checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UsageError, match="no features with rows and columns"):
+        question_of(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.randn(1, 3, 2, 2))
+    state = torch.load(checkpoint, weights_only=True)
+    state["head.fc.weight"][0, 0] = float("nan")
+    torch.save(state, tmp_path / "nan.pt")
+    assert main([*words_of(tmp_path / "nan.pt", photo), "--out", str(tmp_path / "out")]) == 2
+    assert "holds NaN or infinity" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_captum_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("convatlas.insight.explain.methods.find_spec", lambda _name: None)
+    assert main(["explain", "resnet20", "photo.png", "--weights", "akamaster"]) == 2
+    assert capsys.readouterr().err == "convatlas: explain needs the package captum: pip install 'convatlas[explain]'\n"
