@@ -162,6 +162,28 @@ def test_a_module_that_works_twice_counts_by_its_last_time() -> None:
     assert torch.allclose(METHODS["grad_cam"].attribute(question).values, expected, atol=1e-7)
 
 
+class InPlace(nn.Module):
+    """A network that changes the output of its convolution in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4, 2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(torch.sigmoid_(self.conv(images)).mean((2, 3)))
+
+
+def test_values_are_those_before_a_change_in_place() -> None:
+    torch.manual_seed(0)
+    network, inputs = InPlace(), torch.randn(1, 3, 6, 6)
+    question = question_of(network, inputs)
+    features = network.conv(inputs)[0]
+    assert torch.equal(feature_maps(network, inputs, ["conv"])["conv"], features)
+    slopes = torch.sigmoid(features) * (1 - torch.sigmoid(features)) * network.fc.weight[0][:, None, None] / 36
+    expected = (slopes.mean((1, 2), keepdim=True) * features).sum(0).relu()
+    assert torch.allclose(METHODS["grad_cam"].attribute(question).values, expected, atol=1e-7)
+
+
 def test_the_strongest_channels_come_first() -> None:
     maps = torch.tensor([1.0, -3.0, 2.0])[:, None, None].expand(3, 2, 2)
     assert strongest(maps, count=2) == [1, 2]
