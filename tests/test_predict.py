@@ -232,6 +232,41 @@ def test_folders_patterns_and_names_on_standard_input(
     assert found(photos / "**" / "*.png") == [paths[0], paths[2]]
     monkeypatch.setattr("sys.stdin", io.StringIO("\n".join([paths[2], "", paths[0]])))
     assert found("-", paths[1]) == [paths[2], paths[0], paths[1]]
+    monkeypatch.setattr("sys.stdin", io.StringIO(str(photos / "more")))
+    assert found("-") == paths[2:]
+    assert found(photos / "*") == paths
+
+
+def test_files_that_are_passed_over_are_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path
+) -> None:
+    """Two names that differ in case are two images, and no reason to stop."""
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in ("x.png", "X.png"):
+        Image.fromarray(noise(32, 32)).save(folder / name)
+    for name in ("a.HEIC", "notes.txt"):
+        (folder / name).write_bytes(b"?")
+    for word in (folder, folder / "*"):
+        code, out, err = run(capsys, "predict", checkpoint, word, "--arch", "resnet_uva", *NORMALISATION, "--json")
+        assert code == 0, err
+        assert {Path(json.loads(line)["image"]).name for line in out.splitlines()} == {"x.png", "X.png"}
+        assert "passed over, since their names do not end like those of images: " in err
+        assert "a.HEIC" in err
+
+
+def test_names_that_are_no_utf8_and_names_of_two_lines(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, checkpoint: Path
+) -> None:
+    for name in (b"bad\xff.png", b"two\nlines.png"):
+        with open(os.path.join(os.fsencode(tmp_path), name), "wb") as file:
+            Image.fromarray(noise(32, 32)).save(file, format="PNG")
+    words = ["predict", checkpoint, tmp_path / "*.png", "--arch", "resnet_uva", *NORMALISATION]
+    assert run(capsys, *words, "--csv", tmp_path / "a.csv")[0] == 0
+    assert b"/bad\xff.png," in (tmp_path / "a.csv").read_bytes()
+    code, out, _ = run(capsys, *words, "--top", "1")
+    assert code == 0
+    assert len(out.splitlines()) == 2 * 2 + 1
 
 
 @pytest.mark.parametrize(
@@ -244,6 +279,7 @@ def test_folders_patterns_and_names_on_standard_input(
         (["good.png", "--tta", "flop"], "--tta flop makes no sense|unknown --tta"),
         (["good.png", "--csv", "a.csv", "--json"], "--csv and --json do not go together"),
         (["good.png", "--csv", "good.png/a.csv"], "good.png"),
+        (["good.png", "--csv", "empty"], "--csv empty is a folder; name a file"),
     ],
 )
 def test_words_that_mean_no_image(

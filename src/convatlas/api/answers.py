@@ -20,8 +20,8 @@ from convatlas.prediction import (
     check_split,
     choose_images,
     evaluate_split,
-    image_paths,
     open_predictor,
+    pictures_of,
 )
 from convatlas.report import Report
 from convatlas.run import Run, find_runs
@@ -82,16 +82,16 @@ def predict(
     that cannot be read has an `error` and no classes, and a warning says how many. Raises `UsageError`.
     """
     averaging: Averaging = parse(tta, Averaging, name="tta")
-    paths = image_paths([str(path) for path in ([images] if isinstance(images, str | Path) else images)])
+    found = pictures_of([str(path) for path in ([images] if isinstance(images, str | Path) else images)])
     if top < 1:
         raise UsageError(f"top={top} must be at least 1")
     place = source.path if isinstance(source, Run) else source
     predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation)
     predictor = predictor.to(device, precision=precision)
-    for note in predictor.notes:
+    for note in (*predictor.notes, *found.notes):
         warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
     check_averaging(predictor, averaging)
-    given = list(answers(predictor, paths, top=top, averaging=averaging))
+    given = list(answers(predictor, found.paths, top=top, averaging=averaging))
     faults = [each.error for each in given if each.error is not None]
     if faults:
         warnings.warn(f"{len(faults)} of {len(given)} images cannot be read: {escaped(faults[0])}", stacklevel=2)

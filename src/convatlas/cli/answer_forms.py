@@ -34,7 +34,11 @@ def screen_form(count: int) -> Form:
 def _line(given: Answer) -> None:
     if given.error is None:
         said = ", ".join(f"{name} {100 * probability:.2f} %" for name, probability in given.classes)
-        options.console().print(f"{given.path}: {said}", markup=False, highlight=False, soft_wrap=True)
+        options.console().print(f"{_in_one_line(given)}: {said}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _in_one_line(given: Answer) -> str:
+    return str(given.path).replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _table(given: Answer) -> None:
@@ -44,7 +48,7 @@ def _table(given: Answer) -> None:
     if given.error is not None:
         return
     screen = options.console()
-    screen.print(Text(str(given.path), style="bold"), soft_wrap=True)
+    screen.print(Text(_in_one_line(given), style="bold"), soft_wrap=True)
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
@@ -55,9 +59,12 @@ def _table(given: Answer) -> None:
 
 @contextmanager
 def csv_form(path: Path, *, top: int) -> Iterator[Form]:
-    """Opens a CSV file in UTF-8: image, class and probability (of further classes with a number), error."""
+    """Opens a CSV file in UTF-8: image, class and probability (of further classes with a number), error.
+
+    The name of an image keeps its bytes where they are not UTF-8.
+    """
     with written(path) as file:
-        text = io.TextIOWrapper(file, "utf-8", errors="backslashreplace", newline="", write_through=True)
+        text = io.TextIOWrapper(file, "utf-8", errors="surrogateescape", newline="", write_through=True)
         rows = csv.writer(text)
         numbers = ["", *(f"_{number}" for number in range(2, top + 1))]
         rows.writerow(

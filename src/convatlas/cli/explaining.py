@@ -60,18 +60,18 @@ def explain(
 
     from convatlas.insight.explain import METHODS, Wanted, check_captum
     from convatlas.insight.explain import explain as explained
-    from convatlas.prediction import image_paths, names_in, open_predictor
+    from convatlas.prediction import names_in, open_predictor, pictures_of
 
     for name in method or []:
         if name not in METHODS:
             raise unknown("--method", name, METHODS)
     check_captum()
-    paths = image_paths(images, names=names_in(sys.stdin))
+    found = pictures_of(images, names=names_in(sys.stdin))
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device)
-    say_notes(predictor.notes, source=predictor.source)
-    wanted = Wanted(paths, list(dict.fromkeys(method or METHODS)), list(dict.fromkeys(stage or [])), class_name)
+    say_notes((*predictor.notes, *found.notes), source=predictor.source)
+    wanted = Wanted(found.paths, list(dict.fromkeys(method or METHODS)), list(dict.fromkeys(stage or [])), class_name)
     content = explained(predictor, wanted, out, sanity=sanity)
     if as_json:
         options.print_json(content)

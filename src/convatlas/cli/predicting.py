@@ -72,17 +72,20 @@ def predict(
     if csv_file is not None and as_json:
         raise UsageError("--csv and --json do not go together; leave one of them out")
 
-    from convatlas.prediction import Averaging, check_averaging, image_paths, names_in, open_predictor
+    from convatlas.prediction import Averaging, check_averaging, names_in, open_predictor, pictures_of
 
     averaging: Averaging = parse(tta, Averaging, name="--tta")
+    if csv_file is not None and csv_file.is_dir():
+        raise UsageError(f"--csv {csv_file} is a folder; name a file")
     if csv_file is not None:
         check_writable(csv_file.parent)
-    paths = image_paths(images, names=names_in(sys.stdin))
+    found = pictures_of(images, names=names_in(sys.stdin))
+    paths = found.paths
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
     check_averaging(predictor, averaging)
-    say_notes(predictor.notes, source=predictor.source)
+    say_notes((*predictor.notes, *found.notes), source=predictor.source)
     shown = top or (1 if len(paths) > MANY and not as_json else 5)
     wanted = Wanted(paths, shown, averaging)
     if csv_file is not None:

@@ -11,6 +11,7 @@ from convatlas.cli import options
 from convatlas.cli.finders import search
 from convatlas.cli.program import app
 from convatlas.errors import UsageError
+from convatlas.screen import say
 from convatlas.stopping import exit_code
 from convatlas.values import parse
 from convatlas.words import percent
@@ -80,6 +81,8 @@ def train(
         search(plan, folder, device=device, wanted=wanted, as_json=as_json)
         return
     existing = open_folder(plan, folder, resume=resume)
+    if resume and existing is None and not quiet:
+        say(f"note: there is no run in {folder}; the training begins anew")
     run = trained(plan, folder, device=device, resume=resume, quiet=quiet)
     print_run(run, loaded=existing is not None and existing.finished, as_json=as_json)
 
@@ -98,7 +101,7 @@ def trained(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool)
     """Trains the plan and returns the run; progress is shown on standard error unless `quiet`."""
     from convatlas.device import described
     from convatlas.progress import choose
-    from convatlas.screen import Screen, say
+    from convatlas.screen import Screen
     from convatlas.training import train_plan
 
     screen = Screen(stderr=True)

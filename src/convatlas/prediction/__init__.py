@@ -11,7 +11,7 @@ from convatlas.prediction.opening import (
     identify_source,
     open_predictor,
 )
-from convatlas.prediction.pictures import image_paths, names_in
+from convatlas.prediction.pictures import names_in, pictures_of
 from convatlas.prediction.predictor import Predictor
 from convatlas.prediction.views import Averaging, check_averaging
 
@@ -31,9 +31,9 @@ __all__ = [
     "evaluate_run",
     "evaluate_split",
     "identify_source",
-    "image_paths",
     "names_in",
     "open_predictor",
+    "pictures_of",
     "predict_logits",
     "read_image",
 ]

@@ -115,7 +115,8 @@ def choose_data(
     if own and predictor.split_hash is not None and data.split_hash != predictor.split_hash:
         raise UsageError(
             f"the data at hand is split as {data.split_hash}, that of the run {predictor.source} as "
-            f"{predictor.split_hash}: an evaluation would mix training and test images{_left_out(data)}"
+            f"{predictor.split_hash}: images, their names, classes or parts have changed, and an evaluation would mix "
+            f"training and test images{'' if skip_unreadable else _left_out(data)}"
         )
     return _fitting(predictor, data, named=named)
 
