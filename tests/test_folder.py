@@ -221,7 +221,7 @@ def spoiled(root: Path, fault: str) -> None:
     ("fault", "message"),
     [
         ("empty", "has 0 class folders and 0 files; folder:PATH needs a folder"),
-        ("one class", "has 1 class folders and 0 files"),
+        ("one class", "has 1 class folder and 0 files"),
         ("no train", "has val, test and no train; training needs images in a part train"),
         ("two validation parts", "has the folders val and valid; leave one"),
         ("unknown", "val has the class class 11, which .*train has not"),

@@ -102,7 +102,34 @@ def test_other_members_are_left_out_and_said(tmp_path: Path) -> None:
     assert f"members of {tmp_path}/a.tar that are no image and no label, left out: 2" in data.notes
 
 
+@pytest.mark.parametrize("metadata", [{}, {"label": None}, {"width": 16, "labels": [1]}, {"label": "LABEL"}, [1]])
+@pytest.mark.parametrize("json_first", [True, False])
+def test_a_json_beside_a_cls_is_metadata(tmp_path: Path, metadata: object, json_first: bool) -> None:
+    made: Members = []
+    for number in range(15):
+        label = NAMES[number % 3]
+        said = {"label": label} if metadata == {"label": "LABEL"} else metadata
+        beside = [(f"{number}.cls", label.encode()), (f"{number}.json", json.dumps(said).encode())]
+        made += [*(reversed(beside) if json_first else beside), (f"{number}.png", picture(number))]
+    data = load_data(f"tar:{tar(tmp_path / 'a.tar', made)}")
+    assert data.spec.class_names == NAMES
+    assert class_labels(data.train).tolist() == [place % 3 for place in data.train.index.tolist()]
+
+
+def test_a_number_in_cls_and_the_same_name_in_json_agree(tmp_path: Path) -> None:
+    named = [(f"a/{number:04}.json", json.dumps({"label": NAMES[number % 3]}).encode()) for number in range(15)]
+    path = tar(tmp_path / "a.tar", [*named, *members(range(15), number_labels=True)])
+    with pytest.raises(UsageError, match=r"a/0000 has the label 0 in \.cls and cats in \.json; leave one of them"):
+        load_data(f"tar:{path}")
+    (tmp_path / "classes.txt").write_text("\n".join(NAMES))
+    assert load_data(f"tar:{path}").spec.class_names == NAMES
+
+
 BAD = {
+    "contradiction": r"a\.tar: a/0003 has the label cats in \.cls and eels in \.json; leave one of them",
+    "json without label": "beside a/0000 lies only a .json without a label",
+    "damaged json": "has no whole JSON in a/0000.json; get the file again",
+    "NUL": "has the class ca.x00ts: its name has a character NUL; remove it",
     "no file": r"there is no tar file at .*a\.tar; tar:PATTERN means some, such as",
     "no shard": r"there is no tar file at .*a-1\.tar",
     "no image": "holds no image; members such as key.jpg and key.cls are read",
@@ -133,6 +160,14 @@ def spoiled(home: Path, fault: str) -> str:
         del content[7]
     elif fault == "two images":
         content.append(("a/0003.jpg", b""))
+    elif fault == "contradiction":
+        content.insert(0, ("a/0003.json", b'{"label": "eels"}'))
+    elif fault == "json without label":
+        content[1] = ("a/0000.json", b'{"width": 16}')
+    elif fault == "damaged json":
+        content.insert(0, ("a/0000.json", b'{"width": '))
+    elif fault == "NUL":
+        content[1::6] = [(name, b"ca\0ts") for name, _ in content[1::6]]
     elif fault == "label in json":
         content[1] = ("a/0000.json", b'{"label": [1]}')
     elif fault == "binary label":

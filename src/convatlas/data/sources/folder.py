@@ -99,9 +99,10 @@ def _check_classes(homes: Mapping[str, Path], visible: Mapping[str, list[str]]) 
         home, folders = homes[part], visible[part]
         if len(folders) < 2:
             files = sum(entry.is_file() and entry.name[0] != "." for entry in os.scandir(home))
+            there = f"{len(folders)} class folder{'' if len(folders) == 1 else 's'}"
             raise UsageError(
-                f"{home} has {len(folders)} class folders and {files:,} files; folder:PATH needs a folder for each "
-                "class, two or more, with its images in it"
+                f"{home} has {there} and {files:,} file{'' if files == 1 else 's'}; folder:PATH needs a folder for "
+                "each class, two or more, with its images in it"
             )
 
 

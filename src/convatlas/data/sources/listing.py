@@ -16,7 +16,7 @@ from convatlas.data.images.stores import Store
 from convatlas.data.images.streaming import STATISTICS_IMAGES, StreamedImages
 from convatlas.data.sources.imagenet import are_synsets, imagenet_synsets
 from convatlas.data.sources.splitting import hold_out_of_each_class, hold_out_together
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, printable
 
 PARTS = ("train", "validation", "test")
 SHOWN = 5  # classes in a note
@@ -188,7 +188,13 @@ class Listing:
 
 
 def listed_source(listing: Listing, *, name: str, title: str) -> Source:
-    """Returns the source of a listing; classes that are named by ImageNet's synsets get readable names."""
+    """Returns the source of a listing; classes that are named by ImageNet's synsets get readable names.
+
+    Raises `UsageError` for a class whose name has a character NUL.
+    """
+    strange = next((each for each in listing.classes if "\0" in each), None)
+    if strange is not None:
+        raise UsageError(f"{listing.home} has the class {printable(strange)}: its name has a character NUL; remove it")
     if are_synsets(listing.classes):
         count = f"{len(listing.classes):,} of ImageNet's 1,000 classes"
         classes = tuple(imagenet_synsets()[synset] for synset in listing.classes)

@@ -41,31 +41,38 @@ class _Index:
     sizes: list[int] = field(default_factory=list)
     members: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
+    said_twice: list[tuple[str, str, str]] = field(default_factory=list)  # a key, its .cls and another label in .json
     ignored: int = 0
 
     def add(self, number: int, path: str) -> None:
         """Adds the images of a tar file. Raises `UsageError` for one that is cut off and for an image without label."""
         images: dict[str, tarfile.TarInfo] = {}
-        labels: dict[str, str] = {}
+        labels: dict[str, str] = {}  # of .cls
+        others: dict[str, str | None] = {}  # of .json
         for member, content in _members(path):
             key, kind = _split_name(member.name)
             if f".{kind}" in SUFFIXES:
                 if key in images:
                     raise UsageError(f"{path} has two images of the key {printable(key)}")
                 images[key] = member
-            elif content is not None:
-                labels[key] = _label(path, member.name, content)
-            else:
+            elif content is None:
                 self.ignored += 1
+            elif kind == "json":
+                others[key] = _label_in_json(path, member.name, content)
+            else:
+                labels[key] = _label(path, member.name, content)
         for key, member in images.items():
-            if key not in labels:
-                name = printable(key)
-                raise UsageError(f"{path} has an image without a label: beside {name} lies neither .cls nor .json")
+            label, other = labels.get(key), others.get(key)
+            if label is None and other is None:
+                beside = "only a .json without a label" if key in others else "neither .cls nor .json"
+                raise UsageError(f"{path} has an image without a label: beside {printable(key)} lies {beside}")
+            if label is not None and other not in (None, label):
+                self.said_twice.append((f"{path}: {printable(key)}", label, str(other)))
             self.files.append(number)
             self.offsets.append(member.offset_data)
             self.sizes.append(member.size)
             self.members.append(member.name)
-            self.labels.append(labels[key])
+            self.labels.append(str(label if label is not None else other))
 
     def store(self, paths: Sequence[str]) -> TarStore:
         """Returns the store of all images that were added."""
@@ -82,7 +89,7 @@ def tar_source(reference: str) -> Source:
         index.add(number, path)
     if not index.members:
         raise UsageError(f"{pattern} holds no image; members such as key.jpg and key.cls are read")
-    classes, labels, notes = in_use(*_classes(pattern, paths, index.labels))
+    classes, labels, notes = in_use(*_classes(pattern, paths, index))
     if index.ignored:
         notes += (f"members of {pattern} that are no image and no label, left out: {index.ignored:,}",)
     parts = _parts(pattern, paths, index.files)
@@ -190,25 +197,37 @@ def _split_name(member: str) -> tuple[str, str]:
 
 
 def _label(path: str, member: str, content: bytes) -> str:
-    """Returns a label as it is written. Raises `UsageError` for one that is neither a name nor a number."""
+    """Returns the label in a `.cls` as it is written. Raises `UsageError` for one that is no text."""
     try:
-        found: object = content.decode("utf-8").strip()
-        if member.lower().endswith(".json"):
-            said = json.loads(content)
-            found = said.get("label") if isinstance(said, dict) else None
-    except (ValueError, RecursionError):
-        found = None
+        return _checked_label(path, member, content.decode("utf-8"))
+    except UnicodeDecodeError:
+        return _checked_label(path, member, None)
+
+
+def _label_in_json(path: str, member: str, content: bytes) -> str | None:
+    """Returns the label in a `.json` as it is written; None where it has no field `label`. Raises `UsageError`."""
+    try:
+        said = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} has no whole JSON in {printable(member)}; get the file again") from error
+    found = said.get("label") if isinstance(said, dict) else None
+    return None if found is None else _checked_label(path, member, found)
+
+
+def _checked_label(path: str, member: str, found: object) -> str:
+    """Returns a label as text. Raises `UsageError` for one that is neither a name nor a number."""
     if isinstance(found, bool) or not isinstance(found, str | int) or not str(found).strip():
         raise UsageError(f"{path} has no label in {printable(member)}: it holds the name of a class, or its number")
     return str(found).strip()
 
 
-def _classes(pattern: str, paths: Sequence[str], written: Sequence[str]) -> tuple[tuple[str, ...], np.ndarray]:
+def _classes(pattern: str, paths: Sequence[str], index: _Index) -> tuple[tuple[str, ...], np.ndarray]:
     """Returns the classes in the order of the labels, and the label of each image.
 
     A list of names beside the files counts; without one the labels are the names. Raises `UsageError` for a label that
-    the list has not.
+    the list has not, and for two labels of an image that contradict each other.
     """
+    written = index.labels
     names = _stated(Path(paths[0]).parent)
     places = {name: place for place, name in enumerate(names or sorted(set(written), key=natural))}
     if names:
@@ -218,6 +237,11 @@ def _classes(pattern: str, paths: Sequence[str], written: Sequence[str]) -> tupl
         raise UsageError(
             f"{pattern} has the label {printable(strange)}, which is none of the {len(names)} classes beside"
         )
+    for shown, label, other in index.said_twice:
+        if places[label] != places.get(other) or not names:
+            raise UsageError(
+                f"{shown} has the label {printable(label)} in .cls and {printable(other)} in .json; leave one of them"
+            )
     classes = names or tuple(places)
     return classes, np.array([places[label] for label in written], np.int64)
 
