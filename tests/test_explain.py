@@ -21,6 +21,7 @@ from convatlas.cli import main
 from convatlas.data.preprocessing import Rectangle
 from convatlas.errors import UsageError
 from convatlas.insight.explain import METHODS, Wanted
+from convatlas.insight.explain.curves import CONTROL, curves_of, probabilities
 from convatlas.insight.explain.features import chosen_stages, feature_maps, spatial_stages, strongest
 from convatlas.insight.explain.methods import NO_EVIDENCE, Attribution, Effort, Method, Question
 from convatlas.insight.explain.pictures import overlay
@@ -201,6 +202,36 @@ def test_a_method_that_ignores_the_network_fails_the_sanity_check(monkeypatch: p
     assert torch.equal(questions[0].network.get_parameter("head.fc.weight"), weights)
 
 
+class Bright(nn.Module):
+    """The mean of the channel 0, ten times, as the logit 0 beside a 0."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        total = 10 * images[:, 0].mean((1, 2))
+        return torch.stack([total, torch.zeros_like(total)], 1)
+
+
+def test_curves_follow_the_formula() -> None:
+    """A quarter of the pixels has all of the brightness: a map that names them deletes it in five of twenty steps."""
+    inputs = torch.zeros(1, 3, 8, 8)
+    inputs[:, 0, :4, :4] = 4.0
+    question = Question(Bright(), inputs, 0, "")
+    values = inputs[0, 0] + 0.001 * torch.arange(64).view(8, 8)
+    left = np.clip(1 - np.round(64 * np.arange(21) / 20) / 16, 0, 1)
+    expected = 1 / (1 + np.exp(-10 * left))
+    deleted = probabilities(question, inputs, torch.zeros_like(inputs), by=values)
+    assert deleted == pytest.approx(expected)
+    inserted = probabilities(question, torch.zeros_like(inputs), inputs, by=values)
+    assert inserted == pytest.approx(1 / (1 + np.exp(-10 * (1 - left))))
+    found = curves_of([question] * 3, {"good": [values] * 3, "bad": [-values] * 3})
+    areas = found.areas()
+    steps = (expected[1:] + expected[:-1]) / 2
+    assert areas["deletion"]["good"] == {"mean": pytest.approx(steps.mean()), "ci95": [pytest.approx(steps.mean())] * 2}
+    for kind, order in {"deletion": ("good", CONTROL, "bad"), "insertion": ("bad", CONTROL, "good")}.items():
+        means = [areas[kind][name]["mean"] for name in order]
+        assert means == sorted(means)
+        assert len({*means}) == 3
+
+
 def test_rank_correlation_is_spearmans() -> None:
     from scipy.stats import spearmanr
 
@@ -246,16 +277,21 @@ def words_of(checkpoint: Path, *words: str | Path) -> list[str]:
 
 def test_the_page_is_whole(checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
-    words = words_of(checkpoint, photo, "--stage", "stage2.0.branch", "--class", "3", "--sanity", "--json")
+    words = words_of(checkpoint, photo, "--stage", "stage2.0.branch", "--class", "3", "--sanity", "--curves", "--json")
     assert main([*words, "--method", "grad_cam", "--method", "smooth_grad", "--out", str(out)]) == 0
     content = json.loads(capsys.readouterr().out)
     (image,) = content["images"]
     assert image["explained"] == "class 3"
     assert [each["method"] for each in image["maps"]] == ["grad_cam", "smooth_grad"]
     assert [each["stage"] for each in image["features"]] == ["stage2.0.branch"]
-    files = [image["file"], content["filters"]["file"], "sanity.png"]
+    files = [image["file"], content["filters"]["file"], "sanity.png", "curves.png"]
     files += [each["file"] for each in image["maps"] + image["features"]]
     assert {path.name for path in out.iterdir()} == {*files, "explain.html"}
+    assert content["curves"]["titles"] == {
+        "grad_cam": "Grad-CAM",
+        "smooth_grad": "SmoothGrad",
+        "random": "random order",
+    }
     page = (out / "explain.html").read_text(encoding="utf-8")
     assert "a &lt;photo&gt;.png" in page
     assert page.count('src="data:') == page.count("src=") == len(files)

@@ -38,6 +38,9 @@ def explain(
     sanity: Annotated[
         bool, typer.Option("--sanity", help="Check that the maps change where the weights are random; takes minutes.")
     ] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Measure the maps: delete or insert pixels by their values.")
+    ] = False,
     weights: options.WeightsName = None,
     arch: Arch = None,
     option: options.Options = None,
@@ -71,8 +74,9 @@ def explain(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device)
     say_notes((*predictor.notes, *found.notes), source=predictor.source)
-    wanted = Wanted(found.paths, list(dict.fromkeys(method or METHODS)), list(dict.fromkeys(stage or [])), class_name)
-    content = explained(predictor, wanted, out, sanity=sanity)
+    checks = frozenset(name for name, asked in {"sanity": sanity, "curves": curves}.items() if asked)
+    methods, stages = (list(dict.fromkeys(names)) for names in (method or METHODS, stage or []))
+    content = explained(predictor, Wanted(found.paths, methods, stages, class_name, checks), out)
     if as_json:
         options.print_json(content)
     else:
@@ -91,7 +95,17 @@ def _print(content: dict[str, Any]) -> None:
             last = check["correlations"][method["name"]][-1]
             verdict = "fails" if method["name"] in check["failed"] else "passes"
             _say(f"sanity check: {method['title']} {verdict}, rank correlation {last:.2f} with random weights")
+    if (measured := content["curves"]) is not None:
+        for name, title in measured["titles"].items():
+            areas = (f"{kind} {_interval(found[name])}" for kind, found in measured["areas"].items())
+            _say(f"area under the curves of {measured['images']} images: {title}: {', '.join(areas)}")
     _say(f"wrote {content['page']}")
+
+
+def _interval(found: dict[str, Any]) -> str:
+    """Returns a mean with its 95 % interval, where there is one."""
+    ends = found["ci95"]
+    return f"{found['mean']:.3f}" + ("" if ends is None else f" ({ends[0]:.3f} to {ends[1]:.3f})")
 
 
 def _say(line: str) -> None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from convatlas.data.images.image_files import read_image
 from convatlas.errors import UsageError, unknown
 from convatlas.files import check_writable, write_bytes, write_text
+from convatlas.insight.explain.curves import curves_of, draw_curves
 from convatlas.insight.explain.features import chosen_stages, feature_maps, first_filters, spatial_stages, strongest
-from convatlas.insight.explain.methods import METHODS, Question
+from convatlas.insight.explain.methods import METHODS, Attribution, Question
 from convatlas.insight.explain.pictures import (
     data_address,
     filter_sheet,
@@ -28,7 +28,9 @@ from convatlas.insight.explain.pictures import (
 )
 from convatlas.insight.explain.sanity import ALIKE, check_sanity, draw_sanity
 from convatlas.prediction import Predictor
+from convatlas.progress.counting import counting
 from convatlas.report.explain_page import render_explain
+from convatlas.screen import Screen
 from convatlas.words import file_name
 
 CHANNELS = 16  # of a stage, whose maps are shown
@@ -37,12 +39,16 @@ TOP = 3  # classes that are named for an image
 
 @dataclass(frozen=True)
 class Wanted:
-    """The images, the methods by name, the stages whose maps are shown, and the class (None: the predicted one)."""
+    """The images, the methods by name, the stages whose maps are shown, the class, and the checks of the methods.
+
+    Without a class the predicted one is explained.
+    """
 
     images: Sequence[str]
     methods: Sequence[str] = tuple(METHODS)
     stages: Sequence[str] = ()
     class_name: str | None = None
+    checks: frozenset[str] = frozenset()  # of sanity and curves
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,7 @@ class Asked:
     """An image uint8 (1, C, H, W) from a file, the question about it, and its most probable classes."""
 
     path: str
+    number: int  # of the image, from 1
     image: Tensor
     question: Question
     classes: tuple[tuple[str, float], ...]
@@ -69,23 +76,19 @@ def ask(predictor: Predictor, wanted: Wanted) -> list[Asked]:
         if not asked:
             stage = spatial_stages(network, inputs)[-1]
             chosen_stages(network, inputs, list(wanted.stages))
-        asked.append(_asked(predictor, path, image, network=network, stage=stage, target=target))
+        ordered = _ordered(predictor, path, network(inputs.clone()))
+        question = Question(network, inputs, ordered[0][0] if target is None else target, stage)
+        classes = tuple((class_title(predictor, index), probability) for index, probability in ordered[:TOP])
+        asked.append(Asked(path, len(asked) + 1, image, question, classes))
     return asked
 
 
-def _asked(
-    predictor: Predictor, path: str, image: Tensor, *, network: nn.Module, stage: str, target: int | None
-) -> Asked:
-    inputs = predictor.inputs(image)
-    with torch.no_grad():
-        logits = network(inputs.clone())[0].double()
+def _ordered(predictor: Predictor, path: str, logits: Tensor) -> list[tuple[int, float]]:
+    """Returns the classes of logits (1, classes) with their probabilities, the most probable first."""
     if not bool(logits.isfinite().all()):
         raise UsageError(f"{predictor.source} gives {path} no finite logits; the network has diverged")
-    ordered, order = logits.softmax(0).sort(descending=True, stable=True)
-    pairs = zip(order.tolist()[:TOP], ordered.tolist(), strict=False)
-    classes = tuple((class_title(predictor, index), probability) for index, probability in pairs)
-    question = Question(network, inputs, int(order[0]) if target is None else target, stage)
-    return Asked(path, image, question, classes)
+    ordered, order = logits[0].double().softmax(0).sort(descending=True, stable=True)
+    return list(zip(order.tolist(), ordered.tolist(), strict=True))
 
 
 def class_title(predictor: Predictor, index: int) -> str:
@@ -106,22 +109,26 @@ def class_index(predictor: Predictor, text: str) -> int:
     raise unknown("class", text, predictor.class_names, hint=f"; or give {numbers}")
 
 
-def explain(predictor: Predictor, wanted: Wanted, folder: Path, *, sanity: bool = False) -> dict[str, Any]:
+def explain(predictor: Predictor, wanted: Wanted, folder: Path) -> dict[str, Any]:
     """Writes the pictures and `explain.html` into a folder and returns the content of the page without its pictures."""
     asked = ask(predictor, wanted)
     check_writable(folder)
-    shelf = Shelf(folder)
+    shelf, maps = Shelf(folder), _maps(asked, wanted)
     content: dict[str, Any] = {
         "source": predictor.source,
         "architecture": predictor.architecture.name,
         "stage": asked[0].question.stage,
         "filters": _filters(asked[0].question.network, shelf),
-        "images": [_explained(predictor, each, wanted, shelf, number) for number, each in enumerate(asked, start=1)],
+        "images": [
+            _explained(predictor, each, wanted, shelf, {name: found[place] for name, found in maps.items()})
+            for place, each in enumerate(asked)
+        ],
         "methods": [
             {"name": name, "title": METHODS[name].title, "seen": METHODS[name].seen, "caution": METHODS[name].caution}
             for name in wanted.methods
         ],
-        "sanity": _sanity(asked, wanted, shelf) if sanity else None,
+        "sanity": _sanity(asked, wanted, shelf) if "sanity" in wanted.checks else None,
+        "curves": _curves(asked, maps, shelf) if "curves" in wanted.checks else None,
         "notes": list(predictor.notes),
     }
     write_text(folder / "explain.html", render_explain(content, shelf.addresses))
@@ -142,14 +149,26 @@ class Shelf:
         return name
 
 
-def _explained(predictor: Predictor, each: Asked, wanted: Wanted, shelf: Shelf, number: int) -> dict[str, Any]:
-    """Writes the pictures of one image."""
-    seen, start = predictor.rectangle(each.image), f"{number}-{file_name(Path(each.path).stem) or 'image'}"
+def _maps(asked: Sequence[Asked], wanted: Wanted) -> dict[str, list[Attribution]]:
+    """Returns the maps of all images by method."""
+    found: dict[str, list[Attribution]] = {name: [] for name in wanted.methods}
+    with counting(Screen(stderr=True), "maps") as watch:
+        for number, each in enumerate(asked):
+            for place, (name, maps) in enumerate(found.items()):
+                watch(number * len(found) + place, len(asked) * len(found))
+                maps.append(METHODS[name].attribute(each.question))
+    return found
+
+
+def _explained(
+    predictor: Predictor, each: Asked, wanted: Wanted, shelf: Shelf, given: Mapping[str, Attribution]
+) -> dict[str, Any]:
+    """Writes the pictures of one image with its maps."""
+    seen, start = predictor.rectangle(each.image), f"{each.number}-{file_name(Path(each.path).stem) or 'image'}"
     maps = []
-    for name in wanted.methods:
-        given = METHODS[name].attribute(each.question)
-        file = shelf.put(f"{start}-{file_name(name)}.png", overlay(each.image[0], given.values, seen))
-        maps.append({"method": name, "title": METHODS[name].title, "remark": given.remark, "file": file})
+    for name, found in given.items():
+        file = shelf.put(f"{start}-{file_name(name)}.png", overlay(each.image[0], found.values, seen))
+        maps.append({"method": name, "title": METHODS[name].title, "remark": found.remark, "file": file})
     stages = chosen_stages(each.question.network, each.question.inputs, list(wanted.stages))
     features = []
     for stage, values in feature_maps(each.question.network, each.question.inputs, stages).items():
@@ -166,6 +185,16 @@ def _explained(predictor: Predictor, each: Asked, wanted: Wanted, shelf: Shelf, 
         "maps": maps,
         "features": features,
     }
+
+
+def _curves(asked: Sequence[Asked], maps: Mapping[str, Sequence[Attribution]], shelf: Shelf) -> dict[str, Any]:
+    """Writes the figure of the deletion and insertion curves."""
+    values = {name: [each.values for each in found] for name, found in maps.items()}
+    found = curves_of([each.question for each in asked], values)
+    draw_curves(found, shelf.folder / "curves.png")
+    shelf.addresses["curves.png"] = png_address((shelf.folder / "curves.png").read_bytes())
+    titles = {name: METHODS[name].title if name in METHODS else "random order" for name in found.deletion}
+    return {"images": found.images, "titles": titles, "areas": found.areas(), "file": "curves.png"}
 
 
 def _filters(network: nn.Module, shelf: Shelf) -> dict[str, Any] | None:

@@ -1,0 +1,130 @@
+"""Deletion and insertion curves: does the probability of the class follow the map?
+
+Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421, section 3.3. Deletion takes the pixels of the highest values away
+first, and a good map makes the probability fall soon: a small area. Insertion brings them first into a blurred image,
+and a good map makes it rise soon: a large area. A random order is the control.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convatlas.drawing import COLOURS, DPI, INK, LEGEND, MARKERS, SOFT, plain, save
+from convatlas.evaluation import summarize
+from convatlas.insight.explain.methods import METHODS, Question
+
+STEPS = 20
+CONTROL = "random"
+BLUR = 0.05  # deviation of the blur, of the side of the input
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The probability of the explained class (images, steps + 1) by method, the control among them."""
+
+    deletion: Mapping[str, np.ndarray]
+    insertion: Mapping[str, np.ndarray]
+
+    @property
+    def images(self) -> int:
+        """The number of images."""
+        return len(next(iter(self.deletion.values())))
+
+    def areas(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """Returns the mean area under each curve and its 95 % interval, by kind and method."""
+        kinds = {"deletion": self.deletion, "insertion": self.insertion}
+        return {kind: {name: _mean(area(each)) for name, each in curves.items()} for kind, curves in kinds.items()}
+
+
+def curves_of(questions: Sequence[Question], maps: Mapping[str, Sequence[Tensor]]) -> Curves:
+    """Returns the curves of the maps (size, size) of each method, one for each question."""
+    generator = torch.Generator().manual_seed(0)
+    with_control = {**maps, CONTROL: [torch.rand(each.inputs.shape[-2:], generator=generator) for each in questions]}
+    deletion, insertion = {}, {}
+    for name, values in with_control.items():
+        pairs = list(zip(questions, values, strict=True))
+        deletion[name] = np.stack([probabilities(each, each.inputs, _empty(each), by=by) for each, by in pairs])
+        insertion[name] = np.stack([probabilities(each, _blurred(each), each.inputs, by=by) for each, by in pairs])
+    return Curves(deletion, insertion)
+
+
+def probabilities(question: Question, first: Tensor, last: Tensor, *, by: Tensor) -> np.ndarray:
+    """Returns the probability of the class while the pixels of `first` become those of `last`, by falling values.
+
+    Both are inputs (1, C, size, size). The result has a value for each of the parts 0 to 1 in twenty steps.
+    """
+    order = by.flatten().sort(descending=True, stable=True).indices.to(first.device)
+    mixed = []
+    for step in range(STEPS + 1):
+        changed = torch.zeros(len(order), dtype=torch.bool, device=first.device)
+        changed[order[: round(len(order) * step / STEPS)]] = True
+        mixed.append(torch.where(changed.view(1, 1, *by.shape), last, first))
+    with torch.no_grad():
+        logits = torch.cat([question.logits(part) for part in torch.split(torch.cat(mixed), question.chunk)])
+    found: np.ndarray = logits.double().softmax(1)[:, question.target].cpu().numpy()
+    return found
+
+
+def area(curves: np.ndarray) -> np.ndarray:
+    """Returns the area (images,) under curves (images, steps + 1) over the part of the pixels, by the trapezium rule.
+
+    >>> float(area(np.array([[1.0, 0.5, 0.0]]))[0])
+    0.5
+    """
+    found: np.ndarray = (curves[:, 1:] + curves[:, :-1]).mean(1) / 2
+    return found
+
+
+def _mean(areas: np.ndarray) -> dict[str, Any]:
+    """Returns the mean over images and its 95 % interval, Student's t; no interval for one image."""
+    mean, _, ci95 = summarize(areas.tolist())
+    return {"mean": mean, "ci95": None if ci95 is None else list(ci95)}
+
+
+def _empty(question: Question) -> Tensor:
+    """Returns an input of the mean colour."""
+    return torch.zeros_like(question.inputs)
+
+
+def _blurred(question: Question) -> Tensor:
+    """Returns the input, blurred by a Gaussian."""
+    size = question.inputs.shape[-1]
+    deviation = max(1.0, BLUR * size)
+    reach = min(math.ceil(3 * deviation), size - 1)
+    steps = torch.arange(-reach, reach + 1, dtype=question.inputs.dtype, device=question.inputs.device)
+    weights = (-0.5 * (steps / deviation) ** 2).exp()
+    kernel = (weights / weights.sum()).expand(question.inputs.shape[1], 1, -1)
+    blurred = F.pad(question.inputs, (reach,) * 4, mode="reflect")
+    blurred = F.conv2d(blurred, kernel[..., None], groups=len(kernel))
+    return F.conv2d(blurred, kernel[:, :, None], groups=len(kernel))
+
+
+def draw_curves(curves: Curves, path: Path) -> None:
+    """Writes the figure: the mean probability of the class against the part of the pixels, both kinds side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.2), dpi=DPI, layout="constrained")
+    kinds = {"deletion: pixels taken away": curves.deletion, "insertion: pixels brought in": curves.insertion}
+    for axes, (title, found) in zip(figure.subplots(1, 2, sharey=True), kinds.items(), strict=True):
+        for index, (name, values) in enumerate(found.items()):
+            look = {"color": COLOURS[index % len(COLOURS)], "marker": MARKERS[index % len(MARKERS)], "markersize": 3.5}
+            if name == CONTROL:
+                look = {"color": SOFT, "linestyle": (0, (4, 2))}
+            label = METHODS[name].title if name in METHODS else "random order"
+            axes.plot(np.linspace(0, 1, STEPS + 1), values.mean(0), label=label, **look)
+        plain(axes)
+        axes.set_title(title, loc="left", color=INK, fontsize=10.5)
+        axes.set_xlabel("part of the pixels, those of the highest values first", color=SOFT, fontsize=9.5)
+    first = figure.axes[0]
+    first.set_ylabel("probability of the class, mean over images", color=SOFT, fontsize=9.5)
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3, **LEGEND)
+    save(figure, path)
