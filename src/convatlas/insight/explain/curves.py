@@ -24,7 +24,7 @@ from convatlas.insight.explain.methods import METHODS, Question
 
 STEPS = 20
 CONTROL = "random"
-BLUR = 0.05  # deviation of the blur, of the side of the input; two pixels at least
+BLUR = 0.1  # deviation of the blur, of the side of the input; three pixels at least
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _empty(question: Question) -> Tensor:
 def _blurred(question: Question) -> Tensor:
     """Returns the input, blurred by a Gaussian."""
     size = question.inputs.shape[-1]
-    deviation = max(2.0, BLUR * size)
+    deviation = max(3.0, BLUR * size)
     reach = min(math.ceil(3 * deviation), size - 1)
     steps = torch.arange(-reach, reach + 1, dtype=question.inputs.dtype, device=question.inputs.device)
     weights = (-0.5 * (steps / deviation) ** 2).exp()
