@@ -416,7 +416,7 @@ def test_a_normalisation_taken_from_published_weights_is_said(
     code, out, err = run(capsys, "predict", path, image, "--json")
     assert (code, err.count("\n")) == (0, 1)
     assert said in err
-    assert json.loads(out)["architecture"] == he_style
+    assert json.loads(out)["image"] == str(image)
     row = registry._REGISTRY[he_style]
     known = replace(row.weights[0], sha256=open_checkpoint(path).sha256())
     monkeypatch.setitem(registry._REGISTRY, he_style, replace(row, weights=(known,)))

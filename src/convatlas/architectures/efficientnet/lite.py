@@ -9,11 +9,11 @@ https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 stem    32 x 112 x 112         928
 stage1  16 x 112 x 112         896
 stage2    24 x 56 x 56      13,968
-stage3    40 x 28 x 28      38,576
-stage4    80 x 14 x 14     208,160
-stage5   112 x 14 x 14     463,056
-stage6     192 x 7 x 7   1,731,648
-stage7     320 x 7 x 7     501,376
+stage3    40 x 28 x 28      39,712
+stage4    80 x 14 x 14     198,480
+stage5   112 x 14 x 14     446,784
+stage6     192 x 7 x 7   1,652,640
+stage7     320 x 7 x 7     605,440
 conv      1280 x 7 x 7     412,160
 head              1000   1,281,000
 
