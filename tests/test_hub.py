@@ -122,6 +122,34 @@ def test_columns_are_found_or_chosen(tmp_path: Path, image: str, label: str) -> 
     assert (data.spec.name, data.spec.class_names) == (reference, NAMES)
 
 
+@pytest.mark.parametrize("kind", ["category", "bool"])
+def test_labels_may_be_categories_and_truth_values(tmp_path: Path, kind: str) -> None:
+    path = shard(tmp_path / "a.parquet", range(15), names=None)
+    written = [NAMES[number % 3] if kind == "category" else number % 3 == 0 for number in range(15)]
+    column = pa.array(written).dictionary_encode() if kind == "category" else pa.array(written)
+    pq.write_table(pq.read_table(path).set_column(2, "label", column), path, row_group_size=4)
+    data = load_data(f"hf:{tmp_path}")
+    assert data.spec.class_names == (tuple(sorted(NAMES)) if kind == "category" else ("False", "True"))
+    for place, label in zip(data.train.index.tolist(), class_labels(data.train).tolist(), strict=True):
+        assert data.spec.class_names[label] == str(written[place])
+
+
+def test_of_two_columns_that_may_be_meant_a_note_names_the_one_taken(tmp_path: Path) -> None:
+    path = shard(tmp_path / "a.parquet", range(15), names=None)
+    read = pq.read_table(path)
+    read = read.append_column("labels", pa.array([number % 2 for number in range(15)]))
+    pq.write_table(read.append_column("img", read.column("image")), path)
+    data = load_data(f"hf:{tmp_path}")
+    assert len(data.spec.class_names) == 3
+    assert [note for note in data.notes if "taken" in note] == [
+        "columns image and img may hold the image; image is taken, and hf:PATH?image=img takes the other",
+        "columns label and labels may hold the label; label is taken, and hf:PATH?label=labels takes the other",
+    ]
+    data = load_data(f"hf:{tmp_path}?image=img&label=labels")
+    assert len(data.spec.class_names) == 2
+    assert not any("taken" in note for note in data.notes)
+
+
 def test_image_folders(tmp_path: Path) -> None:
     root = flat(tmp_path / "plain", each=5)
     plain = load_data(f"hf:{root}")
@@ -202,6 +230,7 @@ def test_a_name_is_a_data_set_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> Non
     assert content(data, "test") == [picture(number) for number in range(30, 36)]
     assert class_labels(data.train).tolist() == [number % 3 for number in data.train.index.tolist()]
     assert "parts of me/pets that were left out: unsupervised" in data.notes
+    assert not any("is taken" in note for note in data.notes)
     assert isinstance(data.test, StreamedImages)
     assert data.test.store.shown(31) == "me/pets, test: image 1"
     library(monkeypatch, ConnectionError("no network"))
@@ -226,8 +255,10 @@ BAD = {
     "cut off": "is no whole parquet file",
     "text": "is no whole parquet file",
     "empty": "it is empty",
-    "no bytes": "has no bytes in its record 2; each needs both",
-    "no label": "has no label in its record 2; each needs both",
+    "no bytes": r"has no bytes in its record 2, column image\.bytes; a path to an image is not followed: choose",
+    "paths": r"has text in its column image, not encoded images; a path .* a table for csv:FILE",
+    "only paths": "has text in its column image, not encoded images; a path to an image is not followed",
+    "no label": "has no label in its record 2, column label; each needs one",
     "numbers": "holds no encoded images in its column id; choose one",
     "fractions": "has a column label of double; classes are whole numbers or names",
     "outside": "has the label 7, and its 3 classes are 0 and more",
@@ -260,6 +291,10 @@ def spoiled(home: Path, fault: str) -> str:
         images = table.column("image").to_pylist()
         images[2] = {"bytes": None, "path": "2.png"}
         pq.write_table(table.set_column(0, "image", [images]), path)
+    elif fault in ("paths", "only paths"):
+        names = [f"{number}.png" for number in range(15)]
+        images = pa.array(names if fault == "paths" else [{"path": name} for name in names])
+        pq.write_table(pq.read_table(path).set_column(0, "image", images), path)
     elif fault == "other classes":
         shard(home / "b-test.parquet", range(15), names=("x", "y", "z"))
     elif fault == "some parts":

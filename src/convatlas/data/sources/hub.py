@@ -18,7 +18,7 @@ from convatlas.data.sources.collection import data_folder
 from convatlas.data.sources.folder import list_folder
 from convatlas.data.sources.layouts.encoded import Columns, columns_of, records_of
 from convatlas.data.sources.listing import PARTS, Found, Listing, in_use, listed_source
-from convatlas.data.sources.part_names import absolute, chosen_columns, part_in, part_named, said_columns
+from convatlas.data.sources.part_names import absolute, chosen_columns, part_in, part_named, said_columns, taken_of
 from convatlas.data.sources.places import snapshots
 from convatlas.data.sources.table import list_table
 from convatlas.data.sources.walking import files_below, natural
@@ -79,6 +79,9 @@ def _list_parquet(root: Path, names: Sequence[str], chosen: Mapping[str, str]) -
     store = PackedStore(images.content, images.ends, root, names, firsts[:-1])
     names_of, labels = _named(root, classes, images.names, images.labels)
     used, labels, notes = in_use(names_of, labels)
+    for columns in found:
+        notes += taken_of("hf:PATH", "image", columns.image_names) + taken_of("hf:PATH", "label", columns.label_names)
+    notes = tuple(dict.fromkeys(notes))
     return Listing(str(root), store, used, labels, _parts(root, names, firsts), notes=notes)
 
 

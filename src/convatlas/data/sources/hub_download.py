@@ -14,7 +14,7 @@ import numpy as np
 from convatlas.data.images.stores import ENDING
 from convatlas.data.sources.layouts.encoded import IMAGES, LABELS
 from convatlas.data.sources.listing import PARTS, Found, Listing, in_use
-from convatlas.data.sources.part_names import part_named
+from convatlas.data.sources.part_names import part_named, taken_of
 from convatlas.data.sources.walking import natural
 from convatlas.errors import UsageError, printable, reason_of
 
@@ -92,14 +92,16 @@ def list_named(name: str, chosen: Mapping[str, str]) -> Listing:
     if not tables:
         raise UsageError(f"hf:{name} has the parts {', '.join(loaded)}, none of them train, validation or test")
     first = next(iter(tables.values()))
-    image = _column(name, first.column_names, "image", chosen, IMAGES)
-    label = _column(name, first.column_names, "label", chosen, LABELS)
+    images = _columns(name, first.column_names, "image", chosen, IMAGES)
+    labels_of = _columns(name, first.column_names, "label", chosen, LABELS)
+    image, label = images[0], labels_of[0]
     plain = [table.cast_column(image, datasets.Image(decode=False)) for table in tables.values()]
     ends = np.cumsum([len(table) for table in plain])
     store = RowStore(name, tuple(tables), [table.select_columns([image]) for table in plain], image, ends)
     classes, labels, notes = in_use(
         *_classes(first.features[label], [each for table in plain for each in table[label]])
     )
+    notes += taken_of(f"hf:{name}", "image", images) + taken_of(f"hf:{name}", "label", labels_of)
     left = [key for key in loaded if part_named(key) is None]
     if left:
         notes += (f"parts of {name} that were left out: {', '.join(left)}",)
@@ -121,11 +123,13 @@ def _classes(feature: Any, values: Sequence[Any]) -> tuple[tuple[str, ...], np.n
     return classes, np.array([places[name] for name in written], np.int64)
 
 
-def _column(name: str, names: Sequence[str], use: str, chosen: Mapping[str, str], usual: Sequence[str]) -> str:
-    """Returns the name of a column. Raises `UsageError` where the data set has none of that name."""
+def _columns(
+    name: str, names: Sequence[str], use: str, chosen: Mapping[str, str], usual: Sequence[str]
+) -> tuple[str, ...]:
+    """Returns the columns that have the chosen or a usual name. Raises `UsageError` where there is none."""
     wanted = (chosen[use],) if use in chosen else usual
-    found = next((each for each in wanted if each in names), None)
-    if found is None:
+    found = tuple(each for each in wanted if each in names)
+    if not found:
         raise UsageError(
             f"hf:{name} has no column {' or '.join(wanted)}; its columns are {', '.join(names)}; choose one, such as "
             f"hf:{name}?{use}=NAME"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-from convatlas.errors import UsageError, unknown
+from convatlas.errors import UsageError, printable, unknown
 
 NAMES = {"train": ("train",), "validation": ("val", "valid", "validation"), "test": ("test",)}  # of the parts
 _TOKEN = re.compile(r"(?:^|[-_.])(train|validation|valid|val|test)(?=[-_.\d]|$)", re.IGNORECASE)
@@ -53,6 +53,19 @@ def chosen_columns(reference: str, permitted: Sequence[str]) -> tuple[str, dict[
     if not chosen:
         raise UsageError(f"{reference} has a question mark and no column; write {path}?{permitted[0]}=NAME")
     return path, chosen
+
+
+def taken_of(reference: str, use: str, found: Sequence[str]) -> tuple[str, ...]:
+    """Returns a note where several columns have a usual name: the first is taken, and another can be chosen.
+
+    >>> taken_of("hf:pets", "label", ["label", "labels"])
+    ('columns label and labels may hold the label; label is taken, and hf:pets?label=labels takes the other',)
+    """
+    if len(found) < 2:
+        return ()
+    names = " and ".join(printable(name) for name in found)
+    other = f"{reference}?{use}={printable(found[1])}"
+    return (f"columns {names} may hold the {use}; {printable(found[0])} is taken, and {other} takes the other",)
 
 
 def said_columns(chosen: dict[str, str]) -> str:
