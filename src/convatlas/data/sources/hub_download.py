@@ -98,9 +98,8 @@ def list_named(name: str, chosen: Mapping[str, str]) -> Listing:
     plain = [table.cast_column(image, datasets.Image(decode=False)) for table in tables.values()]
     ends = np.cumsum([len(table) for table in plain])
     store = RowStore(name, tuple(tables), [table.select_columns([image]) for table in plain], image, ends)
-    classes, labels, notes = in_use(
-        *_classes(first.features[label], [each for table in plain for each in table[label]])
-    )
+    written = [each for table in plain for each in table[label]]
+    classes, labels, notes = in_use(*_classes(first.features[label], written))
     notes += taken_of(f"hf:{name}", "image", images) + taken_of(f"hf:{name}", "label", labels_of)
     left = [key for key in loaded if part_named(key) is None]
     if left:
