@@ -253,6 +253,14 @@ def test_the_hash_of_files_is_of_their_content_and_read_once(tmp_path: Path, mon
         images.content_hash()
 
 
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 10_000])
+def test_the_ending_of_a_file_is_its_last_bytes(tmp_path: Path, size: int) -> None:
+    content = np.random.default_rng(size).bytes(size)
+    (tmp_path / "a.png").write_bytes(content)
+    store = stores.FileStore(tmp_path, ["a.png"])
+    assert (store.ending(0), store.size(0), store.read(0)) == (content[-stores.ENDING :], size, content)
+
+
 def test_the_hash_of_pixels_is_of_all_of_them() -> None:
     images = unlabelled(PIXELS)
     other = unlabelled(PIXELS.clone().index_fill_(0, torch.tensor([7]), 0))

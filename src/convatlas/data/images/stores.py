@@ -79,8 +79,11 @@ class FileStore:
         try:  # the system's own calls: a hundred thousand files are read in a second
             descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
             try:
-                os.lseek(descriptor, max(0, os.fstat(descriptor).st_size - ENDING), os.SEEK_SET)
-                return os.read(descriptor, ENDING)
+                content = os.read(descriptor, ENDING)
+                if len(content) == ENDING:  # else it was the whole file
+                    os.lseek(descriptor, max(0, os.fstat(descriptor).st_size - ENDING), os.SEEK_SET)
+                    content = os.read(descriptor, ENDING)
+                return content
             finally:
                 os.close(descriptor)
         except OSError as error:
