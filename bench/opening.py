@@ -78,8 +78,9 @@ def main(words: Sequence[str] | None = None) -> None:
             measured[name] = {key: statistics.median(each[key] for each in rounds) for key in rounds[0]}
             seconds, processor, megabytes = (measured[name][key] for key in ("seconds", "processor", "megabytes"))
             print(f"{name}: {seconds:.2f} s ({processor:.2f} s of the processor), {megabytes:,.0f} MB", flush=True)
-    command = f"python bench/opening.py --images {wanted.images} --rounds {wanted.rounds}"
-    write_json(wanted.out, {**circumstances(), "opening": measured, "command": command})
+        command = f"python bench/opening.py --images {wanted.images} --rounds {wanted.rounds}"
+        load = os.getloadavg()[0]  # of the last minute: how many processes wanted a core
+        write_json(wanted.out, {**circumstances(), "opening": measured, "load": load, "command": command})
 
 
 if __name__ == "__main__":
