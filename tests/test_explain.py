@@ -24,7 +24,7 @@ from convatlas.insight.explain import METHODS, Wanted
 from convatlas.insight.explain.curves import CONTROL, curves_of, probabilities
 from convatlas.insight.explain.features import chosen_stages, feature_maps, spatial_stages, strongest
 from convatlas.insight.explain.methods import NO_EVIDENCE, Attribution, Effort, Method, Question
-from convatlas.insight.explain.pictures import overlay
+from convatlas.insight.explain.pictures import _laid, overlay
 from convatlas.insight.explain.sanity import check_sanity, rank_correlation
 from convatlas.insight.explain.writing import ask
 from convatlas.layers import ConvNormAct, classifier, sequential
@@ -249,6 +249,13 @@ def test_a_map_lies_over_the_part_that_was_seen() -> None:
     expected[50:250, 100:300] = True
     assert (orange == expected).all()
     assert overlay(image, torch.ones(8, 8), Rectangle(-50, 0, 400, 400)).size == (400, 300)
+
+
+def test_a_map_that_is_finer_than_the_image_is_averaged() -> None:
+    """Half of the values in each pixel of a smaller image are 1, but none in its middle."""
+    values = torch.tensor([1.0, 0.0, 0.0, 1.0]).repeat(8).expand(32, -1)
+    laid, _ = _laid(values, Rectangle(0, 0, 8, 8), 8, 8)
+    assert laid == pytest.approx(np.full((8, 8), 0.5), abs=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def _laid(values: Tensor, seen: Rectangle, height: int, width: int) -> tuple[np.
     """Returns a map stretched to the rectangle over an image (height, width), and where the rectangle is."""
     top, left = round(seen.top), round(seen.left)
     rows, columns = max(1, round(seen.height)), max(1, round(seen.width))
-    stretched = F.interpolate(values[None, None], size=(rows, columns), mode="bilinear", align_corners=False)[0, 0]
+    stretched = F.interpolate(values[None, None], size=(rows, columns), mode="bilinear", antialias=True)[0, 0]
     laid, inside = np.zeros((height, width)), np.zeros((height, width), bool)
     down, right = slice(max(top, 0), min(top + rows, height)), slice(max(left, 0), min(left + columns, width))
     part = stretched[down.start - top : down.stop - top, right.start - left : right.stop - left]

@@ -106,7 +106,7 @@ def class_index(predictor: Predictor, text: str) -> int:
     numbers = f"a number from 0 to {predictor.num_classes - 1}"
     if not predictor.class_names:
         raise UsageError(f"unknown class {text!r}; {predictor.source} names no classes: give {numbers}")
-    raise unknown("class", text, predictor.class_names, hint=f"; or give {numbers}")
+    raise unknown("class", text, predictor.class_names, hint=f" (or {numbers})")
 
 
 def explain(predictor: Predictor, wanted: Wanted, folder: Path) -> dict[str, Any]:
