@@ -22,7 +22,7 @@ from convatlas.insight.explain.methods import METHODS, Attribution, Effort, Ques
 DEPTHS = 6  # steps from the trained to the random network
 ALIKE = 0.5  # mean rank correlation with every weight random, at which a method fails
 IMAGES = 4  # at most
-LESS = Effort(steps=16, most_steps=16, samples=8, windows=7)
+LESS = Effort(steps=16, most_steps=16, samples=8, windows=4)
 
 
 @dataclass(frozen=True)
