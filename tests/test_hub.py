@@ -150,6 +150,14 @@ def test_of_two_columns_that_may_be_meant_a_note_names_the_one_taken(tmp_path: P
     assert not any("taken" in note for note in data.notes)
 
 
+def test_of_two_columns_of_a_table_a_note_names_the_one_taken(tmp_path: Path) -> None:
+    root = flat(tmp_path / "plain", each=5)
+    rows = [f"{path.relative_to(root).as_posix()},{path.parent.name},x" for path in sorted(root.rglob("*.*"))]
+    (root / "metadata.csv").write_text("\n".join(["file_name,Label,labels", *rows]))
+    said = "columns Label and labels may hold the label; Label is taken, and hf:PATH?label=labels takes the other"
+    assert said in load_data(f"hf:{root}").notes
+
+
 def test_image_folders(tmp_path: Path) -> None:
     root = flat(tmp_path / "plain", each=5)
     plain = load_data(f"hf:{root}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -88,6 +90,51 @@ def test_other_columns_are_chosen(home: Path) -> None:
         load_data(f"{reference}&split=part")
 
 
+def test_backslashes_are_slashes_where_that_finds_the_files(home: Path) -> None:
+    plain = load_data(table(home, [*ROWS]))
+    data = load_data(table(home, [(name.replace("/", "\\"), label) for name, label in ROWS]))
+    assert data.split_hash == plain.split_hash
+    if os.sep == "/":
+        assert "paths in photos.csv of which backslashes are read as slashes: 15" in data.notes
+    with pytest.raises(UsageError, match=r"no image at C:.*x\.png; .*; write slashes in place of backslashes"):
+        load_data(table(home, [(r"C:\pictures\x.png", "9"), *ROWS]))
+
+
+@pytest.mark.parametrize("header", ["Image,LABEL", " image , Label "])
+def test_the_case_of_column_names_is_no_matter(home: Path, header: str) -> None:
+    reference = table(home, [*ROWS], header=header)
+    assert load_data(reference).spec.class_names == ("9", "10", "cats")
+    assert load_data(f"{reference}?label=label").spec.class_names == ("9", "10", "cats")
+
+
+def test_a_name_as_it_is_written_comes_before_other_cases(home: Path) -> None:
+    rows = [(*row, "x") for row in ROWS]
+    assert load_data(table(home, rows, header="image,label,Label")).spec.class_names == ("9", "10", "cats")
+
+
+def test_missing_images_are_a_fault_of_the_check(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [*ROWS, ("pictures/gone.png", "9"), ("pictures/gone.png", "9")]
+    reference = table(home, rows)
+    assert main(["data", "check", reference, "--json"]) == 1
+    found = {finding["kind"]: finding for finding in json.loads(capsys.readouterr().out)["findings"]}
+    assert found["unreadable"]["count"] == 2
+    assert found["unreadable"]["groups"][0]["images"][0]["image"] == "pictures/gone.png"
+    assert "line 17 of" in found["no-split"]["sentence"]
+    assert "one-colour" in found
+    source = open_source(reference)
+    with pytest.raises(UsageError, match=r"there is no image at pictures/gone\.png, and 1 more"):
+        source.taken("all")
+
+
+def test_images_that_no_row_names_are_counted(home: Path) -> None:
+    table(home, [*ROWS])
+    (home / "photos.csv").rename(home / "labels.csv")
+    assert not any("no row" in note for note in load_data(f"folder:{home}").notes)
+    for name in ("more.PNG", "pictures/more.jpg", "pictures/.hidden.png", "notes.txt"):
+        (home / name).touch()
+    assert f"images below {home.name} that no row of labels.csv names, left out: 2" in load_data(f"folder:{home}").notes
+
+
 def test_a_folder_with_a_table_is_that_table(home: Path) -> None:
     table(home, [*ROWS])
     (home / "photos.csv").rename(home / "labels.csv")
@@ -106,6 +153,9 @@ BAD = {
     "twice": "has the column label 2 times; leave one",
     "again": "line 17 of .*photos.csv names ./pictures/9 0.png again, after line 7; remove one",
     "no column": "has no column label; its columns are image, class; choose one, such as csv:photos.csv.label=NAME",
+    "no header": r"photos.csv has no header: its first line is pictures/10 0.png, 10; write a line .* image,label",
+    "gone again": "there is no image at pictures/gone.png, and 1 more are missing",
+    "NUL": "has the class a.x00b: its name has a character NUL; remove it",
     "unknown split": "line 2 of .* has the split fold 1; it is train, val, valid, validation, test, in every row",
     "some splits": "line 3 of .* has no split; it is train",
     "encoding": "is no text in UTF-8; save the table as CSV in UTF-8",
@@ -134,6 +184,12 @@ def spoiled(home: Path, fault: str) -> str:
         header, rows = "image,label,label", [(*row, "x") for row in rows]
     elif fault == "again":
         rows.append(("./pictures/9 0.png", "10"))
+    elif fault == "gone again":
+        rows += [("pictures/gone.png", "9")] * 2
+    elif fault == "NUL":
+        rows = [(name, "a\0b" if label == "9" else label) for name, label in ROWS]
+    elif fault == "no header":
+        header, rows = ",".join(rows[0]), rows[1:]
     elif fault == "no column":
         header = "image,class"
     elif fault == "quote":

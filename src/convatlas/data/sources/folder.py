@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -74,11 +74,24 @@ def folder_source(reference: str) -> Source:
     if not root.is_dir():
         raise UsageError(f"there is no folder at {root}; folder:PATH needs one with a folder for each class")
     if (root / TABLE).is_file():
-        listing = list_table(root / TABLE)
+        listing = _with_unnamed(root, list_table(root / TABLE))
         title = f"Images of {root.name}, by its table {TABLE}"
     else:
         listing, title = list_folder(root), f"Images of {root.name}, a folder for each class"
     return listed_source(listing, name=f"folder:{root}", title=title)
+
+
+def _with_unnamed(root: Path, listing: Listing) -> Listing:
+    """Returns the listing of a table with a note of the images below its folder that no row names."""
+    named = {os.path.normpath(listing.store.name(number)) for number in range(len(listing.store))}
+    unnamed = 0
+    for place, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if name[0] != "."]
+        below = os.path.relpath(place, root)
+        own = [name for name in files if name[0] != "." and name.lower().endswith(SUFFIXES)]
+        unnamed += sum(os.path.normpath(os.path.join(below, name)) not in named for name in own)
+    note = f"images below {root.name} that no row of {TABLE} names, left out: {unnamed:,}"
+    return replace(listing, notes=(*listing.notes, note)) if unnamed else listing
 
 
 def list_folder(root: Path) -> Listing:

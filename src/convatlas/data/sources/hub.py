@@ -144,7 +144,9 @@ def _list_tables(root: Path, tables: Sequence[Path], chosen: Mapping[str, str]) 
         names += [f"{below}/{listing.store.name(number)}" for number in range(len(listing.labels))]
         labels.append(np.array([classes.index(name) for name in listing.classes], np.int64)[listing.labels])
     ordered = {part: parts[part] for part in PARTS if part in parts}
+    notes = tuple(dict.fromkeys(note for listing in listings for note in listing.notes))
+    missing = next((listing.missing_files for listing in listings if listing.missing_files), "")
     return replace(
         listings[0], home=str(root), store=FileStore(root, names), classes=classes, labels=np.concatenate(labels),
-        parts=ordered,
+        parts=ordered, notes=notes, missing_files=missing,
     )  # fmt: skip

@@ -37,7 +37,8 @@ class Listing:
 
     `labels` (N,) are places in `classes`, which are in the order of the labels. `parts` are those that the source has;
     all images are in `train` where it has none. Every part that is absent is held out of the training part. `groups`
-    has a name for each image; images of one name never fall into two splits that are drawn.
+    has a name for each image; images of one name never fall into two splits that are drawn. `missing_files` is the line
+    that says which images are not there; then the images can be checked, and nothing else.
     """
 
     home: str
@@ -47,6 +48,7 @@ class Listing:
     parts: Mapping[str, Found]
     groups: Sequence[str] | None = None
     notes: tuple[str, ...] = ()
+    missing_files: str = ""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -54,7 +56,8 @@ class Listing:
         return tuple(part for part in PARTS if part not in self.parts)
 
     def splits(self) -> Splits:
-        """Returns training, validation and test images. Raises `UsageError` where classes are missing or too small."""
+        """Returns training, validation and test images. Raises `UsageError` where files or classes are missing."""
+        self._check_files()
         self._check()
         notes = [*self.notes, *self._absent()]
         places = {part: found.places for part, found in self.parts.items()}
@@ -76,7 +79,11 @@ class Listing:
         return Splits(train, validation, test, self.notes)
 
     def taken(self, part: str) -> Splits:
-        """Returns the images of one part that the source has, or `all`, as test images; nothing is drawn or refused."""
+        """Returns the images of one part that the source has, or `all`, as test images; nothing is drawn.
+
+        Raises `UsageError` where files are missing.
+        """
+        self._check_files()
         places = np.arange(len(self.labels)) if part == "all" else self.parts[part].places
         return Splits(no_images(), no_images(), self.images(places), self.notes)
 
@@ -84,6 +91,11 @@ class Listing:
         """Returns some images, in the order of the listing."""
         index = torch.from_numpy(np.sort(places))
         return StreamedImages(self.store, torch.from_numpy(self.labels)[index], index)
+
+    def _check_files(self) -> None:
+        """Raises `UsageError` where files are missing."""
+        if self.missing_files:
+            raise UsageError(self.missing_files)
 
     def _check(self) -> None:
         """Raises `UsageError` for a class with too few training images, and for one that training has not."""
