@@ -96,7 +96,7 @@ def test_backslashes_are_slashes_where_that_finds_the_files(home: Path) -> None:
     assert data.split_hash == plain.split_hash
     if os.sep == "/":
         assert "paths in photos.csv of which backslashes are read as slashes: 15" in data.notes
-    with pytest.raises(UsageError, match=r"no image at C:.*x\.png; .*; write slashes in place of backslashes"):
+    with pytest.raises(UsageError, match=r"no image at C:.*x\.png; .*; with slashes in place of its backslashes none"):
         load_data(table(home, [(r"C:\pictures\x.png", "9"), *ROWS]))
 
 

@@ -176,7 +176,7 @@ def _find_images(file: Path, rows: list[Row], *, notes: list[str]) -> str:
         return ""
     line, row = absent[0]
     more = f", and {len(absent) - 1:,} more are missing" if len(absent) > 1 else ""
-    slashes = "; write slashes in place of backslashes" if "\\" in row["image"] else ""
+    slashes = "; with slashes in place of its backslashes none is there either" if "\\" in row["image"] else ""
     return (
         f"line {line} of {file}: there is no image at {printable(row['image'])}{more}; paths are relative to the "
         f"folder of the table{slashes}"
