@@ -112,7 +112,10 @@ def test_a_name_as_it_is_written_comes_before_other_cases(home: Path) -> None:
     assert load_data(table(home, rows, header="image,label,Label")).spec.class_names == ("9", "10", "cats")
 
 
-def test_missing_images_are_a_fault_of_the_check(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_images_are_a_fault_of_the_check(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)  # the check writes a page below it
     rows = [*ROWS, ("pictures/gone.png", "9"), ("pictures/gone.png", "9")]
     reference = table(home, rows)
     assert main(["data", "check", reference, "--json"]) == 1
