@@ -98,7 +98,7 @@ def _print(content: dict[str, Any]) -> None:
     if (measured := content["curves"]) is not None:
         for name, title in measured["titles"].items():
             areas = (f"{kind} {_interval(found[name])}" for kind, found in measured["areas"].items())
-            _say(f"area under the curves of {measured['images']} images: {title}: {', '.join(areas)}")
+            _say(f"area under the curves, images {measured['images']}: {title}: {', '.join(areas)}")
     _say(f"wrote {content['page']}")
 
 

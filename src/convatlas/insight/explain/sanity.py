@@ -98,7 +98,7 @@ def draw_sanity(sanity: Sanity, path: Path) -> None:
     axes.axhline(ALIKE, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
     plain(axes)
     axes.set_xlabel(f"layers with random weights, from the answer down, of {sanity.of}", color=SOFT, fontsize=9.5)
-    axes.set_title(f"rank correlation with the trained network's maps, {sanity.images} images", loc="left", color=INK,
-                   fontsize=10.5)  # fmt: skip
+    title = f"rank correlation with the trained network's maps, images: {sanity.images}"
+    axes.set_title(title, loc="left", color=INK, fontsize=10.5)
     figure.legend(loc="outside lower center", ncols=3, **LEGEND)
     save(figure, path)
