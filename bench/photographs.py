@@ -95,7 +95,8 @@ def main() -> None:
     results = {f"efficientnet_{name}": compared(name, wanted.folder, wanted.count) for name in names}
     for name, result in results.items():
         print(name, result)
-    write_json(wanted.out, {**circumstances(), "folder": wanted.folder.name, "results": results})
+    command = f"python bench/photographs.py FOLDER --networks {wanted.networks}"  # without the path on this machine
+    write_json(wanted.out, {**circumstances(), "command": command, "folder": wanted.folder.name, "results": results})
 
 
 def compared(name: str, folder: Path, count: int) -> dict[str, Any]:
