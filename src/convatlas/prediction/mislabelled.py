@@ -13,7 +13,7 @@ from convatlas.data import DataSet
 from convatlas.data.check import INSTALL, Check, make_finding
 from convatlas.data.readability import without_unreadable
 from convatlas.errors import UsageError
-from convatlas.run import Run
+from convatlas.run import Run, other_pixels
 from convatlas.words import percent
 
 PARTS = {"validation": "val", "test": "test"}  # with the beginning of their names in predictions.npz
@@ -78,8 +78,7 @@ def check_run(run: Run, data: DataSet) -> None:
     if not run.finished:
         raise UsageError(f"the run {run.path} is {run.status}; only a finished run has answers to held-out images")
     theirs = run.record.data
-    same = theirs.split_hash == data.split_hash and theirs.images_hash in (None, data.images_hash)
-    if not same:
+    if theirs.split_hash != data.split_hash or other_pixels(theirs.images_hash, data.images_hash):
         raise UsageError(
             f"the run {run.path} is on other images than {data.spec.name}: on {theirs.name}, split "
             f"{theirs.split_hash} (here {data.split_hash}); name a run that was trained on these"
