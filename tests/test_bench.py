@@ -14,10 +14,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
+from convatlas import create
 from convatlas.data import load_data
 from convatlas.data.images import decoding
 from convatlas.files import read_json
+from convatlas.prediction import open_predictor
 from data_files import cifar10
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -152,6 +155,24 @@ def test_training(script: Callable[[str], ModuleType], tmp_path: Path, monkeypat
     content = ran(module, "--networks lenet5 --rounds 1 --steps 1", file=tmp_path / "x.json")
     assert "--data-dir FOLDER" in content["command"]
     compared(content["results"], first="tutorial", others={"ours float32", "ours bf16"})
+
+
+def test_grad_cam_beside_answers(
+    script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = script("grad_cam")
+    torch.save(create("lenet5").state_dict(), tmp_path / "lenet5.pt")
+    small = open_predictor(tmp_path / "lenet5.pt", arch="lenet5", normalisation=((0.5,), (0.5,)))
+    monkeypatch.setattr(module, "open_predictor", lambda _name, **_weights: small)
+    (tmp_path / "photos").mkdir()
+    for number in range(5):
+        Image.new("L", (32, 32), 50 * number).save(tmp_path / "photos" / f"{number}.png")
+    monkeypatch.setattr(module, "circumstances", dict)
+    module.main([str(tmp_path / "photos"), "--images", "2", "--rounds", "2", "--out", str(tmp_path / "cam.json")])
+    content = read_json(tmp_path / "cam.json")
+    ratios = [a / b for a, b in zip(content["seconds"]["grad_cam"], content["seconds"]["answers"], strict=True)]
+    assert content["images"] == 2
+    assert content["grad_cam, times answers"]["median"] == pytest.approx(statistics.median(ratios))
 
 
 def test_a_clock_counts_between_warm_up_and_end() -> None:

@@ -14,19 +14,20 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+import convatlas
 from convatlas import create
 from convatlas.architecture import Architecture
 from convatlas.architectures import families
 from convatlas.cli import main
 from convatlas.data.preprocessing import Rectangle
 from convatlas.errors import UsageError
-from convatlas.insight.explain import METHODS, Wanted
+from convatlas.insight.explain import METHODS, Wanted, asking
+from convatlas.insight.explain.asking import ask
 from convatlas.insight.explain.curves import CONTROL, curves_of, probabilities
 from convatlas.insight.explain.features import chosen_stages, feature_maps, spatial_stages, strongest
 from convatlas.insight.explain.methods import NO_EVIDENCE, Attribution, Effort, Method, Question
 from convatlas.insight.explain.pictures import _laid, overlay
 from convatlas.insight.explain.sanity import check_sanity, rank_correlation
-from convatlas.insight.explain.writing import ask
 from convatlas.layers import ConvNormAct, classifier, sequential
 from convatlas.prediction import open_predictor
 
@@ -317,6 +318,53 @@ def test_bf16_answers_are_explained_in_float32(checkpoint: Path, photo: Path) ->
         maps.append(METHODS["grad_cam"].attribute(asked.question).values)
     assert torch.equal(*maps)
     assert all(parameter.requires_grad for parameter in predictor.network.parameters())
+
+
+@pytest.mark.parametrize("class_name", [None, "3"])
+def test_answers_of_several_images_have_the_features_of_each(
+    class_name: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two images are answered at a time; each map is that of the image alone. Another network is asked anew."""
+    torch.manual_seed(0)
+    torch.save(create("lenet5").state_dict(), tmp_path / "lenet5.pt")
+    generator = np.random.default_rng(0)
+    paths = [str(tmp_path / f"{number}.png") for number in range(3)]
+    for path in paths:
+        Image.fromarray(generator.integers(0, 256, (32, 32), dtype=np.uint8)).save(path)
+    predictor = open_predictor(tmp_path / "lenet5.pt", arch="lenet5", normalisation=((0.5,), (0.5,)))
+    monkeypatch.setattr(asking, "PIXELS", 2 * 32**2)
+    asked = ask(predictor, Wanted(paths, class_name=class_name))
+    for each in asked:
+        alone = METHODS["grad_cam"].attribute(dataclasses.replace(each.question, features=None)).values
+        assert torch.allclose(METHODS["grad_cam"].attribute(each.question).values, alone, atol=1e-6)
+    assert class_name is None or {each.question.target for each in asked} == {3}
+    other = create("lenet5").eval().requires_grad_(False)
+    moved = METHODS["grad_cam"].attribute(asked[0].question.of(other)).values
+    assert not torch.allclose(moved, METHODS["grad_cam"].attribute(asked[0].question).values)
+
+
+def test_from_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    torch.save(create("lenet5").state_dict(), tmp_path / "lenet5.pt")
+    Image.fromarray((np.arange(48 * 96 * 4) % 256).astype(np.uint8).reshape(48, 96, 4), "RGBA").save(tmp_path / "a.png")
+    own = {"arch": "lenet5", "normalisation": ((0.5,), (0.5,))}
+    methods = ["grad_cam", "smooth_grad"]
+    place, image, out = tmp_path / "lenet5.pt", tmp_path / "a.png", tmp_path / "out"
+    found = convatlas.explain(place, image, out=out, class_name=3, methods=methods, **own)
+    assert [each.shape for name in methods for each in found.maps[name]] == [(32, 32)] * 2
+    assert found.page == tmp_path / "out" / "explain.html"
+    assert found.content["images"][0]["explained"] == "class 3"
+    reading = "96 x 48 pixels, RGBA, converted to L; the network sees 48 x 48 of them, as 32 x 32"
+    assert found.content["images"][0]["reading"] == reading
+    assert reading in found.page.read_text(encoding="utf-8")
+    words = ["explain", str(place), str(image), "--arch", "lenet5", "--class", "3"]
+    words += [word for name in methods for word in ("--method", name)]
+    assert main([*words, "--mean", "0.5", "--std", "0.5", "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found.content
+    for wrong, line in (({"methods": ["cam"]}, "unknown method"), ({"checks": ["sane"]}, "did you mean sanity")):
+        with pytest.raises(UsageError, match=line):
+            convatlas.explain(place, image, out=tmp_path / "no", **wrong)
+    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import convatlas
 from convatlas.architectures import architecture, families
 from convatlas.cli import main
 from convatlas.complexity import complexity
@@ -109,6 +110,20 @@ def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
     assert {len(network["layers"]) for network in content["networks"]} == {20}
     assert (content["data"], content["images"]) == ("digits", 4)
     assert (tmp_path / "g.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_from_python(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    figure = tmp_path / "g.png"
+    found = convatlas.gradients("plain20", norms=["own", "none"], options={"depths": (1, 1, 1)}, images=4, out=figure)
+    words = ["gradients", "plain20", "-o", "depths=1,1,1", "--norm", "own,none", "--images", "4", "--json"]
+    assert main([*words, "--out", str(tmp_path / "again.png")]) == 0
+    printed = json.loads(capsys.readouterr().out)["networks"]
+    assert [each.name for each in found] == [each["name"] for each in printed]
+    assert [each.loss for each in found] == [each["loss"] for each in printed]
+    assert figure.read_bytes() == (tmp_path / "again.png").read_bytes()
+    for wrong, line in (({"norms": []}, "--norm needs a value"), ({"images": 1}, "images=1 must be at least 2")):
+        with pytest.raises(UsageError, match=line):
+            convatlas.gradients("plain20", **wrong)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convatlas.api.answers import evaluate, predict, predictions
+    from convatlas.api.insight import explain, gradients
     from convatlas.api.networks import create, load, preprocessing, show
     from convatlas.api.training import compare, finetune, train
     from convatlas.architecture import Architecture, Paper, Published, Weights
@@ -33,7 +34,9 @@ _HOMES = {
     "compare": "convatlas.api.training",
     "create": "convatlas.api.networks",
     "evaluate": "convatlas.api.answers",
+    "explain": "convatlas.api.insight",
     "finetune": "convatlas.api.training",
+    "gradients": "convatlas.api.insight",
     "list_architectures": "convatlas.architectures",
     "list_recipes": "convatlas.recipe",
     "load": "convatlas.api.networks",
@@ -56,7 +59,9 @@ __all__ = [
     "compare",
     "create",
     "evaluate",
+    "explain",
     "finetune",
+    "gradients",
     "list_architectures",
     "list_recipes",
     "load",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,18 +77,19 @@ def explain(
     say_notes((*predictor.notes, *found.notes), source=predictor.source)
     checks = frozenset(name for name, asked in {"sanity": sanity, "curves": curves}.items() if asked)
     methods, stages = (list(dict.fromkeys(names)) for names in (method or METHODS, stage or []))
-    content = explained(predictor, Wanted(found.paths, methods, stages, class_name, checks), out)
+    content = explained(predictor, Wanted(found.paths, methods, stages, class_name, checks), out).content
     if as_json:
         options.print_json(content)
     else:
         _print(content)
 
 
-def _print(content: dict[str, Any]) -> None:
+def _print(content: Mapping[str, Any]) -> None:
     """Prints each image with its answer and the remarks of its maps, the verdict of the check, and the page."""
     for image in content["images"]:
         best = image["classes"][0]
         _say(f"{image['path']}: {best['class']} ({100 * best['probability']:.1f} %), explained: {image['explained']}")
+        _say(f"  {image['reading']}")
         for each in image["maps"]:
             _say(f"  {each['title']}: {each['remark']}")
     if (check := content["sanity"]) is not None:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from convatlas.insight.gradients import Batch, Signals
 
 LARGEST = 100_000  # images
-INITIALISATIONS = ("own", "small", "xavier", "kaiming")
 PLACES = ("first", "middle", "last")  # layers in the table
 
 
@@ -48,10 +47,16 @@ def gradients(
     Example: convatlas gradients plain20 resnet20 --norm own,none
     """
     from convatlas.data_names import check_reference
+    from convatlas.insight.gradient_choices import choices
     from convatlas.values import check_seed
 
     check_reference(data)
-    wanted = _wanted(networks, option, norm=norm, initialisation=initialisation)
+    wanted = choices(
+        networks,
+        norms=_words(norm),
+        initialisations=_words(initialisation),
+        options=options.architecture_options(option),
+    )
     if out.suffix.lower() != ".png" or out.is_dir():
         raise UsageError(f"--out {out} must be the name of a .png file")
     check_seed(seed)
@@ -59,11 +64,11 @@ def gradients(
     from convatlas.data import load_data
     from convatlas.files import check_writable
     from convatlas.insight.gradient_figure import draw_gradients
-    from convatlas.insight.gradients import Batch
+    from convatlas.insight.gradients import Batch, measured
 
     check_writable(out.parent)
     batch = Batch.draw(load_data(data, folder=data_dir), images=images, seed=seed)
-    found = [signals for each in wanted for signals in _measured(each, batch)]
+    found = [signals for each in wanted for signals in measured(each, batch)]
     draw_gradients(found, out, data=batch.data.spec.name, images=len(batch.places))
     content = {**_content(batch, found), "figure": str(out)}
     if as_json:
@@ -74,54 +79,9 @@ def gradients(
         options.console().print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _wanted(
-    networks: list[str], option: list[str] | None, *, norm: str, initialisation: str
-) -> list[tuple[str, dict[str, Any]]]:
-    """Returns each network with what is changed about it, each combination once. Names are checked without PyTorch."""
-    from convatlas.architectures import check_name, nothing_at
-
-    norms, weights = _choices(norm, ("own", "none"), "--norm"), _choices(initialisation, INITIALISATIONS, "--init")
-    chosen = options.architecture_options(option)
-    wanted: list[tuple[str, dict[str, Any]]] = []
-    for name in dict.fromkeys(networks):
-        if Path(name).is_dir():
-            if chosen or norms != ["own"] or weights != ["own"]:
-                raise UsageError(f"{name} is a run, which is measured as it was trained; leave -o, --norm, --init out")
-            wanted.append((name, {}))
-            continue
-        if "/" in name and ".py:" not in name:
-            raise nothing_at(name)
-        check_name(name, options=chosen)
-        wanted += [(name, {"norm": each, "initialisation": by, "options": chosen}) for each in norms for by in weights]
-    return wanted
-
-
-def _choices(text: str, permitted: tuple[str, ...], flag: str) -> list[str]:
-    """Returns the words of a list with commas. Raises `UsageError` for one that is not permitted."""
-    from convatlas.errors import unknown
-
-    words = [word.strip() for word in text.split(",") if word.strip()]
-    for word in words:
-        if word not in permitted:
-            raise unknown(flag, word, permitted)
-    if not words:
-        raise UsageError(f"{flag} needs a value: {', '.join(permitted)}")
-    return list(dict.fromkeys(words))
-
-
-def _measured(wanted: tuple[str, dict[str, Any]], batch: Batch) -> tuple[Signals, ...]:
-    """Returns the signals of an architecture, or those of a run before and after its training."""
-    from convatlas.architectures import architecture
-    from convatlas.insight.gradients import initial_signals, trained_signals
-    from convatlas.prediction import choose_data, open_predictor
-
-    name, changes = wanted
-    if not changes:
-        predictor = open_predictor(name)
-        choose_data(predictor, name=batch.data.spec.name)
-        return trained_signals(predictor, batch)
-    row = architecture(name)
-    return (initial_signals(row, batch, **{**changes, "options": row.parse_options(changes["options"])}),)
+def _words(text: str) -> list[str]:
+    """Returns the words of a list with commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _content(batch: Batch, found: list[Signals]) -> dict[str, Any]:

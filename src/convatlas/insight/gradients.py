@@ -11,24 +11,23 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from convatlas.architecture import Architecture
+from convatlas.architectures import architecture
 from convatlas.complexity import check_training, meta_network, smallest_size
 from convatlas.data import DataSet, class_labels
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import around_fault
 from convatlas.errors import UsageError
+from convatlas.insight.gradient_choices import Choice, Initialisation, Norm
 from convatlas.layers import initialize_kaiming, initialize_normal, initialize_xavier, total_loss
-from convatlas.prediction import Predictor
+from convatlas.prediction import Predictor, choose_data, open_predictor
 from convatlas.words import label
-
-Norm = Literal["own", "none"]
-Initialisation = Literal["own", "small", "xavier", "kaiming"]
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
 WEIGHTED = (nn.Conv2d, nn.Linear)
@@ -84,6 +83,17 @@ class Batch:
         if pixels.shape[1] != len(preprocessing.mean):
             pixels = pixels.expand(-1, len(preprocessing.mean), -1, -1)
         return preprocessing.normalize(pixels), class_labels(self.data.train, needed_by="the loss")[self.places]
+
+
+def measured(choice: Choice, batch: Batch) -> tuple[Signals, ...]:
+    """Returns the signals of an architecture, or those of a run before and after its training."""
+    if choice.is_run:
+        predictor = open_predictor(choice.name)
+        choose_data(predictor, name=batch.data.spec.name)
+        return trained_signals(predictor, batch)
+    row = architecture(choice.name)
+    options = row.parse_options(choice.options)
+    return (initial_signals(row, batch, norm=choice.norm, initialisation=choice.initialisation, options=options),)
 
 
 def initial_signals(
@@ -218,6 +228,6 @@ def _size(row: Architecture, outline: nn.Module, batch: Batch, *, channels: int)
 def _name(row: Architecture, options: dict[str, Any], *, norm: Norm, initialisation: Initialisation) -> str:
     """Returns the network's label with what was changed about it."""
     changes = ["without norm"] if norm == "none" else []
-    if initialisation != get_args(Initialisation)[0]:
+    if initialisation != "own":
         changes.append(f"{initialisation} initialisation")
     return ", ".join([label(row.name, options), *changes])

@@ -55,6 +55,12 @@ def read_image(path: Path, *, channels: int) -> Tensor:
     return torch.from_numpy(pixels).unsqueeze(0).permute(0, 3, 1, 2).contiguous()
 
 
+def mode_of(path: Path) -> str:
+    """Returns Pillow's name for the kind of pixels of an image file, such as `RGBA`; only the header is read."""
+    with damage_named(path), open_regular(path) as stream, open_picture(stream, path, formats=RASTER_FORMATS) as file:
+        return str(file.mode)
+
+
 def open_picture(stream: BinaryIO, path: Path | str, *, formats: tuple[str, ...]) -> Image.Image:
     """Returns a picture of which the header is read. Raises `UsageError` for one of too many pixels.
 

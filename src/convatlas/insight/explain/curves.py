@@ -21,6 +21,7 @@ from torch import Tensor
 from convatlas.drawing import COLOURS, DPI, INK, LEGEND, MARKERS, SOFT, plain, save
 from convatlas.evaluation import summarize
 from convatlas.insight.explain.methods import METHODS, Question
+from convatlas.progress.counting import Watch, unwatched
 
 STEPS = 20
 CONTROL = "random"
@@ -45,16 +46,20 @@ class Curves:
         return {kind: {name: _mean(area(each)) for name, each in curves.items()} for kind, curves in kinds.items()}
 
 
-def curves_of(questions: Sequence[Question], maps: Mapping[str, Sequence[Tensor]]) -> Curves:
+def curves_of(
+    questions: Sequence[Question], maps: Mapping[str, Sequence[Tensor]], *, watch: Watch = unwatched
+) -> Curves:
     """Returns the curves of the maps (size, size) of each method, one for each question."""
     generator = torch.Generator().manual_seed(0)
     with_control = {**maps, CONTROL: [torch.rand(each.inputs.shape[-2:], generator=generator) for each in questions]}
-    deletion, insertion = {}, {}
-    for name, values in with_control.items():
-        pairs = list(zip(questions, values, strict=True))
-        deletion[name] = np.stack([probabilities(each, each.inputs, _empty(each), by=by) for each, by in pairs])
-        insertion[name] = np.stack([probabilities(each, _blurred(each), each.inputs, by=by) for each, by in pairs])
-    return Curves(deletion, insertion)
+    deletion: dict[str, list[np.ndarray]] = {name: [] for name in with_control}
+    insertion: dict[str, list[np.ndarray]] = {name: [] for name in with_control}
+    for place, each in enumerate(questions):
+        for number, (name, values) in enumerate(with_control.items()):
+            watch(place * len(with_control) + number, len(questions) * len(with_control))
+            deletion[name].append(probabilities(each, each.inputs, _empty(each), by=values[place]))
+            insertion[name].append(probabilities(each, _blurred(each), each.inputs, by=values[place]))
+    return Curves(*({name: np.stack(rows) for name, rows in kind.items()} for kind in (deletion, insertion)))
 
 
 def probabilities(question: Question, first: Tensor, last: Tensor, *, by: Tensor) -> np.ndarray:

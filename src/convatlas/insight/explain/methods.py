@@ -8,6 +8,7 @@ Smilkov et al. 2017, https://arxiv.org/abs/1706.03825. The last three are captum
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -37,14 +38,30 @@ class Effort:
 
 
 @dataclass(frozen=True)
+class Features:
+    """The output (C, H, W) of a module, and the gradient of the class's logit with respect to it."""
+
+    values: Tensor
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
 class Question:
-    """A network, the input of one image (1, C, size, size), a class, and the module whose output CAM weights."""
+    """A network, the input of one image (1, C, size, size), a class, and the module whose output CAM weights.
+
+    `features` are those of this module, where the network's answer has given them.
+    """
 
     network: nn.Module
     inputs: Tensor
     target: int
     stage: str
     effort: Effort = Effort()
+    features: Features | None = None
+
+    def of(self, network: nn.Module) -> Question:
+        """Returns the same question about another network."""
+        return dataclasses.replace(self, network=network, features=None)
 
     @property
     def chunk(self) -> int:
@@ -83,13 +100,14 @@ def check_captum() -> None:
 
 def grad_cam(question: Question) -> Attribution:
     """Returns the positive part of the channels' sum, each weighted by the mean of its gradient."""
-    features, gradients = _features(question)
-    return _cam(question, features, gradients.mean((1, 2), keepdim=True))
+    found = _features(question)
+    return _cam(question, found.values, found.gradient.mean((1, 2), keepdim=True))
 
 
 def grad_cam_plus_plus(question: Question) -> Attribution:
     """Returns the same with weights that count the places where the gradient is positive."""
-    features, gradients = _features(question)
+    found = _features(question)
+    features, gradients = found.values, found.gradient
     sums = features.sum((1, 2), keepdim=True)
     divisor = 2 * gradients**2 + sums * gradients**3
     alpha = torch.where(divisor != 0, gradients**2 / torch.where(divisor != 0, divisor, 1.0), 0.0)
@@ -158,11 +176,21 @@ def smooth_grad(question: Question) -> Attribution:
     return Attribution(given[0].detach().abs().sum(0), f"{question.effort.samples} noisy copies")
 
 
-def _features(question: Question) -> tuple[Tensor, Tensor]:
-    """Returns the stage's output (C, H, W) and the gradient of the class's logit with respect to it.
+def _features(question: Question) -> Features:
+    """Returns the features that the question has, or computes them."""
+    if question.features is not None:
+        return question.features
+    target = torch.tensor([question.target], device=question.inputs.device)
+    return answered(question.network, question.inputs, question.stage, choose=lambda _logits: target)[1][0]
 
-    The output is cut off from the layers before it, which need no gradient, and copied, as what follows may work in
-    place. Of a module that works several times, the last time counts.
+
+def answered(
+    network: nn.Module, inputs: Tensor, stage: str, *, choose: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, list[Features]]:
+    """Returns the logits (N, classes) of inputs (N, C, size, size), and the features of each for its class.
+
+    `choose` gives the classes (N,) of logits. The stage's output is cut off from the layers before it, which need no
+    gradient, and copied, as what follows may work in place. Of a module that works several times, the last time counts.
     """
     leaves: list[Tensor] = []
 
@@ -170,10 +198,12 @@ def _features(question: Question) -> tuple[Tensor, Tensor]:
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()
 
-    with torch.enable_grad(), watched(question.network, [question.stage], cut):
-        logit = question.logits(question.inputs.detach())[0, question.target]
-        (gradient,) = torch.autograd.grad(logit, leaves[-1])
-    return leaves[-1].detach()[0].float(), gradient[0].float()
+    with torch.enable_grad(), watched(network, [stage], cut):
+        logits: Tensor = network(inputs.detach().clone())
+        chosen = logits.gather(1, choose(logits.detach())[:, None])
+        (gradients,) = torch.autograd.grad(chosen.sum(), leaves[-1])
+    pairs = zip(leaves[-1].detach().float(), gradients.float(), strict=True)
+    return logits.detach(), [Features(*pair) for pair in pairs]
 
 
 def _cam(question: Question, features: Tensor, weights: Tensor) -> Attribution:

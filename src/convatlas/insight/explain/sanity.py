@@ -18,6 +18,7 @@ from torch import nn
 
 from convatlas.drawing import COLOURS, DPI, INK, LEGEND, MARKERS, SOFT, plain, save
 from convatlas.insight.explain.methods import METHODS, Attribution, Effort, Question
+from convatlas.progress.counting import Watch, unwatched
 
 DEPTHS = 6  # steps from the trained to the random network
 ALIKE = 0.5  # mean rank correlation with every weight random, at which a method fails
@@ -40,7 +41,9 @@ class Sanity:
         return tuple(name for name, values in self.correlations.items() if values[-1] >= ALIKE)
 
 
-def check_sanity(questions: Sequence[Question], methods: Sequence[str], *, seed: int = 0) -> Sanity:
+def check_sanity(
+    questions: Sequence[Question], methods: Sequence[str], *, seed: int = 0, watch: Watch = unwatched
+) -> Sanity:
     """Returns the correlations over the first images, with less effort for each map than on the page."""
     chosen = [dataclasses.replace(question, effort=LESS) for question in questions[:IMAGES]]
     trained = {name: [METHODS[name].attribute(question) for question in chosen] for name in methods}
@@ -49,12 +52,13 @@ def check_sanity(questions: Sequence[Question], methods: Sequence[str], *, seed:
     counts = sorted({round(part) for part in np.linspace(0, len(layers), DEPTHS + 1)[1:]})
     found: dict[str, list[float]] = {name: [] for name in methods}
     generator, done = torch.Generator().manual_seed(seed), 0
-    for count in counts:
+    for step, count in enumerate(counts):
         for layer in layers[done:count]:
             shuffle(layer, generator)
         done = count
-        for name in methods:
-            maps = [METHODS[name].attribute(dataclasses.replace(each, network=network)) for each in chosen]
+        for place, name in enumerate(methods):
+            watch(step * len(methods) + place, len(counts) * len(methods))
+            maps = [METHODS[name].attribute(each.of(network)) for each in chosen]
             pairs = zip(trained[name], maps, strict=True)
             found[name].append(float(np.mean([rank_correlation(before, after) for before, after in pairs])))
     correlations = {name: tuple(values) for name, values in found.items()}

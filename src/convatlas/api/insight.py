@@ -1,0 +1,98 @@
+"""Insight in Python: the explanation of answers, and the gradients of networks by depth."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convatlas.data import load_data
+from convatlas.errors import UsageError, escaped, unknown
+from convatlas.files import as_path, check_writable
+from convatlas.insight.explain import METHODS, Explanation, Wanted, check_captum
+from convatlas.insight.explain import explain as explained
+from convatlas.insight.gradient_choices import choices
+from convatlas.insight.gradient_figure import draw_gradients
+from convatlas.insight.gradients import Batch, Signals, measured
+from convatlas.prediction import Normalisation, open_predictor, pictures_of
+from convatlas.run import Run
+
+CHECKS = ("sanity", "curves")
+
+
+def explain(
+    source: str | Path | Run,
+    images: str | Path | Sequence[str | Path],
+    *,
+    out: str | Path = "runs/explain",
+    class_name: str | int | None = None,
+    stages: Sequence[str] = (),
+    methods: Sequence[str] = tuple(METHODS),
+    checks: Sequence[str] = (),
+    arch: str | None = None,
+    weights: str | None = None,
+    normalisation: Normalisation | None = None,
+    device: str = "auto",
+) -> Explanation:
+    """Writes pictures and `explain.html` into the folder `out` and returns the page, its content and the maps.
+
+    `source` and `images` are as in `predict`. The maps of `methods` are for the class `class_name`, a name or a number,
+    without one for the network's answer. `stages` are those whose feature maps are shown. `checks` may have `sanity`
+    and `curves`. All is computed in float32. Needs captum. Raises `UsageError` as `convatlas explain` does.
+    """
+    for kind, words, permitted in (("method", methods, tuple(METHODS)), ("check", checks, CHECKS)):
+        for word in words:
+            if word not in permitted:
+                raise unknown(kind, word, permitted)
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{out} is a file; name a folder")
+    check_captum()
+    found = pictures_of([str(path) for path in ([images] if isinstance(images, str | Path) else images)])
+    place = source.path if isinstance(source, Run) else source
+    predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation)
+    for note in (*predictor.notes, *found.notes):
+        warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
+    chosen = None if class_name is None else str(class_name)
+    wanted = Wanted(found.paths, tuple(dict.fromkeys(methods)), tuple(stages), chosen, frozenset(checks))
+    return explained(predictor.to(device), wanted, folder)
+
+
+def gradients(
+    networks: str | Path | Run | Sequence[str | Path | Run],
+    *,
+    data: str = "digits",
+    data_dir: str | Path | None = None,
+    norms: Sequence[str] = ("own",),
+    initialisations: Sequence[str] = ("own",),
+    options: Mapping[str, Any] | None = None,
+    images: int = 128,
+    seed: int = 0,
+    out: str | Path | None = None,
+) -> list[Signals]:
+    """Returns the gradients' norms and the activations' spread of each layer of networks, which see the same images.
+
+    `networks` are architectures, or runs, which are measured with their first weights and with their trained ones.
+    `norms` may have `own` and `none`, `initialisations` may have `own`, `small`, `xavier` and `kaiming`; each
+    combination is measured. With `out` the figure is written there. Raises `UsageError` as `convatlas gradients` does.
+
+    >>> plain, residual = gradients(["plain20", "resnet20"], images=8)
+    >>> residual.name, residual.layers[0].name, residual.first_to_last < plain.first_to_last
+    ('resnet20', 'stem.conv', True)
+    """
+    each_given = [networks] if isinstance(networks, str | Path | Run) else networks
+    names = [str(each.path if isinstance(each, Run) else each) for each in each_given]
+    wanted = choices(names, norms=norms, initialisations=initialisations, options=options or {})
+    if images < 2:
+        raise UsageError(f"images={images} must be at least 2")
+    figure = None if out is None else Path(out)
+    if figure is not None:
+        if figure.suffix.lower() != ".png" or figure.is_dir():
+            raise UsageError(f"out={out} must be the name of a .png file")
+        check_writable(figure.parent)
+    batch = Batch.draw(load_data(data, folder=as_path(data_dir)), images=images, seed=seed)
+    found = [signals for each in wanted for signals in measured(each, batch)]
+    if figure is not None:
+        draw_gradients(found, figure, data=batch.data.spec.name, images=len(batch.places))
+    return found

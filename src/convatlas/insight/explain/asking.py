@@ -1,0 +1,129 @@
+"""The questions of an explanation: the images, the network's answers to them, and the classes that are explained."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from convatlas.data.images.image_files import mode_of, read_image
+from convatlas.data.images.levels import MODES
+from convatlas.errors import UsageError, unknown
+from convatlas.insight.explain.features import chosen_stages, spatial_stages
+from convatlas.insight.explain.methods import METHODS, PIXELS, Features, Question, answered
+from convatlas.prediction import Predictor
+
+TOP = 3  # classes that are named for an image
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The images, the methods by name, the stages whose maps are shown, the class, and the checks of the methods.
+
+    Without a class the predicted one is explained.
+    """
+
+    images: Sequence[str] = ()
+    methods: Sequence[str] = tuple(METHODS)
+    stages: Sequence[str] = ()
+    class_name: str | None = None
+    checks: frozenset[str] = frozenset()  # of sanity and curves
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An image uint8 (1, C, H, W) from a file, the question about it, and its most probable classes."""
+
+    path: str
+    number: int  # of the image, from 1
+    image: Tensor
+    question: Question
+    classes: tuple[tuple[str, float], ...]
+    reading: str  # how the network sees the file, in words
+
+
+def plain_copy(predictor: Predictor) -> nn.Module:
+    """Returns a copy of the network in float32 and eval mode, whose weights need no gradients."""
+    return copy.deepcopy(predictor.plain_network).requires_grad_(False)
+
+
+def ask(predictor: Predictor, wanted: Wanted) -> list[Asked]:
+    """Reads the images and answers them. Raises `UsageError` for one without explanation, before files are written."""
+    target = None if wanted.class_name is None else class_index(predictor, wanted.class_name)
+    network = plain_copy(predictor)
+    images = [read_image(Path(path), channels=predictor.in_channels) for path in wanted.images]
+    if not images:
+        return []
+    inputs = [predictor.inputs(image) for image in images]
+    stage = spatial_stages(network, inputs[0])[-1]
+    chosen_stages(network, inputs[0], list(wanted.stages))
+    asked = []
+    for place, (row, features) in enumerate(_answers(network, inputs, stage, target)):
+        path, image = wanted.images[place], images[place]
+        ordered = _ordered(predictor, path, row)
+        chosen = ordered[0][0] if target is None else target
+        question = Question(network, inputs[place], chosen, stage, features=features)
+        classes = tuple((class_title(predictor, index), probability) for index, probability in ordered[:TOP])
+        asked.append(Asked(path, place + 1, image, question, classes, _reading(predictor, path, image)))
+    return asked
+
+
+def _answers(
+    network: nn.Module, inputs: Sequence[Tensor], stage: str, target: int | None
+) -> Iterator[tuple[Tensor, Features]]:
+    """Yields the logits (classes,) of inputs (1, C, size, size), and the stage's features for the explained class."""
+
+    def choose(logits: Tensor) -> Tensor:
+        best = _descending(logits)[1][:, 0]
+        return best if target is None else torch.full_like(best, target)
+
+    chunk = max(1, PIXELS // inputs[0].shape[-2:].numel())
+    for at in range(0, len(inputs), chunk):
+        logits, features = answered(network, torch.cat([*inputs[at : at + chunk]]), stage, choose=choose)
+        yield from zip(logits, features, strict=True)
+
+
+def _descending(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the probabilities of logits (N, classes), the largest first, and their classes."""
+    return logits.double().softmax(1).sort(descending=True, stable=True)
+
+
+def _ordered(predictor: Predictor, path: str, logits: Tensor) -> list[tuple[int, float]]:
+    """Returns the classes of logits (classes,) with their probabilities, the most probable first."""
+    if not bool(logits.isfinite().all()):
+        raise UsageError(f"{predictor.source} gives {path} no finite logits; the network has diverged")
+    probabilities, order = _descending(logits[None])
+    return list(zip(order[0].tolist(), probabilities[0].tolist(), strict=True))
+
+
+def _reading(predictor: Predictor, path: str, image: Tensor) -> str:
+    """Returns how an image file becomes the network's input: its size, its mode where it is converted, and the cut."""
+    height, width = image.shape[-2:]
+    mode, own = mode_of(Path(path)), MODES[predictor.in_channels]
+    converted = "" if mode == own else f", {mode}, converted to {own}"
+    seen, size = predictor.rectangle(image), predictor.preprocessing.image_size
+    rows, columns = round(seen.height), round(seen.width)
+    part = "all of them" if (rows, columns) == (height, width) else f"{columns} x {rows} of them"
+    return f"{width} x {height} pixels{converted}; the network sees {part}, as {size} x {size}"
+
+
+def class_title(predictor: Predictor, index: int) -> str:
+    """Returns the name of a class, `class 3` where the checkpoint names none."""
+    return predictor.class_names[index] if predictor.class_names else f"class {index}"
+
+
+def class_index(predictor: Predictor, text: str) -> int:
+    """Returns the class of a name, or of a number. Raises `UsageError` for an unknown one, with the nearest names."""
+    names = [name.lower() for name in predictor.class_names or ()]
+    if text.lower() in names:
+        return names.index(text.lower())
+    if text.isdecimal() and int(text) < predictor.num_classes:
+        return int(text)
+    numbers = f"a number from 0 to {predictor.num_classes - 1}"
+    if not predictor.class_names:
+        raise UsageError(f"unknown class {text!r}; {predictor.source} names no classes: give {numbers}")
+    raise unknown("class", text, predictor.class_names, hint=f" (or {numbers})")
