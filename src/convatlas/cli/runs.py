@@ -127,11 +127,14 @@ def _print_run(run: Run, *, note: str) -> None:
     took = "-" if seconds is None else f"{seconds:.1f}"
     scores = (f", {word} {percent(results.get(name))} %" for name, word in ALIKE.items())
     alike = "".join(scores) if imbalanced([results]) else ""
+    reached = f"validation {score.shown(results.get(score.column))}{score.sign} in"
+    if not record.data.validation:
+        reached = "no validation images, so the last"
     screen = options.console()
     screen.print(
         f"{record.architecture.name}: test {score.word} {score.shown(results.get(score.test_column))}{score.sign} "
-        f"({record.data.test} images of {record.data.name}), validation {score.shown(results.get(score.column))}"
-        f"{score.sign} in epoch {results.get('best_epoch')} of {len(run.metrics())}, {took} s{alike}{note}",
+        f"({record.data.test} images of {record.data.name}), {reached} "
+        f"epoch {results.get('best_epoch')} of {len(run.metrics())}, {took} s{alike}{note}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -9,7 +9,8 @@ from convatlas.data.images.protocol import Images, class_labels
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.sources import KINDS, NAMED
 from convatlas.data.sources.imagenet import imagenet_classes
-from convatlas.data_names import check_reference, is_known, list_data
+from convatlas.data.subset import source_of_subset
+from convatlas.data_names import Subset, check_reference, is_known, list_data, subset_in
 
 __all__ = [
     "DataSet",
@@ -30,14 +31,17 @@ __all__ = [
 def open_source(reference: str) -> Source:
     """Returns the source that a reference stands for: `NAME`, or `KIND:REFERENCE` such as `folder:PATH`.
 
-    Raises `UsageError` for an unknown name or kind, with the nearest, and for a reference that leads nowhere.
+    Words behind a question mark take a part of it: `digits?shots=5&draw=0`, `cifar10?classes=cat,dog`. Raises
+    `UsageError` for an unknown name or kind, with the nearest, and for a reference that leads nowhere.
 
     >>> open_source("digits").spec.channels
     1
     """
     check_reference(reference)
-    kind, colon, rest = reference.partition(":")
-    return KINDS[kind](rest) if colon else NAMED[kind]
+    whole, subset = subset_in(reference)
+    kind, colon, rest = whole.partition(":")
+    source = KINDS[kind](rest) if colon else NAMED[kind]
+    return source if subset == Subset() else source_of_subset(source, subset)
 
 
 def class_names(name: str) -> tuple[str, ...]:
@@ -48,7 +52,9 @@ def class_names(name: str) -> tuple[str, ...]:
     """
     if name == "imagenet":
         return imagenet_classes()
-    return NAMED[name].spec.class_names if name in NAMED else ()
+    if name in NAMED or not is_known(name) or ":" in name:
+        return NAMED[name].spec.class_names if name in NAMED else ()
+    return open_source(name).spec.class_names  # of a part of a named data set
 
 
 def load_data(reference: str, *, folder: Path | None = None) -> DataSet:

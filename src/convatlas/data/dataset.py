@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from convatlas.data.images.protocol import Images, short_hash
+from convatlas.data_names import Subset, subset_in
 from convatlas.errors import UsageError
+from convatlas.words import file_name
 
 SPLIT_SEED = 42  # one seed for every study: runs differ in their training, never in their data
+LONGEST = 60  # letters of class names in a file name
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,16 @@ class Spec:
 
     @property
     def label(self) -> str:
-        """The name as a part of file names: `cifar10`, `folder-photos` for `folder:/home/ada/photos`."""
-        kind, colon, reference = self.name.partition(":")
-        if not colon:
-            return self.name
-        name = Path(reference.partition("?")[0]).name
-        return f"{kind}-{re.sub(r'[*{}]+', '', name)}"
+        """The name as a part of file names: `cifar10`, `folder-photos` for `folder:/home/ada/photos`.
+
+        Of a part of a data set it has the words: `digits-shots5-draw0`.
+        """
+        whole, subset = subset_in(self.name)
+        kind, colon, reference = whole.partition(":")
+        name = whole if not colon else f"{kind}-{re.sub(r'[*{}]+', '', Path(reference.partition('?')[0]).name)}"
+        names = [file_name("-".join(subset.classes))[:LONGEST]] if subset.classes else []
+        words = [f"{word}{value}" for word, value in subset.words.items() if word != "classes"]
+        return "-".join([name, *names, *words])
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,11 @@ class DataSet:
     def parts(self) -> dict[str, Images]:
         """The parts by their names."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
+
+    @property
+    def subset(self) -> Subset:
+        """The words that took these images from a larger set, among them the shots and the number of the draw."""
+        return subset_in(self.spec.name)[1]
 
     @property
     def split_hash(self) -> str:

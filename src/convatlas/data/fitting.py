@@ -18,8 +18,13 @@ def facts_of(data: DataSet) -> DataFacts:
 
 
 def fit_recipe(chosen: Recipe | RecipeRule, *, data: DataSet, in_channels: int) -> tuple[Recipe, tuple[str, ...]]:
-    """Returns the recipe, or that of a rule, without what the data cannot have, and a note for each change."""
+    """Returns the recipe, or that of a rule, without what the data cannot have, and a note for each change.
+
+    Raises `UsageError` for a schedule that needs validation images where there are none.
+    """
     chosen = resolved(chosen, facts_of(data))
+    if chosen.schedule.patience and not len(data.validation):
+        raise UsageError(f"schedule=plateau waits for validation images, and {data.spec.name} has none; choose another")
     notes = []
     if chosen.images.flip and not data.spec.mirror:
         chosen = chosen.with_values(flip=0.0)

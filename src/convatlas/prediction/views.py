@@ -15,6 +15,7 @@ from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.image_files import check_images, damage_named, read_image
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.sources import NAMED
+from convatlas.data_names import subset_in
 from convatlas.errors import UsageError
 from convatlas.files import read_regular
 from convatlas.prediction.predictor import Predictor
@@ -30,7 +31,8 @@ def check_averaging(predictor: Predictor, averaging: Averaging) -> None:
             f"{predictor.source} sees whole images (--fit {predictor.preprocessing.fit}), of which no crops are cut; "
             "use --tta flip"
         )
-    if averaging != "none" and predictor.data in NAMED and not NAMED[predictor.data].spec.mirror:
+    whole = subset_in(predictor.data or "")[0]
+    if averaging != "none" and whole in NAMED and not NAMED[whole].spec.mirror:
         raise UsageError(f"a mirrored image of {predictor.data} is not of its class any more; leave out --tta")
 
 

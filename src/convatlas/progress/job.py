@@ -45,7 +45,7 @@ class JobState:
     def end_epoch(self, row: Mapping[str, float], now: float) -> bool:
         """Notes the epoch; true for the best score that this session has seen."""
         score = self.job.score
-        self.epochs_done, self.seen_at, self.reached = int(row["epoch"]), now, row[score.column]
+        self.epochs_done, self.seen_at, self.reached = int(row["epoch"]), now, row.get(score.column, math.nan)
         is_best = not score.better(self.reached) <= score.better(self.best) and not math.isnan(self.reached)
         if is_best:
             self.best = self.reached

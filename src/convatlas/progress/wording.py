@@ -18,7 +18,7 @@ def epoch_facts(job: Job, row: Mapping[str, float], width: int) -> list[str]:
     epoch = f"{int(row['epoch']):>{width}}/{job.epochs:<{width}}"
     return [
         f"epoch {epoch}",
-        *(f"{part} {_measures(row, part, job.score)}" for part in ("train", "val")),
+        *(f"{part} {measures}" for part in ("train", "val") if (measures := _measures(row, part, job.score))),
         f"lr {_rate(row['lr'])}",
         f"{row['seconds']:6.1f} s",
         f"{row['images_per_second']:6.0f} images/s",

@@ -163,7 +163,11 @@ def _axis_title(score: Score) -> str:
 
 def _best(rows: Metrics, epoch: float | None, score: Score) -> Mapping[str, float] | None:
     """Returns the row of the epoch `epoch`, or without it the row of the best validation score."""
-    known = [row for row in rows if all(math.isfinite(row[f"val_{name}"]) for name in _drawn([rows], [score])[:1])]
+    known = [
+        row
+        for row in rows
+        if all(math.isfinite(row.get(f"val_{name}", math.nan)) for name in _drawn([rows], [score])[:1])
+    ]
     named = [row for row in known if row["epoch"] == epoch]
 
     def place(row: Mapping[str, float]) -> float:

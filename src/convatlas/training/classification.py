@@ -94,10 +94,11 @@ class Classification:
         return {"loss": found.loss, "top1": found.top1}
 
     def outcome(self, plan: Plan) -> Outcome:
-        """Logits, labels and places of the validation and test images; scores, thumbnails."""
+        """Logits, labels and places of the validation images, if there are any, and test images; scores, thumbnails."""
         arrays: dict[str, np.ndarray] = {}
         results: dict[str, Any] = {}
-        for name, split in (("val", plan.data.validation), ("test", plan.data.test)):
+        parts = {"val": plan.data.validation, "test": plan.data.test}
+        for name, split in parts.items() if plan.validates else [("test", plan.data.test)]:
             logits, labels = self._logits(plan, split), class_labels(split).cpu().numpy()
             arrays |= {f"{name}_logits": logits, f"{name}_labels": labels}
             arrays[f"{name}_index"] = split.index.cpu().numpy()

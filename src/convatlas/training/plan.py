@@ -34,6 +34,7 @@ from convatlas.training.start import started_network
 from convatlas.words import file_name, label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
+LAST_EPOCH = "the last epoch: no validation images are used"
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,11 @@ class Plan:
         return freeze(network, self.recipe.optimizer.frozen)
 
     @property
+    def validates(self) -> bool:
+        """Whether validation images select the epoch; a few-shot training has none and keeps the last epoch."""
+        return len(self.data.validation) > 0
+
+    @property
     def network_options(self) -> dict[str, Any]:
         """The options that the network is built with, those of the recipe among them."""
         return network_options(self.architecture, self.recipe, self.options)
@@ -135,7 +141,7 @@ class Plan:
             preprocessing=PreprocessingRecord(**dataclasses.asdict(self.preprocessing)),
             network=NetworkRecord(params=self.cost.params, macs=self.cost.macs, shape=self.cost.shape),
             published=self.architecture.published,
-            selection=selection(self.objective.score),
+            selection=selection(self.objective.score) if self.validates else LAST_EPOCH,
             notes=self.notes,
             objective=self.objective.name,
             score=self.objective.score,

@@ -11,11 +11,11 @@ import torch
 
 from convatlas.data.dataset import SPLIT_SEED, Source, Spec, Splits
 from convatlas.data.images.protocol import Images
-from convatlas.data.images.resident import ResidentImages
 from convatlas.data.images.stores import Store
 from convatlas.data.images.streaming import STATISTICS_IMAGES, StreamedImages
 from convatlas.data.sources.imagenet import are_synsets, imagenet_synsets
 from convatlas.data.sources.splitting import hold_out_of_each_class, hold_out_together
+from convatlas.data.subset import no_images
 from convatlas.errors import UsageError, printable
 
 PARTS = ("train", "validation", "test")
@@ -74,7 +74,7 @@ class Listing:
     def as_found(self) -> Splits:
         """Returns the parts that the source has; those that would be held out of another are empty."""
         train, validation, test = (
-            self.images(self.parts[part].places) if part in self.parts else no_images() for part in PARTS
+            self.images(self.parts[part].places) if part in self.parts else no_images(3) for part in PARTS
         )
         return Splits(train, validation, test, self.notes)
 
@@ -85,7 +85,7 @@ class Listing:
         """
         self._check_files()
         places = np.arange(len(self.labels)) if part == "all" else self.parts[part].places
-        return Splits(no_images(), no_images(), self.images(places), self.notes)
+        return Splits(no_images(3), no_images(3), self.images(places), self.notes)
 
     def images(self, places: np.ndarray) -> Images:
         """Returns some images, in the order of the listing."""
@@ -240,11 +240,6 @@ def in_use(classes: tuple[str, ...], labels: np.ndarray) -> tuple[tuple[str, ...
     more = f" and {len(unused) - SHOWN:,} more" if len(unused) > SHOWN else ""
     note = f"classes without an image, left out: {', '.join(unused[:SHOWN])}{more}"
     return tuple(classes[place] for place in used.tolist()), labels, (note,)
-
-
-def no_images() -> Images:
-    """Returns a part without images."""
-    return ResidentImages(torch.empty(0, 3, 1, 1, dtype=torch.uint8), torch.empty(0).long(), torch.empty(0).long())
 
 
 def _digests(store: Store, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:

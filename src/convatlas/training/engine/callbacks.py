@@ -104,18 +104,14 @@ class Checkpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "best_k_models": models})
 
 
-def checkpoints(folder: Path, score: Score) -> list[ModelCheckpoint]:
-    """Writes `best.ckpt` at the first epoch of the best score, and `last.ckpt` every epoch.
+def checkpoints(folder: Path, score: Score, *, last: int | None) -> list[ModelCheckpoint]:
+    """Writes `best.ckpt` at the first epoch of the best score, or at the end of the epoch `last`; `last.ckpt` always.
 
-    The last comes second, so that it knows the best.
+    The second comes second, so that it knows the best.
     """
-    best = Checkpoint(
-        folder,
-        filename="best",
-        monitor=f"{score.measure}/val",
-        mode=score.direction,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    last = Checkpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
-    return [best, last]
+    chosen: dict[str, Any] = {"monitor": f"{score.measure}/val", "mode": score.direction}
+    if last is not None:  # no validation images
+        chosen = {"every_n_epochs": last, "mode": "max"}  # the mode tells the two apart
+    best = Checkpoint(folder, filename="best", save_on_train_epoch_end=True, enable_version_counter=False, **chosen)
+    latest = Checkpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    return [best, latest]

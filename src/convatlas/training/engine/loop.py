@@ -32,13 +32,16 @@ def fit(session: Session, learner: Learner, resumed: Resumed | None) -> list[dic
     plan, folder = session.plan, session.folder
     history = History(folder / "metrics.csv", job=plan.job, progress=session.progress)
     logger = _logger(folder)
+    epochs = plan.recipe.epoch_count(learner.steps_per_epoch)
+    last = None if plan.validates else epochs
     trainer = L.Trainer(
         accelerator="gpu" if session.device == "cuda" else "cpu",
         devices=1,
-        max_epochs=plan.recipe.epoch_count(learner.steps_per_epoch),
+        max_epochs=epochs,
         logger=logger,
         plugins=[MovedIntoPlace()],
-        callbacks=[history, *checkpoints(folder / "checkpoints", learner.objective.score)],
+        callbacks=[history, *checkpoints(folder / "checkpoints", learner.objective.score, last=last)],
+        limit_val_batches=1 if plan.validates else 0,
         reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
         num_sanity_val_steps=0,
         enable_progress_bar=False,
