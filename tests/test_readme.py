@@ -42,6 +42,7 @@ SHORT = {
     "train": TINY,
     "bench": SMALL,
     "gradients": ["--images", "4"],
+    "degradation": ["plain20", "plain32", *TINY],
 }  # appended: seconds, not hours
 VERBS = {
     "list",
@@ -57,6 +58,7 @@ VERBS = {
     "bench",
     "gradients",
     "explain",
+    "degradation",
 }
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 

@@ -16,6 +16,7 @@ REASONS = {
     "cli/answers.py:evaluate": OPTIONS,
     "cli/bench.py:bench": OPTIONS,
     "cli/finetuning.py:finetune": OPTIONS,
+    "cli/degradation.py:degradation": OPTIONS,
     "cli/explaining.py:explain": OPTIONS,
     "cli/gradients.py:gradients": OPTIONS,
     "cli/predicting.py:predict": OPTIONS,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from convatlas.api.answers import evaluate, predict, predictions
     from convatlas.api.insight import explain, gradients
     from convatlas.api.networks import create, load, preprocessing, show
-    from convatlas.api.training import compare, finetune, train
+    from convatlas.api.training import compare, degradation, finetune, train
     from convatlas.architecture import Architecture, Paper, Published, Weights
     from convatlas.architectures import list_architectures, register
     from convatlas.checks import check_architecture
@@ -33,6 +33,7 @@ _HOMES = {
     "check_architecture": "convatlas.checks",
     "compare": "convatlas.api.training",
     "create": "convatlas.api.networks",
+    "degradation": "convatlas.api.training",
     "evaluate": "convatlas.api.answers",
     "explain": "convatlas.api.insight",
     "finetune": "convatlas.api.training",
@@ -58,6 +59,7 @@ __all__ = [
     "class_names",
     "compare",
     "create",
+    "degradation",
     "evaluate",
     "explain",
     "finetune",

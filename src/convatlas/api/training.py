@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from convatlas.errors import UsageError
 from convatlas.files import as_path
 from convatlas.report import Report
 from convatlas.request import (
@@ -141,3 +142,34 @@ def compare(
     from convatlas.study import compare as run_study  # not sooner: it imports PyTorch, which takes seconds
 
     return run_study(request, out=as_path(out) or study_folder(data), resume=resume, quiet=quiet)
+
+
+def degradation(
+    networks: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    data: str | None = None,
+    seeds: int | Sequence[int] = 1,
+    resume: bool = False,
+    **training: Any,
+) -> dict[str, Any]:
+    """Draws the errors of shallow and deep networks as `convatlas degradation` does; returns its table as plain data.
+
+    With `data`, `networks` are names, at least two depths of a kind such as `plain20` and `plain56`; they are trained
+    as `compare` does it, whose other arguments `training` has. Without `data` they are folders of runs or studies,
+    which are only drawn; several need `out`. Raises `UsageError`.
+    """
+    from convatlas.insight.degradation import check_kinds, write_degradation
+
+    if data is None:
+        if training:
+            raise UsageError(f"without data nothing is trained; leave {', '.join(training)} out, or name the data")
+        if out is None and len(networks) != 1:
+            raise UsageError(f"{len(networks)} folders in one figure need a folder to write to; name it with out")
+        folders = [Path(network) for network in networks]
+        return write_degradation(folders, as_path(out) or folders[0])
+    names = [str(network) for network in networks]
+    check_kinds(Entry.parse(name).architecture for name in names)
+    folder = as_path(out) or study_folder(data, protocol="degradation")
+    compare(names, out=folder, data=data, seeds=seeds, resume=resume, **training)
+    return write_degradation([folder], folder)

@@ -39,6 +39,7 @@ def _run(words: Sequence[str]) -> int:
         bench,
         data,
         data_check,
+        degradation,
         explaining,
         finetuning,
         gradients,

@@ -29,6 +29,7 @@ VERBS = (
     "bench",
     "gradients",
     "explain",
+    "degradation",
 )
 
 

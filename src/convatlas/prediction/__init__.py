@@ -8,6 +8,7 @@ from convatlas.prediction.images import Answer, answers
 from convatlas.prediction.logits import answering, predict_logits
 from convatlas.prediction.opening import (
     Normalisation,
+    architecture_of_run,
     identify_source,
     open_predictor,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Predictor",
     "answering",
     "answers",
+    "architecture_of_run",
     "check_averaging",
     "check_images",
     "check_split",

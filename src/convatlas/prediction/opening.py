@@ -92,7 +92,7 @@ def _run_and_checkpoint(source: Path) -> tuple[Run, Path]:
     return run, run.best_checkpoint
 
 
-def _architecture_of(run: Run, *, arch: str | None = None) -> Architecture:
+def architecture_of_run(run: Run, *, arch: str | None = None) -> Architecture:
     """Returns the architecture of the run; a user's own is read from the file that the run names, or `arch`.
 
     Raises `UsageError` where that file is not what it was when the run was made.
@@ -140,7 +140,7 @@ def _identified_of(
     run: Run, checkpoint: Path, *, arch: str | None = None, options: Mapping[str, Any] | None = None
 ) -> Identified:
     """Returns a run's checkpoint, with the given options; the run's record counts more than the file."""
-    row = _architecture_of(run, arch=arch)
+    row = architecture_of_run(run, arch=arch)
     hints = row.option_types()
     own = {name: values.from_plain(value, hints.get(name)) for name, value in run.record.architecture.options.items()}
     opened = dataclasses.replace(open_checkpoint(checkpoint), record=run.record.said())

@@ -1,0 +1,298 @@
+"""Degradation: do deeper networks of one kind have a higher error, on the training images too?
+
+He, Zhang, Ren, Sun 2015, https://arxiv.org/abs/1512.03385, figures 4 and 6: without shortcuts they have, with shortcuts
+they have not. The curves are those of runs: training error, and validation error in place of the test error, because
+the test images are evaluated once a run.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from convatlas.errors import UsageError
+from convatlas.evaluation import difference_over_seeds, summarize
+from convatlas.files import check_writable, write_json
+from convatlas.recipe import RECIPES
+from convatlas.report.protocol import check_same_data
+from convatlas.report.tables import study_rows
+from convatlas.run import Run, differences, find_runs, recipe_identity
+from convatlas.words import finite, label
+
+PAPER = {"plain": 1, "resnet": -1}  # the sign of the change of the training error with the depth
+MEASURES = ("training", "validation", "test")
+NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
+
+
+@dataclass(frozen=True)
+class Errors:
+    """The errors of one network, as fractions: for each seed those of its epochs, and the test error.
+
+    `layers` are its convolutions and linear layers. The test error is that of the epoch that validation selects.
+    """
+
+    name: str
+    kind: str
+    layers: int
+    seeds: tuple[int, ...]
+    training: tuple[tuple[float, ...], ...]
+    validation: tuple[tuple[float, ...], ...]
+    test: tuple[float, ...]
+
+    def last(self, measure: str) -> list[float]:
+        """Returns the error of each seed: that of the last epoch, or the test error."""
+        return list(self.test) if measure == "test" else [epochs[-1] for epochs in getattr(self, measure)]
+
+    def content(self) -> dict[str, Any]:
+        """Returns the errors as plain data."""
+        curves = {"training": self.training, "validation": self.validation}
+        found = {measure: _statistics(self.last(measure)) for measure in MEASURES}
+        facts = {"name": self.name, "kind": self.kind, "layers": self.layers, "seeds": self.seeds}
+        return dict(finite({**facts, **found, "curves": {**curves, "test": self.test}}))
+
+
+def kind_of(name: str) -> str:
+    """Returns the kind of an architecture: its name without the numbers. Networks of one kind differ in depth.
+
+    >>> kind_of("plain56"), kind_of("resnet20_b"), kind_of("densenet_40_12"), kind_of("mine.py:net3")
+    ('plain', 'resnet_b', 'densenet', 'net')
+    """
+    return re.sub(r"_?\d+", "", name.rpartition(":")[2])
+
+
+def check_kinds(names: Iterable[str]) -> None:
+    """Raises `UsageError` for a network without another one of its kind: there is no depth to compare."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kinds.setdefault(kind_of(name), []).append(name)
+    for kind, members in kinds.items():
+        if len(members) < 2:
+            raise UsageError(
+                f"{members[0]} is the only network of its kind, {kind}; name another depth of it too, as "
+                "plain20 beside plain56: names of one kind differ in their numbers only"
+            )
+
+
+def degradation(folders: Sequence[Path]) -> dict[str, Any]:
+    """Returns the errors of the runs in folders by network, what depth changes, and the verdict, as plain data.
+
+    Unfinished and failed runs are left out and named. Raises `UsageError` where no two depths of a kind are there, and
+    for runs that differ in more than the network and the seed: data, split, recipe, number of epochs.
+    """
+    runs = _runs(folders)
+    finished = [run for run in runs if run.finished]
+    left_out = [f"{run.path} is {run.status}" for run in runs if not run.finished]
+    if not finished:
+        raise UsageError(
+            f"no finished run in {', '.join(map(str, folders))}; train some: convatlas degradation --data D"
+        )
+    check_same_data(finished)
+    networks = _networks(finished)
+    check_kinds(network.name.partition("(")[0] for network in networks)
+    record = finished[0].record
+    effects = _effects(networks)
+    length = published_length(record.recipe)
+    return {
+        "data": record.data.name,
+        "images": {part: getattr(record.data, part) for part in ("train", "validation", "test")},
+        "recipe": record.recipe["name"],
+        "epochs": len(networks[0].training[0]),
+        "short": length,
+        "networks": [network.content() for network in networks],
+        "effects": effects,
+        "verdict": verdict(effects, short=length),
+        "left_out": left_out,
+    }
+
+
+def published_length(recipe: Mapping[str, Any]) -> str | None:
+    """Returns the words for a run that is shorter than its recipe, such as `12 of 182 epochs`; None for a whole one.
+
+    >>> published_length({"name": "he_cifar[epochs=12]", "epochs": 12}), published_length({"name": "mine", "epochs": 3})
+    ('12 of 182 epochs', None)
+    """
+    name = str(recipe["name"]).partition("[")[0]
+    published = next((each for each in RECIPES if each.name == name), None)
+    length = recipe.get(published.unit) if published is not None else None
+    if published is None or length is None or length >= published.length:
+        return None
+    return f"{length} of {published.length} {published.unit}"
+
+
+def verdict(effects: Sequence[dict[str, Any]], *, short: str | None) -> str:
+    """Returns in words what depth does to the training error of each kind, and whether the paper found the same."""
+    parts = [_change(effect) for effect in effects]
+    sentence = f"With more layers, the training error {'; '.join(parts)}"
+    known = [effect for effect in effects if effect["kind"] in PAPER]
+    if known:
+        sentence += f". {_beside_paper(known)}"
+    if short is not None:
+        sentence += f". These are short runs, {short}: longer ones may end otherwise"
+    return sentence + "."
+
+
+def _change(effect: dict[str, Any]) -> str:
+    """Returns the words for the change of the training error of a kind."""
+    found = effect["training"]
+    between = f"of {effect['kind']} ({effect['layers'][0]} to {effect['layers'][1]})"
+    if found["mean"] is None:
+        return f"{between} is not known, because a run diverged"
+    moved = "rises" if found["mean"] > 0 else "falls" if found["mean"] < 0 else "stays"
+    size = "" if moved == "stays" else f" by {100 * abs(found['mean']):.2f} points"
+    if found["ci95"] is None:
+        return f"{between} {moved}{size} ({effect['seeds']}: no interval)"
+    low, high = (100 * end for end in found["ci95"])
+    chance = "" if low > 0 or high < 0 else ", no more than chance"
+    return f"{between} {moved}{size} (95 % interval {low:+.2f} to {high:+.2f}{chance})"
+
+
+def _beside_paper(effects: Sequence[dict[str, Any]]) -> str:
+    """Returns the clause that compares the changes with those of He et al. 2015."""
+    unlike, open_ = [], []
+    for effect in effects:
+        found, sign = effect["training"], PAPER[effect["kind"]]
+        if found["mean"] is None or (found["ci95"] is not None and found["ci95"][0] <= 0 <= found["ci95"][1]):
+            open_.append(effect["kind"])
+        elif found["mean"] * sign <= 0:
+            unlike.append(f"of {effect['kind']} {'rises' if sign > 0 else 'falls'}")
+    if unlike:
+        found = f"He et al. 2015, where the training error {' and '.join(unlike)} with the depth"
+        tested = all(effect["training"]["ci95"] for effect in effects)
+        return f"This contradicts {found}" if tested else f"This differs from {found}, but may be chance"
+    if open_:
+        return f"This neither confirms nor contradicts He et al. 2015 for {' and '.join(open_)}"
+    return "He et al. 2015 report the same direction"
+
+
+def _runs(folders: Sequence[Path]) -> list[Run]:
+    """Returns the runs of all folders, each once. Raises `UsageError` for a place that is no folder."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"no folder {folder}; give the folder of a study, or those of runs")
+    return list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
+
+
+def _networks(runs: Sequence[Run]) -> list[Errors]:
+    """Returns the errors by network: plain ones first, then in the order of the runs; the shallow before the deep."""
+    study_rows(runs)  # refuses a seed that is there twice
+    _check_one_recipe(runs)
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(label(run.record.architecture.name, run.record.architecture.options), []).append(run)
+    networks = [_errors(name, sorted(group, key=lambda run: run.record.seed or 0)) for name, group in groups.items()]
+    kinds = list(dict.fromkeys(network.kind for network in networks))
+    places = {kind: (kind != "plain", place) for place, kind in enumerate(kinds)}
+    networks.sort(key=lambda network: (places[network.kind], network.layers))
+    for shallow, deep in pairwise(networks):
+        if (shallow.kind, shallow.layers) == (deep.kind, deep.layers):
+            raise UsageError(
+                f"{shallow.name} and {deep.name} both have {deep.layers} layers; degradation compares networks of "
+                "different depth"
+            )
+    return networks
+
+
+def _check_one_recipe(runs: Sequence[Run]) -> None:
+    """Raises `UsageError` where runs were trained by different recipes."""
+    first = runs[0]
+    for run in runs[1:]:
+        different = differences(recipe_identity(first.record.recipe), recipe_identity(run.record.recipe))
+        if different:
+            raise UsageError(
+                f"{first.path} and {run.path} have different recipes ({different[0]}); degradation compares depths "
+                "under one recipe"
+            )
+
+
+def _errors(name: str, runs: Sequence[Run]) -> Errors:
+    """Returns the errors of the runs of one network, which differ in their seeds."""
+    curves: dict[str, list[tuple[float, ...]]] = {"train_top1": [], "val_top1": []}
+    for run in runs:
+        rows = run.metrics()
+        for column, found in curves.items():
+            if not rows or column not in rows[0] or "test_top1" not in run.results:
+                raise UsageError(
+                    f"{run.path} has no accuracy of its epochs and its test; degradation needs classifiers"
+                )
+            found.append(tuple(1 - row[column] for row in rows))
+    if len({len(epochs) for epochs in curves["val_top1"]}) > 1:
+        raise UsageError(
+            f"the runs of {name} have different numbers of epochs; degradation compares runs of one length"
+        )
+    record = runs[0].record
+    return Errors(
+        name=name,
+        kind=kind_of(record.architecture.name),
+        layers=_layers(runs[0]),
+        seeds=tuple(run.record.seed or 0 for run in runs),
+        training=tuple(curves["train_top1"]),
+        validation=tuple(curves["val_top1"]),
+        test=tuple(1 - float(run.results["test_top1"]) for run in runs),
+    )
+
+
+def _layers(run: Run) -> int:
+    """Returns the number of convolutions and linear layers of a run's network."""
+    from torch import nn
+
+    from convatlas import values
+    from convatlas.complexity import meta_network
+    from convatlas.prediction import architecture_of_run
+
+    row, record = architecture_of_run(run), run.record.architecture
+    hints = row.option_types()
+    options = {name: values.from_plain(value, hints.get(name)) for name, value in record.options.items()}
+    network = meta_network(row, num_classes=record.num_classes, in_channels=record.in_channels, **options)
+    return sum(isinstance(module, nn.Conv2d | nn.Linear) for module in network.modules())
+
+
+def _effects(networks: Sequence[Errors]) -> list[dict[str, Any]]:
+    """Returns for each kind the errors of its deepest network less those of its shallowest, with intervals."""
+    found = []
+    for kind in dict.fromkeys(network.kind for network in networks):
+        members = [network for network in networks if network.kind == kind]
+        shallow, deep = members[0], members[-1]
+        effect: dict[str, Any] = {
+            "kind": kind,
+            "deep": deep.name,
+            "shallow": shallow.name,
+            "layers": [shallow.layers, deep.layers],
+            "seeds": _seeds_said(shallow, deep),
+        }
+        for measure in MEASURES:
+            difference = difference_over_seeds(deep.last(measure), shallow.last(measure))
+            ends = None if difference.low is None else [difference.low, difference.high]
+            effect[measure] = finite({"mean": difference.mean, "ci95": ends})
+        found.append(effect)
+    return found
+
+
+def _seeds_said(*networks: Errors) -> str:
+    """Returns the words for the number of seeds of two networks."""
+    fewest = min(len(network.seeds) for network in networks)
+    return "one seed" if fewest == 1 else f"{fewest} seeds"
+
+
+def _statistics(values: Sequence[float]) -> dict[str, Any]:
+    """Returns mean, standard deviation and 95 % interval over the seeds; None where a value is not a number."""
+    if not all(map(math.isfinite, values)):
+        return {"mean": None, "std": None, "ci95": None}
+    mean, std, ci95 = summarize(values)
+    return {"mean": mean, "std": std, "ci95": ci95}
+
+
+def write_degradation(folders: Sequence[Path], out: Path) -> dict[str, Any]:
+    """Writes `degradation.png` and `degradation.json` of the runs in folders and returns the content of the latter."""
+    from convatlas.insight.degradation_figure import draw_degradation
+
+    content = degradation(folders)
+    check_writable(out)
+    figure = out / "degradation.png"
+    draw_degradation(content, figure)
+    write_json(out / "degradation.json", content)
+    return {**content, "figure": str(figure)}
