@@ -15,6 +15,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "epochs": (lambda v: 1 <= v <= 1_000_000, "at least 1 and at most 1,000,000"),
     "steps": (lambda v: 1 <= v <= 1_000_000_000, "at least 1 and at most 1,000,000,000"),
     "epoch_steps": (lambda v: 1 <= v <= 1_000_000, "none, or at least 1 and at most 1,000,000"),
+    "snapshots": (lambda v: v == 0 or 2 <= v <= 1000, "0, or from 2 to 1000"),
     "batch_size": (lambda v: v >= 1, "at least 1"),
     "lr": (lambda v: 0 < v < 100, "above 0 and below 100"),
     "layer_decay": (lambda v: 0 < v <= 1, "above 0 and at most 1"),

@@ -19,7 +19,7 @@ NETWORK_FIELDS = tuple(field.name for field in dataclasses.fields(NetworkFields)
 BESIDE = (  # fields that the summary shows if the recipe uses them
     *("frozen", "head_first_epochs", "layer_decay", "accumulate", "clip_norm", "ema"),
     *("label_smoothing", "mixup", "cutmix", "class_weights"),
-    *("sampling", "epoch_steps", "jitter", "hue", "rand_augment", "cutout", *NETWORK_FIELDS),
+    *("sampling", "epoch_steps", "snapshots", "jitter", "hue", "rand_augment", "cutout", *NETWORK_FIELDS),
 )
 
 
@@ -32,8 +32,9 @@ class Recipe:
     smaller batch of an epoch. `sampling="balanced"` shows each class equally often in an epoch of the usual length: it
     repeats images of rare classes and leaves out some of frequent ones. With `epoch_steps` an epoch, after which the
     validation images are measured, is that many steps: images come again as often as need be, and with replacement
-    where a batch is larger than the set. Raises `UsageError` for a value that makes no
-    sense, and for fields that contradict each other.
+    where a batch is larger than the set. `snapshots` is the number of evenly spaced epochs whose weights the run
+    keeps, the first weights and the last epoch's among them; a shorter run keeps each epoch. Raises `UsageError` for a
+    value that makes no sense, and for fields that contradict each other.
 
     >>> mine = Recipe(name="mine", source="ours", expected="?", epochs=3, batch_size=16, optimizer="adam", lr=0.1)
     >>> mine.optimizer.kind, mine.optimizer.lr, mine.schedule.kind
@@ -52,6 +53,7 @@ class Recipe:
     drop_last: bool = True
     sampling: Sampling = "shuffled"
     epoch_steps: int | None = None
+    snapshots: int = 0
     loss: LossFields
     network: NetworkFields
     precision: Precision = "float32"

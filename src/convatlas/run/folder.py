@@ -29,7 +29,7 @@ from convatlas.run.record import RunRecord, Status, differences
 
 WAY_ON = "bring back a copy of it, or move the folder of the run away and train anew"
 FILES = ("run.json", "metrics.csv", "predictions.npz", "samples.npz", "curves.png")
-FOLDERS = ("checkpoints", "tensorboard")
+FOLDERS = ("checkpoints", "tensorboard", "snapshots")
 CHECKPOINTS = tuple(f"checkpoints/{name}.ckpt" for name in ("best", "last", "previous"))
 
 # The columns of metrics.csv. Accuracies are fractions; `lr` is the rate of the epoch's last step; `seconds` are the
@@ -63,6 +63,16 @@ class Run:
     @property
     def last_checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def snapshots(self) -> dict[int, Path]:
+        """The files of the weights that the run kept, by the number of the epoch after which; 0 are its first weights.
+
+        >>> Run(Path("no/such/folder"), record=None).snapshots
+        {}
+        """
+        found = ((path.stem.removeprefix("epoch"), path) for path in self.path.glob("snapshots/epoch*.ckpt"))
+        return dict(sorted((int(number), path) for number, path in found if number.isdecimal()))
 
     def metrics(self) -> list[dict[str, float]]:
         """Returns the rows of `metrics.csv`, one for each epoch; an empty list before the first epoch has ended.

@@ -39,10 +39,14 @@ class LearnerModule(L.LightningModule):
         self.stepped: Callable[[int], None] = lambda _images: None
         self.measured: dict[str, float] = {}  # on the validation images, in this epoch
 
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is evaluated."""
+        return evaluated_network(self.learner.objective)
+
     def forward(self, images: Tensor) -> Any:
         """Maps normalised images (N, C, H, W) to the answer of the evaluated network."""
-        network: nn.Module = evaluated_network(self.learner.objective)
-        return network(network_input(images))
+        return self.evaluated(network_input(images))
 
     def training_step(self, batches: Iterable[Any], _index: int) -> None:
         """Takes a step for each batch."""

@@ -19,6 +19,9 @@ from convatlas.run import write_metrics
 from convatlas.scores import Score
 from convatlas.training.engine.adapter import LearnerModule
 from convatlas.training.objective import TrainingError
+from convatlas.weights import METADATA
+
+SNAPSHOT = "network."  # the beginning of the names of the tensors in a snapshot
 
 
 class MovedIntoPlace(TorchCheckpointIO):
@@ -87,6 +90,43 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = list(state_dict["rows"])
+
+
+class Snapshots(Callback):
+    """The weights of the evaluated network before the first step and after evenly spaced epochs, each in a file.
+
+    They come before the checkpoint of their epoch: a run that goes on after a kill lacks none.
+    """
+
+    def __init__(self, folder: Path, *, count: int, epochs: int) -> None:
+        self.folder = folder
+        self.epochs = snapshot_epochs(count, epochs)
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        if trainer.current_epoch == 0:
+            self._keep(module, 0)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._keep(module, trainer.current_epoch + 1)
+
+    def _keep(self, module: L.LightningModule, epoch: int) -> None:
+        assert isinstance(module, LearnerModule)
+        if epoch not in self.epochs:
+            return
+        state = {f"{SNAPSHOT}{name}": tensor.cpu() for name, tensor in module.evaluated.state_dict().items()}
+        entry = {**module.plan.record().entry(), "evaluated": SNAPSHOT}
+        buffer = io.BytesIO()
+        torch.save({"state_dict": state, METADATA: entry}, buffer)
+        write_bytes(self.folder / f"epoch{epoch:03d}.ckpt", buffer.getvalue())
+
+
+def snapshot_epochs(count: int, epochs: int) -> frozenset[int]:
+    """Returns evenly spaced numbers of epochs from 0 to `epochs`; all of them where there are not as many.
+
+    >>> sorted(snapshot_epochs(4, 10)), sorted(snapshot_epochs(9, 2)), sorted(snapshot_epochs(0, 2))
+    ([0, 3, 7, 10], [0, 1, 2], [])
+    """
+    return frozenset(round(place * epochs / (count - 1)) for place in range(count)) if count > 1 else frozenset()
 
 
 class Checkpoint(ModelCheckpoint):

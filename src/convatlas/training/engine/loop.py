@@ -17,7 +17,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from convatlas.stopping import TerminationError, stop_of
 from convatlas.training.engine.adapter import DataModule, LearnerModule
-from convatlas.training.engine.callbacks import History, MovedIntoPlace, checkpoints
+from convatlas.training.engine.callbacks import History, MovedIntoPlace, Snapshots, checkpoints
 from convatlas.training.learner import Learner
 from convatlas.training.objective import TrainingError
 from convatlas.training.plan import Plan
@@ -34,13 +34,14 @@ def fit(session: Session, learner: Learner, resumed: Resumed | None) -> list[dic
     logger = _logger(folder)
     epochs = plan.recipe.epoch_count(learner.steps_per_epoch)
     last = None if plan.validates else epochs
+    snapshots = Snapshots(folder / "snapshots", count=plan.recipe.snapshots, epochs=epochs)
     trainer = L.Trainer(
         accelerator="gpu" if session.device == "cuda" else "cpu",
         devices=1,
         max_epochs=epochs,
         logger=logger,
         plugins=[MovedIntoPlace()],
-        callbacks=[history, *checkpoints(folder / "checkpoints", learner.objective.score, last=last)],
+        callbacks=[history, snapshots, *checkpoints(folder / "checkpoints", learner.objective.score, last=last)],
         limit_val_batches=1 if plan.validates else 0,
         reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
         num_sanity_val_steps=0,
