@@ -164,9 +164,9 @@ def quick_runs() -> Iterator[None]:
 
     Pictures and graphs have tests of their own.
     """
-    from lightning.pytorch.loggers import TensorBoardLogger
+    from convatlas.training.engine.loop import GraphLogger
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "save", lambda _figure, path: write_bytes(path, b"a picture"))
-        patch.setattr(TensorBoardLogger, "log_graph", lambda *_, **__: None)
+        patch.setattr(GraphLogger, "log_graph", lambda *_, **__: None)
         yield

@@ -351,3 +351,16 @@ def test_the_memory_of_a_step_is_estimated_as_a_process_grows(tmp_path: Path, mo
     assert row["images"] == 64
     assert row["ratio"] == pytest.approx(row["estimated"] / row["grown"])
     assert 0.7 < row["ratio"] < 1.15
+
+
+@pytest.mark.slow
+def test_what_a_probe_and_a_frozen_step_cost(
+    script: Callable[[str], ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONVATLAS_DATA", str(cifar10(tmp_path, each=30).parent))
+    content = ran(script("probe"), "--images 20 --image-size 32 --rounds 1", file=tmp_path / "probe.json")
+    assert content["n"] == {"train": 20, "validation": 10, "test": 10}
+    assert content["ratio"]["median"] == content["seconds"]["probe"][0] / content["seconds"]["pass"][0] > 1
+    words = "--steps 2 --batch-size 4 --image-size 32 --rounds 1"
+    content = ran(script("frozen_step"), words, file=tmp_path / "step.json")
+    assert content["ratio"]["median"] == content["seconds"]["frozen"][0] / content["seconds"]["full"][0]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,9 +22,11 @@ from convatlas.training import Plan, build_learner, train_plan
 from convatlas.training import head_only as head_only_module
 from convatlas.training.averaging import MovingAverage
 from convatlas.training.classification import Classification
+from convatlas.training.engine.callbacks import MovedIntoPlace
 from convatlas.training.freezing import ALL_BUT_HEAD, Held, head_of
 from convatlas.training.head_only import HeadOnly, tail_of
 from convatlas.training.optimizers import parameter_groups
+from convatlas.weights import read_checkpoint
 from test_training import DIGITS, StopAt, assert_same, facts, tiny_plan, weights
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
@@ -183,6 +187,27 @@ def test_the_features_of_each_part_are_computed_once(tmp_path: Path, monkeypatch
     monkeypatch.setattr(head_only_module, "predict_logits", counted)
     train_plan(tiny_plan(**HEAD), folder=tmp_path / "run")
     assert sorted(asked) == sorted(len(images) for images in DIGITS.parts.values())
+
+
+@pytest.mark.parametrize(("objective", "files"), [(HeadOnly, 2), (Classification, 3)])
+def test_epochs_of_a_moment_write_no_checkpoint_each(
+    objective: Any, files: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first epoch and the last one do; the others end less than a second after the first."""
+    written: list[str] = []
+    save = MovedIntoPlace.save_checkpoint
+
+    def noted(self: Any, checkpoint: Any, path: Any, storage_options: Any = None) -> None:
+        written.append(Path(path).name)
+        save(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(MovedIntoPlace, "save_checkpoint", noted)
+    clock = SimpleNamespace(monotonic=lambda: 5.0, perf_counter=time.perf_counter)
+    monkeypatch.setattr("convatlas.training.engine.callbacks.time", clock)
+    plan = dataclasses.replace(tiny_plan(**HEAD, epochs=3), objective=objective)
+    run = train_plan(plan, folder=tmp_path / "run")
+    assert written.count("last.ckpt") == files
+    assert read_checkpoint(run.last_checkpoint)["epoch"] == 2
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,18 @@ def snapshot_epochs(count: int, epochs: int) -> frozenset[int]:
 class Checkpoint(ModelCheckpoint):
     """A checkpoint callback that remembers the best epoch also when the run's folder has been moved.
 
-    Lightning forgets it, with a warning, where the folder is not the one in which the training began.
+    Lightning forgets it, with a warning, where the folder is not the one in which the training began. After an epoch
+    that ends less than `seconds` after its latest file it writes none, unless the epoch is the last.
     """
+
+    seconds = 0.0
+    _latest = -math.inf
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if last or time.monotonic() - self._latest >= self.seconds:
+            super().on_train_epoch_end(trainer, module)
+            self._latest = time.monotonic()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         moved = {"dirpath": str(self.dirpath)}
@@ -144,14 +154,15 @@ class Checkpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "best_k_models": models})
 
 
-def checkpoints(folder: Path, score: Score, *, last: int | None) -> list[ModelCheckpoint]:
-    """Writes `best.ckpt` at the first epoch of the best score, or at the end of the epoch `last`; `last.ckpt` always.
+def checkpoints(folder: Path, score: Score, *, last: int | None, seconds: float) -> list[ModelCheckpoint]:
+    """Returns the callbacks of `best.ckpt`, at the first epoch of the best score or the epoch `last`, and `last.ckpt`.
 
-    The second comes second, so that it knows the best.
+    `seconds` is the shortest time between two files `last.ckpt`. The second comes second, so that it knows the best.
     """
     chosen: dict[str, Any] = {"monitor": f"{score.measure}/val", "mode": score.direction}
     if last is not None:  # no validation images
         chosen = {"every_n_epochs": last, "mode": "max"}  # the mode tells the two apart
     best = Checkpoint(folder, filename="best", save_on_train_epoch_end=True, enable_version_counter=False, **chosen)
     latest = Checkpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    latest.seconds = seconds
     return [best, latest]

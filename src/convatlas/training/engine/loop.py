@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning.pytorch as L
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
 from torch.utils.tensorboard.summary import hparams
 
 from convatlas.stopping import TerminationError, stop_of
 from convatlas.training.engine.adapter import DataModule, LearnerModule
 from convatlas.training.engine.callbacks import History, MovedIntoPlace, Snapshots, checkpoints
+from convatlas.training.head_only import HeadOnly
 from convatlas.training.learner import Learner
-from convatlas.training.objective import TrainingError
+from convatlas.training.objective import TrainingError, evaluated_network
 from convatlas.training.plan import Plan
 from convatlas.training.resuming import Resumed
 
@@ -35,13 +38,14 @@ def fit(session: Session, learner: Learner, resumed: Resumed | None) -> list[dic
     epochs = plan.recipe.epoch_count(learner.steps_per_epoch)
     last = None if plan.validates else epochs
     snapshots = Snapshots(folder / "snapshots", count=plan.recipe.snapshots, epochs=epochs)
+    saving = checkpoints(folder / "checkpoints", learner.objective.score, last=last, seconds=_pause(learner))
     trainer = L.Trainer(
         accelerator="gpu" if session.device == "cuda" else "cpu",
         devices=1,
         max_epochs=epochs,
         logger=logger,
         plugins=[MovedIntoPlace()],
-        callbacks=[history, snapshots, *checkpoints(folder / "checkpoints", learner.objective.score, last=last)],
+        callbacks=[history, snapshots, *saving],
         limit_val_batches=1 if plan.validates else 0,
         reload_dataloaders_every_n_epochs=1,  # an epoch's order and augmentation come from (seed, epoch)
         num_sanity_val_steps=0,
@@ -62,6 +66,14 @@ def fit(session: Session, learner: Learner, resumed: Resumed | None) -> list[dic
         session.progress.started(plan.job, steps=steps, first_epoch=first, first_step=done)
     _run_to_end(trainer, module, DataModule(plan, learner), None if resumed is None else resumed.path)
     return history.rows
+
+
+def _pause(learner: Learner) -> float:
+    """Returns the shortest time between two last checkpoints, in seconds.
+
+    An epoch of a head on kept features takes less time than its checkpoint, and to go on costs the features anyway.
+    """
+    return 1.0 if isinstance(learner.objective, HeadOnly) else 0.0
 
 
 def _run_to_end(trainer: L.Trainer, module: LearnerModule, data: DataModule, checkpoint: Path | None) -> None:
@@ -96,8 +108,23 @@ def log_results(folder: Path, results: Mapping[str, Any], *, step: int) -> None:
     logger.finalize("success")
 
 
+class GraphLogger(TensorBoardLogger):
+    """TensorBoard's files, with the graph of the evaluated network."""
+
+    def log_graph(self, model: nn.Module, input_array: Any = None) -> None:
+        """Writes the graph, traced once: TensorBoard's own way checks it by tracing the network a second time."""
+        assert isinstance(model, LearnerModule)
+        assert isinstance(model.example_input_array, torch.Tensor)
+        network, images = evaluated_network(model.learner.objective), model.example_input_array.to(model.device)
+        was_training = network.training
+        with torch.no_grad():
+            traced = torch.jit.trace(network.eval(), images, check_trace=False)  # type: ignore[no-untyped-call]
+        network.train(was_training)
+        self.experiment.add_graph(traced, images)
+
+
 def _logger(folder: Path) -> TensorBoardLogger:
-    return TensorBoardLogger(folder, name="", version="tensorboard", default_hp_metric=False, log_graph=True)
+    return GraphLogger(folder, name="", version="tensorboard", default_hp_metric=False, log_graph=True)
 
 
 @contextlib.contextmanager
@@ -111,6 +138,7 @@ def quiet_libraries() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             warnings.filterwarnings("ignore", message=".*torch.jit.*")
+            warnings.filterwarnings("ignore", message="The input to trace is already")  # by `GraphLogger`
             warnings.filterwarnings("ignore", message="Converting a tensor")  # of TensorBoard's graph
             yield
     finally:
