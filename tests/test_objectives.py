@@ -40,6 +40,7 @@ from convatlas.training.loss import TrainingLoss
 from convatlas.training.objective import Measured, Outcome, Part
 from convatlas.training.parallel import ALONE, Group
 from convatlas.training.steps import gradients
+from few_labels import joint_gradients_of
 from fixtures import quick_runs
 from test_training import DIGITS, StopAt, facts, tiny_plan
 
@@ -380,7 +381,7 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
     """To rounding in float64: an uneven batch, clipping, parts; with batch norms as one process with two parts."""
     plain = [{"count": 64}, {"count": 63}, {"count": 63, "clip": 0.01}, {"count": 62, "accumulate": 2}, {"count": 1}]
     works = [partial(gradients_of, PLAIN, **case) for case in plain]
-    works += [partial(gradients_of, "resnet_uva", count=64), averaged, measured, two_epochs]
+    works += [partial(gradients_of, "resnet_uva", count=64), joint_gradients_of, averaged, measured, two_epochs]
     first, second = in_two_processes(works, tmp_path)
     for case, ours, theirs in zip(plain, first, second, strict=False):
         alone = gradients_of(PLAIN, **{**case, "accumulate": 1}, group=ALONE)
@@ -392,6 +393,10 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
     norms = gradients_of("resnet_uva", count=64, accumulate=2, group=ALONE)
     for a, c in zip(first[len(plain)], norms, strict=True):
         torch.testing.assert_close(a, c, rtol=1e-10, atol=1e-13)
+    for a, b, c in zip(first[-4], second[-4], joint_gradients_of(group=ALONE), strict=True):
+        assert torch.equal(a, b)
+        assert c.any()
+        torch.testing.assert_close(a, c, rtol=1e-6, atol=1e-9)  # the labelled loss is a float32
     assert all(torch.equal(each[-3][0], torch.full((3,), 0.5)) and each[-3][1] == 5 for each in (first, second))
     assert [each[-2][0] for each in (first, second)] == [32, 31]
     assert first[-2][1] == second[-2][1] == pytest.approx(measured(group=ALONE)[1], rel=1e-6)

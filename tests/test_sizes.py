@@ -21,6 +21,7 @@ REASONS = {
     "cli/gradients.py:gradients": OPTIONS,
     "cli/predicting.py:predict": OPTIONS,
     "cli/runs.py:train": OPTIONS,
+    "cli/semi_supervised.py:semi": OPTIONS,
     "cli/show.py:show": OPTIONS,
     "cli/studies.py:compare": OPTIONS,
 }

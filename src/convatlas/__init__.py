@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from convatlas.api.answers import evaluate, predict, predictions
     from convatlas.api.insight import explain, gradients
     from convatlas.api.networks import create, load, preprocessing, show
-    from convatlas.api.training import compare, degradation, finetune, train
+    from convatlas.api.training import compare, degradation, finetune, semi, train
     from convatlas.architecture import Architecture, Paper, Published, Weights
     from convatlas.architectures import list_architectures, register
     from convatlas.checks import check_architecture
@@ -45,6 +45,7 @@ _HOMES = {
     "predictions": "convatlas.api.answers",
     "preprocessing": "convatlas.api.networks",
     "register": "convatlas.architectures",
+    "semi": "convatlas.api.training",
     "show": "convatlas.api.networks",
     "train": "convatlas.api.training",
 }
@@ -71,6 +72,7 @@ __all__ = [
     "predictions",
     "preprocessing",
     "register",
+    "semi",
     "show",
     "train",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.files import as_path
+from convatlas.recipe import recipe_with_method
 from convatlas.report import Report
 from convatlas.request import (
     FINE_TUNING,
@@ -91,6 +92,44 @@ def finetune(
         device=device,
         skip_unreadable=skip_unreadable,
         start=StartWords(None if weights is None else str(weights), "kept" if keep_head else "fresh"),
+    )
+    return _trained(request, out=as_path(out), resume=resume, quiet=quiet)
+
+
+def semi(
+    name: str,
+    *,
+    method: str | None = None,
+    labels: float | None = None,
+    data: str = "digits",
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    skip_unreadable: bool = False,
+    recipe: str | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Run:
+    """Trains a network with few labels into the folder `out` and returns the run; a finished run is loaded.
+
+    `method` is `supervised`, `pseudo_label`, `mean_teacher`, `fixmatch` or `uda`, or `recipe` names a recipe with one.
+    `labels` is the number of training images that keep their labels, or below 1 the part of each class; None keeps all.
+    `settings={"steps": 2000}` sets the length. The other arguments are as in `train`. Raises `UsageError` as
+    `convatlas semi` does.
+    """
+    wanted = {} if labels is None else {"labels": labels}
+    request = Request(
+        entries=(Entry(name, recipe_with_method(method, recipe, data=data)),),
+        data=data,
+        data_dir=as_path(data_dir),
+        seeds=(seed,),
+        settings={**wanted, **(settings or {})},
+        options=dict(options or {}),
+        device=device,
+        skip_unreadable=skip_unreadable,
     )
     return _trained(request, out=as_path(out), resume=resume, quiet=quiet)
 

@@ -47,6 +47,7 @@ def _run(words: Sequence[str]) -> int:
         listing,
         predicting,
         runs,
+        semi_supervised,
         show,
         studies,
     )

@@ -21,6 +21,7 @@ VERBS = (
     "data",
     "train",
     "finetune",
+    "semi",
     "hyperrule",
     "evaluate",
     "predict",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from convatlas.recipe import Recipe
 
 
@@ -33,3 +35,14 @@ def smallest_part(count: int, recipe: Recipe) -> int:
 def epoch_seed(seed: int, epoch: int) -> int:
     """Returns the seed of one epoch of one run; a multiplier keeps neighbouring seeds and epochs apart."""
     return (seed * 1_000_003 + epoch) % 2**63
+
+
+def stream_seed(*numbers: int) -> int:
+    """Returns the seed of a stream of random numbers that some numbers name, far from those of other numbers.
+
+    A zero at the end is as no number.
+
+    >>> stream_seed(0, 1) == stream_seed(0, 1), stream_seed(0, 1) == stream_seed(1, 0)
+    (True, False)
+    """
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) % 2**63

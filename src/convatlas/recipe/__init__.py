@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from convatlas.recipe.fields import NETWORK_FIELDS, WORDS, Precision, Recipe, defaults, parsed_settings, with_settings
+from convatlas.recipe.fields import (
+    NETWORK_FIELDS,
+    OF_METHOD,
+    WORDS,
+    Precision,
+    Recipe,
+    defaults,
+    parsed_settings,
+    with_settings,
+)
 from convatlas.recipe.groups import Fit
 from convatlas.recipe.named import (
     FALLBACK_RECIPE,
@@ -12,6 +21,7 @@ from convatlas.recipe.named import (
     recipe,
     recipe_for,
     recipe_or_rule,
+    recipe_with_method,
     resolved,
 )
 from convatlas.recipe.reading import read_recipe, write_recipe
@@ -21,6 +31,7 @@ from convatlas.recipe.schedule import rate_factor
 __all__ = [
     "FALLBACK_RECIPE",
     "NETWORK_FIELDS",
+    "OF_METHOD",
     "RECIPES",
     "WORDS",
     "DataFacts",
@@ -37,6 +48,7 @@ __all__ = [
     "recipe",
     "recipe_for",
     "recipe_or_rule",
+    "recipe_with_method",
     "resolved",
     "with_settings",
     "write_recipe",

@@ -48,6 +48,12 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mixup": (lambda v: 0 <= v <= 100, "0 to 100"),
     "cutmix": (lambda v: 0 <= v <= 100, "0 to 100"),
     "dropout": (lambda v: 0 <= v < 1, "a probability below 1"),
+    "labels": (lambda v: 0 < v < 1 or (v >= 2 and v == int(v)), "a whole number of at least 2, or a part below 1"),
+    "unlabelled_ratio": (lambda v: 0 <= v <= 1000, "0 to 1000 images for each labelled one"),
+    "unlabelled_weight": (lambda v: 0 <= v <= 10_000, "0 to 10,000"),
+    "ramp_up": (lambda v: 0 <= v <= 1, "0 to 1, a part of the training"),
+    "threshold": (lambda v: 0 <= v < 1, "a probability below 1"),
+    "temperature": (lambda v: 0 < v <= 100, "above 0 and at most 100"),
     "stochastic_depth": (lambda v: 0 <= v < 1, "a probability below 1"),
     "auxiliary_weight": (lambda v: 0 <= v <= 100, "0 to 100"),
 }
@@ -70,7 +76,10 @@ OF_OPTIMIZERS = {
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Raises `UsageError`, which names the field, its value and the permitted values."""
+    """Raises `UsageError`, which names the field, its value and the permitted values.
+
+    The fields of a method for few labels are checked by `check_method`.
+    """
     flat = recipe.flat()
     for field, (holds, permitted) in RANGES.items():
         require(recipe, field, flat[field] is None or holds(flat[field]), permitted)

@@ -10,16 +10,28 @@ from typing import Any, Literal, get_type_hints
 from convatlas import values
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.checks import check_recipe, short
-from convatlas.recipe.groups import ImageFields, LossFields, NetworkFields, OptimizerFields, Sampling, ScheduleFields
+from convatlas.recipe.groups import (
+    ImageFields,
+    LossFields,
+    MethodFields,
+    NetworkFields,
+    OptimizerFields,
+    Sampling,
+    ScheduleFields,
+)
+from convatlas.recipe.method_checks import check_method
 from convatlas.recipe.schedule import scaled_schedule
 
 Precision = Literal["float32", "bf16"]
+Selected = Literal["best", "last"]
 WORDS = ("name", "source", "expected")  # fields that describe a recipe and do not change the training
 NETWORK_FIELDS = tuple(field.name for field in dataclasses.fields(NetworkFields))
+OF_METHOD = ("labels", "unlabelled_ratio", "unlabelled_weight", "ramp_up", "threshold", "temperature", "annealing")
 BESIDE = (  # fields that the summary shows if the recipe uses them
     *("frozen", "head_first_epochs", "layer_decay", "accumulate", "clip_norm", "ema"),
     *("label_smoothing", "mixup", "cutmix", "class_weights"),
     *("sampling", "epoch_steps", "snapshots", "jitter", "hue", "rand_augment", "cutout", *NETWORK_FIELDS),
+    *("method", *OF_METHOD, "select"),
 )
 
 
@@ -33,8 +45,9 @@ class Recipe:
     repeats images of rare classes and leaves out some of frequent ones. With `epoch_steps` an epoch, after which the
     validation images are measured, is that many steps: images come again as often as need be, and with replacement
     where a batch is larger than the set. `snapshots` is the number of evenly spaced epochs whose weights the run
-    keeps, the first weights and the last epoch's among them; a shorter run keeps each epoch. Raises `UsageError` for a
-    value that makes no sense, and for fields that contradict each other.
+    keeps, the first weights and the last epoch's among them; a shorter run keeps each epoch. `select` is the epoch that
+    is kept: the best by the validation images, or the last. Raises `UsageError` for a value that makes no sense, and
+    for fields that contradict each other.
 
     >>> mine = Recipe(name="mine", source="ours", expected="?", epochs=3, batch_size=16, optimizer="adam", lr=0.1)
     >>> mine.optimizer.kind, mine.optimizer.lr, mine.schedule.kind
@@ -54,8 +67,10 @@ class Recipe:
     sampling: Sampling = "shuffled"
     epoch_steps: int | None = None
     snapshots: int = 0
+    select: Selected = "best"
     loss: LossFields
     network: NetworkFields
+    method: MethodFields
     precision: Precision = "float32"
 
     def __init__(self, **flat: Any) -> None:
@@ -71,6 +86,7 @@ class Recipe:
         for name, value in _grouped(complete).items():
             object.__setattr__(self, name, value)
         check_recipe(self)
+        check_method(self)
 
     @classmethod
     def of(cls, **flat: Any) -> Recipe:

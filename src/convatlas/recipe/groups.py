@@ -8,11 +8,13 @@ from typing import Literal
 from convatlas.values import Interpolation
 
 OptimizerKind = Literal["sgd", "adam", "adamw", "rmsprop", "muon"]
-ScheduleKind = Literal["constant", "multi_step", "step", "exponential", "cosine", "one_cycle", "plateau"]
+ScheduleKind = Literal["constant", "multi_step", "step", "exponential", "cosine", "cosine_7_16", "one_cycle", "plateau"]
 Warmup = Literal["linear", "constant"]
 Crop = Literal["none", "resized", "pad4", "random"]
 Fit = Literal["crop", "squash", "pad"]
 Sampling = Literal["shuffled", "balanced"]
+MethodKind = Literal["supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda"]
+Annealing = Literal["none", "linear", "log", "exp"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ class ScheduleFields:
 
     A recipe counts in epochs or in optimizer steps. The rate is multiplied by `gamma` at each of `milestones`, in the
     recipe's unit (multi_step); every `decay_epochs` or `decay_steps` (step), or smoothly over them (exponential); or
-    when the validation accuracy has not risen for `patience` epochs (plateau). During the first `warmup_epochs` or
-    `warmup_steps` the rate rises from `warmup_lr` (linear), or stays at `warmup_lr` (constant).
+    when the validation accuracy has not risen for `patience` epochs (plateau). With
+    cosine_7_16 it is multiplied by cos(7 pi t / 16) at the part t of the way, and ends at 0.195. During the first
+    `warmup_epochs` or `warmup_steps` the rate rises from `warmup_lr` (linear), or stays at `warmup_lr` (constant).
     """
 
     kind: ScheduleKind = "constant"
@@ -146,3 +149,25 @@ class NetworkFields:
     dropout: float | None = None
     stochastic_depth: float | None = None
     auxiliary_weight: float | None = None
+
+
+@dataclass(frozen=True)
+class MethodFields:
+    """The method of a training with few labels; `kind` has the flat name `method`, None for training as usual.
+
+    `labels` is the number of training images that keep their labels, equally many of each class, or below 1 the part
+    of each class; None keeps all. `unlabelled_ratio` is the number of unlabelled images for each labelled one in a
+    batch. `unlabelled_weight` multiplies their loss; it rises from 0 during the part `ramp_up` of the training.
+    Answers whose highest probability is below `threshold` teach nothing. `temperature` sharpens the answers that
+    teach. `annealing` is UDA's training signal annealing: labelled images that are known too well teach nothing, by a
+    limit that rises to 1. In the recipe of such a method `rand_augment` and `cutout` change the strong view alone.
+    """
+
+    kind: MethodKind | None = None
+    labels: float | None = None
+    unlabelled_ratio: int = 0
+    unlabelled_weight: float = 0.0
+    ramp_up: float = 0.0
+    threshold: float | None = None
+    temperature: float | None = None
+    annealing: Annealing = "none"

@@ -43,6 +43,8 @@ def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
     total = recipe.total_steps(steps_per_epoch)
     if fields.kind == "cosine":
         return _annealed(1.0, 0.0, (step - warmup) / max(total - warmup, 1))
+    if fields.kind == "cosine_7_16":  # Sohn et al. 2020, section 2.4
+        return math.cos(7 * math.pi / 16 * (step - warmup) / max(total - warmup, 1))
     if fields.kind == "one_cycle":
         return _one_cycle(step, max(total, 2))
     return 1.0

@@ -205,8 +205,9 @@ def _shared(record: RunRecord) -> str:
 
 
 def _beside_recipe(record: RunRecord) -> str:
-    """Returns words for the recipe column: an objective other than classification, and the weights of the start."""
-    words = "" if record.objective == "classification" else f" for {record.objective}"
+    """Returns words for the recipe column: an objective that the recipe does not say, and the weights of the start."""
+    said = record.objective == "classification" or record.recipe.get("method")
+    words = "" if said else f" for {record.objective}"
     start = record.start
     if record.fine_tuned:  # the weights of an evaluated checkpoint are its recipe
         words += f" from {start.published or Path(start.source or '').name} {(start.sha256 or '')[:8]}"

@@ -67,6 +67,19 @@ class DataRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelledRecord:
+    """The training images that kept their labels: their number, the seed that chose them, and a hash.
+
+    `index` has the places of these images in the source, in one text. `hash` is over places and labels.
+    """
+
+    count: int
+    seed: int
+    hash: str
+    index: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PreprocessingRecord:
     """The size of the images, their fit and their normalisation; see `convatlas.data.preprocessing.Preprocessing`."""
 
@@ -112,10 +125,11 @@ class RunRecord:
     """All facts of a run, the content of `run.json`.
 
     `recipe` has the recipe's fields by name. An evaluated checkpoint has only `name`, `source` and `precision` there,
-    and no `seed`. `objective` names the goal of the training, `score` the measure that selected the epoch and ranks the
-    run. `results` are numbers by name (best_epoch, val_top1, val_loss, test_top1, test_loss, train_seconds,
-    images_per_second, of classes test_balanced_accuracy, test_macro_f1 and test_imbalance too, and the score's;
-    accuracies are fractions). A failed run has `error` and `traceback` there.
+    and no `seed`. `labelled` are the images that kept their labels, where not all did. `objective` names the goal of
+    the training, `score` the measure that selected the epoch and ranks the run. `results` are numbers by name
+    (best_epoch, val_top1, val_loss, test_top1, test_loss, train_seconds, images_per_second, of classes
+    test_balanced_accuracy, test_macro_f1 and test_imbalance too, and the score's; accuracies are fractions). A failed
+    run has `error` and `traceback` there.
     """
 
     status: Status
@@ -126,6 +140,7 @@ class RunRecord:
     data: DataRecord
     preprocessing: PreprocessingRecord
     network: NetworkRecord
+    labelled: LabelledRecord | None = None
     published: tuple[Published, ...] = ()
     selection: str | None = None
     notes: tuple[str, ...] = ()

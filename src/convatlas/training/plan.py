@@ -30,11 +30,13 @@ from convatlas.training.head_only import HeadOnly, features_line, objective_of
 from convatlas.training.objective import Objective
 from convatlas.training.optimizers import check_optimizer
 from convatlas.training.records import architecture_record, data_record
+from convatlas.training.semi_supervised import OBJECTIVES, label_notes, labelled_record
 from convatlas.training.start import started_network
 from convatlas.words import file_name, label
 
 SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
 LAST_EPOCH = "the last epoch: no validation images are used"
+LAST_WATCHED = "the last epoch; the validation images are only watched"
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,20 @@ class Plan:
 
     @property
     def validates(self) -> bool:
-        """Whether validation images select the epoch; a few-shot training has none and keeps the last epoch."""
+        """Whether there are validation images to measure; a few-shot training has none and keeps the last epoch."""
         return len(self.data.validation) > 0
+
+    @property
+    def selects(self) -> bool:
+        """Whether the validation images select the epoch that is kept; else it is the last one."""
+        return self.validates and self.recipe.select == "best"
+
+    @property
+    def selected_by(self) -> str:
+        """The rule by which the epoch is selected, in words."""
+        if self.selects:
+            return selection(self.objective.score)
+        return LAST_WATCHED if self.validates else LAST_EPOCH
 
     @property
     def network_options(self) -> dict[str, Any]:
@@ -141,7 +155,8 @@ class Plan:
             preprocessing=PreprocessingRecord(**dataclasses.asdict(self.preprocessing)),
             network=NetworkRecord(params=self.cost.params, macs=self.cost.macs, shape=self.cost.shape),
             published=self.architecture.published,
-            selection=selection(self.objective.score) if self.validates else LAST_EPOCH,
+            labelled=labelled_record(self.recipe, self.data, seed=self.seed),
+            selection=self.selected_by,
             notes=self.notes,
             objective=self.objective.name,
             score=self.objective.score,
@@ -163,6 +178,7 @@ def make_plan(
     builder_options = dict(options or {})
     num_classes, in_channels = _take_shape(builder_options, architecture, data=data)
     fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
+    notes += label_notes(fitted, data, seed=seed)
     # On the meta device: an option or an image size that does not fit is found here.
     all_options = network_options(architecture, fitted, builder_options)
     network = meta_network(architecture, num_classes=num_classes, in_channels=in_channels, **all_options)
@@ -185,7 +201,7 @@ def make_plan(
         cost=cost,
         seed=values.check_seed(seed),
         notes=(*data.notes, *notes, *crop_notes(data.train, preprocessing), *resized, *cost.notes),
-        objective=objective_of(fitted),
+        objective=OBJECTIVES.get(fitted.method.kind) or objective_of(fitted),
     )
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from convatlas.data_names import recipe_of_data
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.fields import Recipe
-from convatlas.recipe.named import finetuning, hyperrule, own, papers, photographs, teaching
+from convatlas.recipe.named import finetuning, hyperrule, own, papers, photographs, semi, teaching
 from convatlas.recipe.reading import read_recipe
 from convatlas.recipe.rule import DataFacts, RecipeRule
 
 FALLBACK_RECIPE = "uva_adam"  # for a network without a published recipe, on data without its own recipe
-RECIPES = (*own.RECIPES, *teaching.RECIPES, *papers.RECIPES, *photographs.RECIPES, *finetuning.RECIPES)
+RECIPES = (*own.RECIPES, *teaching.RECIPES, *papers.RECIPES, *photographs.RECIPES, *finetuning.RECIPES, *semi.RECIPES)
 
 RULES: tuple[RecipeRule, ...] = hyperrule.RULES
 
@@ -43,6 +43,24 @@ def recipe_or_rule(name: str) -> Recipe | RecipeRule:
     if name not in _BY_NAME:
         raise unknown("recipe", name, _BY_NAME, hint="; your own is a file ending in .yaml")
     return _BY_NAME[name]
+
+
+def recipe_with_method(method: str | None, name: str | None, *, data: str) -> str:
+    """Returns the name of a recipe for few labels: that of the method, or `name`, whose recipe has a method.
+
+    Raises `UsageError` unless exactly one of them is given, and for a recipe without a method.
+
+    >>> recipe_with_method("fixmatch", None, data="cifar10")
+    'fixmatch'
+    """
+    if (method is None) == (name is None):
+        raise UsageError("name a method, such as --method fixmatch, or a recipe with one by --recipe; one of both")
+    if name is None:
+        return semi.recipe_of_method(str(method), data)
+    found = recipe_or_rule(name)
+    if isinstance(found, RecipeRule) or found.method.kind is None:
+        raise UsageError(f"recipe {name} has no method for few labels; train with it, or write method: fixmatch in it")
+    return name
 
 
 def recipe(name: str) -> Recipe:

@@ -160,7 +160,7 @@ def checkpoints(folder: Path, score: Score, *, last: int | None, seconds: float)
     `seconds` is the shortest time between two files `last.ckpt`. The second comes second, so that it knows the best.
     """
     chosen: dict[str, Any] = {"monitor": f"{score.measure}/val", "mode": score.direction}
-    if last is not None:  # no validation images
+    if last is not None:  # validation images select nothing
         chosen = {"every_n_epochs": last, "mode": "max"}  # the mode tells the two apart
     best = Checkpoint(folder, filename="best", save_on_train_epoch_end=True, enable_version_counter=False, **chosen)
     latest = Checkpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)

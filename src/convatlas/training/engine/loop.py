@@ -36,7 +36,7 @@ def fit(session: Session, learner: Learner, resumed: Resumed | None) -> list[dic
     history = History(folder / "metrics.csv", job=plan.job, progress=session.progress)
     logger = _logger(folder)
     epochs = plan.recipe.epoch_count(learner.steps_per_epoch)
-    last = None if plan.validates else epochs
+    last = None if plan.selects else epochs
     snapshots = Snapshots(folder / "snapshots", count=plan.recipe.snapshots, epochs=epochs)
     saving = checkpoints(folder / "checkpoints", learner.objective.score, last=last, seconds=_pause(learner))
     trainer = L.Trainer(

@@ -1,0 +1,59 @@
+"""The checks of a recipe for few labels: the fields that its method needs, and those that contradict it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from convatlas.recipe.checks import require
+
+if TYPE_CHECKING:
+    from convatlas.recipe.fields import Recipe
+
+METHODS = ("supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda")
+WITH_UNLABELLED = METHODS[1:]  # they learn from unlabelled images too
+WITH_STRONG_VIEW = ("fixmatch", "uda")
+# field: the methods that need it; the others must not have it.
+NEEDED = {
+    "unlabelled_ratio": WITH_UNLABELLED,
+    "unlabelled_weight": WITH_UNLABELLED,
+    "threshold": ("pseudo_label", "fixmatch", "uda"),
+    "temperature": ("uda",),
+}
+# field: the methods that may have it, and its value in the others.
+PERMITTED = {
+    "labels": (METHODS, "none"),
+    "ramp_up": (WITH_UNLABELLED, "0"),
+    "annealing": (("uda",), "none"),
+}
+
+
+def check_method(recipe: Recipe) -> None:
+    """Raises `UsageError` for a field that the method lacks, does not use, or cannot work with."""
+    method, flat = recipe.method.kind, recipe.flat()
+    said = f"with method={method}" if method else "without a method for few labels"
+    for name, methods in NEEDED.items():
+        counts = name not in ("threshold", "temperature")  # it has 0 where it is not used, others have none
+        used = flat[name] != 0 if counts else flat[name] is not None
+        require(recipe, name, used or method not in methods, f"{'above 0' if counts else 'given'} {said}")
+        require(recipe, name, not used or method in methods, f"{'0' if counts else 'none'} {said}")
+    for name, (methods, nothing) in PERMITTED.items():
+        unused = flat[name] in (0, None, "none") or method in methods
+        require(recipe, name, unused, f"{nothing} {said}")
+    if method is None:
+        return
+    words = "given with a method for few labels: the steps after which the validation images are measured"
+    require(recipe, "epoch_steps", recipe.epoch_steps is not None, words)
+    if method in WITH_UNLABELLED:
+        _check_with_unlabelled(recipe, said)
+    drawn = recipe.images.rand_augment > 0 or method not in WITH_STRONG_VIEW
+    require(recipe, "rand_augment", drawn, f"above 0 {said}: it makes the strong view")
+    averaged = recipe.optimizer.ema is not None or method != "mean_teacher"
+    require(recipe, "ema", averaged, f"given {said}: the average is the teacher")
+
+
+def _check_with_unlabelled(recipe: Recipe, said: str) -> None:
+    """Raises `UsageError` for fields of the usual training that methods with unlabelled images have no place for."""
+    for name in ("mixup", "cutmix"):
+        require(recipe, name, not getattr(recipe.loss, name), f"0 {said}, which mixes no images")
+    require(recipe, "accumulate", recipe.optimizer.accumulate == 1, f"1 {said}: all views go through together")
+    require(recipe, "crop", recipe.images.crop != "random", f"none, pad4 or resized {said}")

@@ -1,0 +1,20 @@
+"""Training with few labels: the objectives by the method that a recipe names, and the images that they use."""
+
+from __future__ import annotations
+
+from convatlas.training.objective import Objective
+from convatlas.training.semi_supervised.batches import labelled_images, unlabelled_images
+from convatlas.training.semi_supervised.objective import JOINT, SemiSupervised, Supervised
+from convatlas.training.semi_supervised.said import label_notes, labelled_record
+
+OBJECTIVES: dict[str | None, type[Objective]] = {"supervised": Supervised, **dict.fromkeys(JOINT, SemiSupervised)}
+
+__all__ = [
+    "OBJECTIVES",
+    "SemiSupervised",
+    "Supervised",
+    "label_notes",
+    "labelled_images",
+    "labelled_record",
+    "unlabelled_images",
+]

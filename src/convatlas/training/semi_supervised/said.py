@@ -1,0 +1,52 @@
+"""The facts about few labels that a run says: its notes, and the labelled images in its record."""
+
+from __future__ import annotations
+
+from convatlas.data import DataSet, class_labels
+from convatlas.data.few_labels import labelled_places
+from convatlas.data.images.protocol import short_hash
+from convatlas.data.subset import at
+from convatlas.recipe import Recipe
+from convatlas.run import LabelledRecord
+
+
+def label_notes(recipe: Recipe, data: DataSet, *, seed: int) -> tuple[str, ...]:
+    """Returns the notes of a training with few labels. Raises `UsageError` where the images have too few.
+
+    They say how many images keep their labels, which are unlabelled, and what the validation images are for.
+    """
+    fields, there = recipe.method, len(data.train)
+    if fields.kind is None:
+        return ()
+    labelled = labelled_record(recipe, data, seed=seed)
+    count = there if labelled is None else labelled.count
+    chosen = "" if labelled is None else ", chosen by the seed, of each class equally many"
+    if fields.labels is not None and fields.labels < 1:
+        chosen = ", chosen by the seed, the same part of each class"
+    unlabelled = "the others are not used"
+    if fields.unlabelled_ratio:
+        unlabelled = f"all {there:,} are used without labels too"
+    notes = [f"{count:,} of {there:,} training images keep their labels{chosen}; {unlabelled}"]
+    if recipe.select == "last":
+        notes.append(f"the last epoch counts; {len(data.validation):,} labelled validation images are only watched")
+    else:
+        notes.append(f"{len(data.validation):,} labelled validation images select the epoch, beside {count:,} labels")
+    if count < recipe.batch_size:
+        notes.append(f"a batch has {recipe.batch_size} labelled images, drawn with replacement of {count:,}")
+    return tuple(notes)
+
+
+def labelled_record(recipe: Recipe, data: DataSet, *, seed: int) -> LabelledRecord | None:
+    """Returns the record of the images that keep their labels; None where all do."""
+    wanted = recipe.method.labels
+    if wanted is None:
+        return None
+    labels = class_labels(data.train, needed_by=f"method={recipe.method.kind}")
+    places = labelled_places(labels, wanted, class_names=data.spec.class_names, seed=seed)
+    chosen = at(data.train, places)
+    return LabelledRecord(
+        count=len(places),
+        seed=seed,
+        hash=short_hash(chosen.identity()),
+        index=" ".join(map(str, chosen.index.tolist())),
+    )
