@@ -9,8 +9,6 @@ from convatlas.recipe.fields import (
     Precision,
     Recipe,
     defaults,
-    parsed_settings,
-    with_settings,
 )
 from convatlas.recipe.groups import Fit
 from convatlas.recipe.named import (
@@ -27,6 +25,7 @@ from convatlas.recipe.named import (
 from convatlas.recipe.reading import read_recipe, write_recipe
 from convatlas.recipe.rule import DataFacts, RecipeRule
 from convatlas.recipe.schedule import rate_factor
+from convatlas.recipe.settings import parsed_settings, with_settings
 
 __all__ = [
     "FALLBACK_RECIPE",
