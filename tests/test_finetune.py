@@ -14,6 +14,7 @@ from PIL import Image
 
 import convatlas
 from convatlas import create
+from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
@@ -22,7 +23,7 @@ from convatlas.recipe import DataFacts, Recipe, RecipeRule, recipe
 from convatlas.report import write_report
 from convatlas.request import Entry, Request, StartWords, plan_request, run_folder
 from convatlas.run import Run, read_run
-from convatlas.training import Plan, train_plan
+from convatlas.training import Plan, make_plan, train_plan
 from convatlas.training.finetuning import class_tensors, with_kept_head, with_preprocessing
 from convatlas.training.head_only import HeadOnly
 from convatlas.weights import file_sha256
@@ -122,13 +123,46 @@ def test_the_head_is_kept_where_the_classes_are_the_same(base: Run, shapes: str)
     plan = plan_of(str(base.path), head="kept")
     assert plan.start.fresh == ()
     opened = open_predictor(base.path)
-    swapped = (*opened.class_names[:8], "9", "8") if opened.class_names else ()
-    with pytest.raises(UsageError, match=r"class 8 of .* is '9', that of digits '8', and 1 more differ; leave"):
-        with_kept_head(plan, dataclasses.replace(opened, class_names=swapped))
+    other = dataclasses.replace(opened, class_names=("0", "1", "zwei", "drei", *"456789"))
+    message = r"has 10; only the network knows zwei, drei; only the data has 2, 3; leave --keep-head out"
+    with pytest.raises(UsageError, match=message):
+        with_kept_head(plan, other)
     with pytest.raises(UsageError, match="does not say the names of its classes"):
         with_kept_head(plan, dataclasses.replace(opened, class_names=None))
-    with pytest.raises(UsageError, match=r"knows 10 classes, folder:.* has 3; leave --keep-head out"):
+    message = (
+        r"knows 10 classes, folder:.* has 3; only the network knows 0, 1, 2, 3, 4 \.\.\.; only the data has left, m"
+    )
+    with pytest.raises(UsageError, match=message):
         plan_of(str(base.path), shapes, head="kept")
+
+
+@pytest.mark.parametrize("name", ["resnet_uva", "nin_cifar", "googlenet"])
+def test_a_kept_head_takes_the_order_of_the_data(name: str, tmp_path: Path) -> None:
+    """Classifiers that are linear, convolutions, and several at different depths: the logits are the same, moved."""
+    options = TINY if name == "resnet_uva" else {}
+    network = create(name, num_classes=10, in_channels=1, **options).eval()
+    torch.save(network.state_dict(), tmp_path / "there.pt")
+    base = open_predictor(tmp_path / "there.pt", arch=name, options=options, normalisation=((0.5,), (0.2,)))
+    known = ("1", "2", "0", *"3456798")
+    chosen = recipe("quick").replaced(image_size=64)
+    plan = make_plan(architecture(name), data=tiny_plan().data, chosen=chosen, seed=0, options=options)
+    kept = with_kept_head(plan, dataclasses.replace(base, class_names=known))
+    assert kept.start.order == (2, 0, 1, 3, 4, 5, 6, 7, 9, 8)
+    assert (
+        kept.notes[-1]
+        == "the head's classes are brought into the order of digits: 0, 1, 2, 3, 4 ... (before: 1, 2, 0, 3, 4 ...)"
+    )
+    images = torch.rand(2, 1, 64, 64)
+    with torch.inference_mode():
+        before, after = network(images), kept.build().eval()(images)
+    assert torch.equal(after, before[:, list(kept.start.order)])
+    assert not torch.equal(after, before)
+    there, theirs = kept.build().state_dict(), network.state_dict()
+    for key in class_tensors(plan):  # those of auxiliary heads too
+        assert torch.equal(there[key], theirs[key][list(kept.start.order)])
+    same = with_kept_head(plan, dataclasses.replace(base, class_names=tuple("0123456789")))
+    assert (same.start.order, same.notes) == ((), plan.notes)
+    assert kept.record().identity()["start"] != same.record().identity()["start"]
 
 
 def test_a_part_that_is_drawn_anew_cannot_be_frozen(base: Run) -> None:

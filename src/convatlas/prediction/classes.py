@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Sequence
 
 import torch
 
@@ -36,7 +37,9 @@ def with_classes_of(predictor: Predictor, data: DataSet) -> DataSet:
         for part, images in data.parts.items()
     }
     absent = [name for name in known if name not in set(classes)]
-    notes = [f"{data.spec.name} has no image of {_some(absent)}: {len(absent):,} of {len(known):,}"] if absent else []
+    notes = (
+        [f"{data.spec.name} has no image of {some_names(absent)}: {len(absent):,} of {len(known):,}"] if absent else []
+    )
     spec = dataclasses.replace(data.spec, class_names=known)
     return data.replaced(spec=spec, notes=(*data.notes, *notes), **parts)
 
@@ -47,12 +50,12 @@ def _by_position(predictor: Predictor, data: DataSet) -> DataSet:
     if len(classes) != predictor.num_classes:
         raise UsageError(
             f"{predictor.source} tells {predictor.num_classes} classes apart, whose names it does not say; "
-            f"{data.spec.name} has {len(classes)}: {_some(classes)}; only a data set of the same classes can be "
+            f"{data.spec.name} has {len(classes)}: {some_names(classes)}; only a data set of the same classes can be "
             "evaluated"
         )
     note = (
         f"{predictor.source} does not name its classes: they are taken to be those of {data.spec.name} in their order, "
-        f"{_some(classes)}"
+        f"{some_names(classes)}"
     )
     return data.replaced(notes=(*data.notes, note))
 
@@ -63,10 +66,10 @@ def _unknown(predictor: Predictor, data: DataSet, name: str, known: tuple[str, .
     meant = f" (did you mean {near[0]}?)" if near else ""
     return (
         f"{data.spec.name} has the class {printable(name)}{meant}, which {predictor.source} does not know; it knows "
-        f"{len(known)}: {_some(known)}; only a data set of the same classes, or of some of them, can be evaluated"
+        f"{len(known)}: {some_names(known)}; only a data set of the same classes, or of some of them, can be evaluated"
     )
 
 
-def _some(names: tuple[str, ...] | list[str]) -> str:
+def some_names(names: Sequence[str]) -> str:
     """Returns the first names, and dots where there are more."""
-    return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")
+    return ", ".join(printable(name) for name in names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")

@@ -13,7 +13,8 @@ class Start:
 
     `source` names the checkpoint's file, `sha256` is its hash. `published` and `url` are the name and the page of
     weights that somebody published. `kept` are the parts of the network, by their names, that have the checkpoint's
-    weights, `fresh` the parts whose weights are drawn from the seed.
+    weights, `fresh` the parts whose weights are drawn from the seed. Where the checkpoint has the classes of the data
+    in another order, `order` gives the number there of each class of the data.
     """
 
     origin: Literal["seed", "weights"] = "seed"
@@ -23,6 +24,7 @@ class Start:
     fresh: tuple[str, ...] = ()
     published: str | None = None
     url: str | None = None
+    order: tuple[int, ...] = ()
 
     @classmethod
     def from_seed(cls) -> Start:
@@ -36,7 +38,8 @@ class Start:
 
     def identity(self) -> dict[str, Any]:
         """Returns the facts that decide the first weights, as plain data, without the path of a checkpoint."""
-        return {"origin": self.origin, "sha256": self.sha256, "fresh": list(self.fresh)}
+        order = {"order": list(self.order)} if self.order else {}
+        return {"origin": self.origin, "sha256": self.sha256, "fresh": list(self.fresh), **order}
 
     @property
     def suffix(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,11 @@ from convatlas.complexity import meta_network
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.prediction import Normalisation, Predictor, open_predictor
+from convatlas.prediction.classes import some_names
 from convatlas.recipe import DataFacts, Recipe, RecipeRule, defaults
 from convatlas.run import is_run
-from convatlas.training.freezing import head_of, held_parameters
-from convatlas.training.start import starting_from
+from convatlas.training.freezing import held_parameters
+from convatlas.training.start import class_tensors, starting_from
 from convatlas.weights import is_file_of
 from convatlas.words import is_part
 
@@ -80,20 +81,34 @@ def with_new_head(plan: Plan, base: Predictor) -> Plan:
 def with_kept_head(plan: Plan, base: Predictor) -> Plan:
     """Returns the plan with all weights of the base as its start.
 
-    Raises `UsageError` where the base's classes are not those of the data, in the same order.
+    Where the base has the classes of the data in another order, the rows of its head are brought into that of the data,
+    and a note says so. Raises `UsageError` where its classes are others.
     """
     data, classes, known = plan.data.spec.name, plan.data.spec.class_names, base.class_names
     advice = "leave --keep-head out, and the head is drawn anew"
-    if base.num_classes != len(classes):
-        raise UsageError(f"{base.source} knows {base.num_classes:,} classes, {data} has {len(classes):,}; {advice}")
-    if known is None:
+    if known is None and base.num_classes == len(classes):
         raise UsageError(f"{base.source} does not say the names of its classes; {advice}")
-    different = [(number, *pair) for number, pair in enumerate(zip(known, classes, strict=True)) if len({*pair}) > 1]
-    if different:
-        number, theirs, ours = different[0]
-        more = f", and {len(different) - 1:,} more differ" if len(different) > 1 else ""
-        raise UsageError(f"class {number} of {base.source} is {theirs!r}, that of {data} {ours!r}{more}; {advice}")
-    return _started(plan, base, fresh=())
+    if base.num_classes != len(classes) or set(known or ()) != set(classes):
+        counts = f"{base.source} knows {base.num_classes:,} classes, {data} has {len(classes):,}"
+        raise UsageError(f"{counts}{_differences(known or (), classes)}; {advice}")
+    started = _started(plan, base, fresh=())
+    if known is None or known == classes:
+        return started
+    order = tuple(known.index(name) for name in classes)
+    note = (
+        f"the head's classes are brought into the order of {data}: {some_names(classes)} (before: {some_names(known)})"
+    )
+    start = dataclasses.replace(started.start, order=order)
+    return dataclasses.replace(started, start=start, notes=(*started.notes, note))
+
+
+def _differences(known: Sequence[str], classes: Sequence[str]) -> str:
+    """Returns the classes that the network alone knows, and those that the data alone has, in words."""
+    alone = {
+        "only the network knows": [name for name in known if name not in set(classes)],
+        "only the data has": [name for name in classes if name not in set(known)] if known else [],
+    }
+    return "".join(f"; {words} {some_names(names)}" for words, names in alone.items() if names)
 
 
 def _started(plan: Plan, base: Predictor, *, fresh: tuple[str, ...]) -> Plan:
@@ -110,16 +125,6 @@ def _started(plan: Plan, base: Predictor, *, fresh: tuple[str, ...]) -> Plan:
     if base.weights is not None and is_file_of(base.path, base.weights):
         start = dataclasses.replace(start, published=base.weights.name, url=base.weights.url)
     return dataclasses.replace(started, start=start, notes=(*started.notes, *base.notes))
-
-
-def class_tensors(plan: Plan) -> tuple[str, ...]:
-    """Returns the names of the tensors whose shape the class count decides; of a network of one count, the head."""
-    row, options, counts = plan.architecture, plan.network_options, _counts(plan)
-    network = meta_network(row, **counts, **options)
-    if not row.takes("num_classes"):
-        return (head_of(network),)
-    more = meta_network(row, **{**counts, "num_classes": plan.num_classes + 1}, **options).state_dict()
-    return tuple(name for name, tensor in network.state_dict().items() if more[name].shape != tensor.shape)
 
 
 def _counts(plan: Plan) -> dict[str, int]:

@@ -13,6 +13,7 @@ from torch import nn
 from convatlas.complexity import meta_network
 from convatlas.errors import UsageError, unknown
 from convatlas.run import Start
+from convatlas.training.freezing import head_of
 from convatlas.weights import Identified, file_sha256, identify, open_checkpoint
 from convatlas.words import is_part, label
 
@@ -55,7 +56,28 @@ def started_network(plan: Plan) -> nn.Module:
             f"{plan.start.sha256}; bring that file back"
         )
     torch.manual_seed(plan.seed)
-    return identified.build_for(plan.num_classes, fresh=plan.start.fresh).train()
+    network = identified.build_for(plan.num_classes, fresh=plan.start.fresh).train()
+    return _in_order(network, plan) if plan.start.order else network
+
+
+def class_tensors(plan: Plan) -> tuple[str, ...]:
+    """Returns the names of the tensors whose shape the class count decides; of a network of one count, the head."""
+    row, options = plan.architecture, plan.network_options
+    counts = {"num_classes": plan.num_classes, "in_channels": plan.in_channels}
+    network = meta_network(row, **counts, **options)
+    if not row.takes("num_classes"):
+        return (head_of(network),)
+    more = meta_network(row, **{**counts, "num_classes": plan.num_classes + 1}, **options).state_dict()
+    return tuple(name for name, tensor in network.state_dict().items() if more[name].shape != tensor.shape)
+
+
+def _in_order(network: nn.Module, plan: Plan) -> nn.Module:
+    """Returns the network itself, its rows for the classes brought into the order of the data's classes."""
+    order, names = list(plan.start.order), class_tensors(plan)
+    for key, tensor in network.state_dict().items():
+        if tensor.ndim and any(is_part(name, key) for name in names):
+            tensor.copy_(tensor[order])
+    return network
 
 
 def parts(kept: Iterable[str], fresh: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
