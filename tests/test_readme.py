@@ -61,6 +61,7 @@ VERBS = {
     "gradients",
     "explain",
     "degradation",
+    "disagree",
 }
 FOLDER = os.environ.get("CONVATLAS_TEST_DATA")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convatlas.api.answers import evaluate, predict, predictions
-    from convatlas.api.insight import explain, gradients
+    from convatlas.api.insight import disagree, explain, gradients
     from convatlas.api.networks import create, load, preprocessing, show
     from convatlas.api.training import compare, degradation, finetune, semi, train
     from convatlas.architecture import Architecture, Paper, Published, Weights
@@ -34,6 +34,7 @@ _HOMES = {
     "compare": "convatlas.api.training",
     "create": "convatlas.api.networks",
     "degradation": "convatlas.api.training",
+    "disagree": "convatlas.api.insight",
     "evaluate": "convatlas.api.answers",
     "explain": "convatlas.api.insight",
     "finetune": "convatlas.api.training",
@@ -61,6 +62,7 @@ __all__ = [
     "compare",
     "create",
     "degradation",
+    "disagree",
     "evaluate",
     "explain",
     "finetune",

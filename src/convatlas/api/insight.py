@@ -1,4 +1,4 @@
-"""Insight in Python: the explanation of answers, and the gradients of networks by depth."""
+"""Insight in Python: the explanation of answers, the gradients of networks by depth, the disagreement of networks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 from convatlas.data import load_data
 from convatlas.errors import UsageError, escaped, unknown
 from convatlas.files import as_path, check_writable
+from convatlas.insight.disagreement import write_disagreement
 from convatlas.insight.explain import METHODS, Explanation, Wanted, check_captum
 from convatlas.insight.explain import explain as explained
 from convatlas.insight.gradient_choices import choices
 from convatlas.insight.gradient_figure import draw_gradients
 from convatlas.insight.gradients import Batch, Signals, measured
 from convatlas.prediction import Normalisation, open_predictor, pictures_of
+from convatlas.report import Report
 from convatlas.run import Run
 
 CHECKS = ("sanity", "curves")
@@ -96,3 +98,24 @@ def gradients(
     if figure is not None:
         draw_gradients(found, figure, data=batch.data.spec.name, images=len(batch.places))
     return found
+
+
+def disagree(
+    folders: str | Path | Report | Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Writes the page of the images on which networks differ and returns its content as plain data.
+
+    `folders` are those of studies and runs, or the report of a study. The default of `out` is the folder `disagree` in
+    that of the study; several folders need it. Raises `UsageError` as `convatlas disagree` does.
+    """
+    if isinstance(folders, Report):
+        folders = folders.folder
+    places = [Path(each) for each in ([folders] if isinstance(folders, str | Path) else folders)]
+    if out is None and len(places) != 1:
+        raise UsageError(f"{len(places)} folders on one page need a folder to write to; name it with out")
+    folder = as_path(out) or places[0] / "disagree"
+    return write_disagreement(places, folder, data_dir=as_path(data_dir), device=device)

@@ -40,6 +40,7 @@ def _run(words: Sequence[str]) -> int:
         data,
         data_check,
         degradation,
+        disagree,
         explaining,
         finetuning,
         gradients,

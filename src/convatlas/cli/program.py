@@ -31,6 +31,7 @@ VERBS = (
     "gradients",
     "explain",
     "degradation",
+    "disagree",
 )
 
 

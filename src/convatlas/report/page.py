@@ -51,7 +51,7 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run],
         beside=[published.cells(entry) for entry in content["published"]],
         beside_headers=published.HEADERS,
         terms=in_words(content["protocol"]),
-        figures={name: _data_uri((folder / f"{name}.png").read_bytes()) for name in ("curves", "accuracy_vs_macs")},
+        figures={name: data_address((folder / f"{name}.png").read_bytes()) for name in ("curves", "accuracy_vs_macs")},
         augmentation=next((pairs for _, run in best if (pairs := _augmentation(run))), None),
         mistakes=[(name, shown) for name, run in best if (shown := _mistakes(run))],
     )
@@ -114,8 +114,9 @@ def _mistakes(run: Run) -> list[dict[str, Any]]:
 
 
 def _images(pixels: np.ndarray) -> Sequence[str]:
-    return [_data_uri(png(image)) for image in pixels[:SHOWN]]
+    return [data_address(png(image)) for image in pixels[:SHOWN]]
 
 
-def _data_uri(content: bytes) -> str:
+def data_address(content: bytes) -> str:
+    """Returns the content of a PNG file as a `data:` address."""
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
