@@ -243,9 +243,9 @@ def test_thumbnails_are_those_of_the_best_seed_by_validation(study):
     assert page.best_run(report.rows[0])["seed"] == 1
     html = (study / "report.html").read_text()
     samples = np.load(study / "resnet_uva" / "seed1" / "samples.npz")
-    assert page._data_uri(page.png(samples["mistakes"][0])) in html
+    assert page.data_address(page.png(samples["mistakes"][0])) in html
     samples = np.load(study / "resnet_uva" / "seed0" / "samples.npz")
-    assert page._data_uri(page.png(samples["mistakes"][0])) not in html
+    assert page.data_address(page.png(samples["mistakes"][0])) not in html
 
 
 def test_a_recipe_shows_what_differs_and_folds_the_rest(tmp_path):
