@@ -161,7 +161,8 @@ def planned(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Plan,
         raise _StopError
 
     monkeypatch.chdir(tmp_path)
-    for place in ("convatlas.training.train_plan", "convatlas.study.train_plan"):
+    # The study first: it is imported here, and would take what stands in the place of the other for good.
+    for place in ("convatlas.study.train_plan", "convatlas.training.train_plan"):
         monkeypatch.setattr(place, keep)
     return found
 
