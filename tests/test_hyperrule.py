@@ -13,15 +13,22 @@ import pytest
 import torch
 from PIL import Image
 
+from convatlas.architectures import architecture
 from convatlas.cli import main
+from convatlas.complexity import meta_network
+from convatlas.complexity.step import step_cost
 from convatlas.data import load_data
 from convatlas.data.batches.loader import TrainingBatches
 from convatlas.data.batches.order import epoch_order
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.recipe import DataFacts, Recipe, rate_factor, recipe, recipe_for
-from convatlas.training import train_plan
-from test_training import DIGITS, StopAt, assert_same, tiny_plan
+from convatlas.measure import workload
+from convatlas.recipe import DataFacts, Recipe, RecipeRule, rate_factor, recipe, recipe_for, recipe_or_rule
+from convatlas.request import Entry, Request
+from convatlas.run import find_runs
+from convatlas.study import compare
+from convatlas.training import Plan, in_parts, make_plan, train_plan
+from test_training import DIGITS, TINY, StopAt, assert_same, tiny_plan
 
 COUNTS = (1, 50, 500, 5_000, 10_000, 19_999, 20_000, 20_001, 45_000, 50_000)
 COUNTS += (100_000, 200_000, 499_999, 500_000, 500_001, 750_000, 1_000_000, 1_281_167, 5_000_000, 14_000_000)
@@ -167,6 +174,75 @@ def test_the_rule_trains_and_the_run_is_evaluated_as_it_was_measured(
     content = json.loads(capsys.readouterr().out)
     assert main(["evaluate", content["run"], "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["top1"] == content["results"]["test_top1"]
+
+
+# ---------------------------------------------------------------------------------------------------- parts of a batch
+
+
+def plan_of_rule(**settings: Any) -> tuple[Plan, RecipeRule]:
+    """A small network by the rule, on images of 16 pixels: batches of 512 all the same."""
+    rule = recipe_or_rule("bit_hyperrule").replaced(image_size=16, **settings)
+    assert isinstance(rule, RecipeRule)
+    return make_plan(architecture("resnet_uva"), data=DIGITS, chosen=rule, seed=0, options=TINY), rule
+
+
+def step_of(plan: Plan, images: int) -> int:
+    """The bytes of a step of some images, and three whole batches of 512 at the 20 pixels before the crop."""
+    network = meta_network(plan.architecture, num_classes=10, in_channels=1, **TINY)
+    cost = step_cost(network, in_channels=1, image_size=16, batch_size=images, name="tiny")
+    return cost.memory + 3 * 512 * 20 * 20 * 4
+
+
+@pytest.mark.parametrize(("images", "parts"), [(512, 1), (256, 2), (64, 8), (2, 256), (1, 256)])
+def test_a_batch_goes_through_in_parts_that_fit_the_memory(images: int, parts: int) -> None:
+    plan, rule = plan_of_rule()
+    found = in_parts(plan, rule, free=step_of(plan, images))
+    assert found.recipe.optimizer.accumulate == parts
+    assert (found.recipe.name, found.folder_name) == (plan.recipe.name, plan.folder_name)
+    note = f"each batch of 512 images goes through the network in {parts} parts: at once it needs about"
+    assert [line.startswith(note) for line in found.notes[len(plan.notes) :]] == [True] * (parts > 1)
+    if parts < 256:  # a byte less, and it does not fit
+        assert in_parts(plan, rule, free=step_of(plan, images) - 1).recipe.optimizer.accumulate == 2 * parts
+
+
+def test_other_recipes_and_a_number_of_ones_own_stay() -> None:
+    plan, rule = plan_of_rule(accumulate=2)
+    assert in_parts(plan, rule, free=0) is plan
+    assert in_parts(plan, plan.recipe, free=0) is plan
+
+
+@pytest.mark.usefixtures("quick_runs")
+def test_a_run_goes_on_in_the_parts_in_which_it_began(tmp_path: Path) -> None:
+    """On a machine with more memory, or with less."""
+    plan, rule = plan_of_rule(steps=4, epoch_steps=2, batch_size=64)
+    four = in_parts(plan, rule, free=step_of(plan, 16) - 3 * 448 * 20 * 20 * 4)
+    assert four.recipe.optimizer.accumulate == 4
+    whole = train_plan(four, folder=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train_plan(four, folder=tmp_path / "parts", progress=StopAt(3))
+    larger, smaller = in_parts(plan, rule, free=1e12), in_parts(plan, rule, free=0)
+    assert (larger.recipe.optimizer.accumulate, smaller.recipe.optimizer.accumulate) == (1, 32)
+    resumed = train_plan(larger, folder=tmp_path / "parts", resume=True)
+    assert resumed.record.recipe["accumulate"] == 4
+    assert resumed.record.notes[-1] == "each batch of 64 images goes through the network in 4 parts, as the run began"
+    assert_same(resumed, whole)
+    assert train_plan(smaller, folder=tmp_path / "whole").record == whole.record  # it is loaded
+    with pytest.raises(UsageError, match="accumulate 1 here, 4 there"):  # a number that somebody chose is another run
+        train_plan(plan, folder=tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
+def test_a_study_goes_on_in_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"steps": 2, "epoch_steps": 2, "batch_size": 64, "image_size": 16}
+    request = Request((Entry("resnet_uva", "bit_hyperrule"),), settings=settings, options=TINY)
+    monkeypatch.setattr(workload, "free_memory", lambda: 0.0)
+    compare(request, out=tmp_path / "study", quiet=True)
+    monkeypatch.setattr(workload, "free_memory", lambda: 1e12)
+    more = dataclasses.replace(request, seeds=(0, 1))
+    compare(more, out=tmp_path / "study", resume=True, quiet=True)
+    runs = find_runs(tmp_path / "study")
+    assert [run.record.recipe["accumulate"] for run in runs] == [32, 32]
 
 
 # ----------------------------------------------------------------------------------------------------------- the verb

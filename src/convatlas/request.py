@@ -280,11 +280,14 @@ def _choose_base(entry: Entry, request: Request, *, weights: str | None) -> Choi
 
 def _plan(choice: Choice, request: Request, *, data: DataSet) -> Plan:
     """Returns the plan of a choice with the first seed, from the weights of its base if it has one."""
-    from convatlas.training import make_plan
+    from convatlas.device import resolve_device
+    from convatlas.measure.workload import usable_memory
+    from convatlas.training import in_parts, make_plan
     from convatlas.training.finetuning import with_kept_head, with_new_head
 
     seed = request.seeds[0]
     plan = make_plan(choice.architecture, data=data, chosen=choice.recipe, seed=seed, options=choice.options)
+    plan = in_parts(plan, choice.recipe, free=usable_memory(resolve_device(request.device)))
     if choice.base is None or request.start is None:
         return plan
     return with_kept_head(plan, choice.base) if request.start.head == "kept" else with_new_head(plan, choice.base)

@@ -15,7 +15,7 @@ from convatlas.report import Report, write_report
 from convatlas.request import Request, plan_request
 from convatlas.run import check_nameable, command, differences, is_run, is_study, read_run, read_study, study_of
 from convatlas.screen import Screen
-from convatlas.training import Plan, TrainingError, train_plan
+from convatlas.training import Plan, TrainingError, as_recorded, train_plan
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,10 @@ def plan_study(request: Request, *, out: Path) -> list[Member]:
     plans = plan_request(request)
     if len({plan.recipe.name for plan in plans}) > 1:
         plans = tuple(dataclasses.replace(plan, title=f"{plan.label}@{plan.recipe.name}") for plan in plans)
+    begun = read_study(out).networks if is_study(out) else {}
+    plans = tuple(
+        as_recorded(plan, begun[plan.folder_name].recipe) if plan.folder_name in begun else plan for plan in plans
+    )
     return [Member(plan, out / plan.folder_name / f"seed{plan.seed}") for plan in plans]
 
 

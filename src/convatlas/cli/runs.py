@@ -102,8 +102,9 @@ def trained(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool)
     from convatlas.device import described
     from convatlas.progress import choose
     from convatlas.screen import Screen
-    from convatlas.training import train_plan
+    from convatlas.training import as_begun, train_plan
 
+    plan = as_begun(plan, folder)
     screen = Screen(stderr=True)
     if not quiet:
         arithmetic = f"computed in {described(device, plan.recipe.precision)}"

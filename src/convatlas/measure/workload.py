@@ -94,7 +94,7 @@ def _fitting(needed: Callable[[int], int], wanted: int | None, *, size: int, dev
 
     `needed` says how many bytes a batch size needs. Raises `UsageError` where that is more than there is.
     """
-    free = _free(device)
+    free = usable_memory(device)
     if wanted is not None and needed(wanted) <= free:
         return wanted
     fitting = _usual(size)
@@ -111,8 +111,8 @@ def _fitting(needed: Callable[[int], int], wanted: int | None, *, size: int, dev
     )
 
 
-def _free(device: str) -> float:
-    """Returns the bytes that a measurement may use."""
+def usable_memory(device: str) -> float:
+    """Returns the bytes that a measurement or a training may use."""
     return FREE * (torch.cuda.mem_get_info()[0] if device == "cuda" else free_memory())
 
 

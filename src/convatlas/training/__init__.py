@@ -5,6 +5,7 @@ from __future__ import annotations
 from convatlas.training.evaluated import evaluated_run
 from convatlas.training.learner import Learner, build_learner
 from convatlas.training.objective import Objective, TrainingError
+from convatlas.training.parts import as_begun, as_recorded, in_parts
 from convatlas.training.plan import Plan, choose_recipe, make_plan
 from convatlas.training.start import starting_from
 from convatlas.training.train import open_folder, train_plan
@@ -14,9 +15,12 @@ __all__ = [
     "Objective",
     "Plan",
     "TrainingError",
+    "as_begun",
+    "as_recorded",
     "build_learner",
     "choose_recipe",
     "evaluated_run",
+    "in_parts",
     "make_plan",
     "open_folder",
     "starting_from",

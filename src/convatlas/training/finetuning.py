@@ -113,7 +113,7 @@ def _differences(known: Sequence[str], classes: Sequence[str]) -> str:
 
 def _started(plan: Plan, base: Predictor, *, fresh: tuple[str, ...]) -> Plan:
     frozen = plan.recipe.optimizer.frozen
-    network = meta_network(plan.architecture, **_counts(plan), **plan.network_options)
+    network = meta_network(plan.architecture, **plan.counts, **plan.network_options)
     both = [name for name in held_parameters(network, frozen) if any(is_part(part, name) for part in fresh)]
     if both:
         raise UsageError(
@@ -125,8 +125,3 @@ def _started(plan: Plan, base: Predictor, *, fresh: tuple[str, ...]) -> Plan:
     if base.weights is not None and is_file_of(base.path, base.weights):
         start = dataclasses.replace(start, published=base.weights.name, url=base.weights.url)
     return dataclasses.replace(started, start=start, notes=(*started.notes, *base.notes))
-
-
-def _counts(plan: Plan) -> dict[str, int]:
-    """Returns the counts that a network of the plan is built with."""
-    return {"num_classes": plan.num_classes, "in_channels": plan.in_channels}

@@ -23,18 +23,16 @@ from convatlas.errors import UsageError
 from convatlas.progress import Job
 from convatlas.recipe import NETWORK_FIELDS, Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
-from convatlas.scores import TOP1, Score
 from convatlas.training.classification import Classification
 from convatlas.training.freezing import check_frozen, freeze
 from convatlas.training.head_only import HeadOnly, features_line, objective_of
 from convatlas.training.objective import Objective
 from convatlas.training.optimizers import check_optimizer
-from convatlas.training.records import architecture_record, data_record
+from convatlas.training.records import architecture_record, data_record, selection
 from convatlas.training.semi_supervised import OBJECTIVES, label_notes, labelled_record
 from convatlas.training.start import started_network
 from convatlas.words import file_name, label
 
-SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
 LAST_EPOCH = "the last epoch: no validation images are used"
 LAST_WATCHED = "the last epoch; the validation images are only watched"
 
@@ -46,6 +44,7 @@ class Plan:
     `options` are the network's options that were chosen for it; the recipe may set others (`network_options`).
     `start` says where the first weights come from (`starting_from` takes those of a checkpoint). `objective` makes the
     goal of the training, its networks on a device. `title` is the name on the screen, if the label is not enough.
+    `by_machine` names the fields of the recipe that the memory of this machine decided.
     """
 
     architecture: Architecture
@@ -61,6 +60,12 @@ class Plan:
     start: Start = field(default_factory=Start.from_seed)
     objective: type[Objective] = Classification
     title: str | None = None
+    by_machine: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts that the network is built with, beside its options."""
+        return {"num_classes": self.num_classes, "in_channels": self.in_channels}
 
     @property
     def label(self) -> str:
@@ -98,8 +103,7 @@ class Plan:
             network = started_network(self)
         else:
             torch.manual_seed(self.seed)
-            counts = {"num_classes": self.num_classes, "in_channels": self.in_channels}
-            network = self.architecture.build(**counts, **self.network_options)
+            network = self.architecture.build(**self.counts, **self.network_options)
         return freeze(network, self.recipe.optimizer.frozen)
 
     @property
@@ -286,15 +290,3 @@ def choose_recipe(
     """
     chosen = recipe_or_rule(default_recipe(data, architecture.recipe) if name is None else name)
     return chosen.replaced(**parsed_settings(settings or {}))
-
-
-def selection(score: Score) -> str:
-    """Returns the rule by which the epoch was selected, in words.
-
-    >>> selection(Score("loss", "min", "number"))
-    'lowest validation loss, first epoch that reaches it'
-    """
-    if score == TOP1:
-        return SELECTION
-    extreme = "highest" if score.direction == "max" else "lowest"
-    return f"{extreme} validation {score.word}, first epoch that reaches it"

@@ -9,6 +9,9 @@ from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.data import DataSet
 from convatlas.run import ArchitectureRecord, DataRecord
+from convatlas.scores import TOP1, Score
+
+SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
 
 
 def architecture_record(
@@ -39,3 +42,15 @@ def data_record(data: DataSet) -> DataRecord:
         source=data.spec.source,
         unreadable=data.unreadable,
     )
+
+
+def selection(score: Score) -> str:
+    """Returns the rule by which the epoch was selected, in words.
+
+    >>> selection(Score("loss", "min", "number"))
+    'lowest validation loss, first epoch that reaches it'
+    """
+    if score == TOP1:
+        return SELECTION
+    extreme = "highest" if score.direction == "max" else "lowest"
+    return f"{extreme} validation {score.word}, first epoch that reaches it"

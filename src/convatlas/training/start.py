@@ -30,7 +30,7 @@ def starting_from(plan: Plan, path: Path, *, fresh: Sequence[str] = ()) -> Plan:
     """
     identified = _identified(plan, path)
     options = plan.network_options
-    network = meta_network(plan.architecture, num_classes=plan.num_classes, in_channels=plan.in_channels, **options)
+    network = meta_network(plan.architecture, **plan.counts, **options)
     outline = network.state_dict()
     for name in fresh:
         if not any(is_part(name, key) for key in outline):
@@ -63,11 +63,10 @@ def started_network(plan: Plan) -> nn.Module:
 def class_tensors(plan: Plan) -> tuple[str, ...]:
     """Returns the names of the tensors whose shape the class count decides; of a network of one count, the head."""
     row, options = plan.architecture, plan.network_options
-    counts = {"num_classes": plan.num_classes, "in_channels": plan.in_channels}
-    network = meta_network(row, **counts, **options)
+    network = meta_network(row, **plan.counts, **options)
     if not row.takes("num_classes"):
         return (head_of(network),)
-    more = meta_network(row, **{**counts, "num_classes": plan.num_classes + 1}, **options).state_dict()
+    more = meta_network(row, **{**plan.counts, "num_classes": plan.num_classes + 1}, **options).state_dict()
     return tuple(name for name, tensor in network.state_dict().items() if more[name].shape != tensor.shape)
 
 

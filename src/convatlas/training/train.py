@@ -20,6 +20,7 @@ from convatlas.report.figures import draw_run_curves
 from convatlas.run import Run, run_there, this_session
 from convatlas.training.learner import build_learner
 from convatlas.training.objective import evaluated_network, evaluated_prefix
+from convatlas.training.parts import as_begun
 from convatlas.training.plan import Plan
 from convatlas.training.resuming import checkpoint_to_resume
 from convatlas.weights import load_strictly, network_state, read_checkpoint
@@ -44,7 +45,7 @@ def train_plan(
     where the folder holds another run, or an unfinished one without `resume`. An error that stops the training is
     recorded in the run and raised again.
     """
-    device = resolve_device(device)
+    device, plan = resolve_device(device), as_begun(plan, folder)
     _ = plan.data.images_hash  # computed here, once for all plans on these images
     session = Session(plan.on(device), folder, device, progress or Silent())
     existing = open_folder(plan, folder, resume=resume)
@@ -98,7 +99,7 @@ def open_folder(plan: Plan, folder: Path, *, resume: bool) -> Run | None:
 
     Raises `UsageError` as `train_plan` does.
     """
-    run = run_there(folder, plan.record())
+    run = run_there(folder, as_begun(plan, folder).record())
     if run is not None and not run.finished and not resume:
         with held(folder):  # else it is being trained at this moment
             epochs = _epochs_done(run)
