@@ -115,7 +115,8 @@ def semi(
 ) -> Run:
     """Trains a network with few labels into the folder `out` and returns the run; a finished run is loaded.
 
-    `method` is `supervised`, `pseudo_label`, `mean_teacher`, `fixmatch` or `uda`, or `recipe` names a recipe with one.
+    `method` is `supervised`, `pseudo_label`, `mean_teacher`, `fixmatch`, `uda` or `meta_pseudo_labels`, or
+    `recipe` names a recipe with one.
     `labels` is the number of training images that keep their labels, or below 1 the part of each class; None keeps all.
     `settings={"steps": 2000}` sets the length. The other arguments are as in `train`. Raises `UsageError` as
     `convatlas semi` does.

@@ -13,7 +13,7 @@ from convatlas.cli.runs import print_run, trained
 from convatlas.errors import UsageError
 from convatlas.values import parse
 
-METHODS = "supervised, pseudo_label, mean_teacher, fixmatch or uda"
+METHODS = "supervised, pseudo_label, mean_teacher, fixmatch, uda or meta_pseudo_labels"
 
 
 @app.command()

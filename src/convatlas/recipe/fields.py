@@ -26,7 +26,7 @@ Precision = Literal["float32", "bf16"]
 Selected = Literal["best", "last"]
 WORDS = ("name", "source", "expected")  # fields that describe a recipe and do not change the training
 NETWORK_FIELDS = tuple(field.name for field in dataclasses.fields(NetworkFields))
-OF_METHOD = ("labels", "unlabelled_ratio", "unlabelled_weight", "ramp_up", "threshold", "temperature", "annealing")
+OF_METHOD = tuple(field.name for field in dataclasses.fields(MethodFields) if field.name != "kind")
 BESIDE = (  # fields that the summary shows if the recipe uses them
     *("frozen", "head_first_epochs", "layer_decay", "accumulate", "clip_norm", "ema"),
     *("label_smoothing", "mixup", "cutmix", "class_weights"),

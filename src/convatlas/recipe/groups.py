@@ -13,7 +13,8 @@ Warmup = Literal["linear", "constant"]
 Crop = Literal["none", "resized", "pad4", "random"]
 Fit = Literal["crop", "squash", "pad"]
 Sampling = Literal["shuffled", "balanced"]
-MethodKind = Literal["supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda"]
+MethodKind = Literal["supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda", "meta_pseudo_labels"]
+TeacherGradient = Literal["none", "first_order", "exact"]
 Annealing = Literal["none", "linear", "log", "exp"]
 
 
@@ -160,7 +161,11 @@ class MethodFields:
     batch. `unlabelled_weight` multiplies their loss; it rises from 0 during the part `ramp_up` of the training.
     Answers whose highest probability is below `threshold` teach nothing. `temperature` sharpens the answers that
     teach. `annealing` is UDA's training signal annealing: labelled images that are known too well teach nothing, by a
-    limit that rises to 1. In the recipe of such a method `rand_augment` and `cutout` change the strong view alone.
+    limit that rises to 1.
+
+    The last four are of Meta Pseudo Labels: the way of the teacher's gradient from the student; the part of the
+    training in which the student waits for its teacher; the last part, in which it learns the labelled images, and the
+    rate of this part. In the recipe of such a method `rand_augment` and `cutout` change the strong view alone.
     """
 
     kind: MethodKind | None = None
@@ -171,3 +176,7 @@ class MethodFields:
     threshold: float | None = None
     temperature: float | None = None
     annealing: Annealing = "none"
+    teacher_gradient: TeacherGradient = "none"
+    student_wait: float = 0.0
+    finetune_part: float = 0.0
+    finetune_lr: float | None = None

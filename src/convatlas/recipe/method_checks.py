@@ -9,21 +9,26 @@ from convatlas.recipe.checks import require
 if TYPE_CHECKING:
     from convatlas.recipe.fields import Recipe
 
-METHODS = ("supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda")
+METHODS = ("supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda", "meta_pseudo_labels")
 WITH_UNLABELLED = METHODS[1:]  # they learn from unlabelled images too
-WITH_STRONG_VIEW = ("fixmatch", "uda")
+WITH_STRONG_VIEW = ("fixmatch", "uda", "meta_pseudo_labels")
+META = ("meta_pseudo_labels",)
 # field: the methods that need it; the others must not have it.
 NEEDED = {
     "unlabelled_ratio": WITH_UNLABELLED,
     "unlabelled_weight": WITH_UNLABELLED,
-    "threshold": ("pseudo_label", "fixmatch", "uda"),
-    "temperature": ("uda",),
+    "threshold": ("pseudo_label", *WITH_STRONG_VIEW),
+    "temperature": ("uda", *META),
 }
 # field: the methods that may have it, and its value in the others.
 PERMITTED = {
     "labels": (METHODS, "none"),
     "ramp_up": (WITH_UNLABELLED, "0"),
     "annealing": (("uda",), "none"),
+    "teacher_gradient": (META, "none"),
+    "student_wait": (META, "0"),
+    "finetune_part": (META, "0"),
+    "finetune_lr": (META, "none"),
 }
 
 
@@ -45,6 +50,8 @@ def check_method(recipe: Recipe) -> None:
     require(recipe, "epoch_steps", recipe.epoch_steps is not None, words)
     if method in WITH_UNLABELLED:
         _check_with_unlabelled(recipe, said)
+    if method in META:
+        _check_meta(recipe)
     drawn = recipe.images.rand_augment > 0 or method not in WITH_STRONG_VIEW
     require(recipe, "rand_augment", drawn, f"above 0 {said}: it makes the strong view")
     averaged = recipe.optimizer.ema is not None or method != "mean_teacher"
@@ -57,3 +64,16 @@ def _check_with_unlabelled(recipe: Recipe, said: str) -> None:
         require(recipe, name, not getattr(recipe.loss, name), f"0 {said}, which mixes no images")
     require(recipe, "accumulate", recipe.optimizer.accumulate == 1, f"1 {said}: all views go through together")
     require(recipe, "crop", recipe.images.crop != "random", f"none, pad4 or resized {said}")
+
+
+def _check_meta(recipe: Recipe) -> None:
+    """Raises `UsageError` for fields that contradict each other in Meta Pseudo Labels."""
+    fields = recipe.method
+    both = (fields.finetune_part > 0) == (fields.finetune_lr is not None)
+    require(recipe, "finetune_lr", both, "given with finetune_part, and none without it")
+    rest = fields.student_wait + fields.finetune_part < 1
+    require(recipe, "student_wait", rest, "so short that student_wait and finetune_part leave steps between them")
+    if fields.teacher_gradient == "exact":
+        kind, clip = recipe.optimizer.kind, recipe.optimizer.clip_norm
+        require(recipe, "optimizer", kind == "sgd", "sgd with teacher_gradient=exact, which goes through its step")
+        require(recipe, "clip_norm", clip is None, "none with teacher_gradient=exact")

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from convatlas.training.objective import Objective
 from convatlas.training.semi_supervised.batches import labelled_images, unlabelled_images
+from convatlas.training.semi_supervised.meta import MetaPseudoLabels
 from convatlas.training.semi_supervised.objective import JOINT, SemiSupervised, Supervised
 from convatlas.training.semi_supervised.said import label_notes, labelled_record
 
-OBJECTIVES: dict[str | None, type[Objective]] = {"supervised": Supervised, **dict.fromkeys(JOINT, SemiSupervised)}
+OBJECTIVES: dict[str | None, type[Objective]] = {
+    "supervised": Supervised,
+    **dict.fromkeys(JOINT, SemiSupervised),
+    "meta_pseudo_labels": MetaPseudoLabels,
+}
 
 __all__ = [
     "OBJECTIVES",

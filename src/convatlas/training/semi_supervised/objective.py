@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind", bound=Classification)
 
 
-def _on_labelled(kind: type[Kind], plan: Plan, labelled: Images, *, device: str) -> Kind:
+def on_labelled(kind: type[Kind], plan: Plan, labelled: Images, *, device: str) -> Kind:
     """Returns an objective of a plan whose loss is of the labelled images."""
     labels = class_labels(labelled)
     return kind(plan.build(), recipe=plan.recipe, labels=labels, num_classes=plan.num_classes, device=device)
@@ -54,7 +54,7 @@ class Supervised(Classification):
     def of(cls, plan: Plan, device: str) -> Self:
         """Returns the objective of a plan; the labelled images are chosen by the plan's seed."""
         labelled = labelled_images(plan)
-        made = _on_labelled(cls, plan, labelled, device=device)
+        made = on_labelled(cls, plan, labelled, device=device)
         made.labelled = labelled
         return made
 
@@ -110,7 +110,7 @@ class SemiSupervised(Classification):
     def of(cls, plan: Plan, device: str) -> Self:
         """Returns the objective of a plan; the labelled images are chosen by the plan's seed."""
         labelled = labelled_images(plan)
-        made = _on_labelled(cls, plan, labelled, device=device)
+        made = on_labelled(cls, plan, labelled, device=device)
         made.labelled, made.unlabelled = labelled, unlabelled_images(plan)
         return made
 
