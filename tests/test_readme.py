@@ -60,6 +60,7 @@ VERBS = {
     "bench",
     "gradients",
     "explain",
+    "landscape",
     "degradation",
     "disagree",
 }

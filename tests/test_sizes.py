@@ -19,6 +19,7 @@ REASONS = {
     "cli/degradation.py:degradation": OPTIONS,
     "cli/explaining.py:explain": OPTIONS,
     "cli/gradients.py:gradients": OPTIONS,
+    "cli/landscape.py:landscape": OPTIONS,
     "cli/predicting.py:predict": OPTIONS,
     "cli/runs.py:train": OPTIONS,
     "cli/semi_supervised.py:semi": OPTIONS,

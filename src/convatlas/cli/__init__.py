@@ -45,6 +45,7 @@ def _run(words: Sequence[str]) -> int:
         finetuning,
         gradients,
         hyperrule,
+        landscape,
         listing,
         predicting,
         runs,

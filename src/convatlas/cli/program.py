@@ -30,6 +30,7 @@ VERBS = (
     "bench",
     "gradients",
     "explain",
+    "landscape",
     "degradation",
     "disagree",
 )

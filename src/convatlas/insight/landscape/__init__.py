@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from convatlas.insight.landscape.wanted import Wanted
+from convatlas.insight.landscape.directions import Ignored
+from convatlas.insight.landscape.surface import Statistics
+from convatlas.insight.landscape.wanted import Kind, Wanted
 from convatlas.insight.landscape.writing import Place, landscape
 
-__all__ = ["Place", "Wanted", "landscape"]
+__all__ = ["Ignored", "Kind", "Place", "Statistics", "Wanted", "landscape"]

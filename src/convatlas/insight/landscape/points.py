@@ -44,6 +44,10 @@ class Points:
         """The places (surface, row, column) that are not done, row by row."""
         return [(surface, row, column) for surface, row, column in np.argwhere(np.isnan(self.loss)).tolist()]
 
+    def values(self, number: int) -> dict[str, list[Any]]:
+        """Returns the steps and the values of a surface as lists by name."""
+        return {name: getattr(self, name)[number].tolist() for name in ARRAYS}
+
     def write(self, folder: Path) -> None:
         """Writes all values into the folder, in one piece."""
         arrays = {name: getattr(self, name) for name in ARRAYS}
@@ -71,6 +75,27 @@ class Points:
         if any(getattr(kept, name).shape != getattr(self, name).shape for name in ARRAYS):
             raise UsageError(f"{path} cannot be read: its arrays have other shapes than its facts say; move it away")
         return kept
+
+
+def thinned(points: Points, number: int, *, squares: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns x, y and loss of a surface, of each some points only where there are more than `squares` + 1 in a row.
+
+    The centre is among them.
+    """
+    rows, columns = (every(axis, squares=squares) for axis in (points.y[number], points.x[number]))
+    return points.x[number][columns], points.y[number][rows], points.loss[number][rows, columns]
+
+
+def every(axis: np.ndarray, *, squares: int) -> slice:
+    """Returns the slice of an axis that holds its 0 and has at most `squares` + 1 steps, or all steps.
+
+    >>> every(even_axis(1.0, 9), squares=4)
+    slice(0, None, 2)
+    >>> every(even_axis(1.0, 7), squares=4)
+    slice(1, None, 2)
+    """
+    stride = max(1, -(-(len(axis) - 1) // squares))
+    return slice(int(np.abs(axis).argmin()) % stride, None, stride)
 
 
 def even_axis(reach: float, grid: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from convatlas.data import DataSet
 from convatlas.device import resolve_device
 from convatlas.errors import UsageError
-from convatlas.files import held, write_json
+from convatlas.files import held, write_json, write_text
 from convatlas.insight.landscape.directions import Directions
 from convatlas.insight.landscape.measuring import Task, measure, one_thread, process_count, seconds_of_point, shared
 from convatlas.insight.landscape.opening import (
@@ -26,14 +26,19 @@ from convatlas.insight.landscape.opening import (
     surface_of,
     training_images,
 )
+from convatlas.insight.landscape.page import page
+from convatlas.insight.landscape.pictures import draw
 from convatlas.insight.landscape.points import FILE, Points, axis_over, even_axis
+from convatlas.insight.landscape.scale import common_scale
 from convatlas.insight.landscape.surface import Sample
 from convatlas.insight.landscape.wanted import Wanted
 from convatlas.progress.counting import counting
+from convatlas.run import this_session
 from convatlas.screen import Screen, say
 from convatlas.weights import file_sha256
 from convatlas.words import finite
 
+PAGE = "landscape.html"
 LONG = 3600.0  # seconds; a longer work needs a yes
 FORMAT = 1
 
@@ -104,9 +109,24 @@ def landscape(sources: Sequence[str], wanted: Wanted, place: Place) -> dict[str,
     with held(place.folder):
         with _tasks(surfaces, wanted, place, device=device) as tasks, counting(Screen(stderr=True), "points") as watch:
             measure(points, tasks, folder=place.folder, processes=processes, watch=watch)
-        content = _content(points, surfaces)
-        write_json(place.folder / "landscape.json", finite(content))
-    return content
+        return _written(points, surfaces, place.folder)
+
+
+def _written(points: Points, surfaces: Sequence[Drawn], folder: Path) -> dict[str, Any]:
+    """Writes pictures, page and values, and returns the facts about the landscape and its surfaces."""
+    scale = common_scale(points.loss)
+    found = [_surface_content(points, number, each) for number, each in enumerate(surfaces)]
+    content = {
+        **points.facts,
+        "scale": asdict(scale),
+        "surfaces": found,
+        "pictures": draw(points, found, scale, folder),
+    }
+    session = this_session()
+    write_text(folder / PAGE, page(points, content, scale, command=session.command or "from Python"))
+    values = [{**each, **points.values(number)} for number, each in enumerate(found)]
+    write_json(folder / "landscape.json", finite({**content, "surfaces": values, "session": asdict(session)}))
+    return {**content, "page": str(folder / PAGE)}
 
 
 def _surfaces(runs: Sequence[Opened], data: DataSet, wanted: Wanted) -> Iterator[Drawn]:
@@ -204,14 +224,6 @@ def _tasks(surfaces: Sequence[Drawn], wanted: Wanted, place: Place, *, device: s
     finally:
         for path in (path for paths in files.values() for path in paths):
             path.unlink(missing_ok=True)
-
-
-def _content(points: Points, surfaces: Sequence[Drawn]) -> dict[str, Any]:
-    """Returns the facts about the landscape and its surfaces, as plain data."""
-    return {
-        **points.facts,
-        "surfaces": [_surface_content(points, number, each) for number, each in enumerate(surfaces)],
-    }
 
 
 def _surface_content(points: Points, number: int, drawn: Drawn) -> dict[str, Any]:
