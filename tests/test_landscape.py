@@ -213,7 +213,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 @pytest.mark.parametrize("kind", RUNS)
 def test_the_centre_is_the_runs_own_loss_in_float32(kind: str, runs: dict[str, Run], tmp_path: Path) -> None:
     wanted = Wanted(dimensions=1, grid=5, images=100)
-    content = landscape([str(runs[kind].path)], wanted, Place(tmp_path / "out", processes=1))
+    content = landscape([str(runs[kind].path)], wanted, Place(tmp_path / "out", processes=1)).content
     (surface,) = content["surfaces"]
     predictor = open_predictor(runs[kind].path).to("cpu", precision="float32")
     data = load_data("digits")
@@ -241,7 +241,7 @@ def test_a_stopped_work_goes_on_and_gives_the_same(
     runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources, wanted = [str(runs[kind].path) for kind in ("batch norm", "pre-activation")], Wanted(grid=5, images=70)
-    whole = landscape(sources, wanted, Place(tmp_path / "whole", processes=1))
+    whole = landscape(sources, wanted, Place(tmp_path / "whole", processes=1)).content
     measured, counted = measuring._measured, []
 
     def stopped(*arguments: object) -> tuple[float, float]:
@@ -264,7 +264,8 @@ def test_a_stopped_work_goes_on_and_gives_the_same(
     counted.clear()
     with monkeypatch.context() as patch:
         patch.setattr(measuring, "_measured", lambda *given: (counted.append(given), measured(*given))[1])
-        assert landscape(sources, wanted, Place(tmp_path / "part", processes=1, resume=True)) == whole
+        again = landscape(sources, wanted, Place(tmp_path / "part", processes=1, resume=True)).content
+    assert {**again, "page": whole["page"]} == whole
     assert len(counted) == 21
     for name, values in read_arrays(tmp_path / "whole" / FILE).items():
         assert np.array_equal(values, read_arrays(tmp_path / "part" / FILE)[name])
@@ -283,7 +284,7 @@ def test_two_processes_give_the_values_of_one(runs: dict[str, Run], tmp_path: Pa
 
 def test_seeds_draw_other_directions_from_the_same_centre(runs: dict[str, Run], tmp_path: Path) -> None:
     wanted = Wanted(grid=5, images=20, seeds=2, dimensions=1)
-    content = landscape([str(runs["batch norm"].path)], wanted, Place(tmp_path / "out", processes=1))
+    content = landscape([str(runs["batch norm"].path)], wanted, Place(tmp_path / "out", processes=1)).content
     first, second = content["surfaces"]
     assert (first["seed"], second["seed"]) == (0, 1)
     assert first["centre"] == second["centre"]
@@ -293,9 +294,8 @@ def test_seeds_draw_other_directions_from_the_same_centre(runs: dict[str, Run], 
 
 def test_along_the_path_of_a_training(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run", snapshots=4)
-    content = landscape(
-        [str(run.path)], Wanted(directions="pca", grid=5, images=20), Place(tmp_path / "out", processes=1)
-    )
+    wanted = Wanted(directions="pca", grid=5, images=20)
+    content = landscape([str(run.path)], wanted, Place(tmp_path / "out", processes=1)).content
     (surface,) = content["surfaces"]
     assert surface["epochs"] == [0, 1, 2, 3]
     assert len(surface["path"]) == 4

@@ -43,6 +43,7 @@ SHORT = {
     "semi": ["--steps", "2", "--set", "image_size=8", "--set", "epoch_steps=2"],
     "bench": SMALL,
     "gradients": ["--images", "4"],
+    "landscape": ["--grid", "5", "--images", "4"],
     "degradation": ["plain20", "plain32", *TINY],
 }  # appended: seconds, not hours
 VERBS = {

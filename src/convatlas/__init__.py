@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convatlas.api.answers import evaluate, predict, predictions
-    from convatlas.api.insight import disagree, explain, gradients
+    from convatlas.api.insight import disagree, explain, gradients, landscape
     from convatlas.api.networks import create, load, preprocessing, show
     from convatlas.api.training import compare, degradation, finetune, semi, train
     from convatlas.architecture import Architecture, Paper, Published, Weights
@@ -39,6 +39,7 @@ _HOMES = {
     "explain": "convatlas.api.insight",
     "finetune": "convatlas.api.training",
     "gradients": "convatlas.api.insight",
+    "landscape": "convatlas.api.insight",
     "list_architectures": "convatlas.architectures",
     "list_recipes": "convatlas.recipe",
     "load": "convatlas.api.networks",
@@ -67,6 +68,7 @@ __all__ = [
     "explain",
     "finetune",
     "gradients",
+    "landscape",
     "list_architectures",
     "list_recipes",
     "load",

@@ -1,4 +1,4 @@
-"""Insight in Python: the explanation of answers, the gradients of networks by depth, the disagreement of networks."""
+"""Insight in Python: explanations of answers, gradients by depth, loss surfaces, the disagreement of networks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from convatlas.insight.explain import explain as explained
 from convatlas.insight.gradient_choices import choices
 from convatlas.insight.gradient_figure import draw_gradients
 from convatlas.insight.gradients import Batch, Signals, measured
+from convatlas.insight.landscape import Ignored, Kind, Landscape, Place, Statistics
+from convatlas.insight.landscape import Wanted as WantedLandscape
+from convatlas.insight.landscape import landscape as measured_landscape
 from convatlas.prediction import Normalisation, open_predictor, pictures_of
 from convatlas.report import Report
 from convatlas.run import Run
@@ -119,3 +122,42 @@ def disagree(
         raise UsageError(f"{len(places)} folders on one page need a folder to write to; name it with out")
     folder = as_path(out) or places[0] / "disagree"
     return write_disagreement(places, folder, data_dir=as_path(data_dir), device=device)
+
+
+def landscape(
+    runs: str | Path | Run | Sequence[str | Path | Run],
+    *,
+    out: str | Path = "runs/landscape",
+    directions: Kind = "random",
+    dimensions: int = 2,
+    grid: int = 25,
+    reach: float | None = None,
+    images: int = 2000,
+    seeds: int = 1,
+    bn: Statistics = "fixed",
+    ignore: Ignored = "biasbn",
+    data_dir: str | Path | None = None,
+    skip_unreadable: bool = False,
+    device: str = "auto",
+    processes: int | None = 1,
+    resume: bool = False,
+    yes: bool = False,
+) -> Landscape:
+    """Writes the loss surfaces of runs into the folder `out` and returns their facts and the values at all points.
+
+    The arguments are those of `convatlas landscape`; `reach` is its `--range`. With more than one of `processes` a
+    script needs `if __name__ == "__main__":` around its work. Raises `UsageError` as the verb does.
+    """
+    given = [runs] if isinstance(runs, str | Path | Run) else runs
+    sources = [str(each.path if isinstance(each, Run) else each) for each in given]
+    wanted = WantedLandscape(directions, dimensions, grid, reach, images, seeds, bn, ignore)
+    place = Place(
+        Path(out),
+        data_dir=as_path(data_dir),
+        skip_unreadable=skip_unreadable,
+        device=device,
+        processes=processes,
+        resume=resume,
+        yes=yes,
+    )
+    return measured_landscape(sources, wanted, place)

@@ -96,7 +96,7 @@ def landscape(
         resume=resume,
         yes=yes,
     )
-    content = drawn(runs, wanted, place)
+    content = drawn(runs, wanted, place).content
     if as_json:
         options.print_json(content)
     else:

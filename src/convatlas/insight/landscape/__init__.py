@@ -5,6 +5,6 @@ from __future__ import annotations
 from convatlas.insight.landscape.directions import Ignored
 from convatlas.insight.landscape.surface import Statistics
 from convatlas.insight.landscape.wanted import Kind, Wanted
-from convatlas.insight.landscape.writing import Place, landscape
+from convatlas.insight.landscape.writing import Landscape, Place, landscape
 
-__all__ = ["Ignored", "Kind", "Place", "Statistics", "Wanted", "landscape"]
+__all__ = ["Ignored", "Kind", "Landscape", "Place", "Statistics", "Wanted", "landscape"]

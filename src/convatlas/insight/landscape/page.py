@@ -53,7 +53,8 @@ def protocol(facts: Mapping[str, Any], scale: Scale) -> list[str]:
     drawn = f"{seeds} draws of directions, seeds 0 to {seeds - 1}" if seeds > 1 else "one draw of directions, seed 0"
     directions = {
         "random": f"Random directions, normalised by filter (Li et al. 2018): {drawn}.",
-        "pca": "Principal directions of the differences between the kept weights and those of the run's best epoch.",
+        "pca": "Principal directions of the differences between the weights that the run kept during its training "
+        "and those of its best epoch, with their part of the variance.",
     }[facts["directions"]]
     lines = [
         f"Loss and error of {facts['images']:,} training images of {facts['data']}, not augmented, the same at every "

@@ -98,11 +98,11 @@ def _name(axes: Axes, surface: Facts) -> None:
 
 
 def direction_name(surface: Facts, place: int) -> str:
-    """Returns the name of a direction, the first (0) or the second (1)."""
+    """Returns the name of a direction, the first (0) or the second (1), with its part of the variance of a path."""
     order = ("first", "second")[place]
     if not surface["explained"]:
         return f"{order} random direction"
-    return f"{order} principal direction ({100 * surface['explained'][place]:.1f} % of the variance)"
+    return f"{order} principal direction ({100 * surface['explained'][place]:.1f} %)"
 
 
 def _draw_view(axes: Any, points: Points, number: int, scale: Scale, norm: Normalize) -> None:

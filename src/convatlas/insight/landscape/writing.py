@@ -89,8 +89,16 @@ class Drawn:
         return found[0], found[1] if wanted.dimensions == 2 else np.zeros(1)
 
 
-def landscape(sources: Sequence[str], wanted: Wanted, place: Place) -> dict[str, Any]:
-    """Measures and draws the loss surfaces of some runs into a folder, and returns the facts about them.
+@dataclass(frozen=True)
+class Landscape:
+    """The facts about measured surfaces, as `--json` has them, and the values at all points."""
+
+    content: dict[str, Any]
+    points: Points
+
+
+def landscape(sources: Sequence[str], wanted: Wanted, place: Place) -> Landscape:
+    """Measures and draws the loss surfaces of some runs into a folder, and returns them.
 
     Nothing is written before all choices are checked. Raises `UsageError` for choices that do not go together, for
     runs that are not finished or lack what is needed, and for a work of more than an hour without a yes.
@@ -109,7 +117,7 @@ def landscape(sources: Sequence[str], wanted: Wanted, place: Place) -> dict[str,
     with held(place.folder):
         with _tasks(surfaces, wanted, place, device=device) as tasks, counting(Screen(stderr=True), "points") as watch:
             measure(points, tasks, folder=place.folder, processes=processes, watch=watch)
-        return _written(points, surfaces, place.folder)
+        return Landscape(_written(points, surfaces, place.folder), points)
 
 
 def _written(points: Points, surfaces: Sequence[Drawn], folder: Path) -> dict[str, Any]:
