@@ -54,6 +54,7 @@ VERBS = {
     "finetune",
     "semi",
     "hyperrule",
+    "transfer",
     "evaluate",
     "predict",
     "compare",

@@ -25,6 +25,7 @@ REASONS = {
     "cli/semi_supervised.py:semi": OPTIONS,
     "cli/show.py:show": OPTIONS,
     "cli/studies.py:compare": OPTIONS,
+    "cli/transferring.py:transfer": OPTIONS,
 }
 
 

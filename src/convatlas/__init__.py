@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convatlas.api.answers import evaluate, predict, predictions
+    from convatlas.api.few_shot import transfer
     from convatlas.api.insight import disagree, explain, gradients, landscape
     from convatlas.api.networks import create, load, preprocessing, show
     from convatlas.api.training import compare, degradation, finetune, semi, train
@@ -50,6 +51,7 @@ _HOMES = {
     "semi": "convatlas.api.training",
     "show": "convatlas.api.networks",
     "train": "convatlas.api.training",
+    "transfer": "convatlas.api.few_shot",
 }
 
 __all__ = [
@@ -79,6 +81,7 @@ __all__ = [
     "semi",
     "show",
     "train",
+    "transfer",
 ]
 
 

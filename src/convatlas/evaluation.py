@@ -190,6 +190,22 @@ def difference_over_seeds(a: Sequence[float], b: Sequence[float]) -> Difference:
     return Difference(mean, mean - half, mean + half, mean - half > 0 or mean + half < 0)
 
 
+def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
+    """Returns the mean of a less b with its interval over pairs: the scores of two methods on the same draws.
+
+    The interval is that of Student's t. With fewer than `FEWEST_SEEDS` pairs there is none.
+
+    >>> paired_difference([0.5, 0.6, 0.7], [0.4, 0.5, 0.6]).significant
+    True
+    """
+    pairs = [one - other for one, other in zip(a, b, strict=True)]
+    mean, _, interval = summarize(pairs, within=(-1.0, 1.0))
+    if interval is None or len(pairs) < FEWEST_SEEDS:
+        return Difference(mean, None, None, None)
+    low, high = interval
+    return Difference(mean, low, high, low > 0 or high < 0)
+
+
 def paired_bootstrap(
     correct_a: np.ndarray, correct_b: np.ndarray, *, seed: int = 0, resamples: int = 10_000
 ) -> Difference:

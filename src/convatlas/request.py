@@ -120,21 +120,21 @@ def plan_request(request: Request) -> tuple[Plan, ...]:
     [('lenet5', 'quick[epochs=1,image_size=32]', 0), ('lenet5', 'quick[epochs=1,image_size=32]', 1)]
     """
     check_words(request)
-    choices = [_choose(entry, request) for entry in request.entries]
+    choices = [choose(entry, request) for entry in request.entries]
     check_different([choice.name for choice in choices])
     check_arithmetic([choice.recipe for choice in choices if isinstance(choice.recipe, Recipe)])
 
     from convatlas.device import resolve_device
 
     resolve_device(request.device)  # refuses a missing device before the data is read
-    data = _readable_data(request).kept()
-    plans = [_plan(choice, request, data=data) for choice in choices]
+    data = readable_data(request).kept()
+    plans = [plan_choice(choice, request, data=data) for choice in choices]
     check_different([plan.folder_name for plan in plans])  # again, now that rules have made their recipes
     check_arithmetic([plan.recipe for plan in plans])
     return tuple(plan.with_seed(seed) for plan in plans for seed in request.seeds)
 
 
-def _readable_data(request: Request) -> DataSet:
+def readable_data(request: Request) -> DataSet:
     """Reads the data of a request, of which every image can be read. Raises `UsageError`."""
     from convatlas.data import load_data
     from convatlas.data.readability import require_readable, without_unreadable
@@ -253,10 +253,10 @@ def _check_base(source: str, weights: str | None) -> None:
         check_weights(source, weights)
 
 
-def _choose(entry: Entry, request: Request) -> Choice:
+def choose(entry: Entry, request: Request) -> Choice:
     """Looks up the network and the recipe of an entry, parses its options and returns the choice."""
     if request.start is not None:
-        return _choose_base(entry, request, weights=request.start.weights)
+        return choose_base(entry, request, weights=request.start.weights)
     from convatlas.architectures import architecture
     from convatlas.training import choose_recipe
 
@@ -265,7 +265,7 @@ def _choose(entry: Entry, request: Request) -> Choice:
     return Choice(row, chosen, row.parse_options(request.options))
 
 
-def _choose_base(entry: Entry, request: Request, *, weights: str | None) -> Choice:
+def choose_base(entry: Entry, request: Request, *, weights: str | None) -> Choice:
     """Opens the weights of an entry and returns the choice of their network, its options and its preprocessing."""
     from convatlas.training.finetuning import open_base, with_preprocessing
 
@@ -278,7 +278,7 @@ def _choose_base(entry: Entry, request: Request, *, weights: str | None) -> Choi
     return Choice(base.architecture, prepared.replaced(**settings), options, base)
 
 
-def _plan(choice: Choice, request: Request, *, data: DataSet) -> Plan:
+def plan_choice(choice: Choice, request: Request, *, data: DataSet) -> Plan:
     """Returns the plan of a choice with the first seed, from the weights of its base if it has one."""
     from convatlas.device import resolve_device
     from convatlas.measure.workload import usable_memory

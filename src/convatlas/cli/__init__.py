@@ -52,6 +52,7 @@ def _run(words: Sequence[str]) -> int:
         semi_supervised,
         show,
         studies,
+        transferring,
     )
     from convatlas.cli.program import DONE, app, only_answers
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from convatlas.cli import options
 from convatlas.cli.program import app
 from convatlas.cli.runs import print_run, trained
+from convatlas.cli.transferring import run_transfer
+from convatlas.errors import UsageError
 from convatlas.values import parse
+
+if TYPE_CHECKING:
+    from convatlas.few_shot.planning import TransferRequest
+    from convatlas.request import Request
 
 
 @app.command()
@@ -37,6 +43,10 @@ def finetune(
     shots: options.Shots = None,
     draw: Annotated[
         str | None, typer.Option("--draw", metavar="NUMBER", help="The number of the draw of --shots; default: 0.")
+    ] = None,
+    draws: Annotated[
+        str | None,
+        typer.Option("--draws", metavar="NUMBER", help="Train on so many draws, as a study of transfer with a report."),
     ] = None,
     test_images: options.TestImages = None,
     epochs: options.Epochs = None,
@@ -69,10 +79,16 @@ def finetune(
     from convatlas.data_names import few_shot_reference
     from convatlas.request import Entry, Request, StartWords, plan_request, run_folder
 
-    fields = {"batch_size": batch_size, "lr": lr, "fit": fit, "precision": precision, "frozen": freeze}
+    fields: dict[str, str | None] = {
+        "batch_size": batch_size,
+        "lr": lr,
+        "fit": fit,
+        "precision": precision,
+        "frozen": freeze,
+    }
     request = Request(
         entries=(Entry(source, recipe),),
-        data=few_shot_reference(data, shots=shots, draw=draw, test_images=test_images),
+        data=few_shot_reference(data, shots=shots if draws is None else None, draw=draw, test_images=test_images),
         data_dir=data_dir,
         seeds=(parse(seed, int, name="seed"),),
         settings=options.settings(setting, epochs=epochs, **fields),
@@ -81,6 +97,10 @@ def finetune(
         skip_unreadable=skip_unreadable,
         start=StartWords(weights, "kept" if keep_head else "fresh"),
     )
+    if draws is not None:
+        study = _study(request, recipe=recipe, shots=shots, draws=draws)
+        run_transfer(study, out=out, resume=resume, quiet=quiet, as_json=as_json)
+        return
     (plan,) = plan_request(request)
     folder = out or run_folder(plan)
 
@@ -90,3 +110,29 @@ def finetune(
     existing = open_folder(plan, folder, resume=resume)
     run = trained(plan, folder, device=resolve_device(device), resume=resume, quiet=quiet)
     print_run(run, loaded=existing is not None and existing.finished, as_json=as_json)
+
+
+def _study(request: Request, *, recipe: str, shots: str | None, draws: str) -> TransferRequest:
+    """Returns the study of one method over draws that a request of fine-tuning asks for. Raises `UsageError`."""
+    from convatlas.data_names import draws_of
+    from convatlas.few_shot.methods import Method, shots_and_draws
+    from convatlas.few_shot.planning import TransferRequest
+
+    if shots is None:
+        raise UsageError(f"--draws {draws} draws nothing; name the images of each class too, such as --shots 5")
+    if request.seeds != (0,):
+        raise UsageError("with --draws each draw has a seed of its own; leave --seed out")
+    start = request.start
+    return TransferRequest(
+        request.entries[0].architecture,
+        (Method(recipe, "weights", recipe),),
+        shots_and_draws(shots, draws_of(draws)),
+        request.data,
+        weights=start.weights if start else None,
+        head=start.head if start else "fresh",
+        data_dir=request.data_dir,
+        settings=request.settings,
+        options=request.options,
+        device=request.device,
+        skip_unreadable=request.skip_unreadable,
+    )

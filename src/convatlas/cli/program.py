@@ -23,6 +23,7 @@ VERBS = (
     "finetune",
     "semi",
     "hyperrule",
+    "transfer",
     "evaluate",
     "predict",
     "compare",

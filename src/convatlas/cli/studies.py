@@ -9,6 +9,7 @@ import typer
 
 from convatlas.cli import options
 from convatlas.cli.program import FAILED, app
+from convatlas.cli.transferring import print_transfer
 from convatlas.errors import UsageError
 from convatlas.screen import say
 from convatlas.stopping import exit_code
@@ -89,7 +90,14 @@ def report(
     Example: convatlas report runs/demo
     """
     from convatlas.report import write_report
+    from convatlas.report.transfer import write_transfer_report
+    from convatlas.run import is_transfer
 
+    if any(is_transfer(folder) for folder in folders):
+        if len(folders) > 1 or out is not None:
+            raise UsageError("a study of transfer has its report in its own folder; name it alone, without --out")
+        print_transfer(write_transfer_report(folders[0]), as_json=as_json)
+        return
     _print_report(write_report(folders, out=out), as_json=as_json)
 
 

@@ -13,7 +13,7 @@ from convatlas.data.dataset import SPLIT_SEED, DataSet, Source, Splits
 from convatlas.data.images.protocol import Images, class_labels, relabelled, short_hash
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.images.streaming import StreamedImages
-from convatlas.data_names import Subset
+from convatlas.data_names import Subset, in_subset
 from convatlas.errors import UsageError, unknown
 
 
@@ -78,8 +78,10 @@ def few_shot(data: DataSet, subset: Subset) -> DataSet:
     """
     if subset.shots is None:
         return data
+    words = Subset(shots=subset.shots, draw=subset.draw)
+    spec = replace(data.spec, name=in_subset(data.spec.name, words))
     train = data.train if subset.shots == "all" else at(data.train, shots_at(data, subset))
-    return replace(data, train=train, validation=no_images(data.train.channels))
+    return replace(data, spec=spec, train=train, validation=no_images(data.train.channels))
 
 
 def shots_at(data: DataSet, subset: Subset) -> Tensor:
@@ -93,9 +95,14 @@ def shots_at(data: DataSet, subset: Subset) -> Tensor:
                 f"shots={subset.shots}: class {name} of {data.spec.name} has {count:,} training images; give at most "
                 f"{_fewest(labels, len(names)):,}, or all"
             )
-    seed = int(short_hash([*data.train.identity(), str(subset.draw).encode()]), 16) % 2**63
-    chosen = [order[: subset.shots] for order in orders(labels, len(names), seed=seed)]
+    chosen = [order[: subset.shots] for order in class_orders(data, subset.draw)]
     return torch.cat(chosen).sort().values
+
+
+def class_orders(data: DataSet, draw: int) -> list[Tensor]:
+    """Returns for each class the places of its training images in the order in which a draw takes them."""
+    seed = int(short_hash([*data.train.identity(), str(draw).encode()]), 16) % 2**63
+    return orders(class_labels(data.train), len(data.spec.class_names), seed=seed)
 
 
 def orders(labels: Tensor, classes: int, *, seed: int) -> list[Tensor]:

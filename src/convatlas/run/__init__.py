@@ -20,12 +20,14 @@ from convatlas.run.record import (
     recipe_identity,
 )
 from convatlas.run.start import Start
-from convatlas.run.study import StudyRecord, is_study, read_study, study_of
+from convatlas.run.study import DataOfStudy, StudyRecord, is_study, read_study, study_of
+from convatlas.run.transfer import TransferRecord, is_transfer, read_transfer
 
 __all__ = [
     "METRICS",
     "ArchitectureRecord",
     "CheckpointRecord",
+    "DataOfStudy",
     "DataRecord",
     "LabelledRecord",
     "NetworkRecord",
@@ -36,6 +38,7 @@ __all__ = [
     "Start",
     "Status",
     "StudyRecord",
+    "TransferRecord",
     "check_nameable",
     "circumstances",
     "command",
@@ -45,11 +48,13 @@ __all__ = [
     "hardware",
     "is_run",
     "is_study",
+    "is_transfer",
     "other_pixels",
     "read_checkpoint_record",
     "read_run",
     "read_run_record",
     "read_study",
+    "read_transfer",
     "recipe_identity",
     "run_there",
     "study_of",

@@ -69,6 +69,9 @@ class HeadOnly(Classification):
 
     def features(self, plan: Plan, part: str) -> Tensor:
         """Returns the features (N, ...) of the images of a part, `train`, `validation` or `test`, on their device."""
+        if part not in self._features and plan.features is not None:
+            device = next(self.network.parameters()).device
+            self._features[part] = plan.features.of(part, plan.data.parts[part]).to(device)
         if part not in self._features:
             images, precision = plan.data.parts[part], plan.recipe.precision
             body = Body(answering(self.network, precision=precision), self.head)

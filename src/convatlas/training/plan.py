@@ -24,6 +24,7 @@ from convatlas.progress import Job
 from convatlas.recipe import NETWORK_FIELDS, Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.training.classification import Classification
+from convatlas.training.features import KeptFeatures
 from convatlas.training.freezing import check_frozen, freeze
 from convatlas.training.head_only import HeadOnly, features_line, objective_of
 from convatlas.training.objective import Objective
@@ -45,6 +46,7 @@ class Plan:
     `start` says where the first weights come from (`starting_from` takes those of a checkpoint). `objective` makes the
     goal of the training, its networks on a device. `title` is the name on the screen, if the label is not enough.
     `by_machine` names the fields of the recipe that the memory of this machine decided.
+    `features` are those of the images, where they were computed before.
     """
 
     architecture: Architecture
@@ -61,6 +63,7 @@ class Plan:
     objective: type[Objective] = Classification
     title: str | None = None
     by_machine: tuple[str, ...] = ()
+    features: KeptFeatures | None = field(default=None, repr=False, compare=False)
 
     @property
     def counts(self) -> dict[str, int]:
