@@ -56,7 +56,7 @@ WRONG_WORDS = [
 def test_words_are_checked_before_anything_is_looked_up(
     changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("convatlas.request._choose", lambda *_: pytest.fail("a network was looked up"))
+    monkeypatch.setattr("convatlas.request.choose", lambda *_: pytest.fail("a network was looked up"))
     request = Request(**{"entries": (Entry("resnet_uva"),), **changes})
     with pytest.raises(UsageError, match=message):
         plan_request(request)

@@ -29,13 +29,10 @@ from convatlas.training.freezing import check_frozen, freeze
 from convatlas.training.head_only import HeadOnly, features_line, objective_of
 from convatlas.training.objective import Objective
 from convatlas.training.optimizers import check_optimizer
-from convatlas.training.records import architecture_record, data_record, selection
+from convatlas.training.records import LAST_EPOCH, LAST_WATCHED, architecture_record, data_record, selection
 from convatlas.training.semi_supervised import OBJECTIVES, label_notes, labelled_record
 from convatlas.training.start import started_network
 from convatlas.words import file_name, label
-
-LAST_EPOCH = "the last epoch: no validation images are used"
-LAST_WATCHED = "the last epoch; the validation images are only watched"
 
 
 @dataclass(frozen=True)

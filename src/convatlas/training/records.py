@@ -12,6 +12,8 @@ from convatlas.run import ArchitectureRecord, DataRecord
 from convatlas.scores import TOP1, Score
 
 SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
+LAST_EPOCH = "the last epoch: no validation images are used"
+LAST_WATCHED = "the last epoch; the validation images are only watched"
 
 
 def architecture_record(
