@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from convatlas.data import load_data
 from convatlas.errors import UsageError, escaped, unknown
 from convatlas.files import as_path, check_writable
 from convatlas.insight.disagreement import write_disagreement
-from convatlas.insight.explain import METHODS, Explanation, Wanted, check_captum
+from convatlas.insight.explain import METHODS, Explanation, Wanted, check_captum, material_for
 from convatlas.insight.explain import explain as explained
 from convatlas.insight.gradient_choices import choices
 from convatlas.insight.gradient_figure import draw_gradients
@@ -19,22 +20,27 @@ from convatlas.insight.gradients import Batch, Signals, measured
 from convatlas.insight.landscape import Ignored, Kind, Landscape, Place, Statistics
 from convatlas.insight.landscape import Wanted as WantedLandscape
 from convatlas.insight.landscape import landscape as measured_landscape
-from convatlas.prediction import Normalisation, open_predictor, pictures_of
+from convatlas.prediction import Normalisation, Pictures, open_predictor, pictures_of
 from convatlas.report import Report
 from convatlas.run import Run
 
-CHECKS = ("sanity", "curves")
+CHECKS = ("sanity", "curves", "embedding")
 
 
 def explain(
     source: str | Path | Run,
-    images: str | Path | Sequence[str | Path],
+    images: str | Path | Sequence[str | Path] = (),
     *,
     out: str | Path = "runs/explain",
     class_name: str | int | None = None,
     stages: Sequence[str] = (),
     methods: Sequence[str] = tuple(METHODS),
     checks: Sequence[str] = (),
+    excite: Sequence[str] = (),
+    steps: int = 192,
+    neighbours: int = 0,
+    data: str | None = None,
+    data_dir: str | Path | None = None,
     arch: str | None = None,
     weights: str | None = None,
     normalisation: Normalisation | None = None,
@@ -43,25 +49,37 @@ def explain(
     """Writes pictures and `explain.html` into the folder `out` and returns the page, its content and the maps.
 
     `source` and `images` are as in `predict`. The maps of `methods` are for the class `class_name`, a name or a number,
-    without one for the network's answer. `stages` are those whose feature maps are shown. `checks` may have `sanity`
-    and `curves`. All is computed in float32. Needs captum. Raises `UsageError` as `convatlas explain` does.
+    without one for the network's answer. `stages` are those whose feature maps are shown. `checks` may have `sanity`,
+    `curves` and `embedding`. `excite` has classes and channels, such as `stage2:5`, for each of which a picture is made
+    in some `steps`. `neighbours` is a number of training images for each image. `data` names the data set for these,
+    by default that of the run or of the weights. All is computed in float32. Needs captum. Raises `UsageError` as
+    `convatlas explain` does.
     """
-    for kind, words, permitted in (("method", methods, tuple(METHODS)), ("check", checks, CHECKS)):
+    title, methods = None if class_name is None else str(class_name), tuple(dict.fromkeys(methods))
+    excite = [excite] if isinstance(excite, str) else excite
+    wanted = Wanted((), methods, stages, title, frozenset(checks), excite, steps, neighbours)
+    _check_wanted(wanted, Path(out))
+    named = [str(path) for path in ([images] if isinstance(images, str | Path) else images)]
+    found = pictures_of(named) if named else Pictures()
+    place = source.path if isinstance(source, Run) else source
+    predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation).to(device)
+    for note in (*predictor.notes, *found.notes):
+        warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
+    shown = material_for(predictor, wanted, name=data, folder=as_path(data_dir))
+    return explained(predictor, replace(wanted, images=found.paths), Path(out), data=shown)
+
+
+def _check_wanted(wanted: Wanted, folder: Path) -> None:
+    """Raises `UsageError` for unknown words, numbers that are too small, a file as the folder, and without captum."""
+    for kind, words, permitted in (("method", wanted.methods, tuple(METHODS)), ("check", wanted.checks, CHECKS)):
         for word in words:
             if word not in permitted:
                 raise unknown(kind, word, permitted)
-    folder = Path(out)
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{out} is a file; name a folder")
+        raise UsageError(f"{folder} is a file; name a folder")
+    if wanted.steps < 1 or wanted.neighbours < 0:
+        raise UsageError(f"steps={wanted.steps} must be at least 1, neighbours={wanted.neighbours} at least 0")
     check_captum()
-    found = pictures_of([str(path) for path in ([images] if isinstance(images, str | Path) else images)])
-    place = source.path if isinstance(source, Run) else source
-    predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation)
-    for note in (*predictor.notes, *found.notes):
-        warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
-    chosen = None if class_name is None else str(class_name)
-    wanted = Wanted(found.paths, tuple(dict.fromkeys(methods)), tuple(stages), chosen, frozenset(checks))
-    return explained(predictor.to(device), wanted, folder)
 
 
 def gradients(

@@ -21,9 +21,9 @@ def explain(
         str, typer.Argument(metavar="RUN|CHECKPOINT|ARCH", help="A run, a checkpoint, or a name with --weights.")
     ],
     images: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(metavar="IMAGE...", help="Image files, folders, patterns, or - for names on stdin."),
-    ],
+    ] = None,
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the page and the pictures.")] = Path(
         "runs/explain"
     ),
@@ -42,6 +42,23 @@ def explain(
     curves: Annotated[
         bool, typer.Option("--curves", help="Measure the maps: delete or insert pixels by their values.")
     ] = False,
+    excite: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--excite", metavar="CLASS|STAGE:CHANNEL", help="Draw what excites a class or a channel most; repeat."
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, max=4096, help="Steps of each picture of --excite.")] = 192,
+    neighbours: Annotated[
+        int, typer.Option("--neighbours", min=0, max=32, help="Show the nearest training images of each image.")
+    ] = 0,
+    embedding: Annotated[
+        bool, typer.Option("--embedding", help="Draw test images in two dimensions: PCA and t-SNE.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Data set of these images; default: that of the run or of the weights.")
+    ] = None,
+    data_dir: options.DataDir = None,
     weights: options.WeightsName = None,
     arch: Arch = None,
     option: options.Options = None,
@@ -55,29 +72,46 @@ def explain(
     Example: convatlas explain resnet_uva --weights uva photo.png --out runs/explain
 
     Example: convatlas explain runs/digits/resnet_uva@quick/seed0 digit.png --class 3 --stage stage2
+
+    Example: convatlas explain runs/digits/resnet_uva@quick/seed0 --excite 3 --excite stage2:5 --embedding
     """
+    from convatlas.data_names import check_reference
+
     chosen = options.architecture_options(option)
     check_source(source, arch=arch, weights=weights, options=chosen)
     options.check_computing(device, None)
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out} is a file; name a folder")
 
-    from convatlas.insight.explain import METHODS, Wanted, check_captum
+    if data is not None:
+        check_reference(data)
+
+    from convatlas.insight.explain import METHODS, Wanted, check_captum, material_for
     from convatlas.insight.explain import explain as explained
-    from convatlas.prediction import names_in, open_predictor, pictures_of
+    from convatlas.prediction import Pictures, names_in, open_predictor, pictures_of
 
     for name in method or []:
         if name not in METHODS:
             raise unknown("--method", name, METHODS)
     check_captum()
-    found = pictures_of(images, names=names_in(sys.stdin))
+    found = pictures_of(images, names=names_in(sys.stdin)) if images else Pictures()
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device)
     say_notes((*predictor.notes, *found.notes), source=predictor.source)
-    checks = frozenset(name for name, asked in {"sanity": sanity, "curves": curves}.items() if asked)
-    methods, stages = (list(dict.fromkeys(names)) for names in (method or METHODS, stage or []))
-    content = explained(predictor, Wanted(found.paths, methods, stages, class_name, checks), out).content
+    asked = {"sanity": sanity, "curves": curves, "embedding": embedding}
+    wanted = Wanted(
+        images=found.paths,
+        methods=list(dict.fromkeys(method or METHODS)),
+        stages=list(dict.fromkeys(stage or [])),
+        class_name=class_name,
+        checks=frozenset(name for name, wished in asked.items() if wished),
+        excite=excite or [],
+        steps=steps,
+        neighbours=neighbours,
+    )
+    shown = material_for(predictor, wanted, name=data, folder=data_dir)
+    content = explained(predictor, wanted, out, data=shown).content
     if as_json:
         options.print_json(content)
     else:
@@ -90,6 +124,9 @@ def _print(content: Mapping[str, Any]) -> None:
         best = image["classes"][0]
         _say(f"{image['path']}: {best['class']} ({100 * best['probability']:.1f} %), explained: {image['explained']}")
         _say(f"  {image['reading']}")
+        if (near := image["neighbours"]) is not None:
+            named = ", ".join(f"{each['class']} ({each['distance']:.3f})" for each in near["images"])
+            _say(f"  nearest of {near['of']:,} training images: {named}")
         for each in image["maps"]:
             _say(f"  {each['title']}: {each['remark']}")
     if (check := content["sanity"]) is not None:
@@ -101,6 +138,10 @@ def _print(content: Mapping[str, Any]) -> None:
         for name, title in measured["titles"].items():
             areas = (f"{kind} {_interval(found[name])}" for kind, found in measured["areas"].items())
             _say(f"area under the curves, images {measured['images']}: {title}: {', '.join(areas)}")
+    for each in (content["excited"] or {"pictures": []})["pictures"]:
+        real = "" if each["real"] is None else f"; real images reach {each['real']:.3g}"
+        times = "" if each["times"] is None else f" ({each['times']:.1f} times)"
+        _say(f"excited: {each['title']}: from {each['start']:.3g} to {each['end']:.3g}{real}{times}")
     _say(f"wrote {content['page']}")
 
 

@@ -12,7 +12,7 @@ from convatlas.prediction.opening import (
     identify_source,
     open_predictor,
 )
-from convatlas.prediction.pictures import names_in, pictures_of
+from convatlas.prediction.pictures import Pictures, names_in, pictures_of
 from convatlas.prediction.predictor import Predictor
 from convatlas.prediction.views import Averaging, check_averaging
 
@@ -21,6 +21,7 @@ __all__ = [
     "Averaging",
     "Chosen",
     "Normalisation",
+    "Pictures",
     "Predictor",
     "answering",
     "answers",

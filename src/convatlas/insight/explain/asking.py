@@ -22,16 +22,25 @@ TOP = 3  # classes that are named for an image
 
 @dataclass(frozen=True)
 class Wanted:
-    """The images, the methods by name, the stages whose maps are shown, the class, and the checks of the methods.
+    """The images, the methods by name, the stages whose maps are shown, the class, and what else is drawn.
 
-    Without a class the predicted one is explained.
+    Without a class the predicted one is explained. `excite` has classes and channels `STAGE:CHANNEL`, `steps` is of
+    their pictures. `neighbours` is the number of training images that are shown for each image.
     """
 
     images: Sequence[str] = ()
     methods: Sequence[str] = tuple(METHODS)
     stages: Sequence[str] = ()
     class_name: str | None = None
-    checks: frozenset[str] = frozenset()  # of sanity and curves
+    checks: frozenset[str] = frozenset()  # of sanity, curves and embedding
+    excite: Sequence[str] = ()
+    steps: int = 192
+    neighbours: int = 0
+
+    @property
+    def needs_data(self) -> bool:
+        """Returns whether images of a data set are shown."""
+        return self.neighbours > 0 or "embedding" in self.checks
 
 
 @dataclass(frozen=True)
@@ -51,13 +60,16 @@ def plain_copy(predictor: Predictor) -> nn.Module:
     return copy.deepcopy(predictor.plain_network).requires_grad_(False)
 
 
-def ask(predictor: Predictor, wanted: Wanted) -> list[Asked]:
-    """Reads the images and answers them. Raises `UsageError` for one without explanation, before files are written."""
-    target = None if wanted.class_name is None else class_index(predictor, wanted.class_name)
-    network = plain_copy(predictor)
-    images = [read_image(Path(path), channels=predictor.in_channels) for path in wanted.images]
-    if not images:
+def ask(predictor: Predictor, wanted: Wanted, network: nn.Module | None = None) -> list[Asked]:
+    """Reads the images and answers them. Raises `UsageError` for one without explanation, before files are written.
+
+    The network is that of `plain_copy`, which is made where none is given.
+    """
+    if not wanted.images:
         return []
+    target = None if wanted.class_name is None else class_index(predictor, wanted.class_name)
+    network = plain_copy(predictor) if network is None else network
+    images = [read_image(Path(path), channels=predictor.in_channels) for path in wanted.images]
     inputs = [predictor.inputs(image) for image in images]
     stage = spatial_stages(network, inputs[0])[-1]
     chosen_stages(network, inputs[0], list(wanted.stages))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -65,26 +66,68 @@ def chosen_stages(network: nn.Module, inputs: Tensor, wanted: list[str]) -> list
     Raises `UsageError` for an unknown stage, with the names of the network's own.
     """
     ended = spatial_stages(network, inputs)
-    own = [name for name, _ in network.named_children() if name in ended] or ended
     for name in wanted:
         if name not in ended:
-            known = ", ".join(own)
-            near = str(unknown("stage", name, ended)).partition(" (all")[0]
-            raise UsageError(f"{near} (stages: {known}; and modules in them, such as {ended[len(ended) // 2]})")
+            raise unknown_stage(network, name, ended)
+    own = _own(network, ended)
     step = max(1, (len(own) - 1)) / max(1, min(SHOWN, len(own)) - 1)
     return wanted or list(dict.fromkeys(own[round(index * step)] for index in range(min(SHOWN, len(own)))))
 
 
-def feature_maps(network: nn.Module, inputs: Tensor, stages: list[str]) -> dict[str, Tensor]:
-    """Returns the output (C, H, W) of each stage for one image (1, C, H, W)."""
+def unknown_stage(network: nn.Module, name: str, known: list[str]) -> UsageError:
+    """Returns the error for a stage that is not among the known modules; it names the network's own stages."""
+    near = str(unknown("stage", name, known)).partition(" (all")[0]
+    inner = f"; and modules in them, such as {known[len(known) // 2]}"
+    return UsageError(f"{near} (stages: {', '.join(_own(network, known))}{inner})")
+
+
+def _own(network: nn.Module, known: list[str]) -> list[str]:
+    """Returns the network's own stages among known modules, all of these where it has no stages."""
+    return [name for name, _ in network.named_children() if name in known] or known
+
+
+def outputs_of(network: nn.Module, inputs: Tensor, stages: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns the logits (N, classes) of inputs (N, C, size, size), and the output of each stage that gives a tensor.
+
+    Outputs are copied, as what follows may work in place; of a stage that works several times, the last counts.
+    """
     found: dict[str, Tensor] = {}
 
     def note(name: str, output: Any) -> None:
-        found[name] = output[0].clone()  # what follows may work in place
+        if isinstance(output, Tensor) and output.ndim > 1:
+            found[name] = output.clone()
 
-    with torch.no_grad(), watched(network, stages, note):
-        network(inputs.clone())
-    return found
+    with watched(network, stages, note):
+        logits: Tensor = network(inputs.clone())
+    return logits, found
+
+
+def feature_maps(network: nn.Module, inputs: Tensor, stages: list[str]) -> dict[str, Tensor]:
+    """Returns the output (C, H, W) of each stage for one image (1, C, H, W)."""
+    with torch.no_grad():
+        return {name: output[0] for name, output in outputs_of(network, inputs, stages)[1].items()}
+
+
+def before_last_layer(network: nn.Module, inputs: Tensor) -> Tensor:
+    """Returns what the last convolution or linear layer receives: (N, C, size, size) -> (N, D), means over places.
+
+    Raises `UsageError` for a network without such a layer, and for features that are not finite.
+    """
+    received: deque[Tensor] = deque(maxlen=1)  # of the layer that worked last
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_pre_hook(lambda _layer, given: received.append(given[0])) for layer in layers]
+    try:
+        with torch.no_grad():
+            network(inputs.clone())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not received:
+        raise UsageError("the network has no convolution and no linear layer, so that it has no features to compare")
+    features = received[-1].flatten(2).mean(2) if received[-1].ndim > 2 else received[-1]
+    if not bool(features.isfinite().all()):
+        raise UsageError("the features before the last layer are not finite; the network has diverged")
+    return features
 
 
 def strongest(maps: Tensor, *, count: int) -> list[int]:

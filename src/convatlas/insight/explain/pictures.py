@@ -20,6 +20,7 @@ CLIPPED = 0.995  # share of the pixels below the largest value that is told apar
 SMALLEST = 256  # pixels of the longer side: a smaller image is enlarged by a whole factor
 ON_PAGE = 640  # pixels of the longer side on the page, at most
 GAP, TILE, COLUMNS = 4, 96, 8  # pixels between tiles, pixels of a tile, tiles in a row
+NAME = 16  # characters below a tile
 
 
 def overlay(image: Tensor, values: Tensor, seen: Rectangle) -> Image.Image:
@@ -67,9 +68,23 @@ def filter_sheet(weights: Tensor) -> Image.Image:
     return _sheet(tiles)
 
 
-def data_address(picture: Image.Image) -> str:
+def smooth(pixels: Tensor) -> Image.Image:
+    """Returns pixels (C, H, W), values from 0 to 1, as a picture; a tiny one is enlarged smoothly."""
+    levels = (pixels.expand(3, -1, -1).permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    picture = Image.fromarray(levels, "RGB")
+    factor = max(1, -(-SMALLEST // max(picture.size)))
+    return picture.resize([factor * side for side in picture.size], Image.Resampling.BICUBIC)
+
+
+def image_sheet(images: Tensor, names: Sequence[str]) -> Image.Image:
+    """Returns images uint8 (N, C, H, W) side by side, each with the beginning of its name below."""
+    tiles = [(image.float().expand(3, -1, -1) / 255, name) for image, name in zip(images, names, strict=True)]
+    return _sheet([(pixels, name if len(name) <= NAME else name[: NAME - 2] + "..") for pixels, name in tiles])
+
+
+def data_address(picture: Image.Image, *, most: int = ON_PAGE) -> str:
     """Returns a picture as a `data:` address for the page, made smaller where it is large."""
-    factor = min(1.0, ON_PAGE / max(picture.size))
+    factor = min(1.0, most / max(picture.size))
     shown = picture if factor == 1 else picture.resize([max(1, round(side * factor)) for side in picture.size])
     buffer = io.BytesIO()
     shown.save(buffer, "JPEG", quality=88)

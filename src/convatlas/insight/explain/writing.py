@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from convatlas.data import DataSet
+from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_text
-from convatlas.insight.explain.asking import Asked, Wanted, ask, class_title
+from convatlas.insight.explain.asking import Asked, Wanted, ask, class_title, plain_copy
 from convatlas.insight.explain.curves import curves_of, draw_curves
+from convatlas.insight.explain.excite import Target, targets_of
 from convatlas.insight.explain.features import chosen_stages, feature_maps, first_filters, strongest
+from convatlas.insight.explain.material import Subject
 from convatlas.insight.explain.methods import METHODS, Attribution
 from convatlas.insight.explain.pictures import filter_sheet, map_sheet, overlay, photograph
 from convatlas.insight.explain.sanity import ALIKE, check_sanity, draw_sanity
+from convatlas.insight.explain.sections import embedding_section, excited_section, neighbour_sections
 from convatlas.insight.explain.shelf import Shelf
 from convatlas.prediction import Predictor
 from convatlas.progress.counting import counting
@@ -36,32 +42,73 @@ class Explanation:
     maps: Mapping[str, tuple[np.ndarray, ...]]
 
 
-def explain(predictor: Predictor, wanted: Wanted, folder: Path) -> Explanation:
-    """Writes the pictures and `explain.html` into a folder."""
-    asked = ask(predictor, wanted)
+def explain(predictor: Predictor, wanted: Wanted, folder: Path, *, data: DataSet | None = None) -> Explanation:
+    """Writes the pictures and `explain.html` into a folder, when all of them are made.
+
+    `data` are the images whose neighbours, embedding and colours are shown. Raises `UsageError` for wrong wishes.
+    """
+    _check(predictor, wanted)
+    subject = Subject(predictor, plain_copy(predictor), data)
+    targets = targets_of(predictor, subject.network, wanted.excite)
+    asked = ask(predictor, wanted, subject.network)
     check_writable(folder)
-    shelf, maps = Shelf(folder), _maps(asked, wanted)
-    page = folder / "explain.html"
-    content: dict[str, Any] = {
-        "source": predictor.source,
-        "architecture": predictor.architecture.name,
-        "stage": asked[0].question.stage,
-        "filters": _filters(asked[0].question.network, shelf),
+    maps, page = _maps(asked, wanted), folder / "explain.html"
+    with TemporaryDirectory() as place:
+        shelf = Shelf(Path(place))
+        content = _content(Work(subject, wanted, asked, maps, targets), shelf)
+        text = render_explain(content, shelf.addresses)
+        shelf.move(folder)
+    write_text(page, text)
+    arrays = {name: tuple(each.values.cpu().numpy() for each in found) for name, found in maps.items()}
+    return Explanation(page, {**content, "page": str(page)}, arrays)
+
+
+def _check(predictor: Predictor, wanted: Wanted) -> None:
+    """Raises `UsageError` for wishes that need images where there are none, and where nothing is wished."""
+    if wanted.images:
+        return
+    needing = [f"--{name}" for name in ("sanity", "curves") if name in wanted.checks]
+    needing += ["--neighbours"] if wanted.neighbours else []
+    if needing or not (wanted.excite or "embedding" in wanted.checks):
+        what = f"{needing[0]} needs" if needing else "explain needs"
+        raise UsageError(f"{what} images: name image files, folders or patterns after {predictor.source}")
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a page shows before it is drawn: the questions, their maps by method, and the targets of pictures."""
+
+    subject: Subject
+    wanted: Wanted
+    asked: Sequence[Asked]
+    maps: Mapping[str, Sequence[Attribution]]
+    targets: Sequence[Target]
+
+
+def _content(work: Work, shelf: Shelf) -> dict[str, Any]:
+    """Makes all pictures, and returns the content of the page."""
+    subject, wanted, asked = work.subject, work.wanted, work.asked
+    near = neighbour_sections(subject, asked, shelf, count=wanted.neighbours) if wanted.neighbours else []
+    methods = wanted.methods if asked else ()
+    return {
+        "source": subject.predictor.source,
+        "architecture": subject.predictor.architecture.name,
+        "stage": asked[0].question.stage if asked else None,
         "images": [
-            _explained(predictor, each, wanted, shelf, {name: found[place] for name, found in maps.items()})
+            {**_explained(work, each, shelf), "neighbours": near[place] if near else None}
             for place, each in enumerate(asked)
         ],
         "methods": [
             {"name": name, "title": METHODS[name].title, "seen": METHODS[name].seen, "caution": METHODS[name].caution}
-            for name in wanted.methods
+            for name in methods
         ],
         "sanity": _sanity(asked, wanted, shelf) if "sanity" in wanted.checks else None,
-        "curves": _curves(asked, maps, shelf) if "curves" in wanted.checks else None,
-        "notes": list(predictor.notes),
+        "curves": _curves(asked, work.maps, shelf) if "curves" in wanted.checks else None,
+        "excited": excited_section(subject, asked, work.targets, shelf, steps=wanted.steps) if work.targets else None,
+        "embedding": embedding_section(subject, shelf) if "embedding" in wanted.checks else None,
+        "filters": _filters(subject.network, shelf),
+        "notes": [*subject.predictor.notes, *(subject.data.notes if subject.data else ())],
     }
-    write_text(page, render_explain(content, shelf.addresses))
-    arrays = {name: tuple(each.values.cpu().numpy() for each in found) for name, found in maps.items()}
-    return Explanation(page, {**content, "page": str(page)}, arrays)
 
 
 def _maps(asked: Sequence[Asked], wanted: Wanted) -> dict[str, list[Attribution]]:
@@ -75,16 +122,15 @@ def _maps(asked: Sequence[Asked], wanted: Wanted) -> dict[str, list[Attribution]
     return found
 
 
-def _explained(
-    predictor: Predictor, each: Asked, wanted: Wanted, shelf: Shelf, given: Mapping[str, Attribution]
-) -> dict[str, Any]:
-    """Writes the pictures of one image with its maps."""
+def _explained(work: Work, each: Asked, shelf: Shelf) -> dict[str, Any]:
+    """Makes the pictures of one image with its maps."""
+    predictor, stages = work.subject.predictor, list(work.wanted.stages)
     seen, start = predictor.rectangle(each.image), f"{each.number}-{file_name(Path(each.path).stem) or 'image'}"
     maps = []
-    for name, found in given.items():
+    for name, found in ((name, values[each.number - 1]) for name, values in work.maps.items()):
         file = shelf.put(f"{start}-{file_name(name)}.png", overlay(each.image[0], found.values, seen))
         maps.append({"method": name, "title": METHODS[name].title, "remark": found.remark, "file": file})
-    stages = chosen_stages(each.question.network, each.question.inputs, list(wanted.stages))
+    stages = chosen_stages(each.question.network, each.question.inputs, stages)
     features = []
     for stage, values in feature_maps(each.question.network, each.question.inputs, stages).items():
         channels = strongest(values, count=CHANNELS)

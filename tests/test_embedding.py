@@ -1,0 +1,150 @@
+"""Nearest training images and the embedding of test images: against brute force, without overlap, on the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import convatlas
+from convatlas.cli import main
+from convatlas.data import load_data
+from convatlas.errors import UsageError
+from convatlas.insight.explain import Wanted, material
+from convatlas.insight.explain.embedding import CELLS, NAMED, REACH, Embedding, embed, laid_out, looks, picture_sheet
+from convatlas.insight.explain.features import before_last_layer
+from convatlas.insight.explain.material import Part
+from convatlas.insight.explain.neighbours import nearest
+from convatlas.prediction import Predictor, open_predictor
+
+pytest.importorskip("captum")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of LeNet-5 for grey images."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("embedding") / "lenet5.pt"
+    torch.save(convatlas.create("lenet5").state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def predictor(checkpoint: Path) -> Predictor:
+    return open_predictor(checkpoint, arch="lenet5", normalisation=((0.3,), (0.4,))).to("cpu")
+
+
+def test_the_nearest_are_those_of_brute_force(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In batches of 16, over images of which two are the same."""
+    monkeypatch.setattr(material, "BATCH_SIZE", 16)
+    data, network = load_data("digits"), predictor.plain_network
+    part = Part(predictor, data.train, torch.cat([torch.arange(5, 60), torch.tensor([7])]))
+    sought = [next(Part(predictor, data.test, torch.tensor([place])).inputs()) for place in range(3)]
+    sought.append(next(Part(predictor, data.train, torch.tensor([7])).inputs()))
+    found = nearest(network, sought, part, count=4)
+    features = torch.cat([before_last_layer(network, batch) for batch in part.inputs()]).double()
+    for inputs, near in zip(sought, found, strict=True):
+        own = before_last_layer(network, inputs).double()
+        distances = 1 - torch.nn.functional.cosine_similarity(own, features)
+        order = distances.sort(stable=True).indices[:4]
+        assert [each.place for each in near] == part.places[order].tolist()
+        assert [each.distance for each in near] == pytest.approx(distances[order].tolist(), abs=1e-6)
+    assert [(each.place, round(each.distance, 6)) for each in found[3][:2]] == [(7, 0.0), (7, 0.0)]
+    everything = nearest(network, sought[:1], part, count=99)
+    assert len(everything[0]) == len(part)
+
+
+def test_pca_holds_the_most_variance_and_all_is_repeated(predictor: Predictor) -> None:
+    data, network = load_data("digits"), predictor.plain_network
+    part = Part.drawn(predictor, data.test, most=60)
+    assert len(part) == len(set(part.places.tolist())) == 60
+    found = embed(network, part)
+    features = torch.cat([before_last_layer(network, batch) for batch in part.inputs()]).double()
+    centred = features - features.mean(0)
+    _, sizes, directions = torch.linalg.svd(centred, full_matrices=False)
+    expected = (centred @ directions[:2].T).abs().numpy()
+    assert np.abs(found.pca) == pytest.approx(expected, abs=1e-3 * expected.max())
+    assert found.variance == pytest.approx((sizes**2 / (sizes**2).sum())[:2].tolist(), rel=1e-3)
+    assert found.labels.tolist() == data.test.labels[part.places].tolist()  # type: ignore[index,call-overload]
+    assert found.tsne.shape == (60, 2)
+    again = embed(network, part)
+    assert np.array_equal(found.tsne, again.tsne)
+    with pytest.raises(UsageError, match="--embedding needs 8 images or more; there are 7"):
+        embed(network, Part.drawn(predictor, data.test, most=7))
+
+
+def test_small_images_do_not_lie_over_each_other() -> None:
+    generator = np.random.default_rng(0)
+    points = np.concatenate([generator.normal(size=(200, 2)), np.zeros((60, 2))])
+    laid = laid_out(points)
+    cells = np.array([*laid.values()])
+    assert (
+        len(laid) == len(set(map(tuple, cells.tolist()))) < len(points)
+    )  # where 60 lie at one point, some are left out
+    assert cells.min() >= 0
+    assert cells.max() < CELLS
+    scaled = (points - points.min(0)) / np.ptp(points, axis=0) * (CELLS - 1)
+    wanted = np.stack([scaled[:, 0], CELLS - 1 - scaled[:, 1]], 1)[[*laid]]
+    assert np.hypot(*(wanted - cells).T).max() <= REACH
+    assert len(laid_out(np.zeros((3, 2)))) == 3
+
+
+def test_classes_have_looks_of_their_own_as_far_as_there_are_some() -> None:
+    labels = np.repeat(np.arange(20), np.arange(1, 21))
+    look = looks(labels, [f"class {index}" for index in range(30)])
+    assert sorted(look) == list(range(20 - NAMED, 20))
+    assert len(set(look.values())) == NAMED
+    points = np.random.default_rng(0).normal(size=(len(labels), 2))
+    embedding = Embedding(points, points, labels, torch.arange(len(labels)), (0.5, 0.2))
+    sheet = np.asarray(picture_sheet(embedding, torch.zeros(len(labels), 1, 44, 44, dtype=torch.uint8), ["a"] * 20))
+    assert (sheet == 0).all(-1).any()
+
+
+def test_the_page_has_neighbours_and_the_embedding(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convatlas.insight.explain.sections.IMAGES", 40)
+    data = load_data("digits")
+    pixels = data.train.thumbnails(torch.tensor([3]), size=32)[0, 0].numpy()
+    Image.fromarray(pixels).save(tmp_path / "three.png")
+    words = [
+        "explain",
+        str(checkpoint),
+        str(tmp_path / "three.png"),
+        "--arch",
+        "lenet5",
+        "--mean",
+        "0.3",
+        "--std",
+        "0.4",
+    ]
+    words += ["--method", "grad_cam", "--neighbours", "5", "--embedding", "--data", "digits", "--json"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    content = json.loads(capsys.readouterr().out)
+    near = content["images"][0]["neighbours"]
+    assert [len(near["images"]), near["of"]] == [5, len(data.train)]
+    assert near["images"][0]["index"] == int(data.train.index[3])
+    assert near["images"][0]["distance"] == pytest.approx(0, abs=1e-3)
+    assert content["embedding"]["images"] == 40
+    assert content["embedding"]["of"] == len(data.test)
+    page = (tmp_path / "out" / "explain.html").read_text(encoding="utf-8")
+    assert "Nearest training images" in page
+    assert "40 drawn from 360 test images of digits" in page
+    assert not re.findall(r'(?:href|src)="(?!data:)', page)
+    files = {near["file"], content["embedding"]["file"], content["embedding"]["small_images"]}
+    assert files <= {path.name for path in (tmp_path / "out").iterdir()}
+
+
+def test_images_of_other_channels_are_refused(predictor: Predictor, tmp_path: Path) -> None:
+    for number in range(12):
+        folder = tmp_path / f"class {number % 2}"
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9), (20 * number, 0, 0)).save(folder / f"{number}.png")
+    wanted = Wanted(checks=frozenset({"embedding"}))
+    with pytest.raises(UsageError, match=r"takes images of 1 channels; those of folder:.* have 3"):
+        material.material_for(predictor, wanted, name=f"folder:{tmp_path}")
