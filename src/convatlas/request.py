@@ -32,13 +32,14 @@ PROTOCOLS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A network in a request: a name or `path/to/file.py:name`, and the name of its recipe.
+    """A network in a request: a name or `path/to/file.py:name`, the name of its recipe, and its own recipe fields.
 
     Without a name, the recipe is the data set's, else the network's published one, else the fallback.
     """
 
     architecture: str
     recipe: str | None = None
+    settings: tuple[tuple[str, Any], ...] = field(default=(), repr=False)
 
     @classmethod
     def parse(cls, text: str, *, recipe: str | None = None) -> Entry:
@@ -161,10 +162,10 @@ def check_words(request: Request) -> None:
             check_name(entry.architecture, options=request.options)
         else:
             _check_base(entry.architecture, request.start.weights)
-    settings = parsed_settings(request.settings)
-    for name in dict.fromkeys(_recipe_name(entry, request) for entry in request.entries):
+    parsed_settings(request.settings)
+    for name, own in dict.fromkeys((_recipe_name(entry, request), entry.settings) for entry in request.entries):
         if name is not None:
-            recipe_or_rule(name).replaced(**settings)
+            recipe_or_rule(name).replaced(**parsed_settings({**request.settings, **dict(own)}))
 
 
 def check_arithmetic(recipes: Sequence[Recipe]) -> None:
@@ -260,8 +261,8 @@ def choose(entry: Entry, request: Request) -> Choice:
     from convatlas.architectures import architecture
     from convatlas.training import choose_recipe
 
-    row = architecture(entry.architecture)
-    chosen = choose_recipe(row, data=request.data, name=entry.recipe, settings=request.settings)
+    row, settings = architecture(entry.architecture), {**request.settings, **dict(entry.settings)}
+    chosen = choose_recipe(row, data=request.data, name=entry.recipe, settings=settings)
     return Choice(row, chosen, row.parse_options(request.options))
 
 
@@ -269,7 +270,7 @@ def choose_base(entry: Entry, request: Request, *, weights: str | None) -> Choic
     """Opens the weights of an entry and returns the choice of their network, its options and its preprocessing."""
     from convatlas.training.finetuning import open_base, with_preprocessing
 
-    settings = parsed_settings(request.settings)
+    settings = parsed_settings({**request.settings, **dict(entry.settings)})
     mean, std = settings.get("mean"), settings.get("std")
     normalisation = None if mean is None or std is None else (mean, std)
     base = open_base(entry.architecture, weights=weights, options=request.options, normalisation=normalisation)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from convatlas.api.entries import study_entries
 from convatlas.errors import UsageError
 from convatlas.files import as_path
 from convatlas.recipe import recipe_with_method
@@ -157,6 +158,8 @@ def compare(
     skip_unreadable: bool = False,
     seeds: int | Sequence[int] = 3,
     recipe: str | None = None,
+    methods: Sequence[str] | None = None,
+    labels: Sequence[float] | None = None,
     settings: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
     resume: bool = False,
@@ -165,10 +168,11 @@ def compare(
 ) -> Report:
     """Trains `ARCH[@RECIPE]` entries over seeds (a number n: 0 to n - 1) into `out` and returns the report.
 
-    The default folder is the same as on the command line, such as `runs/compare-digits`.
+    With `methods`, such as `["supervised", "fixmatch"]`, each network is trained by each method for few labels, with
+    each number of `labels`. The default folder is the same as on the command line, such as `runs/compare-digits`.
     """
     request = Request(
-        entries=tuple(Entry.parse(entry, recipe=recipe) for entry in entries),
+        entries=study_entries(entries, recipe=recipe, methods=methods, labels=labels, data=data),
         data=data,
         data_dir=as_path(data_dir),
         seeds=seeds_of(seeds),

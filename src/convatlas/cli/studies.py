@@ -35,6 +35,18 @@ def compare(
         str, typer.Option("--seeds", help="Number of seeds (0, 1, 2 ...), or a list such as 7,8,9.")
     ] = "3",
     recipe: options.RecipeName = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            "--methods",
+            metavar="NAME,...",
+            help="Compare methods for few labels, such as supervised,fixmatch: each network with each of them.",
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option("--labels", metavar="NUMBER,...", help="With --methods: numbers of labels, such as 250,4000."),
+    ] = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     lr: options.LearningRate = None,
@@ -51,12 +63,15 @@ def compare(
     """Train several networks over several seeds under one protocol and compare them.
 
     Example: convatlas compare resnet_uva densenet_uva@uva_adam --data digits --seeds 3 --out runs/first
+
+    Example: convatlas compare resnet_uva --methods supervised,fixmatch --labels 40,200 --seeds 3 --out runs/few
     """
-    from convatlas.request import Entry, Request, check_words, protocol_entries, study_folder
+    from convatlas.api.entries import study_entries
+    from convatlas.request import Request, check_words, protocol_entries, study_folder
 
     names = protocol_entries(protocol_name, architectures or [])
     request = Request(
-        entries=tuple(Entry.parse(name, recipe=recipe) for name in names),
+        entries=study_entries(names, recipe=recipe, methods=methods, labels=labels, data=data),
         data=data,
         data_dir=data_dir,
         seeds=parse_seeds(seeds),

@@ -22,6 +22,7 @@ from convatlas.recipe.named import (
     recipe_with_method,
     resolved,
 )
+from convatlas.recipe.named.semi import methods_with_labels
 from convatlas.recipe.reading import read_recipe, write_recipe
 from convatlas.recipe.rule import DataFacts, RecipeRule
 from convatlas.recipe.schedule import rate_factor
@@ -41,6 +42,7 @@ __all__ = [
     "default_recipe",
     "defaults",
     "list_recipes",
+    "methods_with_labels",
     "parsed_settings",
     "rate_factor",
     "read_recipe",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_json, write_text
-from convatlas.report import figures, page, published, tables
+from convatlas.report import few_labels, figures, page, published, tables
 from convatlas.report.comparison import comparisons
 from convatlas.report.protocol import Term, in_words, protocol
 from convatlas.report.published import published_beside
@@ -28,8 +28,9 @@ FILES = ("results.json", "results.csv", "results.md", "curves.png", "accuracy_vs
 class Report:
     """A report: its folder, its rows (see `tables.study_rows`) and its files.
 
-    `comparisons` are those of the best two networks, one for each score that has two. `failed` holds the path and the
-    error of each failed run, `unfinished` the path of each unfinished run.
+    `comparisons` are those of the best two networks, one for each score that has two; `methods` those of each method
+    for few labels with labels alone. `failed` holds the path and the error of each failed run, `unfinished` the path of
+    each unfinished run.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class Report:
     failed: list[dict[str, str]]
     unfinished: list[str]
     files: tuple[Path, ...]
+    methods: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def comparison(self) -> dict[str, Any] | None:
@@ -50,7 +52,8 @@ class Report:
     def findings(self) -> list[str]:
         """Sentences: that different scores are not ranked against each other, and each comparison."""
         line = not_ranked(scores_of(self.rows))
-        return [*([line] if line else []), *(comparison["sentence"] for comparison in self.comparisons)]
+        compared = (*self.comparisons, *self.methods)
+        return [*([line] if line else []), *(comparison["sentence"] for comparison in compared)]
 
     def content(self) -> dict[str, Any]:
         """Returns the content of `results.json`; only with several scores it has all `comparisons`."""
@@ -60,6 +63,7 @@ class Report:
             "rows": self.rows,
             "comparison": self.comparison,
             **several,
+            **({"methods": self.methods} if self.methods else {}),
             "published": self.published,
             "failed": self.failed,
             "unfinished": self.unfinished,
@@ -112,7 +116,8 @@ def _study_report(folders: Sequence[Path], out: Path) -> Report:
         published=published_beside(rows, {_path(run, out): run for run in finished}),
         failed=[{"path": _path(run, out), "error": _error(run)} for run in runs if run.status == "failed"],
         unfinished=[_path(run, out) for run in runs if run.status == "unfinished"],
-        files=tuple(out / name for name in FILES),
+        files=tuple(out / name for name in (*FILES, *([few_labels.FIGURE] if few_labels.with_method(rows) else []))),
+        methods=few_labels.against_labels_alone(rows, finished, root=out),
     )
     _write_files(report, finished)
     return report
@@ -131,6 +136,8 @@ def _write_files(report: Report, runs: Sequence[Run]) -> None:
     write_text(out / "results.md", _markdown(report))
     figures.draw_study_curves(groups, out / "curves.png", scores=scores_of(rows))
     figures.draw_accuracy_vs_macs(rows, out / "accuracy_vs_macs.png")
+    if few_labels.with_method(rows):
+        few_labels.draw_accuracy_vs_labels(rows, out / few_labels.FIGURE)
     write_text(out / "report.html", page.render(content, folder=out, runs=by_path, findings=report.findings))
 
 
@@ -174,7 +181,8 @@ def _path(run: Run, root: Path) -> str:
 
 def _markdown(report: Report) -> str:
     """Returns the content of `results.md`: the table, the comparisons, and the protocol."""
-    parts = [tables.markdown_table(report.rows), *(f"{finding}\n" for finding in report.findings)]
+    by_labels = [few_labels.markdown(report.rows)] if few_labels.with_method(report.rows) else []
+    parts = [tables.markdown_table(report.rows), *by_labels, *(f"{finding}\n" for finding in report.findings)]
     if report.published:
         parts.append(published.markdown(report.published))
     parts += [f"Failed: `{run['path']}`: {run['error']}\n" for run in report.failed]

@@ -54,12 +54,15 @@ def comparisons(rows: Sequence[Row], runs: Iterable[Run], *, root: Path | None =
     for score in scores_of(rows):
         known = [pair for pair in named if score_of(pair[0]) == score and value_of(pair[0], "val", "mean") is not None]
         if len(known) > 1:
-            found.append(_comparison(sorted(known, key=lambda pair: rank_of(pair[0]))[:2], by_path))
+            found.append(compared(sorted(known, key=lambda pair: rank_of(pair[0]))[:2], by_path))
     return found
 
 
-def _comparison(best: Sequence[tuple[Row, str]], runs: Mapping[str, Run]) -> dict[str, Any]:
-    """Returns the comparison of two rows of one score, which come with their names."""
+def compared(best: Sequence[tuple[Row, str]], runs: Mapping[str, Run], *, lead: str | None = None) -> dict[str, Any]:
+    """Returns the comparison of two rows of one score, which come with their names.
+
+    Its sentence begins with `lead`, by default that the first is best on validation.
+    """
     (first, first_name), (second, second_name) = best
     test = _test(first, second, [[runs[run["path"]] for run in row["runs"]] for row in (first, second)])
     found = test.difference
@@ -74,7 +77,9 @@ def _comparison(best: Sequence[tuple[Row, str]], runs: Mapping[str, Run]) -> dic
         "significant": None if found is None else found.significant,
         "method": test.method,
     }
-    return comparison | {"sentence": comparison_sentence(comparison, score=score_of(first), reason=test.reason)}
+    return comparison | {
+        "sentence": comparison_sentence(comparison, score=score_of(first), reason=test.reason, lead=lead)
+    }
 
 
 def _test(first: Row, second: Row, members: Sequence[Sequence[Run]]) -> Test:
@@ -91,22 +96,28 @@ def _test(first: Row, second: Row, members: Sequence[Sequence[Run]]) -> Test:
     return Test(difference_over_seeds(*known) if whole else None, method, reason=reason)
 
 
-def comparison_sentence(comparison: Mapping[str, Any], *, score: Score = TOP1, reason: str | None = None) -> str:
-    """Returns a comparison as a sentence, with its verdict; `reason` says why the test images were not drawn again."""
+def comparison_sentence(
+    comparison: Mapping[str, Any], *, score: Score = TOP1, reason: str | None = None, lead: str | None = None
+) -> str:
+    """Returns a comparison as a sentence, with its verdict; `reason` says why the test images were not drawn again.
+
+    It begins with `lead`, by default that the first network is best on validation.
+    """
     first, second, difference = comparison["first"], comparison["second"], comparison["difference"]
     best = f"{first}, level with {second} on validation," if comparison["tied"] else f"{first}, best on validation,"
-    other = "it" if comparison["tied"] else second
+    other = "it" if comparison["tied"] and lead is None else second
+    best = best if lead is None else lead
     if difference is None:
         return f"{best} is not compared with {other} on test: not every run has its test {score.word}."
     where = "ahead of" if difference > 0 else "behind"
     points = " points" if score.unit == "fraction" else ""
     measured = "" if score == TOP1 else f" in {score.word}"
-    lead = f"{best} is {where} {other} by {score.shown(abs(difference))}{points}{measured} on test"
+    found = f"{best} is {where} {other} by {score.shown(abs(difference))}{points}{measured} on test"
     if difference == 0:
-        lead = f"{best} is level with {other}{measured} on test"
+        found = f"{best} is level with {other}{measured} on test"
     if comparison["ci95"] is None:
         few = min(comparison["seeds"])
-        return f"{lead}: too few seeds to tell ({few}; a verdict needs at least {FEWEST_SEEDS} of each)."
+        return f"{found}: too few seeds to tell ({few}; a verdict needs at least {FEWEST_SEEDS} of each)."
     low, high = map(score.shown, comparison["ci95"])
     a, b = comparison["seeds"]
     seeds = f"{a} seeds of each" if a == b else f"{a} and {b} seeds"
@@ -114,7 +125,7 @@ def comparison_sentence(comparison: Mapping[str, Any], *, score: Score = TOP1, r
     over = f"{seeds} but not over test images, for {reason}"
     if reason is None:
         over = f"{seeds} and {comparison['images']:,} test images"
-    return f"{lead} (95 % interval {low} to {high}, over {over}): {verdict}."
+    return f"{found} (95 % interval {low} to {high}, over {over}): {verdict}."
 
 
 def _test_correct(members: Sequence[Sequence[Run]]) -> list[np.ndarray] | None:

@@ -14,6 +14,7 @@ import numpy as np
 from convatlas.files import read_arrays
 from convatlas.report import published, scored, tables
 from convatlas.report.classes import class_table, imbalanced
+from convatlas.report.few_labels import with_method
 from convatlas.report.protocol import in_words
 from convatlas.report.templates import template
 from convatlas.run import Run
@@ -51,10 +52,17 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run],
         beside=[published.cells(entry) for entry in content["published"]],
         beside_headers=published.HEADERS,
         terms=in_words(content["protocol"]),
-        figures={name: data_address((folder / f"{name}.png").read_bytes()) for name in ("curves", "accuracy_vs_macs")},
+        figures=_figures(
+            folder, ("curves", "accuracy_vs_macs", *(["accuracy_vs_labels"] if with_method(rows) else []))
+        ),
         augmentation=next((pairs for _, run in best if (pairs := _augmentation(run))), None),
         mistakes=[(name, shown) for name, run in best if (shown := _mistakes(run))],
     )
+
+
+def _figures(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """Returns the addresses of the figures in a folder, by their names."""
+    return {name: data_address((folder / f"{name}.png").read_bytes()) for name in names}
 
 
 def best_run(row: scored.Row) -> dict[str, Any]:

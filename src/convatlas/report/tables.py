@@ -241,7 +241,16 @@ def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> 
         "images_per_second": _over_seeds(group, "images_per_second")["images_per_second_mean"],
         "runs": [_seed_row(run, root) for run in group],
         **_of_score(group),
+        **_of_method(record),
     }
+
+
+def _of_method(record: RunRecord) -> Row:
+    """Returns the columns of a method for few labels, and the number of labelled images; none for other trainings."""
+    method = record.recipe.get("method")
+    if not method:
+        return {}
+    return {"method": method, "labels": record.labelled.count if record.labelled else record.data.train}
 
 
 def _of_score(group: list[Run]) -> Row:

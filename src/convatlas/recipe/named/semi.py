@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from convatlas.data_names import recipe_of_data
-from convatlas.errors import unknown
+from convatlas.errors import UsageError, unknown
 from convatlas.recipe.fields import Recipe
+
+Settings = tuple[tuple[str, Any], ...]
 
 _FIXMATCH_CODE = (
     "FixMatch (Sohn et al. 2020), https://arxiv.org/abs/2001.07685, section 4 and table 4, and the authors' code, "
@@ -116,3 +118,20 @@ def recipe_of_method(method: str, data: str) -> str:
     if method not in _METHODS:
         raise unknown("method", method, _METHODS)
     return f"{method}_quick" if recipe_of_data(data) == "quick" else method
+
+
+def methods_with_labels(methods: str, labels: str | None, *, data: str) -> tuple[tuple[str, Settings], ...]:
+    """Returns the recipe of each method in a list, with each number of labels in another list, as recipe fields.
+
+    Raises `UsageError` for an unknown method, and for one that is named twice.
+
+    >>> methods_with_labels("supervised,uda", "250,4000", data="cifar10")[1:3]
+    (('supervised', (('labels', '4000'),)), ('uda', (('labels', '250'),)))
+    """
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    counts = [None] if labels is None else [count.strip() for count in labels.split(",") if count.strip()]
+    for what, found in (("--methods", names), ("--labels", counts)):
+        if not found or len(set(found)) < len(found):
+            raise UsageError(f"{what} must name one or more, each once, with commas between them")
+    recipes = [recipe_of_method(name, data) for name in names]
+    return tuple((name, () if count is None else (("labels", count),)) for name in recipes for count in counts)
