@@ -117,7 +117,7 @@ def plan_transfer(request: TransferRequest, *, out: Path) -> tuple[DataSet, list
         drawn = _drawn(data, shots, draws)
         for method, choice in choices:
             first = plan_choice(choice, request.of(method), data=drawn[draws[0]])
-            first = dataclasses.replace(first, title=f"{method.name}, {shots} shots")
+            first = dataclasses.replace(first, title=f"{method.name}, {shots} shot{'s' * (shots != 1)}")
             alike = shots == "all" and method.kind == "nearest_mean"  # every draw is the same
             for draw in draws[:1] if alike else draws:
                 folder = out / method.folder / f"shots{shots}" / f"draw{draw}"
