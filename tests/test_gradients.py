@@ -17,7 +17,8 @@ from convatlas.cli import main
 from convatlas.complexity import complexity
 from convatlas.data import load_data
 from convatlas.errors import UsageError
-from convatlas.insight.gradients import Batch, initial_signals, signals, without_norms
+from convatlas.insight.gradient_figure import draw_gradients, kinds_of
+from convatlas.insight.gradients import Batch, Layer, Signals, initial_signals, signals, without_norms
 from convatlas.layers import ConvNormAct, classifier, sequential
 
 
@@ -144,3 +145,32 @@ def test_bad_words(words: list[str], line: str, capsys: pytest.CaptureFixture[st
     said = capsys.readouterr().err
     assert line in said
     assert said.count("\n") == 1
+
+
+def signals_of(name: str, layers: int) -> Signals:
+    """Signals of so many layers."""
+    return Signals(name, tuple(Layer(str(place), 1.0, 1.0, 1.0, 1) for place in range(layers)), 2.3)
+
+
+def test_many_networks_are_drawn_by_depth(tmp_path: Path) -> None:
+    names = {"plain20(depths=1,1,1)": 8, "plain20": 20, "plain32": 32, "plain44": 44}
+    both = names | {name.replace("plain", "resnet"): layers for name, layers in names.items()}
+    found = [signals_of(name, layers) for name, layers in both.items()]
+    kinds = kinds_of(found)
+    assert kinds is not None
+    assert {kind: [len(each.layers) for each in members] for kind, members in kinds.items()} == {
+        "plain": [8, 20, 32, 44],
+        "resnet": [8, 20, 32, 44],
+    }
+    assert kinds_of(found[:7]) is None  # few enough for a colour each
+    assert kinds_of([*found, signals_of("plain20(activation=tanh)", 20)]) is None  # two of one depth
+    assert kinds_of([*found, signals_of("vgg11", 11)]) is None  # one alone
+    draw_gradients(found, tmp_path / "figure.png", data="digits", images=16)
+    assert (tmp_path / "figure.png").is_file()
+
+
+def test_a_name_may_have_its_options() -> None:
+    (shallow,) = convatlas.gradients(["plain20(depths=1,1,1)"], images=4, options={"activation": "tanh"})
+    assert (shallow.name, len(shallow.layers)) == ("plain20(activation=tanh, depths=1,1,1)", 8)
+    with pytest.raises(UsageError, match="unknown option of plain20 'depth'"):
+        convatlas.gradients(["plain20(depth=1)"], images=4)

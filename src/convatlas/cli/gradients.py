@@ -22,7 +22,13 @@ PLACES = ("first", "middle", "last")  # layers in the table
 
 @app.command()
 def gradients(
-    networks: Annotated[list[str], typer.Argument(metavar="ARCH|RUN...", help="Architectures, or folders of runs.")],
+    networks: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ARCH|RUN...",
+            help="Architectures, also with options as 'plain20(depths=1,1,1)', or folders of runs.",
+        ),
+    ],
     data: Annotated[str, typer.Option("--data", help=f"Data set of the batch: {options.DATA_HELP}.")] = "digits",
     data_dir: options.DataDir = None,
     option: options.Options = None,

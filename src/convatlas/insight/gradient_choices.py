@@ -9,6 +9,7 @@ from typing import Any, Literal, cast, get_args
 
 from convatlas.architectures import check_name, nothing_at
 from convatlas.errors import UsageError, unknown
+from convatlas.values import assignments
 
 Norm = Literal["own", "none"]
 Initialisation = Literal["own", "small", "xavier", "kaiming"]
@@ -50,10 +51,23 @@ def choices(
             continue
         if "/" in name and ".py:" not in name:
             raise nothing_at(name)
-        check_name(name, options=options)
+        architecture, own = with_options(name)
+        check_name(architecture, options={**options, **own})
         found += [
-            Choice(name, cast(Norm, norm), cast(Initialisation, weights), options)
+            Choice(architecture, cast(Norm, norm), cast(Initialisation, weights), {**options, **own})
             for norm in dict.fromkeys(norms)
             for weights in dict.fromkeys(initialisations)
         ]
     return found
+
+
+def with_options(text: str) -> tuple[str, dict[str, str]]:
+    """Returns the architecture and the options of a name as figures and tables print it. Raises `UsageError`.
+
+    >>> with_options("plain20(depths=1,1,1, activation=gelu)")
+    ('plain20', {'depths': '1,1,1', 'activation': 'gelu'})
+    """
+    name, bracket, inside = text.partition("(")
+    if not bracket or not inside.endswith(")"):
+        return text, {}
+    return name, assignments(inside.removesuffix(")").split(", "), flag=name)
