@@ -322,9 +322,10 @@ def test_an_axis_over_a_path_holds_it_and_the_centre(values: list[float]) -> Non
 def test_names_are_as_short_as_keeps_them_apart(tmp_path: Path) -> None:
     first = made_run(tmp_path / "a", options={"depths": (1, 1, 1), "widths": (4, 4, 4)})
     other = made_run(tmp_path / "b", "lenet5", image_size=32)
-    assert names_of([first, other]) == ["resnet_uva(depths=1,1,1, widths=4,4,4)", "lenet5"]
-    assert names_of([other, other]) == [str(other.path)] * 2
-    assert names_of([other, made_run(tmp_path / "c", "lenet5", image_size=32, lr=0.5)])[1].startswith("lenet5 @ quick[")
+    changed = made_run(tmp_path / "c", "lenet5", image_size=32, lr=0.5)
+    assert names_of([first, other], ["a", "b"]) == ["resnet_uva(depths=1,1,1, widths=4,4,4)", "lenet5"]
+    assert names_of([other, other], ["b", "b/last"]) == ["b", "b/last"]
+    assert names_of([other, changed], ["b", "c"])[1].startswith("lenet5 @ quick[")
 
 
 def test_points_of_another_file_are_refused(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def open_runs(sources: Sequence[str], *, device: str) -> list[Opened]:
         if other_pixels(first.images_hash, other.images_hash) or other.class_names != first.class_names:
             raise UsageError(f"{first.source} and {other.source} are of other copies of {first.data}; draw them apart")
     runs = [predictor.run for predictor in predictors if predictor.run is not None]
-    return [Opened(*each) for each in zip(names_of(runs), runs, predictors, strict=True)]
+    names = names_of(runs, [predictor.source for predictor in predictors])
+    return [Opened(*each) for each in zip(names, runs, predictors, strict=True)]
 
 
 def open_network(source: str, *, device: str) -> Predictor:
@@ -57,8 +58,8 @@ def open_network(source: str, *, device: str) -> Predictor:
     return predictor
 
 
-def names_of(runs: Sequence[Run]) -> list[str]:
-    """Returns a short name for each run, as short as keeps them apart."""
+def names_of(runs: Sequence[Run], sources: Sequence[str]) -> list[str]:
+    """Returns a name for each run, as short as keeps them apart; at last it is the source, as the user named it."""
     records = [run.record for run in runs]
     plain = [label(record.architecture.name, record.architecture.options) for record in records]
     recipes = [f"{name} @ {record.recipe['name']}" for name, record in zip(plain, records, strict=True)]
@@ -66,7 +67,7 @@ def names_of(runs: Sequence[Run]) -> list[str]:
     for names in (plain, recipes, seeds):
         if len(set(names)) == len(names):
             return names
-    return [str(run.path) for run in runs]
+    return list(sources)
 
 
 def training_images(predictor: Predictor, *, data_dir: Path | None, skip_unreadable: bool = False) -> DataSet:
