@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convatlas.api.entries import study_entries
 from convatlas.errors import UsageError
@@ -23,6 +23,9 @@ from convatlas.request import (
     study_folder,
 )
 from convatlas.run import Run
+
+if TYPE_CHECKING:
+    from convatlas.training import Plan
 
 
 def train(
@@ -107,6 +110,8 @@ def semi(
     data_dir: str | Path | None = None,
     skip_unreadable: bool = False,
     recipe: str | None = None,
+    teacher: str | Path | Run | None = None,
+    rounds: int | None = None,
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
@@ -116,11 +121,10 @@ def semi(
 ) -> Run:
     """Trains a network with few labels into the folder `out` and returns the run; a finished run is loaded.
 
-    `method` is `supervised`, `pseudo_label`, `mean_teacher`, `fixmatch`, `uda` or `meta_pseudo_labels`, or
-    `recipe` names a recipe with one.
-    `labels` is the number of training images that keep their labels, or below 1 the part of each class; None keeps all.
-    `settings={"steps": 2000}` sets the length. The other arguments are as in `train`. Raises `UsageError` as
-    `convatlas semi` does.
+    `method` is `supervised`, `pseudo_label`, `mean_teacher`, `fixmatch`, `uda`, `meta_pseudo_labels` or
+    `noisy_student`; or `recipe` names a recipe with one. `labels` is the number of training images that keep their
+    labels, or below 1 the part of each class; None keeps all. `noisy_student` learns from `teacher`, a run, or trains
+    one and then `rounds` students into folders below `out`; the last is returned. Raises `UsageError`.
     """
     wanted = {} if labels is None else {"labels": labels}
     request = Request(
@@ -133,20 +137,38 @@ def semi(
         device=device,
         skip_unreadable=skip_unreadable,
     )
-    return _trained(request, out=as_path(out), resume=resume, quiet=quiet)
+    source = as_path(teacher.path if isinstance(teacher, Run) else teacher)
+    return _last_round(request, out=as_path(out), teacher=source, rounds=rounds, resume=resume, quiet=quiet)
+
+
+def _last_round(
+    request: Request, *, out: Path | None, teacher: Path | None, rounds: int | None, resume: bool, quiet: bool
+) -> Run:
+    """Trains all rounds of a request and returns the last run."""
+    (plan,) = plan_request(request)
+
+    from convatlas.device import resolve_device
+    from convatlas.training import training_rounds
+
+    device = resolve_device(request.device)
+    for each, folder in training_rounds(plan, out or run_folder(plan), device=device, teacher=teacher, rounds=rounds):
+        run = _trained_plan(each, folder=folder, resume=resume, device=device, quiet=quiet)
+    return run
 
 
 def _trained(request: Request, *, out: Path | None, resume: bool, quiet: bool) -> Run:
     """Returns the one run of a request."""
     (plan,) = plan_request(request)
+    return _trained_plan(plan, folder=out or run_folder(plan), resume=resume, device=request.device, quiet=quiet)
 
+
+def _trained_plan(plan: Plan, *, folder: Path, resume: bool, device: str, quiet: bool) -> Run:
     from convatlas.progress import choose
     from convatlas.screen import Screen
     from convatlas.training import train_plan
 
-    folder = out or run_folder(plan)
     with choose(Screen(stderr=True), [plan.job], quiet=quiet) as progress:
-        return train_plan(plan, folder=folder, resume=resume, device=request.device, progress=progress)
+        return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
 
 
 def compare(

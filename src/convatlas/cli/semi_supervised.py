@@ -13,7 +13,7 @@ from convatlas.cli.runs import print_run, trained
 from convatlas.errors import UsageError
 from convatlas.values import parse
 
-METHODS = "supervised, pseudo_label, mean_teacher, fixmatch, uda or meta_pseudo_labels"
+METHODS = "supervised, pseudo_label, mean_teacher, fixmatch, uda, meta_pseudo_labels or noisy_student"
 
 
 @app.command()
@@ -37,6 +37,16 @@ def semi(
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", help="A recipe with a method, by name or from a YAML file, instead of --method."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option("--teacher", metavar="RUN", help="For noisy_student: the finished run whose labels are learned."),
+    ] = None,
+    rounds: Annotated[
+        str | None,
+        typer.Option(
+            "--rounds", metavar="NUMBER", help="For noisy_student: the students after the first teacher; default: 1."
+        ),
     ] = None,
     steps: Annotated[str | None, typer.Option("--steps", metavar="NUMBER", help="Optimizer steps in all.")] = None,
     epochs: Annotated[
@@ -83,14 +93,15 @@ def semi(
         skip_unreadable=skip_unreadable,
     )
     (plan,) = plan_request(request)
-    folder = out or run_folder(plan)
 
     from convatlas.device import resolve_device  # not sooner: it imports PyTorch, which takes seconds
-    from convatlas.training import open_folder
+    from convatlas.training import open_folder, training_rounds
 
-    existing = open_folder(plan, folder, resume=resume)
-    run = trained(plan, folder, device=resolve_device(device), resume=resume, quiet=quiet)
-    print_run(run, loaded=existing is not None and existing.finished, as_json=as_json)
+    device, count = resolve_device(device), None if rounds is None else parse(rounds, int, name="rounds")
+    for each, folder in training_rounds(plan, out or run_folder(plan), device=device, teacher=teacher, rounds=count):
+        existing = open_folder(each, folder, resume=resume)
+        run = trained(each, folder, device=device, resume=resume, quiet=quiet)
+        print_run(run, loaded=existing is not None and existing.finished, as_json=as_json)
 
 
 def length(*, steps: str | None, epochs: str | None) -> dict[str, str | None]:

@@ -22,7 +22,7 @@ from convatlas.recipe.named import (
     recipe_with_method,
     resolved,
 )
-from convatlas.recipe.named.semi import methods_with_labels
+from convatlas.recipe.named.semi import methods_with_labels, recipe_of_teacher
 from convatlas.recipe.reading import read_recipe, write_recipe
 from convatlas.recipe.rule import DataFacts, RecipeRule
 from convatlas.recipe.schedule import rate_factor
@@ -48,6 +48,7 @@ __all__ = [
     "read_recipe",
     "recipe",
     "recipe_for",
+    "recipe_of_teacher",
     "recipe_or_rule",
     "recipe_with_method",
     "resolved",

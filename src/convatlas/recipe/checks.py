@@ -54,6 +54,7 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "ramp_up": (lambda v: 0 <= v <= 1, "0 to 1, a part of the training"),
     "threshold": (lambda v: 0 <= v < 1, "a probability below 1"),
     "temperature": (lambda v: 0 < v <= 100, "above 0 and at most 100"),
+    "pseudo_per_class": (lambda v: 1 <= v <= 1_000_000_000, "none, or at least 1 image of each class"),
     "student_wait": (lambda v: 0 <= v < 1, "at least 0 and below 1, a part of the training"),
     "finetune_part": (lambda v: 0 <= v < 1, "at least 0 and below 1, a part of the training"),
     "finetune_lr": (lambda v: 0 < v < 100, "above 0 and below 100"),

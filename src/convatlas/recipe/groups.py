@@ -13,7 +13,10 @@ Warmup = Literal["linear", "constant"]
 Crop = Literal["none", "resized", "pad4", "random"]
 Fit = Literal["crop", "squash", "pad"]
 Sampling = Literal["shuffled", "balanced"]
-MethodKind = Literal["supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda", "meta_pseudo_labels"]
+MethodKind = Literal[
+    "supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda", "meta_pseudo_labels", "noisy_student"
+]
+PseudoLabels = Literal["none", "soft", "hard"]
 TeacherGradient = Literal["none", "first_order", "exact"]
 Annealing = Literal["none", "linear", "log", "exp"]
 
@@ -163,6 +166,9 @@ class MethodFields:
     teach. `annealing` is UDA's training signal annealing: labelled images that are known too well teach nothing, by a
     limit that rises to 1.
 
+    Noisy Student's teacher gives `pseudo_labels`: probabilities (soft) or classes (hard); of each class
+    `pseudo_per_class` images are taken, None for the mean over the classes.
+
     The last four are of Meta Pseudo Labels: the way of the teacher's gradient from the student; the part of the
     training in which the student waits for its teacher; the last part, in which it learns the labelled images, and the
     rate of this part. In the recipe of such a method `rand_augment` and `cutout` change the strong view alone.
@@ -176,6 +182,8 @@ class MethodFields:
     threshold: float | None = None
     temperature: float | None = None
     annealing: Annealing = "none"
+    pseudo_labels: PseudoLabels = "none"
+    pseudo_per_class: int | None = None
     teacher_gradient: TeacherGradient = "none"
     student_wait: float = 0.0
     finetune_part: float = 0.0

@@ -9,15 +9,16 @@ from convatlas.recipe.checks import require
 if TYPE_CHECKING:
     from convatlas.recipe.fields import Recipe
 
-METHODS = ("supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda", "meta_pseudo_labels")
+METHODS = ("supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda", "meta_pseudo_labels", "noisy_student")
 WITH_UNLABELLED = METHODS[1:]  # they learn from unlabelled images too
 WITH_STRONG_VIEW = ("fixmatch", "uda", "meta_pseudo_labels")
+NOISY = ("noisy_student",)
 META = ("meta_pseudo_labels",)
 # field: the methods that need it; the others must not have it.
 NEEDED = {
     "unlabelled_ratio": WITH_UNLABELLED,
     "unlabelled_weight": WITH_UNLABELLED,
-    "threshold": ("pseudo_label", *WITH_STRONG_VIEW),
+    "threshold": ("pseudo_label", *NOISY, *WITH_STRONG_VIEW),
     "temperature": ("uda", *META),
 }
 # field: the methods that may have it, and its value in the others.
@@ -25,6 +26,8 @@ PERMITTED = {
     "labels": (METHODS, "none"),
     "ramp_up": (WITH_UNLABELLED, "0"),
     "annealing": (("uda",), "none"),
+    "pseudo_labels": (NOISY, "none"),
+    "pseudo_per_class": (NOISY, "none"),
     "teacher_gradient": (META, "none"),
     "student_wait": (META, "0"),
     "finetune_part": (META, "0"),
@@ -50,6 +53,8 @@ def check_method(recipe: Recipe) -> None:
     require(recipe, "epoch_steps", recipe.epoch_steps is not None, words)
     if method in WITH_UNLABELLED:
         _check_with_unlabelled(recipe, said)
+    given = recipe.method.pseudo_labels != "none" or method not in NOISY
+    require(recipe, "pseudo_labels", given, f"soft or hard {said}")
     if method in META:
         _check_meta(recipe)
     drawn = recipe.images.rand_augment > 0 or method not in WITH_STRONG_VIEW

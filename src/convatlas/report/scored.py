@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Literal
 
+from convatlas.run import RunRecord
 from convatlas.scores import TOP1, Score, distinct_scores
 
 Row = dict[str, Any]
@@ -84,3 +85,11 @@ def not_ranked(scores: Sequence[Score]) -> str | None:
         return None
     *words, last = (f"by {score.word}" for score in scores)
     return f"Networks scored {', '.join(words)} and {last} are not ranked against each other."
+
+
+def method_columns(record: RunRecord) -> Row:
+    """Returns the columns of a method for few labels, and the number of labelled images; none for other trainings."""
+    method = record.recipe.get("method")
+    if not method:
+        return {}
+    return {"method": method, "labels": record.labelled.count if record.labelled else record.data.train}

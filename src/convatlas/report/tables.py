@@ -15,7 +15,7 @@ from convatlas.errors import UsageError
 from convatlas.evaluation import summarize
 from convatlas.recipe import defaults
 from convatlas.report.classes import ALIKE, imbalanced
-from convatlas.report.scored import Part, Row, described, score_of, value_of
+from convatlas.report.scored import Part, Row, described, method_columns, score_of, value_of
 from convatlas.run import Run, RunRecord
 from convatlas.scores import TOP1, order_of
 from convatlas.words import canonical, finite, label, percent, plain, quantity, seconds, stacked
@@ -199,8 +199,12 @@ def cells(row: Row) -> list[str]:
 
 
 def _shared(record: RunRecord) -> str:
-    """Returns a text that all runs of a row share: their identity without the seed, and the recipe's name."""
-    same = {**record.identity(), "seed": None, "data": None, "score": order_of(record.score)}
+    """Returns a text that all runs of a row share: their identity without the seed, and the recipe's name.
+
+    Each student has the teacher of its own seed; the teachers of a row have folders of one name.
+    """
+    teacher = None if record.teacher is None else Path(record.teacher.source).name
+    same = {**record.identity(), "seed": None, "data": None, "score": order_of(record.score), "teacher": teacher}
     return canonical([same, record.recipe["name"], record.selection])
 
 
@@ -208,6 +212,8 @@ def _beside_recipe(record: RunRecord) -> str:
     """Returns words for the recipe column: an objective that the recipe does not say, and the weights of the start."""
     said = record.objective == "classification" or record.recipe.get("method")
     words = "" if said else f" for {record.objective}"
+    if record.teacher is not None:
+        words += f" taught by {Path(record.teacher.source).name}"
     start = record.start
     if record.fine_tuned:  # the weights of an evaluated checkpoint are its recipe
         words += f" from {start.published or Path(start.source or '').name} {(start.sha256 or '')[:8]}"
@@ -241,16 +247,8 @@ def _row(group: list[Run], *, recipes: Mapping[str, str], root: Path | None) -> 
         "images_per_second": _over_seeds(group, "images_per_second")["images_per_second_mean"],
         "runs": [_seed_row(run, root) for run in group],
         **_of_score(group),
-        **_of_method(record),
+        **method_columns(record),
     }
-
-
-def _of_method(record: RunRecord) -> Row:
-    """Returns the columns of a method for few labels, and the number of labelled images; none for other trainings."""
-    method = record.recipe.get("method")
-    if not method:
-        return {}
-    return {"method": method, "labels": record.labelled.count if record.labelled else record.data.train}
 
 
 def _of_score(group: list[Run]) -> Row:

@@ -80,6 +80,16 @@ class LabelledRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TeacherRecord:
+    """The teacher of a student: its run, the sha256 of its checkpoint, and the file and the hash of its labels."""
+
+    source: str
+    sha256: str
+    labels_file: str
+    labels_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PreprocessingRecord:
     """The size of the images, their fit and their normalisation; see `convatlas.data.preprocessing.Preprocessing`."""
 
@@ -125,7 +135,8 @@ class RunRecord:
     """All facts of a run, the content of `run.json`.
 
     `recipe` has the recipe's fields by name. An evaluated checkpoint has only `name`, `source` and `precision` there,
-    and no `seed`. `labelled` are the images that kept their labels, where not all did. `objective` names the goal of
+    and no `seed`. `labelled` are the images that kept their labels, where not all did, `teacher` is
+    that of a student. `objective` names the goal of
     the training, `score` the measure that selected the epoch and ranks the run. `results` are numbers by name
     (best_epoch, val_top1, val_loss, test_top1, test_loss, train_seconds, images_per_second, of classes
     test_balanced_accuracy, test_macro_f1 and test_imbalance too, and the score's; accuracies are fractions). A failed
@@ -141,6 +152,7 @@ class RunRecord:
     preprocessing: PreprocessingRecord
     network: NetworkRecord
     labelled: LabelledRecord | None = None
+    teacher: TeacherRecord | None = None
     published: tuple[Published, ...] = ()
     selection: str | None = None
     notes: tuple[str, ...] = ()
@@ -169,6 +181,7 @@ class RunRecord:
             "seed": self.seed,
             "data": self.data.identity(),
             "objective": self.objective,
+            **({} if self.teacher is None else {"teacher": self.teacher.labels_hash}),
         }
 
     def content(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from convatlas.training.learner import Learner, build_learner
 from convatlas.training.objective import Objective, TrainingError
 from convatlas.training.parts import as_begun, as_recorded, in_parts
 from convatlas.training.plan import Plan, choose_recipe, make_plan
+from convatlas.training.rounds import training_rounds
 from convatlas.training.start import starting_from
 from convatlas.training.train import open_folder, train_plan
 
@@ -25,4 +26,5 @@ __all__ = [
     "open_folder",
     "starting_from",
     "train_plan",
+    "training_rounds",
 ]

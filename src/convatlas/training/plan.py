@@ -30,7 +30,7 @@ from convatlas.training.head_only import HeadOnly, features_line, objective_of
 from convatlas.training.objective import Objective
 from convatlas.training.optimizers import check_optimizer
 from convatlas.training.records import LAST_EPOCH, LAST_WATCHED, architecture_record, data_record, selection
-from convatlas.training.semi_supervised import OBJECTIVES, label_notes, labelled_record
+from convatlas.training.semi_supervised import OBJECTIVES, TeacherLabels, label_notes, labelled_record
 from convatlas.training.start import started_network
 from convatlas.words import file_name, label
 
@@ -43,7 +43,7 @@ class Plan:
     `start` says where the first weights come from (`starting_from` takes those of a checkpoint). `objective` makes the
     goal of the training, its networks on a device. `title` is the name on the screen, if the label is not enough.
     `by_machine` names the fields of the recipe that the memory of this machine decided.
-    `features` are those of the images, where they were computed before.
+    `features` are those of the images, where they were computed before. `teacher` has the labels that a student learns.
     """
 
     architecture: Architecture
@@ -61,6 +61,7 @@ class Plan:
     title: str | None = None
     by_machine: tuple[str, ...] = ()
     features: KeptFeatures | None = field(default=None, repr=False, compare=False)
+    teacher: TeacherLabels | None = field(default=None, repr=False, compare=False)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -160,6 +161,7 @@ class Plan:
             network=NetworkRecord(params=self.cost.params, macs=self.cost.macs, shape=self.cost.shape),
             published=self.architecture.published,
             labelled=labelled_record(self.recipe, self.data, seed=self.seed),
+            teacher=None if self.teacher is None else self.teacher.record,
             selection=self.selected_by,
             notes=self.notes,
             objective=self.objective.name,

@@ -85,9 +85,9 @@ def unlabelled_images(plan: Plan) -> Images:
 
 
 def labelled_recipe(recipe: Recipe) -> Recipe:
-    """Returns the recipe of the labelled images. With unlabelled ones, the strong changes are for these alone."""
+    """Returns the recipe of the labelled images. Where there are views, the strong changes are for these alone."""
     plain = without_method(recipe)
-    return plain if recipe.method.kind == "supervised" else plain.with_values(**STRONG_ALONE)
+    return plain if recipe.method.kind in ("supervised", "noisy_student") else plain.with_values(**STRONG_ALONE)
 
 
 def view_recipe(recipe: Recipe, view: View) -> Recipe:

@@ -16,11 +16,12 @@ from convatlas.training.semi_supervised.batches import FewLabelsBatch
 from convatlas.training.semi_supervised.losses import annealing_limit, unlabelled_weight
 
 if TYPE_CHECKING:
+    from convatlas.training.semi_supervised.noisy import NoisyStudent
     from convatlas.training.semi_supervised.objective import SemiSupervised
 
 
 def joint_gradients(
-    objective: SemiSupervised, batch: FewLabelsBatch, taught: list[Tensor], *, group: Group
+    objective: SemiSupervised | NoisyStudent, batch: FewLabelsBatch, taught: list[Tensor], *, group: Group
 ) -> Measured:
     """Sets the gradients of both losses, clipped, and returns the measures of this process's part.
 
@@ -55,7 +56,7 @@ def joint_gradients(
 
 
 def labelled_loss(
-    objective: SemiSupervised,
+    objective: SemiSupervised | NoisyStudent,
     output: Tensor | AuxiliaryLogits,
     targets: Tensor,
     *,

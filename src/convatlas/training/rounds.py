@@ -1,0 +1,49 @@
+"""The rounds of a training: one for most, a teacher and its students one after the other for Noisy Student."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from convatlas.errors import UsageError
+from convatlas.recipe import recipe_of_teacher
+from convatlas.training.plan import Plan, make_plan
+from convatlas.training.semi_supervised import with_teacher
+
+NOISY_STUDENT = "noisy_student"
+MOST = 100
+
+
+def training_rounds(
+    plan: Plan, out: Path, *, device: str, teacher: Path | None = None, rounds: int | None = None
+) -> Iterator[tuple[Plan, Path]]:
+    """Yields the plans to train, each with its folder; the next is asked for when the one before is trained.
+
+    A student of Noisy Student learns from `teacher`, a finished run, into `out`. Without one the first teacher is
+    trained from the labelled images into `round0`, then in each of `rounds`, 1 by default, a student of the one before.
+    Raises `UsageError` for a teacher or rounds of another method.
+    """
+    if plan.recipe.method.kind != NOISY_STUDENT:
+        if teacher is not None or rounds is not None:
+            given = "--rounds" if teacher is None else "--teacher"
+            raise UsageError(f"{given} goes with --method {NOISY_STUDENT}, not with {plan.recipe.method.kind}")
+        yield plan, out
+        return
+    if teacher is not None:
+        if rounds not in (None, 1):
+            raise UsageError(f"--teacher gives one round, not {rounds}; the next one is another command")
+        yield with_teacher(plan, teacher, device=device), out
+        return
+    count = 1 if rounds is None else rounds
+    if not 1 <= count <= MOST:
+        raise UsageError(f"--rounds {count} must be at least 1 and at most {MOST}")
+    yield first_teacher(plan), out / "round0"
+    for number in range(1, count + 1):
+        yield with_teacher(plan, out / f"round{number - 1}", device=device), out / f"round{number}"
+
+
+def first_teacher(plan: Plan) -> Plan:
+    """Returns the plan of the teacher of a student's plan: the labelled images alone, with the same noise."""
+    options = {**plan.options, "in_channels": plan.in_channels}
+    recipe = recipe_of_teacher(plan.recipe)
+    return make_plan(plan.architecture, data=plan.data, chosen=recipe, seed=plan.seed, options=options)
