@@ -265,7 +265,8 @@ def test_published_weights_name_themselves() -> None:
 
 
 def test_what_is_no_base_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = saved(tmp_path / "other.pt")
+    other, strange = saved(tmp_path / "other.pt"), tmp_path / "strange.pt"
+    torch.save({"a.weight": torch.zeros(3)}, strange)
     lines = {
         "nothing_here --data digits": "no run at nothing_here, no checkpoint and no architecture of this name",
         "resnet_uva --data digits": "resnet_uva is an architecture, which has no weights of its own; add --weights uva",
@@ -274,6 +275,7 @@ def test_what_is_no_base_is_refused_in_one_line(tmp_path: Path, capsys: pytest.C
         f"googlenet_uva --data digits --weights {other}": "the nearest by its keys is resnet_uva",
         f"{other} --data digits --weights uva": "brings its weights itself",
         f"{other} --data digit": "did you mean digits?",
+        f"{strange} --data digits": f"name it with --arch (of finetune: convatlas finetune ARCH --weights {strange})",
         f"{other} --data digits --recipe hed_only": "did you mean head_only?",
         "resnet_uva --weights uva": "Missing option '--data'.",
     }
@@ -292,6 +294,8 @@ def test_what_does_not_fit_the_base_is_refused_in_one_line(
     }
     for words, message in lines.items():
         assert message in refused(f"{base.path} {words}", capsys), words
+    words = f"resnet_uva --weights {base.best_checkpoint} --data digits -o depths=2,2,2"
+    assert "belongs to a run, which says itself what network it is" in refused(words, capsys)
     words = f"preact_resnet_uva --weights {base.best_checkpoint} --data digits"
     assert "is of resnet_uva, not of preact_resnet_uva; leave preact_resnet_uva and --weights out" in refused(
         words, capsys

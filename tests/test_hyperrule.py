@@ -72,8 +72,9 @@ def test_what_does_not_depend_on_the_data() -> None:
     assert (row.batch_size, row.epoch_steps, row.optimizer.kind, row.optimizer.momentum) == (512, 25, "sgd", 0.9)
     assert (row.optimizer.weight_decay, row.optimizer.nesterov, row.network.dropout) == (0.0, False, None)
     assert (row.images.mean, row.images.std, row.images.flip) == ((0.5,) * 3, (0.5,) * 3, 0.5)
-    assert (row.images.fit, row.images.crop) == ("squash", "random")
-    assert made("bit_hyperrule", 50, (None, None)).images.image_size == 480
+    assert (row.images.fit, row.images.crop, row.images.interpolation) == ("squash", "random", "bilinear")
+    for unknown in ((None, None), (None, 32), (32, None)):
+        assert made("bit_hyperrule", 50, unknown).images.image_size == 480
 
 
 # ------------------------------------------------------------------------------------------------------- random crops

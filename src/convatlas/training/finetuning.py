@@ -35,13 +35,18 @@ def open_base(
     if weights is None:
         path = Path(source)
         own = path.is_dir() or is_run(path.parent.parent)
-        return open_predictor(source, options=options, normalisation=None if own else normalisation)
+        try:
+            return open_predictor(source, options=options, normalisation=None if own else normalisation)
+        except UsageError as error:
+            if own or "--arch" not in str(error):
+                raise
+            raise UsageError(f"{error} (of finetune: convatlas finetune ARCH --weights {source})") from error
     file = Path(weights)
     if not file.exists():
         return open_predictor(source, weights=weights, options=options)
     if not is_run(file.parent.parent) and not file.is_dir():
         return open_predictor(file, arch=source, options=options, normalisation=normalisation)
-    base, row = open_predictor(file), architecture(source)
+    base, row = open_predictor(file, options=options), architecture(source)
     if (row.name, row.reference) != (base.architecture.name, base.architecture.reference):
         raise UsageError(f"{file} is of {base.architecture.name}, not of {source}; leave {source} and --weights out")
     return base
