@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -15,11 +17,24 @@ import convatlas
 from convatlas.architectures import architecture, families
 from convatlas.cli import main
 from convatlas.complexity import complexity
-from convatlas.data import load_data
+from convatlas.data import DataSet, ResidentImages, load_data
 from convatlas.errors import UsageError
+from convatlas.insight.gradient_choices import Choice
 from convatlas.insight.gradient_figure import draw_gradients, kinds_of
-from convatlas.insight.gradients import Batch, Layer, Signals, initial_signals, signals, without_norms
+from convatlas.insight.gradients import (
+    Batch,
+    Layer,
+    Signals,
+    initial_signals,
+    measured,
+    signals,
+    trained_signals,
+    without_norms,
+)
 from convatlas.layers import ConvNormAct, classifier, sequential
+from convatlas.prediction import open_predictor
+from convatlas.run import Run, Start
+from made_runs import made_run
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +95,191 @@ def test_the_random_state_stays(batch: Batch) -> None:
     first = initial_signals(architecture("resnet_uva"), batch)
     assert torch.equal(torch.get_rng_state(), before)
     assert initial_signals(architecture("resnet_uva"), batch) == first
+
+
+def by_hand(
+    network: nn.Module, batch: Batch, *, size: int = 8, channels: int = 1, whole: DataSet | None = None
+) -> float:
+    """The loss of a network in training on a batch, whose images are brought to a size and normalised here.
+
+    The statistics are those of the training images of the batch's own data, or of `whole`.
+    """
+    train, all_images = batch.data.train, (whole or batch.data).train
+    assert isinstance(train, ResidentImages)
+    assert isinstance(all_images, ResidentImages)
+    pixels = all_images.pixels.float().div(255)
+    mean, std = pixels.mean(), pixels.std(correction=0)
+    chosen = F.interpolate(
+        train.pixels.float().div(255)[batch.places], size=(size, size), mode="bilinear", antialias=True
+    )
+    images = ((chosen - mean) / std).expand(-1, channels, -1, -1)
+    assert isinstance(train.labels, torch.Tensor)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return F.cross_entropy(network.train()(images), train.labels[batch.places]).item()
+
+
+def test_a_batch_is_drawn_by_its_seed() -> None:
+    data = load_data("digits")
+    drawn = Batch.draw(data, images=5, seed=7)
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(7))
+    assert (drawn.places.tolist(), drawn.seed) == (order[:5].tolist(), 7)
+    assert drawn.places.tolist() != Batch.draw(data, images=5, seed=8).places.tolist()
+    assert len(Batch.draw(data, images=10**6, seed=0).places) == len(data.train)
+
+
+def test_new_weights_are_drawn_by_the_seed_of_the_batch() -> None:
+    """For the classes, the channels and the size of the images, which are normalised."""
+    batch = Batch.draw(load_data("digits?classes=1,2,7"), images=16, seed=3)
+    torch.manual_seed(3)
+    network = architecture("resnet_uva").build(num_classes=3, in_channels=1, depths=(1, 1, 1), widths=(4, 4, 8))
+    options = {"depths": (1, 1, 1), "widths": (4, 4, 8)}
+    assert initial_signals(architecture("resnet_uva"), batch, options=options).loss == pytest.approx(
+        by_hand(network, batch), rel=1e-4
+    )
+
+
+def test_images_have_the_channels_and_the_size_that_a_network_takes(batch: Batch, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    lenet = architecture("lenet5").build(num_classes=10, in_channels=1)
+    assert initial_signals(architecture("lenet5"), batch).loss == pytest.approx(
+        by_hand(lenet, batch, size=32), rel=1e-4
+    )
+    file = tmp_path / "coloured.py"
+    lines = (
+        "from torch import nn\ndef net(*, num_classes=10):\n    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), "
+    )
+    file.write_text(
+        lines + "nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, num_classes))\n"
+    )
+    row = architecture(f"{file}:net")
+    torch.manual_seed(3)
+    network = row.build(num_classes=10)
+    expected = by_hand(network, batch, channels=3)
+    assert initial_signals(row, batch).loss == pytest.approx(expected, rel=1e-4)
+    sizes = dataclasses.replace(batch.data.spec, image_size=None)
+    many = dataclasses.replace(batch, data=dataclasses.replace(batch.data, spec=sizes))
+    own = by_hand(lenet, batch, size=architecture("lenet5").image_size)
+    assert initial_signals(architecture("lenet5"), many).loss == pytest.approx(own, rel=1e-4)
+
+
+def test_initial_weights_have_the_spread_of_their_formula(batch: Batch) -> None:
+    """`weight_norm` / sqrt(n) is the deviation; layers are looked at whose two fans differ."""
+    row, options = architecture("plain20"), {"activation": "tanh"}
+    formulas = {
+        "small": lambda inside, outside: 0.01,
+        "kaiming": lambda inside, outside: 5 / 3 / math.sqrt(inside),
+        "xavier": lambda inside, outside: math.sqrt(2 / (inside + outside)),
+    }
+    network = row.build(num_classes=10, in_channels=1, **options)
+    weights = {name: module.weight for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
+    for kind, formula in formulas.items():
+        found = initial_signals(row, batch, initialisation=kind, options=options)  # type: ignore[arg-type]
+        layers = {layer.name: layer for layer in found.layers if layer.name in weights}
+        uneven = [name for name, weight in weights.items() if weight.shape[0] != weight.shape[1]]
+        assert len(uneven) == 3
+        for name in uneven:
+            out_channels, in_channels, height, width = weights[name].shape
+            expected = formula(in_channels * height * width, out_channels * height * width)
+            spread = layers[name].weight_norm / math.sqrt(layers[name].n)
+            assert spread == pytest.approx(expected, rel=0.1), (kind, name)
+
+
+def test_every_kind_of_norm_is_left_out() -> None:
+    kinds = (nn.BatchNorm1d(4), nn.BatchNorm2d(4), nn.GroupNorm(2, 4), nn.LayerNorm(4), nn.LocalResponseNorm(3))
+    network = without_norms(nn.Sequential(*kinds, nn.Linear(4, 4)))
+    assert [type(module) for module in network] == [*[nn.Identity] * 5, nn.Linear]
+
+
+def test_first_to_last_where_gradients_are_0() -> None:
+    def between(first: float, last: float) -> float:
+        layers = tuple(Layer("a", norm, 1.0, 1.0, 1) for norm in (first, 5.0, last))
+        return Signals("three", layers, 1.0).first_to_last
+
+    assert (between(2.0, 8.0), between(0.0, 8.0), between(1.0, 0.0)) == (0.25, 0.0, math.inf)
+    assert math.isnan(between(0.0, 0.0))
+
+
+def test_the_network_is_measured_in_training_and_left_without_hooks() -> None:
+    """Norms take the statistics of the batch, dropout is the same in each measurement, the first time counts."""
+    torch.manual_seed(0)
+    shared = nn.Linear(6, 6)
+    network = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(6), nn.Dropout(0.5), shared, shared, nn.Linear(6, 3))
+    images, labels = 5 * torch.randn(8, 1, 2, 3) + 1, torch.arange(8) % 3
+    received: list[torch.Tensor] = []
+    hook = shared.register_forward_pre_hook(lambda _, values: received.append(values[0].detach()))
+    first = signals(network, images, labels, name="dropping")
+    hook.remove()
+    assert first.layers[0].activation_std == pytest.approx(received[0].std().item())
+    assert received[0].std().item() != pytest.approx(received[1].std().item(), rel=0.01)
+    torch.manual_seed(99)
+    assert signals(network, images, labels, name="dropping") == first
+    assert network.training
+    assert not any(module._forward_pre_hooks for module in network.modules())
+    normed = F.batch_norm(images.flatten(1), None, None, training=True)
+    zeros = received[0] == 0
+    assert torch.allclose(received[0][~zeros], 2 * normed[~zeros], atol=1e-5)
+    assert 0 < int(zeros.sum()) < zeros.numel()
+
+
+def test_frozen_and_unused_layers() -> None:
+    class Unused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.frozen, self.side, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+            self.frozen.weight.requires_grad_(False)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            hidden: torch.Tensor = self.frozen(images.flatten(1))
+            self.side(hidden)
+            answer: torch.Tensor = self.head(hidden)
+            return answer
+
+    found = signals(Unused(), torch.randn(5, 1, 2, 2), torch.zeros(5, dtype=torch.int64), name="unused")
+    assert [(layer.name, layer.gradient_norm > 0) for layer in found.layers] == [("side", False), ("head", True)]
+
+
+def test_what_has_no_gradients_is_refused() -> None:
+    images, labels = torch.randn(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(UsageError, match="bare has no convolution and no linear layer"):
+        signals(nn.Flatten(), images, labels, name="bare")
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    with pytest.raises(UsageError, match="the loss of wild is nan on this batch"):
+        signals(network, images * math.nan, labels, name="wild")
+
+
+def test_a_run_is_measured_before_and_after_its_training(batch: Batch, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run")
+    before, after = measured(Choice(str(run.path)), batch)
+    name = "resnet_uva(depths=1,1,1, widths=4,4,8)"
+    assert (before.name, after.name) == (f"{name}, at initialisation", f"{name}, trained")
+    torch.manual_seed(0)
+    first = architecture("resnet_uva").build(num_classes=10, in_channels=1, depths=(1, 1, 1), widths=(4, 4, 8))
+    assert before.loss == pytest.approx(by_hand(first, batch), rel=1e-4)
+    predictor = open_predictor(run.path)
+    state = copy.deepcopy(predictor.network.state_dict())
+    assert after.loss == pytest.approx(by_hand(copy.deepcopy(predictor.network), batch), rel=1e-4)
+    trained_signals(predictor, batch)
+    assert all(torch.equal(tensor, state[key]) for key, tensor in predictor.network.state_dict().items())
+    start = Start.from_weights("best.ckpt", sha256="0f1e", kept=("stem",))
+    tuned = dataclasses.replace(run.record, start=start)
+    (alone,) = trained_signals(dataclasses.replace(predictor, run=Run(run.path, tuned)), batch)
+    assert alone == after
+
+
+def test_a_run_is_measured_with_its_own_classes(tmp_path: Path) -> None:
+    """The data's are found among them by name; with other classes, or other channels, there is nothing to measure."""
+    run = made_run(tmp_path / "run")
+    few = Batch.draw(load_data("digits?classes=5,7"), images=16, seed=0)
+    network = open_predictor(run.path).network
+    assert isinstance(few.data.train, ResidentImages)
+    labels = torch.tensor([5, 7])[few.data.train.labels]
+    as_ours = dataclasses.replace(few.data, train=dataclasses.replace(few.data.train, labels=labels))
+    expected = by_hand(network, dataclasses.replace(few, data=as_ours), whole=load_data("digits"))
+    assert measured(Choice(str(run.path)), few)[1].loss == pytest.approx(expected, rel=1e-4)
+    strange = dataclasses.replace(few.data.spec, class_names=("five", "7"))
+    with pytest.raises(UsageError, match="has the class five"):
+        measured(Choice(str(run.path)), dataclasses.replace(few, data=dataclasses.replace(few.data, spec=strange)))
 
 
 SMALLEST = {

@@ -9,6 +9,7 @@ these papers (Krizhevsky et al. 2012, section 5).
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,8 @@ from convatlas.device import around_fault
 from convatlas.errors import UsageError
 from convatlas.insight.gradient_choices import Choice, Initialisation, Norm
 from convatlas.layers import initialize_kaiming, initialize_normal, initialize_xavier, total_loss
-from convatlas.prediction import Predictor, choose_data, open_predictor
+from convatlas.prediction import Predictor, open_predictor
+from convatlas.prediction.evaluate import fitting_data
 from convatlas.words import label
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
@@ -89,8 +91,8 @@ def measured(choice: Choice, batch: Batch) -> tuple[Signals, ...]:
     """Returns the signals of an architecture, or those of a run before and after its training."""
     if choice.is_run:
         predictor = open_predictor(choice.name)
-        choose_data(predictor, name=batch.data.spec.name)
-        return trained_signals(predictor, batch)
+        data = fitting_data(predictor, batch.data, named=True)
+        return trained_signals(predictor, dataclasses.replace(batch, data=data))
     row = architecture(choice.name)
     options = row.parse_options(choice.options)
     return (initial_signals(row, batch, norm=choice.norm, initialisation=choice.initialisation, options=options),)

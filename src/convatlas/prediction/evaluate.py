@@ -78,7 +78,7 @@ def choose_images(
             f"{reference} has no test part, and {predictor.source} was not trained on it: all its images are evaluated"
         )
         data = data.replaced(notes=(*data.notes, note))
-    return Chosen(_fitting(predictor, data, named=True), taken, "test")
+    return Chosen(fitting_data(predictor, data, named=True), taken, "test")
 
 
 def _test_part(source: Source) -> str:
@@ -118,10 +118,10 @@ def choose_data(
             f"{predictor.split_hash}: images, their names, classes or parts have changed, and an evaluation would mix "
             f"training and test images{'' if skip_unreadable else _left_out(data)}"
         )
-    return _fitting(predictor, data, named=named)
+    return fitting_data(predictor, data, named=named)
 
 
-def _fitting(predictor: Predictor, data: DataSet, *, named: bool) -> DataSet:
+def fitting_data(predictor: Predictor, data: DataSet, *, named: bool) -> DataSet:
     """Returns the data with the network's classes and a note of another copy. Raises `UsageError` as `choose_data`."""
     name = data.spec.name
     if (copy := _other_copy(predictor, data)) is not None:

@@ -254,8 +254,8 @@ def _take_shape(options: dict[str, Any], architecture: Architecture, *, data: Da
         raise UsageError(f"num_classes={num_classes} does not fit {data.spec.name}, which has {classes} classes")
     if in_channels != data.spec.channels and data.spec.channels != 1:
         raise UsageError(
-            f"in_channels={in_channels} does not fit {data.spec.name}, whose images have {data.spec.channels}; choose a "
-            "network, or weights, for as many channels"
+            f"in_channels={in_channels} does not fit {data.spec.name}, whose images have {data.spec.channels}; choose "
+            "a network, or weights, for as many channels"
         )
     return num_classes, in_channels
 
