@@ -186,6 +186,7 @@ def test_infinite_losses_are_drawn_at_the_top_and_read_as_such(tmp_path: Path) -
         ([0.0, 5.0], True, (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)),
         ([30.0, 500.0], False, (30.0, 35.0, 40.0, 45.0, 50.0, 55.0, 60.0)),
         ([np.inf, np.inf], False, None),
+        ([1.8, 1e6], True, (2.0, 3.0, 5.0, 7.0, 10.0)),
     ],
 )
 def test_a_scale_holds_every_surface(loss: list[float], log: bool, levels: tuple[float, ...] | None) -> None:

@@ -50,7 +50,7 @@ def common_scale(loss: np.ndarray) -> Scale:
     high = min(top, bound)
     low = max(min(lowest, high), FLOOR)
     high = max(high, low * 1.01)
-    log = high / low >= WIDE
+    log = top / low >= WIDE and high / low >= 2  # also where the steep losses are those that are cut
     return Scale(low, high, log, tuple(_log_levels(low, high) if log else _even_levels(low, high)), top > high)
 
 
