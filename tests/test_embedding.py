@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from convatlas.insight.explain.features import before_last_layer
 from convatlas.insight.explain.material import Part
 from convatlas.insight.explain.neighbours import nearest
 from convatlas.prediction import Predictor, open_predictor
+from convatlas.run import Run
+from fixtures import fake_record
 
 pytest.importorskip("captum")
 
@@ -148,3 +151,38 @@ def test_images_of_other_channels_are_refused(predictor: Predictor, tmp_path: Pa
     wanted = Wanted(checks=frozenset({"embedding"}))
     with pytest.raises(UsageError, match=r"takes images of 1 channels; those of folder:.* have 3"):
         material.material_for(predictor, wanted, name=f"folder:{tmp_path}")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in bf16 with a moving average of its weights."""
+    settings = {"epochs": 1, "batch_size": 256, "image_size": 32, "precision": "bf16", "ema": 0.9}
+    return convatlas.train("lenet5", settings=settings, out=tmp_path_factory.mktemp("run") / "run", quiet=True)
+
+
+@pytest.mark.filterwarnings("ignore:.*the averaged one .* is taken")
+def test_a_run_brings_its_data_and_its_average_in_float32(run: Run, tmp_path: Path) -> None:
+    pixels = load_data("digits").test.thumbnails(torch.tensor([0]), size=8)[0, 0].numpy()
+    Image.fromarray(pixels).save(tmp_path / "digit.png")
+    wishes: dict[str, Any] = {"methods": ["grad_cam"], "neighbours": 3, "excite": ["2"], "steps": 3, "device": "cpu"}
+    found = convatlas.explain(run, tmp_path / "digit.png", out=tmp_path / "out", **wishes)
+    network = convatlas.load(run)  # which has the average
+    kept = torch.load(run.best_checkpoint, weights_only=True)["state_dict"]
+    name = "head.fc2.bias"
+    assert torch.equal(network.get_parameter(name), kept[f"ema_network.module.{name}"])
+    assert not torch.equal(network.get_parameter(name), kept[f"network.{name}"])
+    inputs = open_predictor(run.path).inputs(torch.from_numpy(pixels)[None, None])
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    probabilities = network(inputs)[0].double().softmax(0)
+    (image,) = found.content["images"]
+    assert image["classes"][0]["probability"] == pytest.approx(probabilities.max().item(), abs=1e-6)
+    assert image["neighbours"]["of"] == 1077
+    (excited,) = found.content["excited"]["pictures"]
+    assert excited["real"] >= network(inputs)[0, 2].item() - 1e-4  # training images stand beside it too
+
+
+def test_an_unfinished_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Run(tmp_path / "run", fake_record("lenet5", status="unfinished")).write()
+    assert main(["explain", str(tmp_path / "run"), "--embedding", "--out", str(tmp_path / "out")]) == 2
+    assert "is unfinished" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
