@@ -20,7 +20,7 @@ from convatlas.prediction import open_predictor
 from convatlas.recipe import recipe
 from convatlas.report import write_report
 from convatlas.run import Run, read_run
-from convatlas.training import Plan, build_learner, train_plan, training_rounds
+from convatlas.training import Plan, Sources, build_learner, train_plan, training_rounds
 from convatlas.training.parallel import ALONE
 from convatlas.training.rounds import first_teacher
 from convatlas.training.semi_supervised import OBJECTIVES, with_teacher
@@ -157,7 +157,9 @@ def test_stopped_and_resumed_is_the_same_bit_for_bit(teacher: Run, tmp_path: Pat
 
 def test_rounds_are_a_teacher_and_students_of_the_one_before(tmp_path: Path) -> None:
     found = []
-    for plan, folder in training_rounds(few("noisy_student", **SURE), tmp_path, device="cpu", rounds=2):
+    for plan, folder in training_rounds(
+        few("noisy_student", **SURE), tmp_path, sources=Sources(rounds=2), device="cpu"
+    ):
         train_plan(plan, folder=folder)
         found.append((folder.name, plan.recipe.method.kind, plan.teacher and Path(plan.teacher.record.source).name))
     assert found == [

@@ -110,6 +110,7 @@ def semi(
     data_dir: str | Path | None = None,
     skip_unreadable: bool = False,
     recipe: str | None = None,
+    unlabelled: str | None = None,
     teacher: str | Path | Run | None = None,
     rounds: int | None = None,
     seed: int = 0,
@@ -121,10 +122,10 @@ def semi(
 ) -> Run:
     """Trains a network with few labels into the folder `out` and returns the run; a finished run is loaded.
 
-    `method` is `supervised`, `pseudo_label`, `mean_teacher`, `fixmatch`, `uda`, `meta_pseudo_labels` or
-    `noisy_student`; or `recipe` names a recipe with one. `labels` is the number of training images that keep their
-    labels, or below 1 the part of each class; None keeps all. `noisy_student` learns from `teacher`, a run, or trains
-    one and then `rounds` students into folders below `out`; the last is returned. Raises `UsageError`.
+    `method` is one of those of `convatlas semi --help`, or `recipe` names a recipe with one. `labels` is the number of
+    training images that keep their labels, or below 1 the part of each class; None keeps all. `unlabelled` names
+    another source, such as `folder:PATH`. `noisy_student` learns from `teacher`, a run, or trains one and then `rounds`
+    students below `out`; the last is returned.
     """
     wanted = {} if labels is None else {"labels": labels}
     request = Request(
@@ -137,21 +138,23 @@ def semi(
         device=device,
         skip_unreadable=skip_unreadable,
     )
-    source = as_path(teacher.path if isinstance(teacher, Run) else teacher)
-    return _last_round(request, out=as_path(out), teacher=source, rounds=rounds, resume=resume, quiet=quiet)
+    words = {"unlabelled": unlabelled, "folder": request.data_dir, "teacher": _run_folder(teacher), "rounds": rounds}
+    return _last_round(request, words, out=as_path(out), resume=resume, quiet=quiet)
 
 
-def _last_round(
-    request: Request, *, out: Path | None, teacher: Path | None, rounds: int | None, resume: bool, quiet: bool
-) -> Run:
-    """Trains all rounds of a request and returns the last run."""
+def _run_folder(run: str | Path | Run | None) -> Path | None:
+    return run.path if isinstance(run, Run) else as_path(run)
+
+
+def _last_round(request: Request, words: Mapping[str, Any], *, out: Path | None, resume: bool, quiet: bool) -> Run:
+    """Trains all rounds of a request with the sources that `words` name, and returns the last run."""
     (plan,) = plan_request(request)
 
     from convatlas.device import resolve_device
-    from convatlas.training import training_rounds
+    from convatlas.training import Sources, training_rounds
 
-    device = resolve_device(request.device)
-    for each, folder in training_rounds(plan, out or run_folder(plan), device=device, teacher=teacher, rounds=rounds):
+    device, sources = resolve_device(request.device), Sources(**words)
+    for each, folder in training_rounds(plan, out or run_folder(plan), sources=sources, device=device):
         run = _trained_plan(each, folder=folder, resume=resume, device=device, quiet=quiet)
     return run
 

@@ -38,6 +38,14 @@ def semi(
         str | None,
         typer.Option("--recipe", help="A recipe with a method, by name or from a YAML file, instead of --method."),
     ] = None,
+    unlabelled: Annotated[
+        str | None,
+        typer.Option(
+            "--unlabelled",
+            metavar="DATA",
+            help="Unlabelled images of another source, such as folder:PATH of any depth; default: the training images.",
+        ),
+    ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option("--teacher", metavar="RUN", help="For noisy_student: the finished run whose labels are learned."),
@@ -95,10 +103,11 @@ def semi(
     (plan,) = plan_request(request)
 
     from convatlas.device import resolve_device  # not sooner: it imports PyTorch, which takes seconds
-    from convatlas.training import open_folder, training_rounds
+    from convatlas.training import Sources, open_folder, training_rounds
 
-    device, count = resolve_device(device), None if rounds is None else parse(rounds, int, name="rounds")
-    for each, folder in training_rounds(plan, out or run_folder(plan), device=device, teacher=teacher, rounds=count):
+    count = None if rounds is None else parse(rounds, int, name="rounds")
+    sources, device = Sources(unlabelled, data_dir, teacher, count), resolve_device(device)
+    for each, folder in training_rounds(plan, out or run_folder(plan), sources=sources, device=device):
         existing = open_folder(each, folder, resume=resume)
         run = trained(each, folder, device=device, resume=resume, quiet=quiet)
         print_run(run, loaded=existing is not None and existing.finished, as_json=as_json)

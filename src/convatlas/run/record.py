@@ -80,6 +80,15 @@ class LabelledRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnlabelledRecord:
+    """The source of unlabelled images beside the data set: its name, the number and the hash of its images."""
+
+    name: str
+    count: int
+    images_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class TeacherRecord:
     """The teacher of a student: its run, the sha256 of its checkpoint, and the file and the hash of its labels."""
 
@@ -135,8 +144,8 @@ class RunRecord:
     """All facts of a run, the content of `run.json`.
 
     `recipe` has the recipe's fields by name. An evaluated checkpoint has only `name`, `source` and `precision` there,
-    and no `seed`. `labelled` are the images that kept their labels, where not all did, `teacher` is
-    that of a student. `objective` names the goal of
+    and no `seed`. `labelled` are the images that kept their labels, where not all did, `unlabelled`
+    those of another source, `teacher` is that of a student. `objective` names the goal of
     the training, `score` the measure that selected the epoch and ranks the run. `results` are numbers by name
     (best_epoch, val_top1, val_loss, test_top1, test_loss, train_seconds, images_per_second, of classes
     test_balanced_accuracy, test_macro_f1 and test_imbalance too, and the score's; accuracies are fractions). A failed
@@ -152,6 +161,7 @@ class RunRecord:
     preprocessing: PreprocessingRecord
     network: NetworkRecord
     labelled: LabelledRecord | None = None
+    unlabelled: UnlabelledRecord | None = None
     teacher: TeacherRecord | None = None
     published: tuple[Published, ...] = ()
     selection: str | None = None
@@ -181,6 +191,7 @@ class RunRecord:
             "seed": self.seed,
             "data": self.data.identity(),
             "objective": self.objective,
+            **({} if self.unlabelled is None else {"unlabelled": asdict(self.unlabelled)}),
             **({} if self.teacher is None else {"teacher": self.teacher.labels_hash}),
         }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from convatlas.training.choice import choose_recipe
 from convatlas.training.evaluated import evaluated_run
 from convatlas.training.learner import Learner, build_learner
 from convatlas.training.objective import Objective, TrainingError
 from convatlas.training.parts import as_begun, as_recorded, in_parts
-from convatlas.training.plan import Plan, choose_recipe, make_plan
-from convatlas.training.rounds import training_rounds
+from convatlas.training.plan import Plan, make_plan
+from convatlas.training.rounds import Sources, training_rounds
 from convatlas.training.start import starting_from
 from convatlas.training.train import open_folder, train_plan
 
@@ -15,6 +16,7 @@ __all__ = [
     "Learner",
     "Objective",
     "Plan",
+    "Sources",
     "TrainingError",
     "as_begun",
     "as_recorded",

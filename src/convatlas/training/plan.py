@@ -21,7 +21,7 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.reading import crop_notes, reading_line
 from convatlas.errors import UsageError
 from convatlas.progress import Job
-from convatlas.recipe import NETWORK_FIELDS, Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
+from convatlas.recipe import NETWORK_FIELDS, Recipe, RecipeRule
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.training.classification import Classification
 from convatlas.training.features import KeptFeatures
@@ -30,7 +30,13 @@ from convatlas.training.head_only import HeadOnly, features_line, objective_of
 from convatlas.training.objective import Objective
 from convatlas.training.optimizers import check_optimizer
 from convatlas.training.records import LAST_EPOCH, LAST_WATCHED, architecture_record, data_record, selection
-from convatlas.training.semi_supervised import OBJECTIVES, TeacherLabels, label_notes, labelled_record
+from convatlas.training.semi_supervised import (
+    OBJECTIVES,
+    TeacherLabels,
+    label_notes,
+    labelled_record,
+    unlabelled_record,
+)
 from convatlas.training.start import started_network
 from convatlas.words import file_name, label
 
@@ -43,7 +49,8 @@ class Plan:
     `start` says where the first weights come from (`starting_from` takes those of a checkpoint). `objective` makes the
     goal of the training, its networks on a device. `title` is the name on the screen, if the label is not enough.
     `by_machine` names the fields of the recipe that the memory of this machine decided.
-    `features` are those of the images, where they were computed before. `teacher` has the labels that a student learns.
+    `features` are those of the images, where they were computed before. `teacher` has the labels that a student learns,
+    `unlabelled` the images that are used without labels, where they are not the training images.
     """
 
     architecture: Architecture
@@ -62,6 +69,7 @@ class Plan:
     by_machine: tuple[str, ...] = ()
     features: KeptFeatures | None = field(default=None, repr=False, compare=False)
     teacher: TeacherLabels | None = field(default=None, repr=False, compare=False)
+    unlabelled: DataSet | None = field(default=None, repr=False, compare=False)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -144,7 +152,8 @@ class Plan:
 
     def on(self, device: str) -> Plan:
         """Returns the same plan with its images and labels on a device."""
-        return dataclasses.replace(self, data=self.data.to(device))
+        unlabelled = None if self.unlabelled is None else self.unlabelled.to(device)
+        return dataclasses.replace(self, data=self.data.to(device), unlabelled=unlabelled)
 
     def record(self) -> RunRecord:
         """Returns the record of the run before its training."""
@@ -162,6 +171,7 @@ class Plan:
             published=self.architecture.published,
             labelled=labelled_record(self.recipe, self.data, seed=self.seed),
             teacher=None if self.teacher is None else self.teacher.record,
+            unlabelled=unlabelled_record(self.unlabelled),
             selection=self.selected_by,
             notes=self.notes,
             objective=self.objective.name,
@@ -282,14 +292,3 @@ def network_options(architecture: Architecture, recipe: Recipe, options: Mapping
             )
         merged[name] = value
     return merged
-
-
-def choose_recipe(
-    architecture: Architecture, *, data: str, name: str | None = None, settings: Mapping[str, Any] | None = None
-) -> Recipe | RecipeRule:
-    """Returns the recipe or the rule called `name`, with fields set from text.
-
-    Without a name it is the data set's or the architecture's own.
-    """
-    chosen = recipe_or_rule(default_recipe(data, architecture.recipe) if name is None else name)
-    return chosen.replaced(**parsed_settings(settings or {}))

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+from convatlas.data.readability import require_readable
+from convatlas.data.unlabelled import load_unlabelled
 from convatlas.errors import UsageError
 from convatlas.recipe import recipe_of_teacher
 from convatlas.training.plan import Plan, make_plan
 from convatlas.training.semi_supervised import with_teacher
+from convatlas.training.semi_supervised.said import unlabelled_notes
 
 NOISY_STUDENT = "noisy_student"
 MOST = 100
 
 
-def training_rounds(
-    plan: Plan, out: Path, *, device: str, teacher: Path | None = None, rounds: int | None = None
-) -> Iterator[tuple[Plan, Path]]:
+@dataclass(frozen=True)
+class Sources:
+    """What a training with few labels takes from elsewhere, in the user's words.
+
+    `unlabelled` is the reference of another source of images, whose published files lie in `folder`. `teacher` is the
+    folder of a finished run, `rounds` the number of students after the first teacher.
+    """
+
+    unlabelled: str | None = None
+    folder: Path | None = None
+    teacher: Path | None = None
+    rounds: int | None = None
+
+
+def training_rounds(plan: Plan, out: Path, *, sources: Sources, device: str) -> Iterator[tuple[Plan, Path]]:
     """Yields the plans to train, each with its folder; the next is asked for when the one before is trained.
 
-    A student of Noisy Student learns from `teacher`, a finished run, into `out`. Without one the first teacher is
-    trained from the labelled images into `round0`, then in each of `rounds`, 1 by default, a student of the one before.
-    Raises `UsageError` for a teacher or rounds of another method.
+    A student of Noisy Student learns from the teacher, a finished run, into `out`. Without one the first teacher is
+    trained from the labelled images into `round0`, then in each of the rounds, 1 by default, a student of the one
+    before. Raises `UsageError` for a teacher or rounds of another method.
     """
+    teacher, rounds = sources.teacher, sources.rounds
+    if sources.unlabelled is not None:
+        plan = with_unlabelled(plan, sources.unlabelled, folder=sources.folder)
     if plan.recipe.method.kind != NOISY_STUDENT:
         if teacher is not None or rounds is not None:
             given = "--rounds" if teacher is None else "--teacher"
@@ -40,6 +60,25 @@ def training_rounds(
     yield first_teacher(plan), out / "round0"
     for number in range(1, count + 1):
         yield with_teacher(plan, out / f"round{number - 1}", device=device), out / f"round{number}"
+
+
+def with_unlabelled(plan: Plan, reference: str, *, folder: Path | None = None) -> Plan:
+    """Returns the plan with the images of another source as the unlabelled ones. Raises `UsageError`.
+
+    They must have the channels of the data, and the method must use unlabelled images.
+    """
+    if not plan.recipe.method.unlabelled_ratio:
+        raise UsageError(f"--unlabelled {reference} is not used by method={plan.recipe.method.kind}; leave it out")
+    unlabelled = load_unlabelled(reference, folder=folder)
+    channels, wanted = unlabelled.train.channels, plan.data.train.channels
+    if channels != wanted:
+        raise UsageError(
+            f"the images of {reference} have {channels} channels, those of {plan.data.spec.name} {wanted}; both must "
+            "have the same"
+        )
+    require_readable(unlabelled)
+    notes = (*plan.notes, *unlabelled_notes(unlabelled, plan.data))
+    return dataclasses.replace(plan, unlabelled=unlabelled.kept(), notes=notes)
 
 
 def first_teacher(plan: Plan) -> Plan:

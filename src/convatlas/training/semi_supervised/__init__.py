@@ -7,7 +7,7 @@ from convatlas.training.semi_supervised.batches import labelled_images, unlabell
 from convatlas.training.semi_supervised.meta import MetaPseudoLabels
 from convatlas.training.semi_supervised.noisy import NoisyStudent, with_teacher
 from convatlas.training.semi_supervised.objective import JOINT, SemiSupervised, Supervised
-from convatlas.training.semi_supervised.said import label_notes, labelled_record
+from convatlas.training.semi_supervised.said import label_notes, labelled_record, unlabelled_record
 from convatlas.training.semi_supervised.teacher import TeacherLabels
 
 OBJECTIVES: dict[str | None, type[Objective]] = {
@@ -27,5 +27,6 @@ __all__ = [
     "labelled_images",
     "labelled_record",
     "unlabelled_images",
+    "unlabelled_record",
     "with_teacher",
 ]

@@ -80,8 +80,11 @@ def labelled_images(plan: Plan) -> Images:
 
 
 def unlabelled_images(plan: Plan) -> Images:
-    """Returns the images without labels: all training images, the labelled ones too, as in FixMatch's code."""
-    return without_labels(plan.data.train)
+    """Returns the images without labels: all training images, the labelled ones too, as in FixMatch's code.
+
+    They are those of another source where the plan has one.
+    """
+    return without_labels(plan.data.train if plan.unlabelled is None else plan.unlabelled.train)
 
 
 def labelled_recipe(recipe: Recipe) -> Recipe:

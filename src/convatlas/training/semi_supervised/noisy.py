@@ -14,7 +14,6 @@ from torch.optim import Optimizer
 from convatlas.data import Images
 from convatlas.data.batches.loader import TrainingBatches
 from convatlas.data.epoch import epoch_seed, stream_seed
-from convatlas.data.few_labels import without_labels
 from convatlas.data.images.protocol import relabelled
 from convatlas.data.subset import at
 from convatlas.errors import UsageError
@@ -22,7 +21,13 @@ from convatlas.run import read_run
 from convatlas.training.classification import Classification
 from convatlas.training.objective import Measured, Part
 from convatlas.training.parallel import Group
-from convatlas.training.semi_supervised.batches import FewLabelsBatch, labelled_images, labelled_recipe, view_recipe
+from convatlas.training.semi_supervised.batches import (
+    FewLabelsBatch,
+    labelled_images,
+    labelled_recipe,
+    unlabelled_images,
+    view_recipe,
+)
 from convatlas.training.semi_supervised.joint import joint_gradients
 from convatlas.training.semi_supervised.objective import Method, on_labelled
 from convatlas.training.semi_supervised.said import labelled_record
@@ -120,7 +125,8 @@ def taught_images(plan: Plan, probabilities: Tensor) -> Images:
         probabilities, threshold=fields.threshold, each=fields.pseudo_per_class, seed=stream_seed(plan.seed, 0, 1)
     )
     wanted = probabilities if fields.pseudo_labels == "soft" else probabilities.argmax(1)
-    images = relabelled(without_labels(plan.data.train), wanted.to(plan.data.train.device))
+    images = unlabelled_images(plan)
+    images = relabelled(images, wanted.to(images.device))
     return at(images, places).kept()
 
 
@@ -134,7 +140,7 @@ def with_teacher(plan: Plan, folder: Path, *, device: str) -> Plan:
     used = len(set(images.index.tolist()))
     notes = [
         f"the student learns the labels of the teacher {folder}: {len(images):,} images, {used:,} different ones, of "
-        f"{len(plan.data.train):,}"
+        f"{len(teacher.probabilities):,}"
     ]
     theirs, ours = read_run(folder).record.labelled, labelled_record(plan.recipe, plan.data, seed=plan.seed)
     if theirs is None or ours is None or theirs.hash != ours.hash:

@@ -7,7 +7,9 @@ from convatlas.data.few_labels import labelled_places
 from convatlas.data.images.protocol import short_hash
 from convatlas.data.subset import at
 from convatlas.recipe import Recipe
-from convatlas.run import LabelledRecord
+from convatlas.run import LabelledRecord, UnlabelledRecord
+
+SHOWN = 5  # classes in a note
 
 
 def label_notes(recipe: Recipe, data: DataSet, *, seed: int) -> tuple[str, ...]:
@@ -50,3 +52,21 @@ def labelled_record(recipe: Recipe, data: DataSet, *, seed: int) -> LabelledReco
         hash=short_hash(chosen.identity()),
         index=" ".join(map(str, chosen.index.tolist())),
     )
+
+
+def unlabelled_record(data: DataSet | None) -> UnlabelledRecord | None:
+    """Returns the record of unlabelled images of another source; None where there is none."""
+    if data is None:
+        return None
+    return UnlabelledRecord(name=data.spec.name, count=len(data.train), images_hash=data.images_hash)
+
+
+def unlabelled_notes(unlabelled: DataSet, data: DataSet) -> tuple[str, ...]:
+    """Returns the notes of unlabelled images of another source: their number, and classes that have no labels."""
+    names, known = unlabelled.spec.class_names, set(data.spec.class_names)
+    others = [name for name in names if name not in known]
+    notes = [f"{len(unlabelled.train):,} images of {unlabelled.spec.name} are the unlabelled ones, and no others"]
+    if others:
+        shown = ", ".join(others[:SHOWN]) + (f" and {len(others) - SHOWN:,} more" if len(others) > SHOWN else "")
+        notes.append(f"the unlabelled images are also of classes without labels, which cannot be learned: {shown}")
+    return tuple(notes)

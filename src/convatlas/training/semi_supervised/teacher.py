@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from convatlas.data.few_labels import without_labels
 from convatlas.data.images.protocol import Images, short_hash
 from convatlas.errors import UsageError
 from convatlas.files import read_arrays, write_arrays
 from convatlas.prediction import Predictor, open_predictor
 from convatlas.run import TeacherRecord, read_run
+from convatlas.training.semi_supervised.batches import unlabelled_images
 from convatlas.weights import file_sha256
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def teacher_labels(folder: Path, plan: Plan, *, device: str) -> TeacherLabels:
         raise UsageError(f"the teacher in {folder} is {run.status}; go on with its training by --resume first")
     predictor = open_predictor(folder)
     _check_classes(predictor, plan)
-    images, sha256 = without_labels(plan.data.train), file_sha256(run.best_checkpoint)
+    images, sha256 = unlabelled_images(plan), file_sha256(run.best_checkpoint)
     key = short_hash([sha256.encode(), *images.content()])
     file = folder / f"pseudo_labels-{key}.npz"
     if not file.is_file():
