@@ -413,6 +413,8 @@ def test_the_verb_trains_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixtu
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["objective"] == "semi_supervised"
     assert record["recipe"]["method"] == "fixmatch"
+    assert main([*words, "--method", "fixmatch"]) == 0  # loaded
+    assert "(360 labelled images, only watched) in epoch 1 of 1" in capsys.readouterr().out
     for more in (["--method", "fixmtch"], [], ["--recipe", "quick"], ["--method", "uda", "--epochs", "3"]):
         assert main([*words, *more]) == 2
         assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -129,6 +129,10 @@ def _print_run(run: Run, *, note: str) -> None:
     scores = (f", {word} {percent(results.get(name))} %" for name, word in ALIKE.items())
     alike = "".join(scores) if imbalanced([results]) else ""
     reached = f"validation {score.shown(results.get(score.column))}{score.sign} in"
+    if record.recipe.get("method"):  # labelled images beside few labels: a reader wants to know how many
+        use = "only watched" if record.recipe.get("select") == "last" else "which select"
+        shown = f"{score.shown(results.get(score.column))}{score.sign}"
+        reached = f"validation {shown} ({record.data.validation:,} labelled images, {use}) in"
     if not record.data.validation:
         reached = "no validation images, so the last"
     screen = options.console()

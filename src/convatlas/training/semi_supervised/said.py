@@ -29,7 +29,9 @@ def label_notes(recipe: Recipe, data: DataSet, *, seed: int) -> tuple[str, ...]:
     if fields.unlabelled_ratio:
         unlabelled = f"all {there:,} are used without labels too"
     notes = [f"{count:,} of {there:,} training images keep their labels{chosen}; {unlabelled}"]
-    if recipe.select == "last":
+    if not len(data.validation):
+        notes.append("there are no validation images; the last epoch counts")
+    elif recipe.select == "last":
         notes.append(f"the last epoch counts; {len(data.validation):,} labelled validation images are only watched")
     else:
         notes.append(f"{len(data.validation):,} labelled validation images select the epoch, beside {count:,} labels")
