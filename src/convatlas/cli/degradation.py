@@ -119,6 +119,7 @@ def _draw(folders: list[Path], training: dict[str, Any], *, out: Path | None, as
     screen.print(_table(content["networks"]))
     short = "" if content["short"] is None else f", {content['short']}: short runs"
     lines = [f"recipe {content['recipe']} on {content['data']}{short}", *map(_in_line, content["effects"])]
+    lines += [f"note: {note}" for note in content["protocol"]["notes"]]
     lines += [content["verdict"], *(f"left out: {each}" for each in content["left_out"])]
     lines += [f"wrote {content['figure']}"]
     for line in lines:

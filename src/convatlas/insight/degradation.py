@@ -19,7 +19,7 @@ from convatlas.errors import UsageError
 from convatlas.evaluation import difference_over_seeds, summarize
 from convatlas.files import check_writable, write_json
 from convatlas.recipe import RECIPES
-from convatlas.report.protocol import check_same_data
+from convatlas.report.protocol import check_same_data, protocol
 from convatlas.report.tables import study_rows
 from convatlas.run import Run, differences, find_runs, recipe_identity
 from convatlas.words import finite, label
@@ -107,6 +107,7 @@ def degradation(folders: Sequence[Path]) -> dict[str, Any]:
         "effects": effects,
         "verdict": verdict(effects, short=length),
         "left_out": left_out,
+        "protocol": protocol(finished),
     }
 
 

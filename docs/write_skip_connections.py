@@ -1,0 +1,409 @@
+"""Writes docs/skip_connections.md and its figures from results/skip_connections/, so that no number is typed by hand.
+
+python docs/write_skip_connections.py                        rewrite the page and its figures
+python docs/write_skip_connections.py --gradients DATA_DIR   measure the gradients on CIFAR-10 first (minutes)
+python docs/write_skip_connections.py --from DIR             take over the results of `degradation` or `landscape` first
+python docs/write_skip_connections.py --check                change nothing; exit 1 where the page is stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmark_tables import short
+from update_readme import ABSOLUTE_PATH, strings
+
+from convatlas.errors import UsageError
+from convatlas.files import read_json, write_json, write_text
+from convatlas.insight.degradation import MEASURES
+from convatlas.insight.degradation_figure import draw_degradation
+from convatlas.insight.gradient_figure import draw_gradients
+from convatlas.insight.gradients import Layer, Signals
+from convatlas.insight.landscape.page import caption
+from convatlas.insight.landscape.page import protocol as landscape_protocol
+from convatlas.insight.landscape.pictures import draw as draw_landscape
+from convatlas.insight.landscape.points import ARRAYS, Points
+from convatlas.insight.landscape.scale import Scale
+from convatlas.report.protocol import in_words, values
+from convatlas.run import this_session
+from convatlas.words import finite, percent
+
+ROOT = Path(__file__).resolve().parent.parent
+NORMS = ("own", "none")
+DEPTHS = ("20(depths=1,1,1)", "20(depths=2,2,2)", "20", "32", "44", "56", "110")
+NETWORKS = tuple(f"{kind}{depth}" for kind in ("plain", "resnet") for depth in DEPTHS)
+IMAGES = 128
+SOURCES = {  # file: the command that makes it
+    **dict.fromkeys(
+        (f"gradients_{norm}.json" for norm in NORMS), "python docs/write_skip_connections.py --gradients DATA_DIR"
+    ),
+    "degradation.json": "convatlas degradation RUN... --out DIR, then python docs/write_skip_connections.py --from DIR",
+    "landscape.json": "convatlas landscape RUN... --out DIR, then python docs/write_skip_connections.py --from DIR",
+}
+TAKEN = ("degradation.json", "landscape.json")
+GUESSING = float(np.log(10))  # the loss of equal probabilities for ten classes
+PLACES = re.compile(r"\s--(?:data-dir|out)[ =]\S+")
+
+
+def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
+    """Runs the command line on the checkout at `root` and returns its exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the page is stale")
+    parser.add_argument("--from", dest="sources", type=Path, action="append", default=[], metavar="DIR")
+    parser.add_argument("--gradients", type=Path, metavar="DATA_DIR", help="the folder of CIFAR-10")
+    wanted = parser.parse_args(arguments)
+    if wanted.check and (wanted.sources or wanted.gradients):
+        parser.error("--check changes nothing: leave --from and --gradients out")
+    results, target = root / "results/skip_connections", root / "docs/skip_connections.md"
+    try:
+        for source in wanted.sources:
+            take_over(source, results)
+        if wanted.gradients:
+            measure_gradients(wanted.gradients, results)
+        contents = read_results(results)
+        text = page(contents)
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if wanted.check:
+        stale = not target.is_file() or target.read_text(encoding="utf-8") != text
+        if stale:
+            print("docs/skip_connections.md is stale; run python docs/write_skip_connections.py", file=sys.stderr)
+        return int(stale)
+    draw(contents, root / "docs/skip_connections")
+    write_text(target, text)
+    return 0
+
+
+def read_results(results: Path) -> dict[str, dict[str, Any]]:
+    """Returns the results by the names of their files without endings. Raises `UsageError` where one is missing."""
+    for file, command in SOURCES.items():
+        if not (results / file).is_file():
+            raise UsageError(
+                f"results/skip_connections/{file} is missing, and no page is written without it: {command}"
+            )
+    return {Path(file).stem: read_json(results / file) for file in SOURCES}
+
+
+def take_over(source: Path, results: Path) -> None:
+    """Copies the results of `degradation` and `landscape` in a folder, without the places of this machine.
+
+    Raises `UsageError` for a folder without results, for runs that were left out, and for a place that remains.
+    """
+    found = [file for file in TAKEN if (source / file).is_file()]
+    if not found:
+        raise UsageError(f"{source} holds neither {' nor '.join(TAKEN)}; give the folder of convatlas degradation")
+    for file in found:
+        content = without_places(read_json(source / file))
+        content.pop("figure", None)
+        if content.get("left_out"):
+            raise UsageError(f"{source / file} leaves runs out: {content['left_out'][0]}; go on with --resume first")
+        machine = [text for text in strings(content) if ABSOLUTE_PATH.search(text)]
+        if machine:
+            raise UsageError(f"{source / file} holds a path of this machine: {machine[0]!r}")
+        write_json(results / file, content)
+
+
+def without_places(value: Any) -> Any:
+    """Returns plain data in which commands have no folders of this machine, and runs only their last two names.
+
+    >>> without_places({"command": "convatlas train a --data-dir /d --epochs 1 --out /o", "run": "/r/a/seed0"})
+    {'command': 'convatlas train a --epochs 1', 'run': 'a/seed0'}
+    """
+    if isinstance(value, Mapping):
+        kept = {key: without_places(item) for key, item in value.items()}
+        if isinstance(run := kept.get("run"), str):
+            kept["run"] = "/".join(Path(run).parts[-2:])
+        return kept
+    if isinstance(value, list | tuple):
+        return [without_places(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    words = PLACES.sub("", value)
+    return " ".join("/".join(Path(word).parts[-2:]) if word.startswith("/") else word for word in words.split(" "))
+
+
+def measure_gradients(data_dir: Path, results: Path) -> None:
+    """Measures all networks with their norms and without, and writes a file for each."""
+    from convatlas.data import load_data
+    from convatlas.insight.gradient_choices import choices
+    from convatlas.insight.gradients import Batch, measured
+
+    batch = Batch.draw(load_data("cifar10", folder=data_dir), images=IMAGES, seed=0)
+    for norm in NORMS:
+        wanted = choices(NETWORKS, norms=[norm], initialisations=["own"], options={})
+        found = [signals for choice in wanted for signals in measured(choice, batch)]
+        session = asdict(this_session())
+        networks = " ".join(shlex.quote(name) for name in NETWORKS)
+        session["command"] = f"convatlas gradients {networks} --norm {norm} --data cifar10 --images {IMAGES}"
+        content = {
+            "data": batch.data.spec.name,
+            "notes": list(batch.data.notes),
+            "images": IMAGES,
+            "seed": batch.seed,
+            "networks": [asdict(signals) for signals in found],
+            "session": session,
+        }
+        write_json(results / f"gradients_{norm}.json", finite(content))
+
+
+def draw(contents: Mapping[str, dict[str, Any]], folder: Path) -> None:
+    """Writes the figures of the page."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for norm in NORMS:
+        content = contents[f"gradients_{norm}"]
+        found = [signals_of(network) for network in content["networks"]]
+        draw_gradients(found, folder / f"gradients_{norm}.png", data=content["data"], images=content["images"])
+    draw_degradation(contents["degradation"], folder / "degradation.png")
+    draw_landscape(*surfaces_of(contents["landscape"]), folder)
+
+
+def signals_of(network: Mapping[str, Any]) -> Signals:
+    """Returns the signals of a network from plain data; a value that is not finite was not kept."""
+    layers = [
+        {key: float("nan") if value is None else value for key, value in each.items()} for each in network["layers"]
+    ]
+    return Signals(network["name"], tuple(Layer(**each) for each in layers), network["loss"])
+
+
+def surfaces_of(content: Mapping[str, Any]) -> tuple[Points, list[dict[str, Any]], Scale]:
+    """Returns points, facts and scale of the loss surfaces; a loss that was not kept is infinite."""
+    surfaces = content["surfaces"]
+    arrays = {name: np.array([surface[name] for surface in surfaces], dtype=float) for name in ARRAYS}
+    arrays = {name: np.where(np.isnan(array), np.inf, array) for name, array in arrays.items()}
+    scale = Scale(**{**content["scale"], "levels": tuple(content["scale"]["levels"])})
+    return Points(content, **arrays), surfaces, scale
+
+
+def page(contents: Mapping[str, dict[str, Any]]) -> str:
+    """Returns the page as Markdown."""
+    parts = [
+        HEADER,
+        gradients_with_norms(contents["gradients_own"]),
+        gradients_without_norms(contents["gradients_none"]),
+        degradation(contents["degradation"]),
+        landscape(contents["landscape"]),
+        FOOTER,
+    ]
+    return "\n".join(parts)
+
+
+HEADER = """# Why skip connections
+
+<!-- python docs/write_skip_connections.py writes this page from results/skip_connections -->
+
+A network with more layers can do whatever a network with fewer layers can: the layers that are too many need only pass
+their input on. Yet before 2015, deep networks trained worse than shallow ones, on the training images too. He, Zhang,
+Ren and Sun ([2015](https://arxiv.org/abs/1512.03385)) call this degradation. Their answer is the skip connection: two
+layers compute a change, and the input of the two layers is added to it. If nothing is to be changed, the layers need
+only learn zero.
+
+This page looks at that with the networks of the paper's section 4.2 on CIFAR-10. `resnet20` to `resnet110` have skip
+connections; `plain20` to `plain110` are the same networks without them. The skip connections of these networks have no
+weights, so that both have equally many. Networks of 8 and 14 layers follow the same rule, 6n + 2 layers; the paper has
+none of them.
+"""
+
+FOOTER = """## What these figures do not show
+
+- They are of one family of networks on one set of small images.
+- Gradients at the start say that training is hard or easy to begin. They say nothing about its end.
+- He et al. (section 4.1) argue that vanishing gradients are not the reason for degradation, because batch norm keeps
+  them healthy. The figures above are of other networks than theirs in that section, at the start alone; they do not
+  decide the question.
+- The loss surface shows two directions of very many.
+
+Every number and figure on this page is made by `docs/write_skip_connections.py` from `results/skip_connections`.
+[insight.md](insight.md) describes the three commands.
+"""
+
+
+def gradients_with_norms(content: Mapping[str, Any]) -> str:
+    """Returns the section about gradients at the start of training, with batch norm."""
+    first = ratio_rows(content)
+    return f"""## Before training: the gradients
+
+![Gradients and values by layer, 8 to 110 layers, with batch norm](skip_connections/gradients_own.png)
+
+The left panels show for each layer the norm of the loss's gradient with respect to the layer's weights, before the
+first step of training. Each line is a network; the axis is logarithmic. A straight line that falls to the right means
+that going back towards the image, every layer multiplies the gradient by the same factor.
+
+{first}
+
+The first layer's gradient as a multiple of the last layer's says by how much the gradient grows or shrinks on its way
+back. {growth_said(content)} Batch norm brings the values to one size in each layer, which the right panels show for the
+plain networks. It does not do the same for the gradients: Yang et al. ([2019](https://arxiv.org/abs/1902.08129)) show
+that batch norm makes them grow by a factor in each layer where there are no skip connections. Over the skip connections
+the gradient passes only the ReLUs.
+
+{circumstances(content)}
+"""
+
+
+def gradients_without_norms(content: Mapping[str, Any]) -> str:
+    """Returns the section about gradients at the start of training, without batch norm."""
+    return f"""## The same without batch norm
+
+![The same networks without batch norm](skip_connections/gradients_none.png)
+
+{ratio_rows(content)}
+
+{growth_said(content)} The initial weights of He et al. ([2015](https://arxiv.org/abs/1502.01852)) keep the values and
+gradients of a plain network at one size on average. With skip connections the values add up: each block adds as much
+again as it receives, so that the values grow with every block (right panels). The loss at the start shows it:
+{losses_said(content)}. This is why skip connections and norms came together.
+
+{circumstances(content)}
+"""
+
+
+def ratio_rows(content: Mapping[str, Any]) -> str:
+    """Returns the table of the first layer's gradient as a multiple of the last layer's, by number of layers."""
+    found = {signals.name: signals for signals in map(signals_of, content["networks"])}
+    rows = ["| layers | plain | residual |", "|--:|--:|--:|"]
+    for plain in (signals for name, signals in found.items() if name.startswith("plain")):
+        residual = found[plain.name.replace("plain", "resnet", 1)]
+        cells = (f"{signals.first_to_last:,.2g}" for signals in (plain, residual))
+        rows.append(f"| {len(plain.layers)} | {' | '.join(map(without_exponent, cells))} |")
+    return "\n".join(rows)
+
+
+def without_exponent(text: str) -> str:
+    """Returns a number without an exponent.
+
+    >>> without_exponent("1.4e+06"), without_exponent("0.087")
+    ('1,400,000', '0.087')
+    """
+    return f"{float(text):,.0f}" if "e+" in text else text
+
+
+def growth_said(content: Mapping[str, Any]) -> str:
+    """Returns the sentence about the deepest networks of both kinds."""
+    found = {signals.name.partition(",")[0]: signals for signals in map(signals_of, content["networks"])}
+    ratios = [without_exponent(f"{found[name].first_to_last:,.2g}") for name in ("plain110", "resnet110")]
+    return f"With 110 layers it is {ratios[0]} in the plain network and {ratios[1]} in the residual one."
+
+
+def losses_said(content: Mapping[str, Any]) -> str:
+    """Returns the losses of the deepest networks at the start."""
+    found = {network["name"].partition(",")[0]: network["loss"] for network in content["networks"]}
+    losses = [without_exponent(f"{found[name]:.3g}") for name in ("plain110", "resnet110")]
+    return f"{losses[0]} in `plain110` and {losses[1]} in `resnet110`, where equal probabilities have {GUESSING:.2f}"
+
+
+def circumstances(content: Mapping[str, Any]) -> str:
+    """Returns the facts that a reader needs to repeat a measurement of gradients."""
+    session = content["session"]
+    notes = "".join(f" Note: {note}." for note in content["notes"])
+    return "\n".join(
+        [
+            f"- Data: one batch of {content['images']} training images of `{content['data']}`, not augmented.{notes}",
+            f"- n: one draw of the weights and of the batch, seed {content['seed']}",
+            f"- Hardware: {values(session['hardware'])}",
+            f"- Versions: {values(session['versions'])}; commit {short(session['git_commit'] or 'unknown')}",
+            f"- Command: `{session['command']}`",
+        ]
+    )
+
+
+def degradation(content: Mapping[str, Any]) -> str:
+    """Returns the section about the errors by depth."""
+    terms = {term.name: term.text for term in in_words(content["protocol"])}
+    kept = [
+        name for name in terms if name.split()[0] in ("Data", "Selection", "Recipe", "Hardware", "Versions", "Notes")
+    ]
+    facts = "\n".join(f"- {name}: {terms[name]}" for name in kept)
+    commands = "\n".join(content["protocol"]["command"])
+    short_runs = "" if content["short"] is None else f" These are short runs, {content['short']}."
+    return f"""## Training: degradation
+
+![Errors by epoch, plain networks left, residual networks right](skip_connections/degradation.png)
+
+Thin lines are the error on the training images, bold lines the error on the validation images, diamonds the error on
+the test images, which are evaluated once.{short_runs}
+
+{error_rows(content)}
+
+{content["verdict"]}
+
+{facts}
+
+```sh
+{commands}
+convatlas degradation RUN... --out DIR
+```
+"""
+
+
+def error_rows(content: Mapping[str, Any]) -> str:
+    """Returns the table of the errors in percent, and of what depth changes in points."""
+    rows = [
+        "| network | layers | n | training error % | validation error % | test error % |",
+        "|:--|--:|--:|--:|--:|--:|",
+    ]
+    for network in content["networks"]:
+        errors = []
+        for measure in MEASURES:
+            found = network[measure]
+            errors.append(percent(found["mean"]) + ("" if found["std"] is None else f" ± {percent(found['std'])}"))
+        cells = [f"`{network['name']}`", str(network["layers"]), str(len(network["seeds"])), *errors]
+        rows.append(f"| {' | '.join(cells)} |")
+    for effect in content["effects"]:
+        points = []
+        for measure in MEASURES:
+            found = effect[measure]
+            ends = "" if not found["ci95"] else f" ({' to '.join(f'{100 * end:+.2f}' for end in found['ci95'])})"
+            points.append("-" if found["mean"] is None else f"{100 * found['mean']:+.2f}{ends}")
+        layers = " to ".join(map(str, effect["layers"]))
+        rows.append(
+            f"| {effect['kind']}: what depth adds, in points | {layers} | {effect['seeds']} | {' | '.join(points)} |"
+        )
+    return "\n".join(rows)
+
+
+def landscape(content: Mapping[str, Any]) -> str:
+    """Returns the section about the loss surfaces."""
+    points, surfaces, scale = surfaces_of(content)
+    rows = [
+        "| network | loss at the centre | error there % | grid points below the loss of guessing % | highest loss |"
+    ]
+    rows.append("|:--|--:|--:|--:|--:|")
+    for number, surface in enumerate(surfaces):
+        below = float((points.loss[number] < GUESSING).mean())
+        highest = "not finite" if surface["highest"] is None else f"{surface['highest']:,.3g}"
+        centre = surface["centre"]
+        cells = [f"`{surface['name']}`", f"{centre['loss']:.4f}", percent(centre["error"]), percent(below), highest]
+        rows.append(f"| {' | '.join(cells)} |")
+    session = content["session"]
+    lines = "\n".join(f"- {line}" for line in landscape_protocol(content, scale))
+    table = "\n".join(rows)
+    return f"""## After training: the loss around the weights
+
+![Contours and views of the loss around the trained weights of both networks](skip_connections/landscape.png)
+
+{caption(content)}
+
+{table}
+
+Guessing all ten classes alike has a loss of {GUESSING:.2f}. The larger the part of the grid below it, the wider is the
+valley in these two directions (Li et al. [2018](https://arxiv.org/abs/1712.09913)).
+
+{lines}
+- Grid: {points.loss.shape[1]} x {points.loss.shape[2]} points; n: one run of each network
+- Hardware: {values(session["hardware"])}
+- Versions: {values(session["versions"])}; commit {short(session["git_commit"] or "unknown")}
+- Command: `{session["command"]}`
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
