@@ -156,7 +156,13 @@ def test_networks_without_a_partner_are_refused_before_training(
     assert main(["degradation", "plain20", "plain56", "resnet20", "--out", str(out)]) == 2
     assert "resnet20 is the only network of its kind" in capsys.readouterr().err
     assert not out.exists()
+    assert main(["degradation", "plain20@quick", "plain56@he_cifar", "--out", str(out)]) == 2
+    assert "under one recipe, not he_cifar and quick" in capsys.readouterr().err
+    assert not out.exists()
     folder = write_study(tmp_path / "a")
+    for other in ("plain20", "runs/none"):
+        assert main(["degradation", str(folder), other]) == 2
+        assert f"{other} is no folder of runs" in capsys.readouterr().err
     assert main(["degradation", str(folder), "--epochs", "3"]) == 2
     assert "leave --epochs out" in capsys.readouterr().err
     assert main(["degradation", str(folder), str(folder)]) == 2

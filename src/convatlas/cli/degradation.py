@@ -62,7 +62,7 @@ def degradation(
         **{"--data": data, "--data-dir": data_dir, "--seeds": seeds, "--recipe": recipe, "--epochs": epochs},
         **{"--device": device, "-o": option, "--set": setting, "--resume": resume or None},
     }
-    if networks and any(Path(name).is_dir() for name in networks):
+    if networks and any(Path(name).is_dir() or ("/" in name and ".py:" not in name) for name in networks):
         _draw([Path(name) for name in networks], training, out=out, as_json=as_json)
         return
     from convatlas.insight.degradation import NETWORKS
@@ -90,6 +90,10 @@ def _train(request: Request, folder: Path, *, resume: bool, quiet: bool) -> bool
 
     check_words(request)
     check_kinds(entry.architecture for entry in request.entries)
+    recipes = {entry.recipe for entry in request.entries}
+    if len(recipes) > 1:
+        named = " and ".join(sorted(recipe or "none" for recipe in recipes))
+        raise UsageError(f"degradation compares depths under one recipe, not {named}; name it once, with --recipe")
     from convatlas.study import compare  # not sooner: it imports PyTorch, which takes seconds
 
     try:
@@ -107,6 +111,11 @@ def _draw(folders: list[Path], training: dict[str, Any], *, out: Path | None, as
     given = [flag for flag, value in training.items() if value is not None]
     if given:
         raise UsageError(f"folders of runs are only drawn, nothing is trained; leave {', '.join(given)} out")
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(
+                f"{folder} is no folder of runs; give folders, which are drawn, or names, which are trained"
+            )
     if out is None and len(folders) > 1:
         raise UsageError(f"{len(folders)} folders in one figure need a folder to write to; name it with --out")
     from convatlas.insight.degradation import write_degradation
