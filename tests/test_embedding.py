@@ -143,6 +143,21 @@ def test_the_page_has_neighbours_and_the_embedding(
     assert files <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
+def test_images_in_files_are_seen_as_the_command_sees_them(tmp_path: Path) -> None:
+    torch.save(convatlas.create("resnet20").state_dict(), tmp_path / "resnet20.pt")
+    predictor = open_predictor(tmp_path / "resnet20.pt", arch="resnet20", normalisation=((0.3,) * 3, (0.4,) * 3))
+    expected = []
+    for number in range(12):
+        path = tmp_path / "images" / f"class {number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        expected.append(predictor.inputs(torch.from_numpy(pixels).permute(2, 0, 1)[None]))
+    part = Part.drawn(predictor, load_data(f"folder:{tmp_path / 'images'}").train, most=5)
+    for seen in torch.cat([*part.inputs()]):
+        assert min((seen - each).abs().max().item() for each in expected) < 0.02  # whole levels of 255
+
+
 def test_images_of_other_channels_are_refused(predictor: Predictor, tmp_path: Path) -> None:
     for number in range(12):
         folder = tmp_path / f"class {number % 2}"
