@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,6 +35,16 @@ class Suspect:
     suggested_probability: float
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The logits (n, classes), labels (n,), parts and places of the validation and test images of a run's folder."""
+
+    run: Path
+    logits: np.ndarray
+    labels: np.ndarray
+    places: tuple[tuple[str, int], ...]
+
+
 def with_suspects(checked: Check, run: Run) -> Check:
     """Returns a check with the images that a run finds most probably mislabelled.
 
@@ -48,14 +57,15 @@ def with_suspects(checked: Check, run: Run) -> Check:
         missing = f"wrong labels were not searched: that needs cleanlab; {INSTALL}"
         return replace(checked, undone=(*checked.undone, missing))
     checked = replace(checked, searched=True)
-    accuracy = _accuracy(run, data)
+    answers = held_out(run, data)
+    accuracy = float((answers.logits.argmax(1) == answers.labels).mean())
     if accuracy < GOOD:
         weak = (
             f"the run is right about {percent(accuracy)} % of the images whose labels were searched: many of its "
             "doubts are mistakes of its own; a better network doubts fewer labels"
         )
         checked = replace(checked, undone=(*checked.undone, weak))
-    found, names = suspects(run, data), data.spec.class_names
+    found, names = suspects(answers), data.spec.class_names
     if not found:
         return checked
     details = [
@@ -85,26 +95,24 @@ def check_run(run: Run, data: DataSet) -> None:
         )
 
 
-def suspects(run: Run, data: DataSet) -> list[Suspect]:
+def suspects(answers: HeldOut) -> list[Suspect]:
     """Returns the validation and test images that are most probably mislabelled, the most probable first.
 
     Confident learning (Northcutt, Jiang and Chuang 2021, https://arxiv.org/abs/1911.00068), by the library `cleanlab`.
     It estimates how many labels of each class, and of each pair of classes, are wrong: the network must be surer of
     another class than it is on average of images of that class. The images are those that both estimates name: of 36
     wrong labels among 720 of digits, 30 and 6 others; by one estimate alone 11 others. The training images are
-    left out, for the network has learned their labels. Raises `UsageError` for predictions of other images.
+    left out, for the network has learned their labels. Raises `UsageError` where a class has no image.
     """
     from cleanlab.filter import find_label_issues
 
-    answers = run.predictions()
-    logits, labels, places = _held_out(answers, data, path=run.path)
-    probabilities = _softmax(logits)
+    labels, places, probabilities = answers.labels, answers.places, _softmax(answers.logits)
     try:
         found = find_label_issues(
             labels, probabilities, filter_by="both", return_indices_ranked_by="self_confidence", n_jobs=1
         )
     except ValueError as error:  # of a class that has no image, or of fewer than two
-        raise UsageError(f"the answers of {run.path} cannot be searched for wrong labels: {error}") from error
+        raise UsageError(f"the answers of {answers.run} cannot be searched for wrong labels: {error}") from error
     suggested = probabilities.argmax(1)
     return [
         Suspect(
@@ -120,16 +128,9 @@ def suspects(run: Run, data: DataSet) -> list[Suspect]:
     ]
 
 
-def _accuracy(run: Run, data: DataSet) -> float:
-    """Returns the accuracy of a run on validation and test images together."""
-    logits, labels, _ = _held_out(run.predictions(), data, path=run.path)
-    return float((logits.argmax(1) == labels).mean())
-
-
-def _held_out(
-    answers: Mapping[str, np.ndarray], data: DataSet, *, path: Path
-) -> tuple[np.ndarray, np.ndarray, list[tuple[str, int]]]:
-    """Returns logits (n, classes), labels (n,) and the part and place of each validation and test image."""
+def held_out(run: Run, data: DataSet) -> HeldOut:
+    """Returns the answers of a run to the validation and test images. Raises `UsageError` for those of other images."""
+    answers, path = run.predictions(), run.path
     logits, labels, places = [], [], []
     for part, name in PARTS.items():
         images = data.parts[part]
@@ -144,7 +145,9 @@ def _held_out(
         logits.append(own_logits)
         labels.append(own_labels)
         places += [(part, place) for place in range(len(images))]
-    return np.concatenate(logits).astype(np.float64), np.concatenate(labels).astype(np.int64), places
+    return HeldOut(
+        path, np.concatenate(logits).astype(np.float64), np.concatenate(labels).astype(np.int64), tuple(places)
+    )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

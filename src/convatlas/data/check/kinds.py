@@ -35,7 +35,8 @@ KINDS: dict[str, Kind] = {
     "unreadable": Kind(
         "fault",
         "cannot be read",
-        "Training stops before its first step. Repair or remove them, or train with --skip-unreadable.",
+        "Training stops before its first step. Repair or remove them, or train with --skip-unreadable. Where the "
+        "images of a table's rows are not there, take these rows out: no flag leaves them out.",
     ),
     "no-split": Kind(
         "fault",
