@@ -157,6 +157,12 @@ def test_images_have_the_channels_and_the_size_that_a_network_takes(batch: Batch
     network = row.build(num_classes=10)
     expected = by_hand(network, batch, channels=3)
     assert initial_signals(row, batch).loss == pytest.approx(expected, rel=1e-4)
+    train = batch.data.train
+    assert isinstance(train, ResidentImages)
+    colours = dataclasses.replace(train, pixels=train.pixels.expand(-1, 3, -1, -1).contiguous())
+    spec = dataclasses.replace(batch.data.spec, channels=3)
+    coloured = dataclasses.replace(batch, data=dataclasses.replace(batch.data, spec=spec, train=colours))
+    assert initial_signals(row, coloured).loss == pytest.approx(expected, rel=1e-4)
     sizes = dataclasses.replace(batch.data.spec, image_size=None)
     many = dataclasses.replace(batch, data=dataclasses.replace(batch.data, spec=sizes))
     own = by_hand(lenet, batch, size=architecture("lenet5").image_size)

@@ -81,9 +81,9 @@ class Batch:
 
     def inputs(self, preprocessing: Preprocessing) -> tuple[Tensor, Tensor]:
         """Returns normalised images (n, C, size, size) and their classes (n,)."""
-        pixels = self.data.train.batch(self.places, preprocessing=preprocessing)
-        if pixels.shape[1] != len(preprocessing.mean):
-            pixels = pixels.expand(-1, len(preprocessing.mean), -1, -1)
+        pixels = self.data.train.batch(
+            self.places, preprocessing=preprocessing
+        )  # grey ones become those of each channel
         return preprocessing.normalize(pixels), class_labels(self.data.train, needed_by="the loss")[self.places]
 
 
