@@ -34,6 +34,7 @@ from convatlas.data.augmentation.rand_augment import (
     translate_y,
 )
 from convatlas.errors import UsageError
+from convatlas.recipe import recipe
 
 HEIGHT, WIDTH = 30, 44
 
@@ -484,3 +485,31 @@ def test_an_image_alone_is_its_own_partner() -> None:
         assert torch.allclose(same, images)
         assert torch.allclose(label, targets)
     assert cutout(images, size=4, generator=generator()).shape == images.shape
+
+
+def test_drawn_magnitudes_are_uniform_for_each_image_and_a_fixed_one_draws_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[torch.Tensor] = []
+    images = torch.rand(2_000, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+
+    def kept(chosen: torch.Tensor, *_: torch.Tensor, magnitudes: torch.Tensor) -> torch.Tensor:
+        seen.append(magnitudes)
+        return chosen
+
+    monkeypatch.setattr("convatlas.data.augmentation.rand_augment._changed", kept)
+    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
+    rand_augment(images, operations=2, magnitude=10, magnitudes="drawn", generator=generators[0])
+    rand_augment(images, operations=2, magnitude=10, generator=generators[1])
+    first, second, *fixed = seen
+    assert not torch.equal(first, second)
+    for each in (first, second):
+        assert 0 <= each.min() < 0.1
+        assert 9.9 < each.max() < 10
+        assert each.mean().item() == pytest.approx(5, abs=0.3)
+    assert all(torch.equal(each, torch.full((2_000,), 10.0, dtype=torch.float64)) for each in fixed)
+
+
+def test_drawn_magnitudes_need_rand_augment() -> None:
+    with pytest.raises(UsageError, match="fixed without rand_augment"):
+        recipe("quick").replaced(rand_magnitudes="drawn")

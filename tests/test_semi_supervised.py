@@ -291,7 +291,8 @@ def test_fixmatch_has_the_values_of_its_paper() -> None:
     assert (optimizer.kind, optimizer.lr, optimizer.momentum, optimizer.nesterov) == ("sgd", 0.03, 0.9, True)
     assert (optimizer.weight_decay, optimizer.weight_decay_on, optimizer.ema) == (5e-4, "weights", 0.999)
     assert (chosen.steps, chosen.epoch_steps, chosen.batch_size, chosen.select) == (2**20, 1024, 64, "last")
-    assert (chosen.images.rand_augment, chosen.images.cutout) == (2, 16)
+    images = chosen.images
+    assert (images.rand_augment, images.rand_magnitudes, images.cutout) == (2, "drawn", 16)
     for step in (0, 2**19, 2**20):
         wanted = math.cos(7 * math.pi * step / (16 * 2**20))
         assert rate_factor(chosen, step, steps_per_epoch=1024) == pytest.approx(wanted, rel=1e-12)
@@ -368,7 +369,7 @@ def test_the_best_epoch_may_be_selected_all_the_same(tmp_path: Path) -> None:
         ("fixmatch", {"temperature": 0.5}, "it must be none with method=fixmatch"),
         ("fixmatch", {"annealing": "linear"}, "it must be none with method=fixmatch"),
         ("fixmatch", {"unlabelled_ratio": 0}, "it must be above 0 with method=fixmatch"),
-        ("fixmatch", {"rand_augment": 0, "rand_magnitude": None}, "it makes the strong view"),
+        ("fixmatch", {"rand_augment": 0, "rand_magnitude": None, "rand_magnitudes": "fixed"}, "strong view"),
         ("fixmatch", {"epoch_steps": None}, "given with a method for few labels"),
         ("fixmatch", {"accumulate": 2}, "accumulate=2 makes no sense; it must be 1"),
         ("fixmatch", {"labels": 40.5}, "a whole number of at least 2, or a part below 1"),

@@ -200,6 +200,8 @@ def _check_images(recipe: Recipe) -> None:
             f"rand_augment={fields.rand_augment} operations and rand_magnitude={short(fields.rand_magnitude)} of "
             f"recipe {recipe.name} belong together: give both or neither"
         )
+    drawn = fields.rand_augment > 0 or fields.rand_magnitudes == "fixed"
+    require(recipe, "rand_magnitudes", drawn, "fixed without rand_augment")
     small = fields.image_size is None or fields.cutout <= fields.image_size
     require(recipe, "cutout", small, f"at most {fields.image_size}, the image's size")
 

@@ -13,6 +13,7 @@ Warmup = Literal["linear", "constant"]
 Crop = Literal["none", "resized", "pad4", "random"]
 Fit = Literal["crop", "squash", "pad"]
 Sampling = Literal["shuffled", "balanced"]
+Magnitudes = Literal["fixed", "drawn"]
 MethodKind = Literal[
     "supervised", "pseudo_label", "mean_teacher", "fixmatch", "uda", "meta_pseudo_labels", "noisy_student"
 ]
@@ -101,7 +102,8 @@ class ImageFields:
     `image_size`. `jitter` changes brightness, contrast and saturation: a factor of each is drawn from 1 -
     `jitter` to 1 + `jitter` for every image. `hue` turns the colours by a part of the circle, drawn from -`hue` to
     `hue`. Grey images have neither saturation nor hue. `rand_augment` is a number of operations of strength
-    `rand_magnitude` (0 to 30). `cutout` is the side, in pixels, of a square in the mean colour.
+    `rand_magnitude` (0 to 30); with `rand_magnitudes="drawn"` each operation on each image has a strength of its own,
+    from 0 to this one. `cutout` is the side, in pixels, of a square in the mean colour.
     """
 
     image_size: int | None = None
@@ -118,6 +120,7 @@ class ImageFields:
     hue: float = 0.0
     rand_augment: int = 0
     rand_magnitude: float | None = None
+    rand_magnitudes: Magnitudes = "fixed"
     cutout: int = 0
 
     @property

@@ -95,6 +95,10 @@ def changed(images: Tensor, drawn: Draws, *, recipe: Recipe, generator: Generato
         images = jittered(images, strength=recipe.images.jitter, hue=recipe.images.hue, generator=generator)
     if recipe.images.rand_augment and recipe.images.rand_magnitude is not None:
         images = rand_augment(
-            images, operations=recipe.images.rand_augment, magnitude=recipe.images.rand_magnitude, generator=generator
+            images,
+            operations=recipe.images.rand_augment,
+            magnitude=recipe.images.rand_magnitude,
+            magnitudes=recipe.images.rand_magnitudes,
+            generator=generator,
         )
     return images

@@ -1,4 +1,4 @@
-"""RandAugment on whole batches: per image a few operations drawn from fourteen, all with one magnitude.
+"""RandAugment on whole batches: per image a few operations drawn from fourteen, with one magnitude or drawn ones.
 
 Cubuk et al. 2019, "RandAugment: Practical automated data augmentation with a reduced search space",
 https://arxiv.org/abs/1909.13719. Images are float (N, C, H, W) in [0, 1], grey or RGB, as they are before
@@ -34,6 +34,7 @@ from torch import Generator, Tensor
 
 from convatlas.device import sent
 from convatlas.errors import UsageError
+from convatlas.recipe.groups import Magnitudes
 
 HIGHEST = 30  # of the magnitudes that the paper tries
 GREY = 128 / 255  # comes in from outside the image
@@ -194,8 +195,11 @@ class Operation:
     at_10: tuple[float, float] = (0, 0)
     limits: tuple[float, float] = (-math.inf, math.inf)
 
-    def amounts(self, magnitude: float, signs: Tensor) -> Tensor:
-        """Scales linearly with the magnitude within limits; signs (N,), 0 or 1, choose between the ends `at_10`."""
+    def amounts(self, magnitude: float | Tensor, signs: Tensor) -> Tensor:
+        """Scales linearly with the magnitude, one or (N,), within limits.
+
+        signs (N,), 0 or 1, choose between the ends `at_10`.
+        """
         ends = torch.tensor(self.at_10, dtype=torch.float64)[signs]
         return (self.at_0 + (ends - self.at_0) * magnitude / 10).clamp(*self.limits)
 
@@ -220,11 +224,14 @@ OPERATIONS = {
 }
 
 
-def rand_augment(images: Tensor, *, operations: int, magnitude: float, generator: Generator) -> Tensor:
+def rand_augment(
+    images: Tensor, *, operations: int, magnitude: float, generator: Generator, magnitudes: Magnitudes = "fixed"
+) -> Tensor:
     """Changes each image by random operations, one after the other: float (N, C, H, W) in [0, 1] -> the same shape.
 
     Each is drawn uniformly from `OPERATIONS`, one may be drawn again. The images with the same one are changed
-    together. Raises `UsageError` for fewer than one operation or a magnitude outside 0 to 30.
+    together. With `magnitudes="drawn"` each has a magnitude of its own, uniform from 0 to `magnitude`. Raises
+    `UsageError` for fewer than one operation or a magnitude outside 0 to 30.
     """
     if operations < 1:
         raise UsageError(f"{operations} operations of RandAugment are not possible; 1 or more are, 2 are usual")
@@ -233,19 +240,22 @@ def rand_augment(images: Tensor, *, operations: int, magnitude: float, generator
     for _ in range(operations):
         choices = torch.randint(len(OPERATIONS), (len(images),), generator=generator)
         signs = torch.randint(2, (len(images),), generator=generator)
-        images = _changed(images, choices, signs, magnitude=magnitude)
+        each = torch.full((len(images),), magnitude, dtype=torch.float64)
+        if magnitudes == "drawn":
+            each *= torch.rand(len(images), dtype=torch.float64, generator=generator)
+        images = _changed(images, choices, signs, magnitudes=each)
     return images
 
 
-def _changed(images: Tensor, choices: Tensor, signs: Tensor, *, magnitude: float) -> Tensor:
+def _changed(images: Tensor, choices: Tensor, signs: Tensor, *, magnitudes: Tensor) -> Tensor:
     """Changes each image by its chosen operation: sorts by operation, changes groups, restores the order."""
     order = choices.argsort(stable=True)
     sizes = choices.bincount(minlength=len(OPERATIONS)).tolist()
     groups = torch.split(images[sent(order, images.device)], sizes)
-    signs_of_groups = torch.split(signs[order], sizes)
+    drawn = zip(torch.split(magnitudes[order], sizes), torch.split(signs[order], sizes), strict=True)
     changed = [
-        operation.change(group, operation.amounts(magnitude, group_signs))
-        for operation, group, group_signs in zip(OPERATIONS.values(), groups, signs_of_groups, strict=True)
+        operation.change(group, operation.amounts(*of_group))
+        for operation, group, of_group in zip(OPERATIONS.values(), groups, drawn, strict=True)
         if len(group)
     ]
     return torch.cat(changed)[sent(order.argsort(), images.device)]

@@ -16,7 +16,10 @@ from convatlas.data.images.protocol import Images
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.recipe import Recipe
 
-UNCHANGED = {"flip": 0.0, "crop": "none", "jitter": 0.0, "hue": 0.0, "rand_augment": 0, "rand_magnitude": None}
+UNCHANGED = {
+    **{"flip": 0.0, "crop": "none", "jitter": 0.0, "hue": 0.0},
+    **{"rand_augment": 0, "rand_magnitude": None, "rand_magnitudes": "fixed"},
+}
 RESIZED = {"crop_scale": (0.8, 1.0), "crop_ratio": (0.9, 1.1)}  # the defaults, which a recipe without such a crop has
 
 

@@ -38,7 +38,7 @@ _SHARED: dict[str, Any] = {
     "flip": 0.5,
     "select": "last",
 }
-_STRONG: dict[str, Any] = {"rand_augment": 2, "rand_magnitude": 10.0, "cutout": 16}
+_STRONG: dict[str, Any] = {"rand_augment": 2, "rand_magnitude": 10.0, "rand_magnitudes": "drawn", "cutout": 16}
 _METHODS: dict[str, dict[str, Any]] = {
     "supervised": {},
     "pseudo_label": {"unlabelled_ratio": 1, "unlabelled_weight": 1.0, "ramp_up": 0.4, "threshold": 0.95},
@@ -51,11 +51,11 @@ _METHODS: dict[str, dict[str, Any]] = {
         **{"unlabelled_ratio": 7, "unlabelled_weight": 8.0, "ramp_up": 5000 / 305_000, "threshold": 0.6},
         **{"temperature": 0.7, "teacher_gradient": "first_order", "student_wait": 3000 / 305_000},
         **{"finetune_part": 5000 / 305_000, "finetune_lr": 3e-5},
-        **{**_STRONG, "rand_magnitude": 16.0},
+        **{"rand_augment": 2, "rand_magnitude": 16.0, "cutout": 16},
     },
     "noisy_student": {
         **{"unlabelled_ratio": 3, "unlabelled_weight": 1.0, "threshold": 0.3, "pseudo_labels": "soft"},
-        **{"label_smoothing": 0.1, **_STRONG},
+        **{"label_smoothing": 0.1, "rand_augment": 2, "rand_magnitude": 10.0, "cutout": 16},
     },
 }
 _SOURCES = {

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from convatlas.training.plan import Plan
 
 View = Literal["weak", "strong"]
-STRONG_ALONE: dict[str, Any] = {"jitter": 0.0, "hue": 0.0, "rand_augment": 0, "rand_magnitude": None, "cutout": 0}
+STRONG_ALONE: dict[str, Any] = {
+    **{"jitter": 0.0, "hue": 0.0, "cutout": 0},
+    **{"rand_augment": 0, "rand_magnitude": None, "rand_magnitudes": "fixed"},
+}
 NOT_OF_VIEWS = {"label_smoothing": 0.0, "class_weights": "none", "sampling": "shuffled"}  # they are for labels
 
 
