@@ -88,6 +88,7 @@ def test_some_classes_are_a_data_set_of_their_own() -> None:
     assert counts(some, "train") == [counts(whole, "train")[label] for label in (3, 7)]
     assert numbers(some, "validation") < numbers(whole, "validation")
     few = load_data("digits?classes=7,3&shots=4")
+    assert few.subset == Subset(("3", "7"), None, 4, 0)
     assert (counts(few, "train"), len(few.test)) == ([4, 4], len(some.test))
     assert class_names("digits?classes=7,3") == ("3", "7")
     assert recipe_of_data("digits?classes=7,3") == "quick"

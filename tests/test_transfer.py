@@ -19,6 +19,7 @@ import convatlas
 import fixtures
 from convatlas.cli import main
 from convatlas.data import class_labels, load_data
+from convatlas.data.subset import at
 from convatlas.errors import UsageError
 from convatlas.evaluation import paired_difference
 from convatlas.few_shot.methods import Method, methods_of, shots_and_draws
@@ -30,7 +31,7 @@ from convatlas.report.transfer import write_transfer_report
 from convatlas.request import Entry, Request, StartWords, plan_request
 from convatlas.run import Run, read_run, read_transfer
 from convatlas.training import train_plan
-from convatlas.training.features import read_features
+from convatlas.training.features import no_features, read_features
 from convatlas.training.head_only import HeadOnly
 from convatlas.training.nearest_mean import nearest_mean
 from test_training import tiny_plan
@@ -210,6 +211,26 @@ def test_the_features_are_kept_once_with_their_facts(study: Path, base: Run) -> 
     assert read_features(file, facts={**asked, "weights": "other"}) is None
     with pytest.raises(UsageError, match="train images were not computed"):
         found.of("train", load_data("digits").train)
+
+
+def test_features_of_another_file_are_not_taken(study: Path, tmp_path: Path) -> None:
+    (file,) = (study / "features").glob("*.npz")
+    with np.load(file) as arrays:
+        np.savez(tmp_path / file.name, **{**arrays, "test_values": arrays["test_values"] + 1})
+    shutil.copy(file.with_suffix(".json"), tmp_path)
+    assert read_features(tmp_path / file.name, facts={}) is None
+
+
+def test_features_of_further_images_join_those_that_are_kept() -> None:
+    """A feature is the number of its image, so that a mistake in the order is seen."""
+    images = load_data("digits").train
+    numbers = images.index.numpy()
+    kept = no_features((1,))
+    for some in (numbers[200:300], numbers[:100], numbers[100:150]):
+        kept = kept.with_more("train", kept.missing("train", some), kept.missing("train", some)[:, None].astype(float))
+    asked = at(images, torch.tensor([120, 7, 250]))
+    assert kept.of("train", asked).flatten().tolist() == asked.index.tolist()
+    assert len(kept.missing("train", numbers)) == len(numbers) - 250
 
 
 def test_damaged_features_are_computed_again(study: Path, base: Run, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def transfer(request: TransferRequest, *, out: Path, resume: bool = False, quiet
     with held(out):
         _open_study(members, data, request=request, out=out, device=device, resume=resume)
         screen = Screen(stderr=True)
-        for line in () if quiet else _announcements(members, device):
+        for line in () if quiet else _announcements(members, name=data.spec.name, device=device):
             screen.print(line, markup=False, highlight=False, soft_wrap=True)
         members = with_features(members, data, out=out, device=device, quiet=quiet)
         with choose(screen, [member.plan.job for member in members], quiet=quiet) as progress:
@@ -60,14 +60,18 @@ def transfer(request: TransferRequest, *, out: Path, resume: bool = False, quiet
         return write_transfer_report(out)
 
 
-def _announcements(members: Sequence[Member], device: str) -> list[str]:
-    """Returns the lines that are printed before a study: weights, recipes, arithmetic and notes."""
+def _announcements(members: Sequence[Member], *, name: str, device: str) -> list[str]:
+    """Returns the lines that are printed before a study: weights, recipes, arithmetic, and notes on the fewest shots.
+
+    `name` is that of the data of which the runs have parts.
+    """
     plans = [member.plan for member in members]
     lines = [f"weights {plan.start.base}" for plan in plans if plan.start.origin == "weights"]
     lines += [f"recipe {member.plan.recipe.summary()}" for member in members if member.trained]
     lines += [f"computed in {described(device, plans[0].recipe.precision)}"]
     lines += ["no validation images are used: every run keeps its last epoch"]
-    lines += [f"note: {note}" for plan in plans for note in plan.data.notes]
+    fewest = [member.plan for member in members if member.shots == members[0].shots]
+    lines += [f"note: {note.replace(plan.data.spec.name, name)}" for plan in fewest for note in plan.notes]
     return list(dict.fromkeys(lines))
 
 

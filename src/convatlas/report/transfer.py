@@ -69,7 +69,6 @@ def write_transfer_report(folder: Path) -> TransferReport:
         "comparisons": _comparisons(rows, list(record.methods.values())),
         "failed": [{"path": path, "error": _error(run)} for path, run in _of_status(runs, "failed", folder)],
         "unfinished": [path for path, _ in _of_status(runs, "unfinished", folder)],
-        "missing": sum(run is None for _, _, _, run in runs),
     }
     report = TransferReport(folder, content, tuple(folder / name for name in FILES))
     _write_files(report, record)

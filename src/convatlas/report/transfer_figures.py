@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from convatlas.drawing import COLOURS, DPI, INK, LEGEND, MARKERS, SOFT, plain, s
 
 APART = 0.035  # of a decade, between the marks of two methods at one number of shots
 WIDEST = 1600  # pixels of the picture of the training images
+LONGEST = 40  # letters in a line of the legend
 GAP = 2  # pixels of an image between two images
 
 
@@ -24,8 +26,10 @@ def draw_transfer(rows: Sequence[Mapping[str, Any]], path: Path, *, methods: Seq
     """
     from matplotlib.figure import Figure
 
-    columns = max(1, min(4, len(methods), 100 // (max(map(len, methods)) + 6)))
-    figure = Figure(figsize=(9, 5 + 0.21 * -(-len(methods) // columns)), dpi=DPI, layout="constrained")
+    names = {method: _legend(method) for method in methods}
+    columns = max(1, min(4, len(methods), 100 // (max(len(line) for name in names.values() for line in name) + 6)))
+    lines = max(map(len, names.values())) * -(-len(methods) // columns)
+    figure = Figure(figsize=(9, 5 + 0.21 * lines), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     for number, method in enumerate(methods):
         own = [row for row in rows if row["method"] == method]
@@ -35,16 +39,42 @@ def draw_transfer(rows: Sequence[Mapping[str, Any]], path: Path, *, methods: Seq
         means = [100 * row["test_top1_mean"] for row in own]
         ends = [[100 * end for end in row["test_top1_ci95"] or [row["test_top1_mean"]] * 2] for row in own]
         low, high = ([pair[side] for pair in ends] for side in (0, 1))
-        axes.plot(places, means, color=colour, marker=marker, markersize=7, linewidth=2, label=method, mec="white")
+        axes.plot(
+            places,
+            means,
+            color=colour,
+            marker=marker,
+            markersize=7,
+            linewidth=2,
+            label=_text(names[method]),
+            mec="white",
+        )
         error = [[m - a for m, a in zip(means, low, strict=True)], [b - m for m, b in zip(means, high, strict=True)]]
         axes.errorbar(places, means, yerr=error, color=colour, elinewidth=1.3, capsize=3, alpha=0.7, linestyle="none")
         if len(own) > 1:
             axes.fill_between(places, low, high, color=colour, alpha=0.1, linewidth=0)
     _axes(axes, rows)
     axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
-    handles = [line for line in axes.lines if line.get_label() in methods]
+    shown = [_text(name) for name in names.values()]
+    handles = [line for line in axes.lines if line.get_label() in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, **LEGEND)
     save(figure, path)
+
+
+def _legend(method: str) -> list[str]:
+    """Returns a method in lines of about 40 letters: its fields in brackets stand below its name.
+
+    >>> _legend("scratch:resnet_uva[steps=300,image_size=32,lr=0.1]")
+    ['scratch:resnet_uva', '[steps=300, image_size=32, lr=0.1]']
+    """
+    name, bracket, fields = method.partition("[")
+    if len(method) <= LONGEST or not bracket:
+        return [method]
+    return [name, *textwrap.wrap(f"[{fields.replace(',', ', ')}", LONGEST, break_long_words=False)]
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(lines)
 
 
 def _axes(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -57,7 +87,7 @@ def _axes(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xlim(min(ticks) / 1.5, max(ticks) * 1.5)
     draws = sorted({row["n_draws"] for row in rows})
-    spread = f", 95 % interval over {' or '.join(map(str, draws))} draws" if draws[-1] > 1 else ", one draw"
+    spread = f",\n95 % interval over {' or '.join(map(str, draws))} draws" if draws[-1] > 1 else ",\none draw"
     images = f"{rows[0]['test_images']:,} test images"
     axes.set_xlabel("training images of each class (shots), logarithmic", color=INK)
     axes.set_ylabel(f"accuracy on {images} (%){spread}", color=INK)
@@ -88,7 +118,7 @@ def draw_shots(pixels: np.ndarray, path: Path, *, classes: Sequence[str], draw: 
     zoom = max(1, min(WIDEST // max(sheet.shape[:2]), 80 // height))
     margin = 0.35 + 0.085 * max(map(len, classes[:rows]))
     wide, high = (zoom * side / DPI for side in (sheet.shape[1], sheet.shape[0]))
-    figure = Figure(figsize=(max(wide + margin + 0.1, 3.2), high + 0.75), dpi=DPI)
+    figure = Figure(figsize=(max(wide + margin + 0.1, 2.4), high + 0.52), dpi=DPI)
     size = figure.get_size_inches()
     axes = figure.add_axes((margin / size[0], 0.42 / size[1], wide / size[0], high / size[1]))
     axes.imshow(np.kron(sheet, np.ones((zoom, zoom, 1), np.uint8)), interpolation="none", aspect="auto")
