@@ -33,32 +33,28 @@ def draw_transfer(rows: Sequence[Mapping[str, Any]], path: Path, *, methods: Seq
     axes = figure.subplots()
     for number, method in enumerate(methods):
         own = [row for row in rows if row["method"] == method]
-        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         shift = 10 ** (APART * (number - (len(methods) - 1) / 2))
-        places = [row["images_per_class"] * shift for row in own]
-        means = [100 * row["test_top1_mean"] for row in own]
-        ends = [[100 * end for end in row["test_top1_ci95"] or [row["test_top1_mean"]] * 2] for row in own]
-        low, high = ([pair[side] for pair in ends] for side in (0, 1))
-        axes.plot(
-            places,
-            means,
-            color=colour,
-            marker=marker,
-            markersize=7,
-            linewidth=2,
-            label=_text(names[method]),
-            mec="white",
-        )
-        error = [[m - a for m, a in zip(means, low, strict=True)], [b - m for m, b in zip(means, high, strict=True)]]
-        axes.errorbar(places, means, yerr=error, color=colour, elinewidth=1.3, capsize=3, alpha=0.7, linestyle="none")
-        if len(own) > 1:
-            axes.fill_between(places, low, high, color=colour, alpha=0.1, linewidth=0)
+        _line(axes, own, number=number, shift=shift, label=_text(names[method]))
     _axes(axes, rows)
     axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
     shown = [_text(name) for name in names.values()]
     handles = [line for line in axes.lines if line.get_label() in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, **LEGEND)
     save(figure, path)
+
+
+def _line(axes: Any, own: Sequence[Mapping[str, Any]], *, number: int, shift: float, label: str) -> None:
+    """Draws the line of one method with its intervals; `shift` is the factor that moves its marks aside."""
+    colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    places = [row["images_per_class"] * shift for row in own]
+    means = [100 * row["test_top1_mean"] for row in own]
+    ends = [[100 * end for end in row["test_top1_ci95"] or [row["test_top1_mean"]] * 2] for row in own]
+    low, high = ([pair[side] for pair in ends] for side in (0, 1))
+    axes.plot(places, means, color=colour, marker=marker, markersize=7, linewidth=2, label=label, mec="white", mew=0.7)
+    error = [[m - a for m, a in zip(means, low, strict=True)], [b - m for m, b in zip(means, high, strict=True)]]
+    axes.errorbar(places, means, yerr=error, color=colour, elinewidth=1.3, capsize=3, alpha=0.7, linestyle="none")
+    if len(own) > 1:
+        axes.fill_between(places, low, high, color=colour, alpha=0.1, linewidth=0)
 
 
 def _legend(method: str) -> list[str]:
