@@ -16,6 +16,7 @@ from convatlas.complexity import (
     meta_network,
     network_complexity,
     operation_of,
+    output_of,
     side_of,
     size_of,
 )
@@ -48,7 +49,7 @@ def table(counted: Complexity) -> Iterator[str]:
     for part in counted.network.rows(counted.readable_depth):
         counts = [f"{n:,}" if n else "" for n in (part.weights, part.params, part.macs, part.activations)]
         seen = [side_of(pixels) for pixels in (part.receptive_field, part.stride)]
-        yield f"| {' | '.join((part.name, operation_of(part), size_of(part.shape), *counts, *seen))} |"
+        yield f"| {' | '.join((part.name, operation_of(part), output_of(part), *counts, *seen))} |"
     totals = [f"{n:,}" for n in (counted.weights, counted.params, counted.macs, counted.activations)]
     yield f"| total | | | {' | '.join(totals)} | | |"
     memory = f"{BYTES * counted.activations / 1e6:,.1f} MB"

@@ -85,14 +85,15 @@ def line(row: Architecture) -> str:
     """Returns a row of the table."""
     ordered = sorted(row.published, key=lambda result: result.split != "test")
     best = {result.dataset: result for result in reversed(ordered)}
-    published = ", ".join(f"{100 * r.top1:.2f} % {r.dataset} ({r.split})" for r in reversed(best.values()))
+    published = [f"{100 * r.top1:.2f} % {r.dataset} ({r.split})" for r in reversed(best.values())]
+    published += [f"{100 * r.ap:.1f} AP {r.dataset} ({r.split})" for r in row.precisions]
     cells = (
         f"`{row.name}`",
         str(row.paper.year) if row.paper else "",
         f"{row.in_channels} x {row.image_size} x {row.image_size}",
         f"{row.params:,}" if row.params else "",
         f"{row.macs:,}" if row.macs else "",
-        published,
+        ", ".join(published),
         ", ".join(f"`{weights.name}`" for weights in row.weights),
     )
     return f"| {' | '.join(cells)} |"

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from changes import Change, unchanged
 from convatlas.layers import AuxiliaryLogits
@@ -27,6 +28,7 @@ COUNTER = "num_batches_tracked"
 STATISTICS = ("running_mean", "running_var", COUNTER)
 RANGES = {  # of random values, by the last part of a tensor's name; weights of more than one dimension have another
     "weight": (0.5, 1.5),
+    "edge_weights": (0.5, 1.5),
     "bias": (-0.5, 0.5),
     "running_mean": (-0.5, 0.5),
     "running_var": (0.5, 1.5),
@@ -95,7 +97,7 @@ def outputs(result: Any) -> Outputs:
         return (result.logits, *result.auxiliary)
     if hasattr(result, "aux_logits1"):
         return (result.logits, result.aux_logits1, result.aux_logits2)  # by name: torchvision has the second one first
-    return tuple(result)
+    return tuple(tree_leaves(result))  # of a detector, the classes of all levels and then the boxes
 
 
 def run(network: nn.Module, images: Tensor, *, train: bool) -> Outputs:

@@ -1,4 +1,4 @@
-"""torchvision, timm and the code of EfficientNet-Lite, the references of the parity tests, in a folder of their own.
+"""torchvision, timm, effdet and the code of EfficientNet-Lite, the references of the parity tests, in their own folder.
 
 They are in no environment: torchvision's compiled part fits one build of torch only, and where it is broken, Lightning
 and torchmetrics, which look for it, break with it. So `make test` installs all without dependencies into `.oracles`,
@@ -49,6 +49,18 @@ def load_oracles() -> Oracles:
         return Oracles(*map(import_module, names), operators)
     finally:
         torch.ops.load_library = load_library  # type: ignore[method-assign]
+
+
+@functools.cache
+def load_effdet() -> ModuleType:
+    """Imports effdet, a library of detectors, as `load_oracles` does; COCO's tools, for its evaluation, are left out."""
+    load_oracles()
+    sys.path.insert(0, str(FOLDER))
+    for name in ("pycocotools", "pycocotools.coco", "pycocotools.cocoeval"):
+        stand_in = ModuleType(name)
+        stand_in.COCO = stand_in.COCOeval = None  # type: ignore[attr-defined]
+        sys.modules[name] = stand_in
+    return import_module("effdet")
 
 
 def _refuse(path: str) -> NoReturn:

@@ -34,7 +34,7 @@ from convatlas.errors import UsageError
 from convatlas.weights import checkpoint_of, identify, load_strictly, open_checkpoint, translate_keys
 from convatlas.weights.keys import differences
 from mutations import MUTATIONS, Mutation, swapped_norms
-from oracles import load_oracles
+from oracles import load_effdet, load_oracles
 from parity_rows import CHECKPOINTS, GROUPS, OUTLINES, Pair
 from references.bit import published_arrays
 from wrapped_checkpoints import WRAPPINGS, Source, Training
@@ -60,6 +60,8 @@ def build(pair: Pair) -> nn.Module:
     """The oracle without memory for its tensors: their first values are never used."""
     oracles = load_oracles()
     constructor = pair.constructor or pair.architecture
+    if pair.library == "effdet":
+        return build_detector(constructor, pair)
     if pair.library == "timm":
         make = partial(oracles.timm.create_model, constructor)
     elif pair.library == "lite":
@@ -68,6 +70,17 @@ def build(pair: Pair) -> nn.Module:
         make = getattr(oracles.torchvision.models, constructor)
     with torch.device("meta"), Uninitialised():
         network: nn.Module = make(**pair.arguments)
+    return network
+
+
+def build_detector(constructor: str, pair: Pair) -> nn.Module:
+    """effdet's detector, with the pair's changes to its settings, without memory."""
+    effdet = load_effdet()
+    settings = effdet.get_efficientdet_config(constructor)
+    for name, value in {"image_size": (pair.image_size, pair.image_size), **pair.arguments}.items():
+        setattr(settings, name, value)
+    with torch.device("meta"), Uninitialised():
+        network: nn.Module = effdet.EfficientDet(settings, pretrained_backbone=False)
     return network
 
 
@@ -102,7 +115,8 @@ def computed(oracle: nn.Module, pair: Pair, *sights: str) -> Expected:
         checkpoint = checkpoint_of(published_state(state, pair))
         return identify(checkpoint, arch=pair.architecture, options=pair.options).state
 
-    return Expected(oracle, images, names, sights=sights or VALUES, outputs_in_eval=1)  # timm's heads work there too
+    seen = None if pair.library == "effdet" else 1  # timm's auxiliary heads work in eval mode too
+    return Expected(oracle, images, names, sights=sights or VALUES, outputs_in_eval=seen)
 
 
 # ---------------------------------------------------------------------------------------------------------- the results

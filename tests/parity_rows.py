@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Library = Literal["torchvision", "timm", "lite"]
+Library = Literal["torchvision", "timm", "lite", "effdet"]
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,29 @@ def _publishers_lite(name: str) -> Pair:
     return Pair(f"efficientnet_{name}", "lite", f"efficientnet-{name}", arguments, image_size=65, options=options)
 
 
+DETECTOR_BACKBONE = {"drop_path_rate": 0.2, "bn_momentum": 0.01}  # timm leaves PyTorch's 0.1 for training
+OWN_DETECTOR = {"backbone": "efficientnet_b0", "padding": "equal", "redundant_bias": False}
+# The heads and the pyramid of another detector at the size of a small one.
+THIN_DETECTOR = {"fpn_channels": 16, "fpn_cell_repeats": 2, "box_class_repeats": 1}
+THIN = {"width": 16, "cells": 2, "head_layers": 1, "backbone": "tf_efficientnet_b0"}
+
+
+def _detector(name: str, *, form: str = "", options: Mapping[str, Any] | None = None, **changes: Any) -> Pair:
+    """effdet's detector in TensorFlow's form at 100 pixels: 50, 25, 13, 7, 4, 2 and 1."""
+    settings = {"backbone_args": DETECTOR_BACKBONE, **changes}
+    return Pair(
+        f"efficientdet_{name}", "effdet", f"tf_efficientdet_{name}", settings, 100, options=options or {}, form=form
+    )
+
+
+def _own_detector(name: str, backbone: str) -> Pair:
+    """effdet's own form of a detector."""
+    settings = {"backbone_args": {"drop_path_rate": 0.2}}
+    options = {**OWN_DETECTOR, "backbone": backbone}
+    constructor = f"efficientdet_{name}"
+    return Pair(constructor, "effdet", constructor, settings, 100, options=options, form="own")
+
+
 def _inception_v3(library: Library, *, aux_logits: bool = False, **more: Any) -> Pair:
     """Inception-v3, with 54 and 24 pixels before the stem's poolings; the auxiliary head needs the paper's 299."""
     own = {"drop_rate": 0.5} if library == "timm" else {"init_weights": False, "transform_input": False}
@@ -179,6 +202,11 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
         _efficientnet("tf_efficientnet_b0", image_size=65, form="odd"),  # 33, 17, 9, 5 and 3
         _lite("lite0"),
         *map(_publishers_lite, ("lite0", "lite2")),
+        _detector("d0"),
+        _detector("d1"),
+        _detector("d7x", form="thin", options=THIN, backbone_name="tf_efficientnet_b0", **THIN_DETECTOR),
+        _detector("d0", form="softmax", options={**THIN, "fusion": "softmax"}, fpn_name="bifpn_attn", **THIN_DETECTOR),
+        _own_detector("d0", "efficientnet_b0"),
         _inception_v3("torchvision"),
         _inception_v3("torchvision", form="transform", options={"transform_input": True}),
         _inception_v3("torchvision", form="file", aux_logits=True, attributes={"aux_logits": False, "AuxLogits": None}),
@@ -222,6 +250,9 @@ OUTLINES: dict[str, tuple[Pair, ...]] = {
         _efficientnet("tf_efficientnet_l2"),
         *map(_lite, ("lite1", "lite2", "lite3", "lite4")),
         _publishers_lite("lite1"),
+        *(_detector(f"d{phi}") for phi in (2, 3, 4, 5, 6, 7)),
+        _detector("d7x"),
+        _own_detector("d1", "efficientnet_b1"),
     ),
 }
 CHECKPOINTS = "dpn_bit"  # the group whose process reads wrapped checkpoints too

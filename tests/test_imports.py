@@ -73,17 +73,20 @@ def test_every_room_has_a_layer_and_every_layer_its_rooms() -> None:
 
 
 ARCHITECTURES = SOURCE / "architectures"
-SHARED = "sources"  # the one module below `architectures` that all families may use
+SHARED = {"sources", "backbones"}  # the modules below `architectures` that all families may use
 
 JOINING = ARCHITECTURES / "wide_resnet.py"  # the one family whose networks are made of the blocks of two others
-APART = {JOINING, *(ARCHITECTURES / f"{name}.py" for name in ("__init__", "families", "index"))}
+# A detector stands on a network of another family, and effdet's names of its tensors are timm's.
+BACKBONES = ARCHITECTURES / "backbones.py"
+DETECTOR_KEYS = ARCHITECTURES / "efficientdet" / "keys.py"
+APART = {JOINING, BACKBONES, DETECTOR_KEYS, *(ARCHITECTURES / f"{name}.py" for name in ("__init__", "families", "index"))}
 MODULES = [path for path in FILES if path.is_relative_to(ARCHITECTURES) and path not in APART]
 
 
 def foreign(path: Path, *, family: str) -> set[str]:
     """Returns the names that a module of a family imports from other families, or from the registry itself."""
     inner = {name for name in imports(path) if f"{name}.".startswith("convatlas.architectures.")}
-    return {name for name in inner if not {family, SHARED} & set(name.split(".")[2:3])}
+    return {name for name in inner if not {family, *SHARED} & set(name.split(".")[2:3])}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ARCHITECTURES)))
@@ -95,6 +98,12 @@ def test_families_do_not_import_each_other(path: Path) -> None:
 def test_a_family_that_joins_rows_takes_nothing_else_from_other_families() -> None:
     rows = {f"convatlas.architectures.{family}.wide" for family in ("preact_resnet", "resnet")}
     assert foreign(JOINING, family="wide_resnet") == rows
+
+
+def test_a_detector_takes_its_backbone_from_the_registry_and_a_key_table_from_another_family() -> None:
+    registry = {"convatlas.architectures.architecture", "convatlas.architectures.meta.without_memory"}
+    assert foreign(BACKBONES, family="backbones") == registry
+    assert foreign(DETECTOR_KEYS, family="efficientdet") == {"convatlas.architectures.efficientnet.keys.TIMM_KEYS"}
 
 
 @pytest.mark.parametrize(

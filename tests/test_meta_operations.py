@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from convatlas.complexity.meta import RULES, carried_out
+from convatlas.device.meta import RULES, carried_out
 
 aten = torch.ops.aten
 

@@ -153,7 +153,9 @@ def test_every_network_of_ours_that_they_have_is_compared(
     }
     rows = [architecture(name) for name in list_architectures()]
     weights = {(row.name, "torchvision") for row in rows for w in row.weights if "download.pytorch.org" in w.url}
-    layouts = {(row.name, layout) for row in rows for layout in row.layouts if layout in ("torchvision", "timm")}
+    layouts = {
+        (row.name, layout) for row in rows for layout in row.layouts if layout in ("torchvision", "timm", "effdet")
+    }
     assert len(named) > 20
     assert (named | weights | layouts) - compared == set()
 

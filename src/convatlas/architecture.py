@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from convatlas import values
 from convatlas.errors import UsageError, reason_of, unknown
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 INPUT_OPTIONS = ("num_classes", "in_channels")  # every builder may take them; the data set decides their values
 
 
+Task = Literal["classification", "detection"]  # logits of an image, or classes and boxes of the things in it
 KeyTable = Mapping[str, str | None]
 KeyTables = KeyTable | tuple[KeyTable, ...]
 
@@ -39,6 +40,16 @@ class Published:
     """A published accuracy, as a fraction, with the images that it was measured on and the source that states it."""
 
     top1: float
+    split: str
+    dataset: str
+    source: str
+
+
+@dataclass(frozen=True)
+class PublishedPrecision:
+    """A published average precision of a detector, as a fraction: COCO's mean over overlaps from 0.5 to 0.95."""
+
+    ap: float
     split: str
     dataset: str
     source: str
@@ -75,7 +86,8 @@ class Architecture:
 
     `params` and `macs` are the published counts for `num_classes` classes and `in_channels` channels at `image_size`
     pixels; they are `None` for a network that nobody published. `macs` are multiply-adds of convolutions and matrix
-    products. `layouts` holds further key tables by name, for files of this network in other projects' layouts.
+    products. The `task` decides what the network gives for images: logits (N, num_classes), or a `DetectorOutput` of
+    `convatlas.layers`. `layouts` holds further key tables by name, for this network's files in other projects' layouts.
     """
 
     name: str
@@ -89,6 +101,8 @@ class Architecture:
     params: int | None = None
     macs: int | None = None
     published: tuple[Published, ...] = ()
+    precisions: tuple[PublishedPrecision, ...] = ()  # of a detector
+    task: Task = "classification"
     weights: tuple[Weights, ...] = ()
     layouts: Mapping[str, KeyTables] = field(default_factory=dict)
     recipe: str | None = None  # the recipe that it was published with

@@ -7,12 +7,15 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from convatlas.architecture import Architecture
 from convatlas.complexity import Complexity, complexity
 from convatlas.device import around_fault
 from convatlas.errors import UsageError
-from convatlas.layers import AuxiliaryLogits, logits_of, total_loss
+from convatlas.layers import AuxiliaryLogits, DetectorOutput, logits_of, mean_square, total_loss
+
+BOX = 4  # offsets of a box
 
 
 class ContractError(AssertionError):
@@ -22,9 +25,10 @@ class ContractError(AssertionError):
 def check_architecture(row: Architecture) -> None:
     """Raises `ContractError` unless the architecture keeps the contract.
 
-    The declared parameters and MACs are exact. Images (N, C, H, W) give finite logits (N, num_classes). Every parameter
-    gets a finite gradient. In eval mode the logits of an image do not depend on its batch. The same seed gives the same
-    weights. A state dict can be loaded back.
+    The declared parameters and MACs are exact. Images (N, C, H, W) give finite logits (N, num_classes); a detector
+    gives logits and offsets for the same anchors of each level. Every parameter gets a finite gradient. In eval mode
+    the output for an image does not depend on its batch. The same seed gives the same weights. A state dict can be
+    loaded back.
 
     >>> from convatlas.architectures import architecture
     >>> check_architecture(architecture("resnet_uva"))
@@ -92,8 +96,26 @@ def check_declared(row: Architecture, counted: Complexity) -> None:
         declared, actual = getattr(row, name), getattr(counted, name)
         _require(declared is None or declared == actual, row, f"declares {declared} {name} and has {actual}")
     if counted.stages:
-        shape = counted.stages[-1].shape
-        _require(shape == (row.num_classes,), row, f"ends in an output of shape {shape}, not ({row.num_classes},)")
+        end = counted.stages[-1]
+        fault = _level_fault(row, end.shapes) if row.task == "detection" else _shape_fault(row, end.shape)
+        _require(fault is None, row, fault or "")
+
+
+def _shape_fault(row: Architecture, shape: tuple[int, ...]) -> str | None:
+    """Returns the fault of a classifier's output, with the verb first, or None."""
+    return None if shape == (row.num_classes,) else f"ends in an output of shape {shape}, not ({row.num_classes},)"
+
+
+def _level_fault(row: Architecture, shapes: tuple[tuple[int, ...], ...]) -> str | None:
+    """Returns the fault of a detector's levels, with the verb first, or None: classes first, then boxes."""
+    logits, offsets = shapes[: len(shapes) // 2], shapes[len(shapes) // 2 :]
+    if not shapes or len(logits) != len(offsets):
+        return f"ends in {len(shapes)} outputs, not in class logits and box offsets for each level"
+    for classes, boxes in zip(logits, offsets, strict=True):
+        anchors = boxes[0] // BOX
+        if boxes != (BOX * anchors, *classes[1:]) or classes[0] != anchors * row.num_classes:
+            return f"gives a level logits of shape {classes} and offsets of shape {boxes} for {row.num_classes} classes"
+    return None
 
 
 def _seeded(row: Architecture, *, seed: int) -> nn.Module:
@@ -103,24 +125,33 @@ def _seeded(row: Architecture, *, seed: int) -> nn.Module:
 
 
 def _check_gradients(row: Architecture, network: nn.Module, images: Tensor) -> None:
-    labels = torch.arange(len(images)) % row.num_classes
-    output = network.train()(images)
-    shape = tuple(logits_of(output).shape)
-    _require(shape == (len(images), row.num_classes), row, f"gives logits of shape {shape}")
-    total_loss(output, lambda logits: F.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]
+    _loss(row, network.train()(images), images=len(images)).backward()  # type: ignore[no-untyped-call]
     for name, parameter in network.named_parameters():
         _require(parameter.grad is not None, row, f"gives {name} no gradient")
         finite = parameter.grad is not None and bool(parameter.grad.isfinite().all())
         _require(finite, row, f"gives {name} a gradient that is not finite")
 
 
+def _loss(row: Architecture, output: Any, *, images: int) -> Tensor:
+    """Returns the loss of an output in training. Raises `ContractError` for an output that is not the task's."""
+    if row.task == "detection":
+        _require(isinstance(output, DetectorOutput), row, f"gives a {type(output).__name__}, not a DetectorOutput")
+        return mean_square(output)
+    logits = logits_of(output)
+    shape = tuple(logits.shape)
+    _require(shape == (images, row.num_classes), row, f"gives logits of shape {shape}")
+    labels = torch.arange(images) % row.num_classes
+    return total_loss(output, lambda each: F.cross_entropy(each, labels))
+
+
 def _check_batch_independence(row: Architecture, network: nn.Module, images: Tensor) -> None:
     network = network.double().eval()
     with torch.no_grad():
-        together = network(images.double())
-        alone = torch.cat([network(image.double()) for image in images.split(1)])  # type: ignore[no-untyped-call]
-    _require(bool(together.isfinite().all()), row, "gives logits that are not finite")
-    close = torch.allclose(together, alone, rtol=1e-9, atol=1e-12)
+        together = tree_leaves(network(images.double()))
+        single = [tree_leaves(network(image.double())) for image in images.split(1)]  # type: ignore[no-untyped-call]
+    alone = [torch.cat(each) for each in zip(*single, strict=True)]
+    _require(all(bool(each.isfinite().all()) for each in together), row, "gives logits that are not finite")
+    close = all(torch.allclose(a, b, rtol=1e-9, atol=1e-12) for a, b in zip(together, alone, strict=True))
     _require(close, row, "gives an image other logits in another batch")
 
 

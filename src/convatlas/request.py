@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convatlas import values
-from convatlas.architectures import check_name, check_weights, nothing_at, recipe_of
+from convatlas.architectures import (
+    check_classifier,
+    check_name,
+    check_weights,
+    nothing_at,
+    recipe_of,
+    require_classifier,
+)
 from convatlas.data_names import check_reference, recipe_of_data
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe import Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
@@ -160,6 +167,7 @@ def check_words(request: Request) -> None:
     for entry in request.entries:
         if request.start is None:
             check_name(entry.architecture, options=request.options)
+            check_classifier(entry.architecture)
         else:
             _check_base(entry.architecture, request.start.weights)
     parsed_settings(request.settings)
@@ -262,6 +270,7 @@ def choose(entry: Entry, request: Request) -> Choice:
     from convatlas.training import choose_recipe
 
     row, settings = architecture(entry.architecture), {**request.settings, **dict(entry.settings)}
+    require_classifier(row)
     chosen = choose_recipe(row, data=request.data, name=entry.recipe, settings=settings)
     return Choice(row, chosen, row.parse_options(request.options))
 

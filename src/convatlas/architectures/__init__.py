@@ -116,6 +116,21 @@ def check_name(name: str, *, options: Iterable[str] = ()) -> None:
             raise unknown(f"option of {name}", option, permitted)
 
 
+def check_classifier(name: str) -> None:
+    """Raises `UsageError` for a registered detector, where only classifiers are taken; PyTorch is not imported."""
+    if name in _names():
+        require_classifier(_facts(name))
+
+
+def require_classifier(row: Architecture | Listed) -> None:
+    """Raises `UsageError` for a detector, where only classifiers are taken."""
+    if row.task == "detection":
+        raise UsageError(
+            f"{row.name} is a detector, and this takes classifiers of images only, as efficientnet_b0: a detector is "
+            "trained and evaluated on images with boxes; convatlas show and load take it"
+        )
+
+
 def recipe_of(name: str) -> str | None:
     """Returns the recipe that a registered architecture was published with."""
     return _facts(name).recipe if name in _names() else None

@@ -8,6 +8,7 @@ from convatlas.architectures import (
     bit,
     densenet,
     dpn,
+    efficientdet,
     efficientnet,
     googlenet,
     inception,
@@ -40,4 +41,5 @@ FAMILIES: tuple[Family, ...] = (  # in the order of their papers
     mobilenet.FAMILY,
     bit.FAMILY,
     efficientnet.FAMILY,
+    efficientdet.FAMILY,
 )

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from convatlas.architecture import Architecture, Paper, Published
+from convatlas.architecture import Architecture, Paper, Published, PublishedPrecision, Task
 
 INDEX = Path(__file__).with_name("index.json")
 
@@ -29,6 +29,8 @@ class Listed:
     params: int | None
     macs: int | None
     published: tuple[Published, ...]
+    precisions: tuple[PublishedPrecision, ...]
+    task: Task
     recipe: str | None
     note: str
     options: tuple[str, ...]
@@ -46,6 +48,8 @@ def listed(row: Architecture) -> Listed:
         params=row.params,
         macs=row.macs,
         published=row.published,
+        precisions=row.precisions,
+        task=row.task,
         recipe=row.recipe,
         note=row.note,
         options=tuple(row.options()),
@@ -75,6 +79,7 @@ def _read(row: dict[str, Any]) -> Listed:
             **row,
             "paper": row["paper"] and Paper(**row["paper"]),
             "published": tuple(Published(**result) for result in row["published"]),
+            "precisions": tuple(PublishedPrecision(**result) for result in row["precisions"]),
             "options": tuple(row["options"]),
             "weights": tuple(row["weights"]),
         }

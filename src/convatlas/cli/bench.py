@@ -48,13 +48,14 @@ def bench(
 
     Example: convatlas bench resnet_uva densenet_uva
     """
-    from convatlas.architectures import architecture, check_name
+    from convatlas.architectures import architecture, check_classifier, check_name
     from convatlas.recipe import Precision
 
     check_computing(device, precision)
     count = None if batch_size is None else parse(batch_size, int, name="batch_size")
     for name in architectures:
         check_name(name, options=architecture_options(option))
+        check_classifier(name)
 
     from convatlas.device import resolve_device  # not sooner: it imports PyTorch, which takes seconds
     from convatlas.measure.speed import choose_precisions

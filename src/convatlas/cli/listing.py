@@ -102,6 +102,8 @@ def described(row: Architecture | Listed) -> dict[str, Any]:
         "params": row.params,
         "macs": row.macs,
         "published": [vars(result) for result in row.published],
+        "precisions": [vars(result) for result in row.precisions],
+        "task": row.task,
         "recipe": row.recipe,
         "note": row.note,
     }
@@ -132,4 +134,6 @@ def _results(row: Listed) -> str:
     """Returns one published accuracy for each data set, on test images if it is known; `show` prints all of them."""
     ordered = sorted(row.published, key=lambda result: result.split != "test")
     first = {result.dataset: result for result in reversed(ordered)}
-    return ", ".join(f"{100 * result.top1:.2f} % {result.dataset}" for result in reversed(first.values())) or "-"
+    said = [f"{100 * result.top1:.2f} % {result.dataset}" for result in reversed(first.values())]
+    said += [f"{100 * result.ap:.1f} AP {result.dataset}" for result in row.precisions[:1]]
+    return ", ".join(said) or "-"

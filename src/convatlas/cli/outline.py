@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convatlas.cli.options import console
-from convatlas.complexity import BYTES, GATHERS, Complexity, Part, macs_of, operation_of, side_of, size_of
+from convatlas.complexity import BYTES, GATHERS, Complexity, Part, macs_of, operation_of, output_of, side_of, size_of
 from convatlas.words import quantity
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ def _known(shown: Shown) -> Iterator[tuple[str, str]]:
         yield "note", row.note
     for result in row.published:
         yield "published", f"{100 * result.top1:.2f} % {result.split} on {result.dataset} ({result.source})"
+    for precision in row.precisions:
+        yield "published", f"{100 * precision.ap:.1f} AP {precision.split} on {precision.dataset} ({precision.source})"
     if row.weights:
         yield "weights", f"{', '.join(weights.name for weights in row.weights)}: for --weights"
     if row.recipe:
@@ -126,7 +128,8 @@ def _layers(counted: Complexity, depth: int) -> Table:
         table.add_column(column.heading, justify="left" if left else "right", no_wrap=column.heading != "operation")
     network = counted.network
     image = replace(NOTHING, name="input", shape=counted.shape, activations=math.prod(counted.shape))
-    total = replace(network, name="total", activations=counted.activations, shape=(), receptive_field=None, stride=None)
+    total = replace(NOTHING, name="total", activations=counted.activations, params=network.params)
+    total = replace(total, weights=network.weights, macs=network.macs, not_counted=network.not_counted)
     for part in (replace(image, receptive_field=(1, 1), stride=(1, 1)), *network.rows(depth)):
         table.add_row(*(column.cell(part) for column in columns))
     table.add_section()
@@ -160,7 +163,7 @@ def _columns(*, short: bool) -> list[_Column]:
     return [
         _Column("layer", lambda part: escape(part.name)),
         _Column("operation", operation),
-        _Column("output", lambda part: size_of(part.shape, between="x" if short else " x ")),
+        _Column("output", lambda part: output_of(part, between="x" if short else " x ")),
         _Column("weights", lambda part: text(part.weights), least=MIDDLE),
         _Column("params" if short else "parameters", lambda part: text(part.params)),
         _Column("MACs", lambda part: macs_of(part, number)),
@@ -229,7 +232,7 @@ def _cells(part: Part | None) -> dict[str, str]:
     return {
         "layer": escape(part.name),
         "operation": escape(operation_of(part)),
-        "output": size_of(part.shape, between="x"),
+        "output": output_of(part, between="x"),
         "params": quantity(part.params) if part.params else "",
         "MACs": macs_of(part, quantity),
         "memory": memory(BYTES * part.activations) if part.activations else "",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from convatlas.complexity.axes import Axis
 from convatlas.complexity.counting import UNFIT, count, is_layer, parameter_count, refused
 from convatlas.complexity.field_rules import Field
-from convatlas.complexity.meta import Watcher, carried_out
 from convatlas.complexity.networks import (
     check_training,
     complexity,
@@ -14,9 +13,20 @@ from convatlas.complexity.networks import (
     outline,
     smallest_size,
 )
-from convatlas.complexity.parts import BYTES, GATHERS, Complexity, Part, macs_of, operation_of, side_of, size_of
+from convatlas.complexity.parts import (
+    BYTES,
+    GATHERS,
+    Complexity,
+    Part,
+    macs_of,
+    operation_of,
+    output_of,
+    side_of,
+    size_of,
+)
 from convatlas.complexity.receptive_field import Fields
 from convatlas.complexity.wording import detail_of
+from convatlas.device.meta import Watcher, carried_out
 
 __all__ = [
     "BYTES",
@@ -39,6 +49,7 @@ __all__ = [
     "network_complexity",
     "operation_of",
     "outline",
+    "output_of",
     "parameter_count",
     "refused",
     "side_of",

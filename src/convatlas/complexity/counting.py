@@ -81,6 +81,7 @@ class _Tally:
     operations: dict[str, None] = field(default_factory=dict)  # its own that made values, in their order
     works: bool = False
     shape: tuple[int, ...] = ()
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
     receptive_field: tuple[int, int] | None = None
     stride: tuple[float, float] | None = None
     inside: dict[str, _Tally] = field(default_factory=dict)
@@ -128,6 +129,7 @@ class _Counter:
         if tally.is_layer and not any(each.is_layer for each, *_ in self._working):
             values = sum(self._new(tensor) for tensor in tree_leaves(output))
             tally.activations += 0 if _is_unchanged(module, inputs, output) else values
+        tally.shapes += [tuple(tensor.shape[1:]) for tensor in tree_leaves(output) if isinstance(tensor, Tensor)]
         if isinstance(output, Tensor):
             tally.shape = tuple(output.shape[1:])
             seen = self.fields.of(output) if output.ndim == 4 else None
@@ -185,6 +187,7 @@ def _part(tally: _Tally, *, claimed: set[nn.Parameter]) -> Part:
         operation=type(tally.module).__name__,
         detail=detail_of(tally.module) or ", ".join(tally.operations),
         shape=tally.shape,
+        shapes=tuple(tally.shapes) if len(set(tally.shapes)) > 1 else (),
         params=sum(value.numel() for _, value in own) + sum(part.params for part in inside),
         weights=sum(value.numel() for key, value in own if "bias" not in key) + sum(part.weights for part in inside),
         macs=tally.macs,

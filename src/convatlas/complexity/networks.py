@@ -12,7 +12,7 @@ from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
 from convatlas.architectures.meta import without_memory
 from convatlas.complexity.counting import UNFIT, count
-from convatlas.complexity.parts import Complexity
+from convatlas.complexity.parts import Complexity, output_of
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryHeads
 
@@ -129,7 +129,7 @@ def _takes(network: nn.Module, channels: int, size: int, *, images: int = 2) -> 
 def outline(name: str) -> str:
     """Returns the stages of a registered network, one a line: name, output shape of one image, parameters."""
     stages = complexity(architecture(name)).stages
-    shapes = [" x ".join(str(n) for n in stage.shape) for stage in stages]
+    shapes = [output_of(stage) for stage in stages]
     width = max(len(stage.name) for stage in stages)
     shape_width = max(len(shape) for shape in shapes)
     return "\n".join(

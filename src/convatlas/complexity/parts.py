@@ -19,7 +19,8 @@ MOST_NAMED = 5  # convolutions and matrix products of a folded row that are name
 class Part:
     """A module in a network, with all that it contains: what it is, and its counts for one image.
 
-    `operation` is its class, `detail` what else is to be said of it; `shape` is its output's, without the batch.
+    `operation` is its class, `detail` what else is to be said of it; `shape` is its output's, without the batch, and
+    `shapes` are those of all outputs where there are several: of a detector's levels, or of several calls.
     `weights` are the `params` that are no biases. `macs` are multiply-adds of convolutions and matrix products;
     `not_counted` are operations that may multiply and add beside them, for which there is no formula, each time that
     one worked. `activations` are the values that are new in memory after a layer, or after an operation between layers:
@@ -40,6 +41,7 @@ class Part:
     receptive_field: tuple[int, int] | None = None
     stride: tuple[float, float] | None = None
     not_counted: tuple[str, ...] = ()
+    shapes: tuple[tuple[int, ...], ...] = ()
     works: bool = True  # whether the network used it; auxiliary heads work in training only
     parts: tuple[Part, ...] = ()
 
@@ -136,6 +138,16 @@ def size_of(shape: tuple[int, ...], between: str = " x ") -> str:
     ('3 x 32 x 32', '3x32x32')
     """
     return between.join(map(str, shape))
+
+
+def output_of(part: Part, between: str = " x ") -> str:
+    """Returns a part's output in words; of outputs of several shapes the first and the last.
+
+    >>> output_of(Part("", "Cell", "", (), 0, 0, 0, 0, shapes=((64, 8, 8), (64, 4, 4), (64, 2, 2))))
+    '64 x 8 x 8 to 64 x 2 x 2'
+    """
+    ends = dict.fromkeys((part.shapes[0], part.shapes[-1]) if part.shapes else (part.shape,))
+    return " to ".join(size_of(shape, between) for shape in ends)
 
 
 def side_of(pixels: tuple[float, float] | None) -> str:

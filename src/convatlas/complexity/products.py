@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
-from convatlas.complexity.meta import Watcher
+from convatlas.device.meta import Watcher
 
 aten = torch.ops.aten
 
@@ -32,7 +32,7 @@ class Products(Watcher):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         formula = formula_of(func)
-        if formula is None:
+        if formula is None and operation_name(func) not in WHOLE:
             with self:  # an operation that consists of others is counted by them
                 result = func.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -172,6 +172,7 @@ FORMULAS: dict[Any, Callable[..., int]] = {  # FLOPs, twice the multiply-adds, a
     aten._trilinear: _shapes(_trilinear),
 }
 OWN = ("aten", "prim", "prims")
+WHOLE = ("upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d")  # torch would compute where each pixel lies
 FREE_NAMES = """
 _adaptive_avg_pool2d _adaptive_avg_pool3d _assert_async _assert_scalar _assert_tensor_metadata _batch_norm_no_update
 _batch_norm_with_update _batch_norm_with_update_functional _chunk_cat _linalg_check_errors _local_scalar_dense

@@ -11,8 +11,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from convatlas.complexity.axes import Axis
 from convatlas.complexity.field_rules import Call, Field, field_after, gathers, is_spread
-from convatlas.complexity.meta import Watcher, carried_out
 from convatlas.complexity.products import operation_name
+from convatlas.device.meta import Watcher, carried_out
 
 PIXEL: Field = (Axis(0, 0, 1), Axis(0, 0, 1))
 CONSTANT = {"zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full"}

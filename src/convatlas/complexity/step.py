@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from convatlas.complexity.counting import UNFIT
-from convatlas.complexity.meta import Watcher, carried_out
 from convatlas.complexity.products import Products
+from convatlas.device.meta import Watcher, carried_out
 from convatlas.errors import UsageError
-from convatlas.layers import total_loss
+from convatlas.layers import DetectorOutput, mean_square, total_loss
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,13 @@ def step(network: nn.Module, optimizer: torch.optim.Optimizer, *, images: Tensor
 
 
 def backward(network: nn.Module, *, images: Tensor) -> None:
-    """Computes the gradients of a training step."""
+    """Computes the gradients of a training step; the loss of a detector is a plain one."""
+    output = network(images)
+    if isinstance(output, DetectorOutput):
+        mean_square(output).backward()  # type: ignore[no-untyped-call]
+        return
     labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    total_loss(network(images), lambda logits: F.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]
+    total_loss(output, lambda logits: F.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]
 
 
 class _Live(Watcher):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from convatlas.architectures import check_name, nothing_at
+from convatlas.architectures import check_classifier, check_name, nothing_at
 from convatlas.errors import UsageError, unknown
 from convatlas.values import assignments
 
@@ -53,6 +53,7 @@ def choices(
             raise nothing_at(name)
         architecture, own = with_options(name)
         check_name(architecture, options={**options, **own})
+        check_classifier(architecture)
         found += [
             Choice(architecture, cast(Norm, norm), cast(Initialisation, weights), {**options, **own})
             for norm in dict.fromkeys(norms)

@@ -24,6 +24,7 @@ from convatlas.layers.blocks import (
     dense_layers,
     sequential,
 )
+from convatlas.layers.detection import DetectorOutput, mean_square
 from convatlas.layers.folding import folded
 from convatlas.layers.initialization import (
     Activation,
@@ -59,6 +60,7 @@ __all__ = [
     "AuxiliaryLogits",
     "Concat",
     "ConvNormAct",
+    "DetectorOutput",
     "InputTransform",
     "InvertedRow",
     "Layer",
@@ -83,6 +85,7 @@ __all__ = [
     "inverted_residual",
     "inverted_stages",
     "logits_of",
+    "mean_square",
     "pointwise",
     "preactivation_bottleneck",
     "preactivation_first_bottleneck",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from convatlas.architecture import Architecture
+from convatlas.architectures import require_classifier
 from convatlas.checks import check_own
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity, parameter_count
 from convatlas.complexity.step import StepCost, step_cost
@@ -66,6 +67,7 @@ def make_workload(
 
     Raises `UsageError` where the network cannot take such images, and where the batch that is given does not fit.
     """
+    require_classifier(row)
     if batch_size is not None:
         RECIPE.replaced(batch_size=batch_size)  # raises for one that makes no sense
     size = row.image_size if image_size is None else image_size

@@ -10,7 +10,7 @@ from typing import Any
 
 from convatlas import values
 from convatlas.architecture import Architecture
-from convatlas.architectures import architecture, list_architectures, nothing_at
+from convatlas.architectures import architecture, list_architectures, nothing_at, require_classifier
 from convatlas.data import class_names
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
@@ -156,6 +156,7 @@ def _of_checkpoint(
     identified: Identified, path: Path, *, source: str, normalisation: Normalisation | None = None
 ) -> Predictor:
     """Returns an identified checkpoint as a predictor: what our record, its published weights or the user say."""
+    require_classifier(identified.architecture)
     record, weights = identified.record, identified.weights
     known: dict[str, Any] = {"notes": identified.notes}
     preprocessing = None

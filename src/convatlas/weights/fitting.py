@@ -108,6 +108,8 @@ def of_similar_size(checkpoint: Checkpoint) -> list[Architecture]:
 
 def may_be_ours(row: Architecture, state: Mapping[str, Tensor]) -> bool:
     """Returns whether the names may be our network's; all networks of the registry's families end in a `head`."""
+    if row.task == "detection":
+        return any(key.startswith("head.boxes.") for key in state)
     return row.family == "own" or any(key.startswith("head.") for key in state)
 
 
@@ -157,6 +159,8 @@ def _counts(
     last = next((key for key in reversed(own) if outline[key].ndim in (2, 4)), None)
     stem, head = state.get(first or ""), state.get(last or "")
     found_classes = head.shape[0] if head is not None and head.ndim in (2, 4) else row.num_classes
+    if row.task == "detection":  # a detector's last layer has the classes of each anchor
+        found_classes //= outline[last or ""].shape[0] // row.num_classes
     found_channels = stem.shape[1] if stem is not None and stem.ndim == 4 else row.in_channels
     return (
         found_classes if num_classes is None else num_classes,
