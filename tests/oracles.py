@@ -53,7 +53,7 @@ def load_oracles() -> Oracles:
 
 @functools.cache
 def load_effdet() -> ModuleType:
-    """Imports effdet, a library of detectors, as `load_oracles` does; COCO's tools, for its evaluation, are left out."""
+    """Imports effdet, whose networks find boxes, as `load_oracles` does; without COCO's tools, for its evaluation."""
     load_oracles()
     sys.path.insert(0, str(FOLDER))
     for name in ("pycocotools", "pycocotools.coco", "pycocotools.cocoeval"):

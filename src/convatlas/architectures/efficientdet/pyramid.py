@@ -54,7 +54,7 @@ class HalvingPool(nn.Module):
         return F.max_pool2d(features, 3, 2, (rows, columns), ceil_mode=True)  # the last window may reach over the end
 
     def extra_repr(self) -> str:
-        return f"3, stride=2, padding={self.padding}"
+        return "3 x 3, stride 2" if self.padding == "same" else "3 x 3, stride 2, padded on all sides"
 
 
 class Fusion(nn.Module):
@@ -108,14 +108,16 @@ class PyramidForm(NamedTuple):
 
 
 class FusionNode(nn.Module):
-    """A node of the pyramid: features of one size, fused, activated and convolved.
+    """A node of the pyramid: the features of a level and of its neighbour, fused, activated and convolved.
 
-    (N, in_channels, H, W) and (N, width, H, W), as often as there are other inputs -> (N, width, H, W). The first input
-    is the level's own; where it has other channels than the pyramid, a 1x1 convolution comes before.
+    (N, in_channels, H, W), the level's own features; perhaps (N, width, H, W), its features so far; and (N, width, H',
+    W'), the neighbour's -> (N, width, H, W). Where the own features have other channels than the pyramid, a 1x1
+    convolution comes before. A finer neighbour is brought to the level's size by the `pool`; a coarser one is doubled.
     """
 
-    def __init__(self, in_channels: int, form: PyramidForm, *, inputs: int) -> None:
+    def __init__(self, in_channels: int, form: PyramidForm, *, inputs: int, pool: nn.Module | None = None) -> None:
         super().__init__()
+        self.pool = pool
         self.lateral = lateral(in_channels, form) if in_channels != form.width else nn.Identity()
         self.fusion = Fusion(inputs, form.fusion)
         self.act = activation_layer("silu")()
@@ -123,7 +125,12 @@ class FusionNode(nn.Module):
         self.conv.add_module("norm", norm_layer(form.width))
 
     def forward(self, level: Tensor, *others: Tensor) -> Tensor:
-        fused: Tensor = self.conv(self.act(self.fusion(self.lateral(level), *others)))
+        *so_far, neighbour = others
+        if self.pool is not None:
+            neighbour = self.pool(neighbour)
+        else:
+            neighbour = F.interpolate(neighbour, size=level.shape[-2:], mode="nearest")
+        fused: Tensor = self.conv(self.act(self.fusion(self.lateral(level), *so_far, neighbour)))
         return fused
 
 
@@ -141,9 +148,10 @@ class BiFPNCell(nn.Module):
         for level in range(last - 1, FIRST_LEVEL - 1, -1):
             self.add_module(f"topdown{level}", FusionNode(channels[level - FIRST_LEVEL], form, inputs=2))
         for level in range(FIRST_LEVEL + 1, last + 1):
-            node = FusionNode(channels[level - FIRST_LEVEL], form, inputs=2 if level == last else 3)
-            self.add_module(f"bottomup{level}", node)
-        self.pool = HalvingPool(form.padding)
+            inputs, pool = 2 if level == last else 3, HalvingPool(form.padding)
+            self.add_module(
+                f"bottomup{level}", FusionNode(channels[level - FIRST_LEVEL], form, inputs=inputs, pool=pool)
+            )
 
     def forward(self, features: Levels) -> Levels:
         nodes = dict(self.named_children())
@@ -151,12 +159,11 @@ class BiFPNCell(nn.Module):
         own = dict(enumerate(features, start=FIRST_LEVEL))
         middle = {last: own[last]}
         for level in range(last - 1, FIRST_LEVEL - 1, -1):
-            above = F.interpolate(middle[level + 1], size=own[level].shape[-2:], mode="nearest")
-            middle[level] = nodes[f"topdown{level}"](own[level], above)
+            middle[level] = nodes[f"topdown{level}"](own[level], middle[level + 1])
         outputs = [middle[FIRST_LEVEL]]
         for level in range(FIRST_LEVEL + 1, last + 1):
-            between = () if level == last else (middle[level],)
-            outputs.append(nodes[f"bottomup{level}"](own[level], *between, self.pool(outputs[-1])))
+            so_far = () if level == last else (middle[level],)
+            outputs.append(nodes[f"bottomup{level}"](own[level], *so_far, outputs[-1]))
         return tuple(outputs)
 
 

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from convatlas.complexity import size_of
 
+MOST_SHAPES = 3  # in a label
 SHARED = 4  # lines of a box that several layers share
 
 
@@ -28,10 +29,13 @@ class Box:
     skip: bool = False
     count: int = 1
     signature: tuple[object, ...] = ()
+    narrow: bool = False  # no wider than its text
 
     @property
     def said(self) -> str:
-        """Returns the shapes as a label."""
+        """Returns the shapes as a label, of many the first and the last."""
+        if len(self.shapes) > MOST_SHAPES:
+            return f"{size_of(self.shapes[0])} to {size_of(self.shapes[-1])}"
         return " and ".join(map(size_of, self.shapes))
 
     def is_like(self, other: Box) -> bool:

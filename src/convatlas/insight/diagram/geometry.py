@@ -137,7 +137,9 @@ def box_piece(box: Box, *, leads: bool) -> Piece:
     label = Label(box.said, 5, foot + 13)
     right = max(width / 2 + foot - height + (LANE if box.skip else 0), label.rect.right if leads else 0)
     left = width / 2
-    piece = Piece(left, right, foot + (STUB if leads else 0), [(0, True)], [0] if leads else [])
+    piece = Piece(
+        left, right, foot + (STUB if leads else 0), [] if box.kind == "image" else [(0, True)], [0] if leads else []
+    )
     piece.nodes.append(Node(box, Rect(-width / 2, 0, width, height)))
     if leads:
         piece.labels.append(label)
@@ -154,7 +156,8 @@ def box_size(box: Box) -> tuple[float, float]:
         return widest + 2 * PAD + 8, CIRCLE
     head = text_width(box.path, LABEL) + (text_width(f"× {box.count}", BODY) + PAD if box.count > 1 else 0)
     above = LINE_HEIGHT - 2 if box.path or box.count > 1 else 0
-    return max(widest, head, LEAST_WIDTH) + 2 * PAD, above + LINE_HEIGHT * len(box.lines) + PAD + 2
+    least = 0.0 if box.narrow else LEAST_WIDTH
+    return max(widest, head, least) + 2 * PAD, above + LINE_HEIGHT * len(box.lines) + PAD + 2
 
 
 def junction() -> Piece:

@@ -1,8 +1,8 @@
 """The place of each box: chains go downward, branches stand side by side, shortcuts pass them on the right.
 
 Where all paths of a graph lead through a box, the graph is cut there. Parts between two cuts that no arrow joins are
-branches, and each branch is laid out in the same way. A part that cannot be cut is laid out in layers, as in Sugiyama,
-Tagawa and Toda 1981.
+branches, and each branch is laid out in the same way. A part that cannot be cut is laid out in columns, where it is a
+pyramid of features, and else in layers, as in Sugiyama, Tagawa and Toda 1981.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from convatlas.insight.diagram.boxes import View
+from convatlas.insight.diagram.columns import in_columns
 from convatlas.insight.diagram.geometry import (
     ARROW,
     GAP,
@@ -101,9 +102,11 @@ class _Section:
 
 def _chain(section: _Section) -> list[Piece]:
     """Returns the pieces of a section: the boxes at which it is cut, and the parts between them."""
-    cuts = _cuts(section)
+    cuts = _without_pyramids(section, _cuts(section))
     if not cuts and len(_parts(section.boxes, section.arrows)) == 1:
-        return [in_layers(section.view, section.boxes, entered=section.entered, left=section.left)]
+        ends = {"entered": section.entered, "left": section.left}
+        pyramid = in_columns(section.view, section.boxes, **ends)
+        return [in_layers(section.view, section.boxes, **ends) if pyramid is None else pyramid]
     pieces: list[Piece] = []
     for start, end in pairwise([-1, *cuts, len(section.boxes)]):
         between = section.boxes[start + 1 : end]
@@ -114,6 +117,26 @@ def _chain(section: _Section) -> list[Piece]:
         if below is not None:
             pieces.append(box_piece(section.view.boxes[below], leads=bool(section.view.after(below))))
     return pieces
+
+
+def _without_pyramids(section: _Section, cuts: list[int]) -> list[int]:
+    """Returns the cuts without those in the chain of boxes above a pyramid: they belong to its first column."""
+    kept = list(cuts)
+    for start, end in pairwise([-1, *cuts, len(section.boxes)]):
+        first = start
+        while first in cuts and section.view.boxes[section.boxes[first]].kind != "operation":
+            first -= 1
+        if first < start and end - start > 1 and _is_pyramid(section, first + 1, end):
+            kept = [cut for cut in kept if not first < cut <= start]
+    return kept
+
+
+def _is_pyramid(section: _Section, start: int, end: int) -> bool:
+    """Returns whether the boxes from one place to another can be laid out in columns."""
+    boxes = section.boxes[start:end]
+    entered = [box for box in boxes[:1] if section.view.before(box)]
+    left = [box for box in boxes for b in section.view.after(box) if b not in boxes]
+    return in_columns(section.view, boxes, entered=entered, left=left) is not None
 
 
 def _passing(section: _Section, above: int | None, below: int | None) -> int:
@@ -130,6 +153,7 @@ def _cuts(section: _Section) -> list[int]:
     passed = [0] * (len(boxes) + 1)  # differences: where arrows begin and end to lead past boxes
     spans = [(place[a], place[b]) for a, b in section.arrows]
     spans += [(-1, place[box]) for box in section.entered]
+    spans += [(-1, place[box]) for box in boxes if not section.view.before(box)]  # an input beside the first
     spans += [(place[box], len(boxes)) for box in section.left]
     for start, end in spans:
         passed[start + 1] += 1

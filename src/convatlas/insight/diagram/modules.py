@@ -74,9 +74,35 @@ class Inside:
         """Returns whether the network's diagram shows the inside of a module: of chains of blocks or layers it does."""
         return self._once("opened", call, self._find_opened)
 
+    def has_levels(self, call: Call) -> bool:
+        """Returns whether a module gives features of several sizes, by modules that each work once."""
+        return self._once("levels", call, self._find_levels)
+
+    def _find_levels(self, call: Call) -> bool:
+        sizes = {value.shape[1:] for value in call.outputs}
+        paths = [each.path for each in call.inside]
+        return not call.is_layer and len(sizes) > 1 and len(set(paths)) == len(paths)
+
+    def exchanges(self, call: Call) -> bool:
+        """Returns whether a module has levels, and each module inside belongs to one of them."""
+        return self.has_levels(call) and all(len(each.outputs) < 2 for each in call.inside)
+
+    def is_stage(self, call: Call) -> bool:
+        """Returns whether a module is a stage of a backbone, which stays closed, so that the levels are seen."""
+        around = call.around
+        return around is not None and around is not self._network and self.has_levels(around) and self._can_open(call)
+
+    def _is_first_exchange(self, call: Call) -> bool:
+        """Returns whether a module whose levels exchange features is the first of its kind; the others are alike."""
+        beside = call.around.inside if call.around is not None else [call]
+        alike = [each for each in beside if type(each.module) is type(call.module)]
+        return self.exchanges(call) and alike[0] is call
+
     def _find_opened(self, call: Call) -> bool:
-        if call is self._network:
+        if call is self._network or self._is_first_exchange(call):
             return True
+        if self.is_stage(call):
+            return False
         beside = [call] if call.around is self._network or call.around is None else call.around.inside
         return self._can_open(call) and all(self._can_open(each) for each in beside if self.is_complex(each))
 
@@ -124,9 +150,11 @@ def skips(steps: Sequence[Step]) -> bool:
 
     The input passes as it is, or with fewer convolutions on its way than the other path: a shortcut with a projection.
     """
-    own = set(steps)
     sums = [step for step in steps if step.operation in ("add", "add_") and len(step.makers) > 1]
-    behind = [[_products_behind(maker, own) for maker in step.makers] for step in sums]
+    known: dict[Step, int] = {}  # in the order of the steps: a chain of many sums has too many ways to walk them all
+    for step in steps:
+        known[step] = int(kind_of(step) == "conv") + min((known.get(m, 0) if m else 0 for m in step.makers), default=0)
+    behind = [[known.get(maker, 0) if maker else 0 for maker in step.makers] for step in sums]
     return grows(steps) or any(min(products) < max(products) for products in behind)
 
 
@@ -142,11 +170,3 @@ def _whole(step: Step | None) -> Step | None:
     while step is not None and step.operation == "slice":
         step = step.makers[0]
     return step
-
-
-def _products_behind(step: Step | None, own: set[Step]) -> int:
-    """Returns the number of convolutions on the shortest way from the block's input to the output of this step."""
-    if step is None or step not in own:
-        return 0
-    here = int(kind_of(step) == "conv")
-    return here + min((_products_behind(maker, own) for maker in step.makers), default=0)

@@ -12,6 +12,7 @@ from convatlas.insight.diagram.layout import arranged, gap_height, stacked
 from convatlas.insight.diagram.text import text_width
 
 COLUMN = 1200.0  # pixels: the highest column with which the smallest text is 6 points high on A4
+WIDE = 600.0  # pixels: half of what a page is wide
 MARGIN, TITLE = 24.0, 60.0
 BAND, BETWEEN_BANDS = 18.0, 16.0  # a stage's name above its first box; more room between two stages
 LEAST = 78.0  # half the width of a ground, so that its name stands beside the wire
@@ -79,7 +80,8 @@ def _stage(piece: Piece) -> str:
 def _columns(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """Returns the pieces in columns of about the same height; a column begins only where a single wire leads on."""
     heights = [piece.height + _between(before, piece) for before, piece in zip([None, *pieces], pieces, strict=False)]
-    count = -(-sum(heights) // COLUMN)
+    wide = any(piece.left + piece.right > WIDE for piece in pieces)  # beside it is no room for another column
+    count = 1 if wide else -(-sum(heights) // COLUMN)
     limit = sum(heights) / count + 40
     columns: list[list[Piece]] = [[]]
     filled = 0.0

@@ -112,8 +112,9 @@ def _wire(wire: Wire) -> Iterator[str]:
             path += f"C{_n(from_x)} {middle} {_n(to_x)} {middle} {_n(to_x)} {_n(to_y)}"
     yield f'<path class="wire" d="{path}"/>'
     if wire.arrow:
-        x, y = wire.points[-1]
-        yield f'<path class="head" d="M{_n(x)} {_n(y)}l-3.6 -7h7.2z"/>'
+        (before, height), (x, y) = wire.points[-2:]
+        shape = "l-3.6 -7h7.2z" if height != y else "l-7 -3.6v7.2z" if before < x else "l7 -3.6v7.2z"
+        yield f'<path class="head" d="M{_n(x)} {_n(y)}{shape}"/>'
 
 
 def _node(node: Node) -> Iterator[str]:

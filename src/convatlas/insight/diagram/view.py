@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -10,7 +11,7 @@ from itertools import groupby
 from convatlas.insight.diagram.boxes import Box, View, folded
 from convatlas.insight.diagram.flow import Call, Flow, Step, Value
 from convatlas.insight.diagram.modules import Inside, grows, inside_of, is_chain, skips
-from convatlas.insight.diagram.wording import BLOCKS, in_gate, kind_of, product, words
+from convatlas.insight.diagram.wording import BLOCKS, OF_DETECTORS, in_gate, kind_of, product, words
 
 LINE = 34  # characters of a line in a box
 MOST_LINES = 8
@@ -24,7 +25,7 @@ def view(flow: Flow, path: str = "") -> View:
     """
     call = flow.find(path) if path else flow.network
     inside = inside_of(flow)
-    whole = call is flow.network or inside.is_opened(call)
+    whole = call is flow.network or inside.is_opened(call) or inside.has_levels(call) or inside.is_stage(call)
     opened: Callable[[Call], bool] = inside.is_opened if whole else lambda each: not inside.is_small(each)
     owners = _owners(call, inside, opened)
     return folded(_joined(flow, call, inside, owners))
@@ -79,8 +80,9 @@ def _box(owner: Owner, steps: Sequence[Step], inside: Inside, shapes: tuple[tupl
     if owner.is_layer or inside.is_small(owner):
         kind = next((kind for kind in ("conv", "pool") if any(kind_of(step) == kind for step in steps)), "layer")
         return Box(owner.path, tuple(map(words, steps)), kind, shapes, signature=signature)
-    lines = (_title(owner, inside), *_summary(owner, inside))
-    return Box(owner.path, lines, "block", shapes, skip=skips(steps), signature=signature)
+    brief = owner.around is not None and inside.has_levels(owner.around)
+    lines = _brief(owner, inside) if brief else (_title(owner, inside), *_summary(owner, inside))
+    return Box(owner.path, lines, "block", shapes, skip=not brief and skips(steps), signature=signature)
 
 
 def _within(box: Box, path: str, root: Call) -> Box:
@@ -119,6 +121,8 @@ def _layer_signature(step: Step, *, growing: bool) -> tuple[object, ...]:
 def _title(call: Call, inside: Inside) -> str:
     """Returns the name of a closed block."""
     steps = inside.steps(call)
+    if (own := OF_DETECTORS.get(type(call.module).__name__)) is not None:
+        return own
     name, skip = type(inside.branching(call).module).__name__, skips(steps)
     if name == "Concat" and skip:
         return "dense layer"
@@ -146,6 +150,21 @@ def _summary(call: Call, inside: Inside) -> Iterator[str]:
     counted = [(line, sum(1 for _ in equal)) for line, equal in groupby(lines)]
     lines = [line if count == 1 else f"{line}  × {count}" for line, count in counted]
     yield from lines if len(lines) <= MOST_LINES else [*lines[: MOST_LINES - 1], "..."]
+
+
+def _brief(call: Call, inside: Inside) -> tuple[str, ...]:
+    """Returns the lines of a closed block among levels, where room is scarce: its name and its larger kernels.
+
+    Of a chain of blocks the last stands for all. What works at each level counts once.
+    """
+    blocks = [each for each in call.inside if inside.is_complex(each)]
+    chain = inside.is_sequential(call) and len(blocks) > 1
+    last = blocks[-1] if chain else call
+    products = {step.call.path: product(step) for step in inside.steps(last)}
+    counted = Counter(text.split(",")[0] for text in products.values() if text[:5] not in ("", "1 x 1", "squee"))
+    times = len(blocks) if chain else 1
+    lines = [text if count * times == 1 else f"{text}  × {count * times}" for text, count in counted.items()]
+    return _title(last, inside).removeprefix("depthwise "), *lines[:MOST_LINES]
 
 
 def _wrapped(parts: list[str], *, joint: str) -> list[str]:

@@ -7,7 +7,7 @@ import re
 from convatlas.complexity import detail_of
 from convatlas.insight.diagram.flow import Call, Step
 
-POOLS = ("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d")
+POOLS = ("HalvingPool", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d")
 LAYERS = {
     "BatchNorm1d": "batch norm",
     "BatchNorm2d": "batch norm",
@@ -28,6 +28,8 @@ LAYERS = {
     "ConstantPad2d": "padding",
     "ZeroPad2d": "padding",
     "InputTransform": "input transform",
+    "HalvingPool": "max pool",
+    "Fusion": "fusion",
 }
 OPERATIONS = {
     "add": "+",
@@ -47,6 +49,7 @@ OPERATIONS = {
     "convolution": "conv",
     "constant_pad_nd": "padding",
     "unbind": "one by one",
+    "upsample_nearest2d": "doubled",
 }
 BLOCKS = {
     "Residual": "residual block",
@@ -54,6 +57,12 @@ BLOCKS = {
     "SqueezeExcite": "squeeze and excitation",
     "Concat": "parallel branches",
     "Sequential": "block",
+}
+OF_DETECTORS = {
+    "FusionNode": "fusion",
+    "BiFPNCell": "pyramid cell",
+    "SharedHead": "head of all levels",
+    "DetectorHead": "heads of all levels",
 }
 
 
