@@ -14,8 +14,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 import convatlas
+from comparison import randomize
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures, list_facts
 from convatlas.architectures.backbones import build_backbone, tapped_stages
@@ -27,7 +29,7 @@ from convatlas.architectures.meta import without_memory
 from convatlas.checks import ContractError, check_architecture
 from convatlas.errors import UsageError
 from convatlas.insight.gradient_choices import choices
-from convatlas.layers import DetectorOutput
+from convatlas.layers import DetectorOutput, folded
 from convatlas.request import Entry, Request, check_words
 from convatlas.weights import checkpoint_of, identify
 from counted import Counted
@@ -254,6 +256,18 @@ def test_heads_share_convolutions_and_have_norms_of_their_own() -> None:
         predict = network.get_submodule(f"head.{head}.predict.pointwise")
         assert isinstance(predict, nn.Conv2d)
         assert predict.out_channels == channels
+
+
+def test_folded_norms_of_the_heads() -> None:
+    """Each level has a convolution of its own then; the answers stay, and no norm is left outside the backbone."""
+    network = randomize(efficientdet(backbone="mobilenet_v2", num_classes=2, last_level=6, **THIN)).double().eval()
+    images = torch.randn(1, 3, 64, 96, dtype=torch.float64)
+    quick = folded(network)
+    with torch.no_grad():
+        ours, theirs = tree_leaves(quick(images)), tree_leaves(network(images))
+    assert all(torch.allclose(a, b, rtol=1e-9) for a, b in zip(ours, theirs, strict=True))
+    assert not [path for path, module in quick.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert isinstance(network.get_submodule("head.boxes.norm1.level3"), nn.BatchNorm2d)
 
 
 def test_norms_have_tensorflows_values() -> None:

@@ -6,6 +6,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 from torch.nn.utils import fuse_conv_bn_eval
@@ -13,12 +14,21 @@ from torch.nn.utils import fuse_conv_bn_eval
 Place = tuple[nn.Module, str]  # a layer's parent and its name there
 
 
+@runtime_checkable
+class FoldsItself(Protocol):
+    """A module that knows itself how its norms are folded, because several of them follow one convolution."""
+
+    def fold_norms(self) -> None:
+        """Folds the norms in place, in eval mode."""
+
+
 def folded(network: nn.Module) -> nn.Module:
     """Returns a copy in eval mode in which each batch norm right after a convolution is part of that convolution.
 
     The copy gives the network's answers, up to rounding. A pair is folded only where the convolution's output goes to
     the norm and nowhere else: the norm follows the convolution in an `nn.Sequential`, and neither of them is used
-    twice. A norm without a convolution before it, such as the first one of a pre-activation network, stays as it is.
+    twice. A norm without a convolution before it, such as the first one of a pre-activation network, stays as it is. A
+    module that `FoldsItself` is asked to.
 
     >>> from convatlas.layers import ConvNormAct
     >>> [type(layer).__name__ for layer in folded(ConvNormAct(3, 8, 3))]
@@ -35,6 +45,9 @@ def folded(network: nn.Module) -> nn.Module:
             if plain and uses[conv] == uses[norm] == 1:
                 setattr(parent, name, fuse_conv_bn_eval(conv, norm))
                 setattr(next_parent, next_name, nn.Identity())
+    for module in network.modules():
+        if isinstance(module, FoldsItself):
+            module.fold_norms()
     return outermost.get_submodule("network")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from torch import Tensor, nn
+from torch.nn.utils import fuse_conv_bn_eval
 
 from convatlas.architectures.backbones import Levels
 from convatlas.architectures.efficientdet.pyramid import FIRST_LEVEL, PyramidForm, norm_layer, separable
@@ -36,6 +37,17 @@ class SharedHead(nn.Module):
 
     def forward(self, features: Levels) -> Levels:
         return tuple(self._of_level(f"level{level}", each) for level, each in enumerate(features, start=FIRST_LEVEL))
+
+    def fold_norms(self) -> None:
+        """Folds the norms of each layer: 1x1 convolutions of each level stand in their places."""
+        for number in range(1, self.layers + 1):
+            conv, norms = self.get_submodule(f"conv{number}"), self.get_submodule(f"norm{number}")
+            pointwise = conv.get_submodule("pointwise")
+            assert isinstance(pointwise, nn.Conv2d)
+            for level, norm in list(norms.named_children()):
+                assert isinstance(norm, nn.BatchNorm2d)
+                setattr(norms, level, fuse_conv_bn_eval(pointwise, norm))
+            conv.pointwise = nn.Identity()
 
     def _of_level(self, level: str, features: Tensor) -> Tensor:
         for number in range(1, self.layers + 1):
