@@ -8,14 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convatlas import values
-from convatlas.architectures import (
-    check_classifier,
-    check_name,
-    check_weights,
-    nothing_at,
-    recipe_of,
-    require_classifier,
-)
+from convatlas.architectures import check_classifier, check_name, check_weights, nothing_at, recipe_of
 from convatlas.data_names import check_reference, recipe_of_data
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe import Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
@@ -270,7 +263,6 @@ def choose(entry: Entry, request: Request) -> Choice:
     from convatlas.training import choose_recipe
 
     row, settings = architecture(entry.architecture), {**request.settings, **dict(entry.settings)}
-    require_classifier(row)
     chosen = choose_recipe(row, data=request.data, name=entry.recipe, settings=settings)
     return Choice(row, chosen, row.parse_options(request.options))
 
