@@ -17,6 +17,7 @@ from changes import Change, exchange, replace, setting, strides
 from convatlas.architecture import KeyTables
 from convatlas.architectures.bit.blocks import StandardizedConv2d
 from convatlas.architectures.dpn.blocks import DualPath
+from convatlas.architectures.efficientdet.pyramid import Fusion, HalvingPool
 from convatlas.architectures.efficientnet.blocks import SamePadding
 from convatlas.layers import AuxiliaryLogits, Concat, Residual, Scale, StochasticDepth
 from convatlas.layers.auxiliary import AUXILIARY
@@ -268,6 +269,7 @@ mobilenet_v2, efficientnet_b0, efficientnet_b5 = map(
 )
 tf_efficientnet_b0 = partial(Mutation, "tf_efficientnet_b0-timm-odd")
 lite2 = partial(Mutation, "efficientnet_lite2-lite")
+efficientdet_d0 = partial(Mutation, "efficientdet_d0-effdet")
 with_even_sizes = partial(Mutation, "tf_efficientnet_b0-timm-even")
 AVERAGE = nn.AdaptiveAvgPool2d(1)
 NOT_COUNTING = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
@@ -379,4 +381,8 @@ MUTATIONS = (
     tf_efficientnet_b0("momentum 0.1", setting(nn.BatchNorm2d, "momentum", 0.1), seen_in=("statistics",)),
     with_even_sizes("padding all around", padding_all_around),
     lite2("ReLU instead of ReLU6", setting(nn.ReLU6, "max_val", math.inf)),
+    efficientdet_d0("pools padded all around", setting(HalvingPool, "padding", "equal")),
+    efficientdet_d0("nodes of two levels swapped", exchange("cell2", "topdown4", "topdown5")),
+    efficientdet_d0("norms of two levels swapped", exchange("head.boxes.norm2", "level4", "level5")),
+    efficientdet_d0("softmax of the weights", setting(Fusion, "kind", "softmax")),
 )
