@@ -165,8 +165,13 @@ def test_images_have_the_channels_and_the_size_that_a_network_takes(batch: Batch
     assert initial_signals(row, coloured).loss == pytest.approx(expected, rel=1e-4)
     sizes = dataclasses.replace(batch.data.spec, image_size=None)
     many = dataclasses.replace(batch, data=dataclasses.replace(batch.data, spec=sizes))
-    own = by_hand(lenet, batch, size=architecture("lenet5").image_size)
-    assert initial_signals(architecture("lenet5"), many).loss == pytest.approx(own, rel=1e-4)
+    torch.manual_seed(3)
+    small = {"depths": (1, 1, 1), "widths": (4, 4, 8)}
+    residual = architecture("resnet_uva").build(num_classes=10, in_channels=1, **small)
+    found = initial_signals(architecture("resnet_uva"), many, options=small)
+    assert found.loss == pytest.approx(by_hand(residual, batch, size=32), rel=1e-4)  # the network's own size
+    he = initial_signals(row, batch, initialisation="kaiming").layers[0]  # its own weights are PyTorch's
+    assert he.weight_norm / math.sqrt(he.n) == pytest.approx(math.sqrt(2 / 27), rel=0.25)
 
 
 def test_initial_weights_have_the_spread_of_their_formula(batch: Batch) -> None:
