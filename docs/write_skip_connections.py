@@ -12,6 +12,7 @@ import argparse
 import re
 import shlex
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -240,8 +241,11 @@ that going back towards the image, every layer multiplies the gradient by the sa
 {first}
 
 The first layer's gradient as a multiple of the last layer's says by how much the gradient grows or shrinks on its way
-back. {growth_said(content)} Batch norm brings the values to one size in each layer, which the right panels show for the
-plain networks. It does not do the same for the gradients: Yang et al. ([2019](https://arxiv.org/abs/1902.08129)) show
+back. {growth_said(content)}
+
+Batch norm brings the values to one size in each layer, which the right panels show for the plain networks. In the
+residual ones the first layer of a block receives the sum, which grows, and the second one the values after a norm: the
+zigzag. Batch norm does not do the same for the gradients: Yang et al. ([2019](https://arxiv.org/abs/1902.08129)) show
 that batch norm makes them grow by a factor in each layer where there are no skip connections. Over the skip connections
 the gradient passes only the ReLUs.
 
@@ -257,10 +261,13 @@ def gradients_without_norms(content: Mapping[str, Any]) -> str:
 
 {ratio_rows(content)}
 
-{growth_said(content)} The initial weights of He et al. ([2015](https://arxiv.org/abs/1502.01852)) keep the values and
-gradients of a plain network at one size on average. With skip connections the values add up: each block adds as much
-again as it receives, so that the values grow with every block (right panels). The loss at the start shows it:
-{losses_said(content)}. This is why skip connections and norms came together.
+{growth_said(content)}
+
+The initial weights of He et al. ([2015](https://arxiv.org/abs/1502.01852)) keep the values and gradients of a plain
+network at one size on average. With skip connections the values add up: each block adds about as much as it receives,
+so that the values grow with every block (right panels), and with them the gradients of all layers. The loss at the
+start shows it: {losses_said(content)}.
+A norm in each block takes this growth back.
 
 {circumstances(content)}
 """
@@ -290,7 +297,7 @@ def growth_said(content: Mapping[str, Any]) -> str:
     """Returns the sentence about the deepest networks of both kinds."""
     found = {signals.name.partition(",")[0]: signals for signals in map(signals_of, content["networks"])}
     ratios = [without_exponent(f"{found[name].first_to_last:,.2g}") for name in ("plain110", "resnet110")]
-    return f"With 110 layers it is {ratios[0]} in the plain network and {ratios[1]} in the residual one."
+    return f"With 110 layers this multiple is {ratios[0]} in the plain network and {ratios[1]} in the residual one."
 
 
 def losses_said(content: Mapping[str, Any]) -> str:
@@ -323,17 +330,16 @@ def degradation(content: Mapping[str, Any]) -> str:
     ]
     facts = "\n".join(f"- {name}: {terms[name]}" for name in kept)
     commands = "\n".join(content["protocol"]["command"])
-    short_runs = "" if content["short"] is None else f" These are short runs, {content['short']}."
     return f"""## Training: degradation
 
 ![Errors by epoch, plain networks left, residual networks right](skip_connections/degradation.png)
 
 Thin lines are the error on the training images, bold lines the error on the validation images, diamonds the error on
-the test images, which are evaluated once.{short_runs}
+the test images, which are evaluated once.
 
 {error_rows(content)}
 
-{content["verdict"]}
+{textwrap.fill(content["verdict"], 118)}
 
 {facts}
 
@@ -390,7 +396,7 @@ def landscape(content: Mapping[str, Any]) -> str:
 
 ![Contours and views of the loss around the trained weights of both networks](skip_connections/landscape.png)
 
-{caption(content)}
+{textwrap.fill(caption(content), 118)}
 
 {table}
 

@@ -83,7 +83,7 @@ def test_the_page_has_the_numbers_of_the_results(script: ModuleType, made: Path)
     assert "| 2 | 3 | 1 |" in page  # of gradients
     assert "| `plain32` | 32 | 1 | 20.00 | 22.00 | 23.00 |" in page
     assert "| plain: what depth adds, in points | 20 to 32 | one seed | +8.00 | +8.00 | +8.00 |" in page
-    assert "These are short runs, 3 of 182 epochs" in page
+    assert "These are short runs, 3 of 182 epochs" in " ".join(page.split())
     assert "| `resnet56` | 0.5000 | 10.00 | 55.56 | not finite |" in page
     assert "`convatlas landscape resnet56/seed0 --grid 3`" in page
     assert script.main(["--check"], root=root) == 0
