@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import json
 import re
 import resource
@@ -285,6 +286,7 @@ def guarded(kind: str, name: str, work: Callable[[], Iterable[Result]]) -> Itera
 def results(group: str) -> Iterator[Result]:
     """Everything that the group is asked for, and at last what it needed."""
     load_oracles()
+    gc.freeze()  # each search for garbage would go through all that was imported
     for pair in GROUPS[group]:
         yield from guarded("pair", pair.name, partial(comparisons, pair))
     for pair in OUTLINES.get(group, ()):

@@ -47,7 +47,8 @@ VGG = tuple(f"vgg{layers}{norm}" for layers in (11, 13, 16, 19) for norm in ("",
 VGG_COMPUTED = ("vgg11", "vgg11_bn")  # the deeper ones, of a gigabyte each, by every name and shape
 WIDE = ("wide_resnet50_2", "resnext50_32x4d", "resnext101_32x8d")
 DENSENET = ("densenet121", "densenet161", "densenet169", "densenet201")
-DPN = ("dpn68", "dpn92", "dpn98", "dpn131")
+DPN = ("dpn92", "dpn98", "dpn131")
+SHALLOW = (1, 2, 1, 1)  # blocks of each stage at full width; at full depth, names, shapes and norms are compared
 # The widths of the authors' DPN-107, at fewer blocks.
 DPN107 = {
     "depths": (1, 2, 1, 1),
@@ -59,6 +60,20 @@ DPN107 = {
 DENSENET_FILE = ((r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2."),)
 # What torchvision does itself where its file is loaded without the heads that are in it.
 NO_HEADS = {"aux_logits": False, "aux1": None, "aux2": None}
+
+
+def _shallow(name: str, constructor: str = "", *, depths: str = "layers", **arguments: Any) -> Pair:
+    """timm's network of few blocks; `depths` is timm's name for their number."""
+    arguments = {depths: SHALLOW, **arguments}
+    return Pair(name, "timm", constructor, arguments, image_size=40, options={"depths": SHALLOW}, form="shallow")
+
+
+def _densenet161(**more: Any) -> Pair:
+    """torchvision's DenseNet of these widths with few layers in a stage; `more` are the pair's other fields."""
+    arguments = {"growth_rate": 48, "num_init_features": 96, "block_config": (3, 4, 4, 3)}
+    return Pair(
+        "densenet161", "torchvision", "DenseNet", arguments, image_size=72, options={"depths": (3, 4, 4, 3)}, **more
+    )
 
 
 def _googlenet(name: str = "googlenet", *, form: str = "", aux_logits: bool = False, **more: Any) -> Pair:
@@ -75,7 +90,7 @@ TIMM_NORMS = {f"efficientnet_b{index}": {"epsilon": 1e-5, "momentum": 0.1} for i
 EFFICIENTNET_DROPOUT = {"b2": 0.3, "b3": 0.3, "b4": 0.4, "b5": 0.4, "b6": 0.5, "b7": 0.5, "l2": 0.5}  # else 0.2
 
 
-def _efficientnet(name: str, *, image_size: int = 72, form: str = "") -> Pair:
+def _efficientnet(name: str, *, image_size: int = 40, form: str = "") -> Pair:
     """timm's EfficientNet with the release's dropout and stochastic depth, and in TensorFlow's form its momentum."""
     arguments = {"drop_rate": EFFICIENTNET_DROPOUT.get(name.rpartition("_")[2], 0.2), "drop_path_rate": 0.2}
     if name.startswith("tf_"):
@@ -89,14 +104,14 @@ LITE = {"lite0": 0.2, "lite1": 0.2, "lite2": 0.3, "lite3": 0.3, "lite4": 0.3}  #
 def _lite(name: str) -> Pair:
     """timm's EfficientNet-Lite in TensorFlow's form, with the release's dropout, stochastic depth and momentum."""
     arguments = {"drop_rate": LITE[name], "drop_path_rate": 0.2, "bn_momentum": 0.01}
-    return Pair(f"efficientnet_{name}", "timm", f"tf_efficientnet_{name}", arguments, image_size=65)
+    return Pair(f"efficientnet_{name}", "timm", f"tf_efficientnet_{name}", arguments, image_size=33)
 
 
 def _publishers_lite(name: str) -> Pair:
     """The network of the package that goes with the published weights, without its own draws of skipped branches."""
-    arguments = {"image_size": 65, "drop_connect_rate": 0.0, "dropout_rate": LITE[name]}
+    arguments = {"image_size": 33, "drop_connect_rate": 0.0, "dropout_rate": LITE[name]}
     options = {"stochastic_depth": 0.0}
-    return Pair(f"efficientnet_{name}", "lite", f"efficientnet-{name}", arguments, image_size=65, options=options)
+    return Pair(f"efficientnet_{name}", "lite", f"efficientnet-{name}", arguments, image_size=33, options=options)
 
 
 DETECTOR_BACKBONE = {"drop_path_rate": 0.2, "bn_momentum": 0.01}  # timm leaves PyTorch's 0.1 for training
@@ -161,31 +176,29 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
     "vgg_resnet": (
         *_pairs("torchvision", *VGG_COMPUTED),
         *_pairs("timm", "vgg11_bn", drop_rate=0.5),
-        *_pairs("torchvision", "resnet18", "resnet34", "resnet50", "resnet152", *WIDE),
-        *_pairs("timm", "resnet18", "resnet50", "seresnet50"),
-        *_pairs("timm", "senet154", drop_rate=0.2),
-        Pair("resnet18", "timm", arguments={"num_classes": 7, "in_chans": 1}, in_channels=1, form="gray"),
+        # 40 pixels: 20, 10, 5, 3 and 2.
+        *_pairs("torchvision", "resnet18", "resnet34", "resnet50", "resnext50_32x4d", image_size=40),
+        *_pairs("timm", "resnet18", "resnet50", "seresnet50", image_size=40),
+        *map(_shallow, ("wide_resnet50_2", "resnext101_32x8d")),
+        _shallow("senet154", drop_rate=0.2),
+        Pair("resnet18", "timm", "", {"num_classes": 7, "in_chans": 1}, image_size=40, in_channels=1, form="gray"),
     ),
     "others": (
-        *_pairs("torchvision", "densenet121", "densenet161", "densenet201", image_size=72),
+        *_pairs("torchvision", "densenet121", image_size=72),
         *_pairs("timm", "densenet121", image_size=72),
-        *(Pair(name, "torchvision", image_size=72, renamed=DENSENET_FILE, form="file") for name in DENSENET[:2]),
-        Pair(
-            "densenet264",
-            "torchvision",
-            "DenseNet",
-            {"growth_rate": 32, "block_config": (6, 12, 64, 48), "num_init_features": 64},
-            image_size=72,
-        ),
+        Pair("densenet121", "torchvision", image_size=72, renamed=DENSENET_FILE, form="file"),
+        _densenet161(form="shallow"),
+        _densenet161(form="file", renamed=DENSENET_FILE),
         Pair("alexnet", "torchvision", image_size=96),
-        # 36 pixels before the pooling, where rounding up and padding differ in size too; then 18, 9, 5 and 3.
-        Pair("seresnet50_v1", "timm", "legacy_seresnet50", {"drop_rate": 0.0}, image_size=72),
-        Pair("senet154_original", "timm", "legacy_senet154", {"drop_rate": 0.2}, image_size=72),
+        # 20 pixels before the pooling, where rounding up and padding differ in size too; then 10, 5, 3 and 2.
+        Pair("seresnet50_v1", "timm", "legacy_seresnet50", {"drop_rate": 0.0}, image_size=40),
+        _shallow("senet154_original", "legacy_senet154", drop_rate=0.2),
         _googlenet(),
         _googlenet(form="transform", options={"transform_input": True}),
         _googlenet(form="file", aux_logits=True, attributes=NO_HEADS),
         _googlenet("googlenet_aux", aux_logits=True),
         _googlenet("googlenet_aux", form="transform", aux_logits=True, options={"transform_input": True}),
+        # Smaller images give no value beyond the activation's bound in training.
         Pair("mobilenet_v2", "torchvision", image_size=72),
         Pair("mobilenet_v2", "timm", "mobilenetv2_100", {"drop_rate": 0.2}, image_size=72),
         *(
@@ -194,12 +207,12 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
         ),
     ),
     "inception": (
-        # 72 pixels: 36, 18, 9, 5 and 3.
-        *(Pair(f"efficientnet_b{index}", "torchvision", image_size=72) for index in (0, 3, 5)),
+        # 40 pixels: 20, 10, 5, 3 and 2.
+        *(Pair(f"efficientnet_b{index}", "torchvision", image_size=40) for index in (0, 3, 5)),
         _efficientnet("efficientnet_b0"),
         _efficientnet("tf_efficientnet_b1"),
         _efficientnet("tf_efficientnet_b0", image_size=64, form="even"),  # 32, 16, 8, 4 and 2
-        _efficientnet("tf_efficientnet_b0", image_size=65, form="odd"),  # 33, 17, 9, 5 and 3
+        _efficientnet("tf_efficientnet_b0", image_size=33, form="odd"),  # 17, 9, 5, 3 and 2
         _lite("lite0"),
         *map(_publishers_lite, ("lite0", "lite2")),
         _detector("d0"),
@@ -218,7 +231,8 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
     ),
     "dpn_bit": (
         # 40 pixels: 20, 10, 5, 3 and 2. The stages of all four networks have the same kinds of blocks.
-        *(Pair(name, "timm", image_size=40) for name in DPN),
+        Pair("dpn68", "timm", image_size=40),
+        *(_shallow(name, depths="k_sec") for name in DPN),
         Pair("dpn68", "timm", arguments={"num_classes": 7, "in_chans": 1}, in_channels=1, image_size=40, form="gray"),
         Pair("dpn131", "timm", "dpn107", {"k_sec": (1, 2, 1, 1)}, image_size=40, options=DPN107, form="107"),
         _bit("50x1"),
@@ -237,11 +251,30 @@ GROUPS: dict[str, tuple[Pair, ...]] = {
 # those whose builder and key table were compared in numbers at other depths, and whose counts are published.
 OUTLINES: dict[str, tuple[Pair, ...]] = {
     "vgg_resnet": (
-        *_pairs("torchvision", *(name for name in VGG if name not in VGG_COMPUTED), "resnet101"),
-        *_pairs("timm", *(name for name in VGG if name != "vgg11_bn"), "resnet34", "resnet101", "resnet152", *WIDE),
+        *_pairs("torchvision", *(name for name in VGG if name not in VGG_COMPUTED), "resnet101", "resnet152"),
+        *_pairs("torchvision", *WIDE[::2]),
+        *_pairs(
+            "timm",
+            *(name for name in VGG if name != "vgg11_bn"),
+            "resnet34",
+            "resnet101",
+            "resnet152",
+            *WIDE,
+            "senet154",
+        ),
     ),
-    "others": (*_pairs("torchvision", "densenet169"), *_pairs("timm", *DENSENET[1:])),
-    "dpn_bit": tuple(_bit(name, num_classes=21_843, form="21843") for name in BIT),
+    "others": (
+        *_pairs("torchvision", *DENSENET[1:]),
+        *_pairs("timm", *DENSENET[1:]),
+        Pair(
+            "densenet264",
+            "torchvision",
+            "DenseNet",
+            {"growth_rate": 32, "block_config": (6, 12, 64, 48), "num_init_features": 64},
+        ),
+        Pair("senet154_original", "timm", "legacy_senet154"),
+    ),
+    "dpn_bit": (*(_bit(name, num_classes=21_843, form="21843") for name in BIT), *_pairs("timm", *DPN)),
     "inception": (
         _inception_v3("timm", aux_logits=True),
         *(Pair(f"efficientnet_b{index}", "torchvision") for index in (1, 2, 4, 6, 7)),
