@@ -152,6 +152,7 @@ def test_commands(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")  # the pictures are drawn in test_commands
 def test_published_comparison(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (words,) = lines("--protocol")
     assert "published 91.06 % on cifar10" in execute(words, capsys)  # the tutorial's ResNet, beside ours
@@ -176,6 +177,7 @@ def test_commands_with_published_weights(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")  # the pictures are drawn in test_commands
 def test_own_images(newcomer: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The README's path from a folder of pictures to answers, with the weights of a package."""
     printed = [execute(words, capsys) for words in lines("photos")]
@@ -197,6 +199,7 @@ def torchvision_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")  # the pictures are drawn in test_commands
 def test_python(newcomer: Path) -> None:
     (block,) = (body for body in re.findall(r"```python\n(.*?)```", WRITTEN, re.DOTALL) if "import convatlas\n" in body)
     names: dict[str, object] = {}
