@@ -69,13 +69,16 @@ def step(network: nn.Module, optimizer: torch.optim.Optimizer, *, images: Tensor
 
 
 def backward(network: nn.Module, *, images: Tensor) -> None:
-    """Computes the gradients of a training step; the loss of a detector is a plain one."""
-    output = network(images)
-    if isinstance(output, DetectorOutput):
-        mean_square(output).backward()  # type: ignore[no-untyped-call]
-        return
+    """Computes the gradients of a training step, with labels; its answers are gone before the backward pass."""
     labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-    total_loss(output, lambda logits: F.cross_entropy(logits, labels)).backward()  # type: ignore[no-untyped-call]
+    _loss(network(images), labels).backward()  # type: ignore[no-untyped-call]
+
+
+def _loss(output: Any, labels: Tensor) -> Tensor:
+    """Returns the loss of a network's answers; that of a detector is a plain one, which needs no labels."""
+    if isinstance(output, DetectorOutput):
+        return mean_square(output)
+    return total_loss(output, lambda logits: F.cross_entropy(logits, labels))
 
 
 class _Live(Watcher):
