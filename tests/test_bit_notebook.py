@@ -52,7 +52,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         for line in said["from convatlas.recipe import DataFacts, rate_factor, recipe_or_rule"].splitlines()
     ]
     assert rates == pytest.approx([0, 0.0015, 0.003, 0.0003, 3e-5, 3e-6])
-    assert "drawn anew: head" in said["run = convatlas.finetune("]
+    assert "new: head" in said["run = convatlas.finetune("]
     lines = said["for row in run.metrics():"].splitlines()
     assert [line.split(":")[0].split()[1] for line in lines] == ["25", "50", "75", "100", "0", "25", "50", "75", "100"]
     last = re.findall(r"([\d.]+)% of \d+ test", lines[-1])[0]

@@ -90,7 +90,7 @@ def test_the_head_is_new_and_everything_else_is_kept(base: Run, shapes: str) -> 
         assert torch.equal(tensor, theirs[name]) or name.startswith("head."), name
     assert str(run_folder(plan)).endswith(f"@head_only_epochs=2{plan.start.suffix}/seed0")
     assert any("best.ckpt (sha256" in line for line in plan.starting)
-    assert any("drawn anew: head" in line for line in plan.starting)
+    assert any("new: head" in line for line in plan.starting)
     assert any("the features of 60 images are computed once" in line for line in plan.starting)
 
 
@@ -166,7 +166,7 @@ def test_a_kept_head_takes_the_order_of_the_data(name: str, tmp_path: Path) -> N
 
 
 def test_a_part_that_is_drawn_anew_cannot_be_frozen(base: Run) -> None:
-    with pytest.raises(UsageError, match=r"head\.fc\.weight of resnet_uva.* is drawn anew, so it must be trained"):
+    with pytest.raises(UsageError, match=r"head\.fc\.weight of resnet_uva.* is new, so it must be trained"):
         plan_of(str(base.path), frozen=("head",))
 
 
@@ -219,7 +219,7 @@ def test_a_run_names_its_base_and_is_resumed(
     assert content["start"]["sha256"] == sha256
     assert content["start"]["fresh"] == ["head"]
     assert f"weights best.ckpt (sha256 {sha256})" in printed.err
-    assert "kept: stem, stage1, stage2, stage3; drawn anew: head" in printed.err
+    assert "kept: stem, stage1, stage2, stage3; new: head" in printed.err
     run = read_run(Path(content["run"]))
     before, after = convatlas.load(base).state_dict(), weights(run)
     still = {key.partition(".")[0] for key in before if torch.equal(before[key], after[f"network.{key}"])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from convatlas import create
+from convatlas.architectures import architecture
 from convatlas.errors import UsageError
 from convatlas.run import Start, differences, read_run, study_of
 from convatlas.training import Plan, starting_from, train_plan
@@ -43,13 +45,31 @@ def states(plan: Plan, checkpoint: Path) -> tuple[dict[str, torch.Tensor], ...]:
     return plan.build().state_dict(), torch.load(checkpoint, weights_only=True), seeded
 
 
-def test_the_head_is_drawn_from_the_seed_and_all_else_is_kept(checkpoint: Path) -> None:
+def test_the_head_is_zero_and_all_else_is_kept(checkpoint: Path) -> None:
     plan = starting_from(tiny_plan(seed=3), checkpoint)
     assert (plan.start.kept, plan.start.fresh) == (STAGES, ("head",))
-    ours, theirs, seeded = states(plan, checkpoint)
+    ours, theirs, _ = states(plan, checkpoint)
     for key, tensor in ours.items():
-        assert torch.equal(tensor, seeded[key] if key.startswith("head.") else theirs[key]), key
+        assert torch.equal(tensor, torch.zeros_like(tensor) if key.startswith("head.") else theirs[key]), key
     assert plan.build().training
+
+
+def test_a_head_of_convolutions_and_activations_is_drawn_from_the_seed(tmp_path: Path) -> None:
+    """Its zeros could never be left: behind NiN's last convolution stands a ReLU, whose gradient at zero is zero."""
+    path = tmp_path / "nin.pt"
+    torch.save(create("nin_cifar", num_classes=7, in_channels=1).state_dict(), path)
+    plan = starting_from(dataclasses.replace(tiny_plan(), architecture=architecture("nin_cifar"), options={}), path)
+    network = plan.build()
+    assert plan.start.fresh
+    assert all(bool(tensor.any()) for key, tensor in network.named_parameters() if key.endswith("weight"))
+
+
+def test_the_heads_of_all_branches_are_zero(tmp_path: Path) -> None:
+    path = tmp_path / "auxiliary.pt"
+    torch.save(create("googlenet_aux", num_classes=7, in_channels=1).state_dict(), path)
+    plan = starting_from(dataclasses.replace(tiny_plan(), architecture=architecture("googlenet_aux"), options={}), path)
+    zero = [key for key, tensor in plan.build().named_parameters() if key.endswith(".weight") and not tensor.any()]
+    assert len(zero) == 3
 
 
 def test_parts_are_drawn_anew_where_the_plan_says_so(tmp_path: Path) -> None:
@@ -59,7 +79,10 @@ def test_parts_are_drawn_anew_where_the_plan_says_so(tmp_path: Path) -> None:
     assert plan.start.fresh == ("stage2", "head")
     ours, theirs, seeded = states(plan, path)
     for key, tensor in ours.items():
-        assert torch.equal(tensor, (seeded if key.startswith(("stage2.", "head.")) else theirs)[key]), key
+        expected = (
+            torch.zeros_like(tensor) if key.startswith("head.") else (seeded if "stage2." in key else theirs)[key]
+        )
+        assert torch.equal(tensor, expected), key
     with pytest.raises(UsageError, match=r"nothing of .* would be kept; leave a part out of"):
         starting_from(tiny_plan(), path, fresh=(*STAGES, "head"))
     with pytest.raises(UsageError, match="unknown part of resnet_uva 'stage5'; did you mean stage"):

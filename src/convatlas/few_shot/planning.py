@@ -28,9 +28,7 @@ if TYPE_CHECKING:
     from convatlas.data import DataSet
     from convatlas.training import Plan
 
-FIRST_SEED = (
-    1_000  # far from the seed of a base: with the same one a new head would be the one that the base began with
-)
+FIRST_SEED = 1_000  # far from the seed of a base, which may have drawn a head of convolutions with the same one
 
 
 @dataclass(frozen=True)

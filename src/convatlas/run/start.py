@@ -13,8 +13,8 @@ class Start:
 
     `source` names the checkpoint's file, `sha256` is its hash. `published` and `url` are the name and the page of
     weights that somebody published. `kept` are the parts of the network, by their names, that have the checkpoint's
-    weights, `fresh` the parts whose weights are drawn from the seed. Where the checkpoint has the classes of the data
-    in another order, `order` gives the number there of each class of the data.
+    weights. `fresh` are the new parts: zeros in a linear layer that gives the answers, else drawn from the seed. Where
+    the checkpoint has the classes of the data in another order, `order` gives the number there of each class.
     """
 
     origin: Literal["seed", "weights"] = "seed"
@@ -66,5 +66,5 @@ class Start:
     @property
     def parts(self) -> str:
         """The kept and the fresh parts in words."""
-        fresh = f"; drawn anew: {', '.join(self.fresh)}" if self.fresh else "; nothing is drawn anew"
+        fresh = f"; new: {', '.join(self.fresh)}" if self.fresh else "; nothing is new"
         return f"kept: {', '.join(self.kept)}{fresh}"

@@ -79,7 +79,7 @@ def _belonging(flat: Mapping[str, Any], preprocessing: Preprocessing) -> dict[st
 
 
 def with_new_head(plan: Plan, base: Predictor) -> Plan:
-    """Returns the plan with the base's weights as its start; the head, for the classes of the data, is drawn anew."""
+    """Returns the plan with the base's weights as its start; the head, for the classes of the data, is new."""
     return _started(plan, base, fresh=class_tensors(plan))
 
 
@@ -90,7 +90,7 @@ def with_kept_head(plan: Plan, base: Predictor) -> Plan:
     and a note says so. Raises `UsageError` where its classes are others.
     """
     data, classes, known = plan.data.spec.name, plan.data.spec.class_names, base.class_names
-    advice = "leave --keep-head out, and the head is drawn anew"
+    advice = "leave --keep-head out, and the head is new"
     if known is None and base.num_classes == len(classes):
         raise UsageError(f"{base.source} does not say the names of its classes; {advice}")
     if base.num_classes != len(classes) or set(known or ()) != set(classes):
@@ -122,7 +122,7 @@ def _started(plan: Plan, base: Predictor, *, fresh: tuple[str, ...]) -> Plan:
     both = [name for name in held_parameters(network, frozen) if any(is_part(part, name) for part in fresh)]
     if both:
         raise UsageError(
-            f"{both[0]} of {plan.label} is drawn anew, so it must be trained, but frozen={','.join(frozen)} holds it; "
+            f"{both[0]} of {plan.label} is new, so it must be trained, but frozen={','.join(frozen)} holds it; "
             "freeze other parts, or choose --recipe full"
         )
     started = starting_from(plan, base.path, fresh=fresh)

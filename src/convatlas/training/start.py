@@ -46,7 +46,8 @@ def starting_from(plan: Plan, path: Path, *, fresh: Sequence[str] = ()) -> Plan:
 def started_network(plan: Plan) -> nn.Module:
     """Returns the plan's network with the weights that its start names, the fresh parts drawn from the seed.
 
-    Raises `UsageError` where the checkpoint is not there, or is not the one that the plan was made with.
+    A fresh linear layer that gives the answers begins at zero. Raises `UsageError` where the checkpoint is not there,
+    or is not the one that the plan was made with.
     """
     path = Path(plan.start.source or "")
     identified = _identified(plan, path)
@@ -57,7 +58,28 @@ def started_network(plan: Plan) -> nn.Module:
         )
     torch.manual_seed(plan.seed)
     network = identified.build_for(plan.num_classes, fresh=plan.start.fresh).train()
+    _zero_heads(network, plan)
     return _in_order(network, plan) if plan.start.order else network
+
+
+def _zero_heads(network: nn.Module, plan: Plan) -> None:
+    """Puts zeros into the fresh linear layers that give the answers, as BiT's finetuning does (Kolesnikov et al. 2019).
+
+    Random weights hide for hundreds of steps what the body knows, and those of the seed may be the ones that the body
+    was trained with. Where other layers depend on the class count too, as in NiN, zeros could never be left.
+    """
+    heads = class_tensors(plan)
+    keys = {key for key, _ in network.named_parameters() if any(is_part(name, key) for name in heads)}
+    fresh = {key for key in keys if any(is_part(part, key) for part in plan.start.fresh)}
+    layers = {
+        f"{name}.{key}": tensor
+        for name, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+        for key, tensor in module.named_parameters()
+    }
+    if fresh <= layers.keys():
+        for key in fresh:
+            nn.init.zeros_(layers[key])
 
 
 def class_tensors(plan: Plan) -> tuple[str, ...]:

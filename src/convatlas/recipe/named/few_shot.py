@@ -44,7 +44,7 @@ def in_steps(facts: DataFacts, *, recipe: Recipe, length: Length) -> Mapping[str
 
 HEAD = Recipe(
     name="few_shot_head",
-    source="ours: a linear probe with weight decay, which takes the first, random weights of the head away",
+    source="ours: a linear probe with weight decay",
     expected="not known: it depends on the weights and the images",
     epochs=30,
     batch_size=128,
