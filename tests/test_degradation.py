@@ -13,8 +13,9 @@ from PIL import Image
 import convatlas
 from convatlas.cli import main
 from convatlas.errors import UsageError
-from convatlas.insight.degradation import check_kinds, degradation, verdict, write_degradation
+from convatlas.insight.degradation import check_kinds, degradation, write_degradation
 from convatlas.insight.degradation_figure import _limits
+from convatlas.insight.degradation_verdict import verdict
 from convatlas.run import Run, write_metrics
 from fixtures import fake_record
 
@@ -201,3 +202,8 @@ def test_names_are_trained_as_one_study_and_folders_only_drawn(
     printed = capsys.readouterr().out
     assert "net_4 less net_2: training" in printed
     assert "1 of 4 epochs: short runs" in printed
+
+
+def test_several_recipes_are_refused_from_python_too() -> None:
+    with pytest.raises(UsageError, match="under one recipe, not he_cifar and quick"):
+        convatlas.degradation(["plain20@quick", "plain32@he_cifar"], data="digits")

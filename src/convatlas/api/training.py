@@ -228,17 +228,15 @@ def degradation(
     as `compare` does it, whose other arguments `training` has. Without `data` they are folders of runs or studies,
     which are only drawn; several need `out`. Raises `UsageError`.
     """
-    from convatlas.insight.degradation import check_kinds, write_degradation
+    from convatlas.insight.degradation import check_networks, write_degradation
 
     if data is None:
         if training:
             raise UsageError(f"without data nothing is trained; leave {', '.join(training)} out, or name the data")
-        if out is None and len(networks) != 1:
-            raise UsageError(f"{len(networks)} folders in one figure need a folder to write to; name it with out")
-        folders = [Path(network) for network in networks]
-        return write_degradation(folders, as_path(out) or folders[0])
+        return write_degradation([Path(network) for network in networks], as_path(out))
     names = [str(network) for network in networks]
-    check_kinds(Entry.parse(name).architecture for name in names)
+    entries = [Entry.parse(name, recipe=training.get("recipe")) for name in names]
+    check_networks((entry.architecture, entry.recipe) for entry in entries)
     folder = as_path(out) or study_folder(data, protocol="degradation")
     compare(names, out=folder, data=data, seeds=seeds, resume=resume, **training)
     return write_degradation([folder], folder)

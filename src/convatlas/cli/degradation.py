@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convatlas.cli import options
-from convatlas.cli.program import FAILED, app
+from convatlas.cli.program import FAILED, app, resumable
 from convatlas.cli.studies import parse_seeds
 from convatlas.errors import UsageError
 from convatlas.screen import say
-from convatlas.stopping import exit_code
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -85,22 +84,15 @@ def degradation(
 
 def _train(request: Request, folder: Path, *, resume: bool, quiet: bool) -> bool:
     """Trains the networks as a study and returns whether a run failed. Their kinds are checked before."""
-    from convatlas.insight.degradation import check_kinds
+    from convatlas.insight.degradation import check_networks
     from convatlas.request import check_words
 
     check_words(request)
-    check_kinds(entry.architecture for entry in request.entries)
-    recipes = {entry.recipe for entry in request.entries}
-    if len(recipes) > 1:
-        named = " and ".join(sorted(recipe or "none" for recipe in recipes))
-        raise UsageError(f"degradation compares depths under one recipe, not {named}; name it once, with --recipe")
+    check_networks((entry.architecture, entry.recipe) for entry in request.entries)
     from convatlas.study import compare  # not sooner: it imports PyTorch, which takes seconds
 
-    try:
+    with resumable(folder):
         report = compare(request, out=folder, resume=resume, quiet=quiet)
-    except KeyboardInterrupt as stop:
-        say(f"stopped; the same command with --resume goes on with {folder}")
-        raise typer.Exit(exit_code(stop)) from None
     for failure in report.failed:
         say(f"failed {failure['path']}: {failure['error']}")
     return bool(report.failed)
@@ -116,11 +108,9 @@ def _draw(folders: list[Path], training: dict[str, Any], *, out: Path | None, as
             raise UsageError(
                 f"{folder} is no folder of runs; give folders, which are drawn, or names, which are trained"
             )
-    if out is None and len(folders) > 1:
-        raise UsageError(f"{len(folders)} folders in one figure need a folder to write to; name it with --out")
     from convatlas.insight.degradation import write_degradation
 
-    content = write_degradation(folders, out or folders[0])
+    content = write_degradation(folders, out)
     if as_json:
         options.print_json(content)
         return

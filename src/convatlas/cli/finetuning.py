@@ -21,15 +21,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def finetune(
-    source: Annotated[
-        str, typer.Argument(metavar="ARCH|CHECKPOINT|RUN", help="A name with --weights, a checkpoint file, or a run.")
-    ],
-    data: Annotated[str, typer.Option("--data", help=f"Data set: {options.DATA_HELP}.")],
+    source: options.Base,
+    data: options.Data,
     data_dir: options.DataDir = None,
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", metavar="NAME|FILE", help="Published weights of ARCH, such as pypi, or a file."),
-    ] = None,
+    weights: options.BaseWeights = None,
     recipe: Annotated[
         str, typer.Option("--recipe", help="head_only, full, gradual, or another recipe by name or from a YAML file.")
     ] = "head_only",

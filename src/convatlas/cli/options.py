@@ -77,6 +77,13 @@ WeightsName = Annotated[
         help="Published weights of an architecture, such as uva or torchvision; convatlas show ARCH lists them.",
     ),
 ]
+Base = Annotated[
+    str, typer.Argument(metavar="ARCH|CHECKPOINT|RUN", help="A name with --weights, a checkpoint file, or a run.")
+]
+BaseWeights = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="NAME|FILE", help="Published weights of ARCH, such as pypi, or a file."),
+]
 Options = Annotated[
     list[str] | None, typer.Option("-o", metavar="NAME=VALUE", help="An option of the architecture; may be repeated.")
 ]

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -66,6 +67,17 @@ app = typer.Typer(
 )
 
 DONE, FAILED, USAGE = 0, 1, 2  # a command that is stopped ends with `stopping.exit_code`
+
+
+@contextlib.contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Ends a command that is stopped with the line that says how to go on with its folder."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        say(f"stopped; the same command with --resume goes on with {folder}")
+        raise typer.Exit(exit_code(stop)) from None
+
 
 _answers: ContextVar[TextIO | None] = ContextVar("answers", default=None)
 

@@ -9,10 +9,9 @@ import typer
 
 from convatlas.cli import options
 from convatlas.cli.finders import search
-from convatlas.cli.program import app
+from convatlas.cli.program import app, resumable
 from convatlas.errors import UsageError
 from convatlas.screen import say
-from convatlas.stopping import exit_code
 from convatlas.values import parse
 from convatlas.words import percent
 
@@ -111,12 +110,8 @@ def trained(plan: Plan, folder: Path, *, device: str, resume: bool, quiet: bool)
         notes = (f"note: {note}" for note in plan.notes)
         for line in (f"recipe {plan.recipe.summary()}", arithmetic, *plan.starting, *plan.reading, *notes):
             screen.print(line, soft_wrap=True, markup=False, highlight=False)
-    try:
-        with choose(screen, [plan.job], quiet=quiet) as progress:
-            return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
-    except KeyboardInterrupt as stop:
-        say(f"stopped; the same command with --resume goes on with {folder}")
-        raise typer.Exit(exit_code(stop)) from None
+    with resumable(folder), choose(screen, [plan.job], quiet=quiet) as progress:
+        return train_plan(plan, folder=folder, resume=resume, device=device, progress=progress)
 
 
 def _print_run(run: Run, *, note: str) -> None:

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convatlas.cli import options
-from convatlas.cli.program import FAILED, app
+from convatlas.cli.program import FAILED, app, resumable
 from convatlas.cli.transferring import print_transfer
 from convatlas.errors import UsageError
-from convatlas.screen import say
-from convatlas.stopping import exit_code
 
 if TYPE_CHECKING:
     from convatlas.report import Report
@@ -84,11 +82,8 @@ def compare(
     from convatlas.study import compare as run_study  # not sooner: it imports PyTorch, which takes seconds
 
     folder = out or study_folder(data, protocol=protocol_name)
-    try:
+    with resumable(folder):
         report = run_study(request, out=folder, resume=resume, quiet=quiet)
-    except KeyboardInterrupt as stop:
-        say(f"stopped; the same command with --resume goes on with {folder}")
-        raise typer.Exit(exit_code(stop)) from None
     _print_report(report, as_json=as_json)
     if report.failed:
         raise typer.Exit(FAILED)

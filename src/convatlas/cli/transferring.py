@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from convatlas.cli import options
-from convatlas.cli.program import FAILED, app
-from convatlas.screen import say
-from convatlas.stopping import exit_code
+from convatlas.cli.program import FAILED, app, resumable
 
 if TYPE_CHECKING:
     from convatlas.few_shot.planning import TransferRequest
@@ -19,15 +17,10 @@ if TYPE_CHECKING:
 
 @app.command()
 def transfer(
-    source: Annotated[
-        str, typer.Argument(metavar="ARCH|CHECKPOINT|RUN", help="A name with --weights, a checkpoint file, or a run.")
-    ],
-    data: Annotated[str, typer.Option("--data", help=f"Data set: {options.DATA_HELP}.")],
+    source: options.Base,
+    data: options.Data,
     data_dir: options.DataDir = None,
-    weights: Annotated[
-        str | None,
-        typer.Option("--weights", metavar="NAME|FILE", help="Published weights of ARCH, such as pypi, or a file."),
-    ] = None,
+    weights: options.BaseWeights = None,
     methods: Annotated[
         str,
         typer.Option(
@@ -92,11 +85,8 @@ def run_transfer(request: TransferRequest, *, out: Path | None, resume: bool, qu
     from convatlas.few_shot.study import transfer as run_study  # not sooner: it imports PyTorch, which takes seconds
 
     folder = out or transfer_folder(request.data)
-    try:
+    with resumable(folder):
         report = run_study(request, out=folder, resume=resume, quiet=quiet)
-    except KeyboardInterrupt as stop:
-        say(f"stopped; the same command with --resume goes on with {folder}")
-        raise typer.Exit(exit_code(stop)) from None
     print_transfer(report, as_json=as_json)
     if report.failed:
         raise typer.Exit(FAILED)

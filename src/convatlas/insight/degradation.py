@@ -18,13 +18,13 @@ from typing import Any
 from convatlas.errors import UsageError
 from convatlas.evaluation import difference_over_seeds, summarize
 from convatlas.files import check_writable, write_json
+from convatlas.insight.degradation_verdict import verdict
 from convatlas.recipe import RECIPES
 from convatlas.report.protocol import check_same_data, protocol
 from convatlas.report.tables import study_rows
 from convatlas.run import Run, differences, find_runs, recipe_identity
 from convatlas.words import finite, label
 
-PAPER = {"plain": 1, "resnet": -1}  # the sign of the change of the training error with the depth
 MEASURES = ("training", "validation", "test")
 NETWORKS = ("plain20", "plain56", "resnet20", "resnet56")
 
@@ -78,6 +78,15 @@ def check_kinds(names: Iterable[str]) -> None:
             )
 
 
+def check_networks(entries: Iterable[tuple[str, str | None]]) -> None:
+    """Raises `UsageError` for names and recipes of networks that degradation cannot compare."""
+    names, recipes = zip(*entries, strict=True)
+    check_kinds(names)
+    if len(set(recipes)) > 1:
+        named = " and ".join(sorted({recipe or "none" for recipe in recipes}))
+        raise UsageError(f"degradation compares depths under one recipe, not {named}; name it once, with --recipe")
+
+
 def degradation(folders: Sequence[Path]) -> dict[str, Any]:
     """Returns the errors of the runs in folders by network, what depth changes, and the verdict, as plain data.
 
@@ -123,51 +132,6 @@ def published_length(recipe: Mapping[str, Any]) -> str | None:
     if published is None or length is None or length >= published.length:
         return None
     return f"{length} of {published.length} {published.unit}"
-
-
-def verdict(effects: Sequence[dict[str, Any]], *, short: str | None) -> str:
-    """Returns in words what depth does to the training error of each kind, and whether the paper found the same."""
-    parts = [_change(effect) for effect in effects]
-    sentence = f"With more layers, the training error {'; '.join(parts)}"
-    known = [effect for effect in effects if effect["kind"] in PAPER]
-    if known:
-        sentence += f". {_beside_paper(known)}"
-    if short is not None:
-        sentence += f". These are short runs, {short}: longer ones may end otherwise"
-    return sentence + "."
-
-
-def _change(effect: dict[str, Any]) -> str:
-    """Returns the words for the change of the training error of a kind."""
-    found = effect["training"]
-    between = f"of {effect['kind']} ({effect['layers'][0]} to {effect['layers'][1]})"
-    if found["mean"] is None:
-        return f"{between} is not known, because a run diverged"
-    moved = "rises" if found["mean"] > 0 else "falls" if found["mean"] < 0 else "stays"
-    size = "" if moved == "stays" else f" by {100 * abs(found['mean']):.2f} points"
-    if found["ci95"] is None:
-        return f"{between} {moved}{size} ({effect['seeds']}: no interval)"
-    low, high = (100 * end for end in found["ci95"])
-    chance = "" if low > 0 or high < 0 else ", no more than chance"
-    return f"{between} {moved}{size} (95 % interval {low:+.2f} to {high:+.2f}{chance})"
-
-
-def _beside_paper(effects: Sequence[dict[str, Any]]) -> str:
-    """Returns the clause that compares the changes with those of He et al. 2015."""
-    unlike, open_ = [], []
-    for effect in effects:
-        found, sign = effect["training"], PAPER[effect["kind"]]
-        if found["mean"] is None or (found["ci95"] is not None and found["ci95"][0] <= 0 <= found["ci95"][1]):
-            open_.append(effect["kind"])
-        elif found["mean"] * sign <= 0:
-            unlike.append(f"of {effect['kind']} {'rises' if sign > 0 else 'falls'}")
-    if unlike:
-        found = f"He et al. 2015, where the training error {' and '.join(unlike)} with the depth"
-        tested = all(effect["training"]["ci95"] for effect in effects)
-        return f"This contradicts {found}" if tested else f"This differs from {found}, but may be chance"
-    if open_:
-        return f"This neither confirms nor contradicts He et al. 2015 for {' and '.join(open_)}"
-    return "He et al. 2015 report the same direction"
 
 
 def _runs(folders: Sequence[Path]) -> list[Run]:
@@ -287,10 +251,16 @@ def _statistics(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": mean, "std": std, "ci95": ci95}
 
 
-def write_degradation(folders: Sequence[Path], out: Path) -> dict[str, Any]:
-    """Writes `degradation.png` and `degradation.json` of the runs in folders and returns the content of the latter."""
+def write_degradation(folders: Sequence[Path], out: Path | None = None) -> dict[str, Any]:
+    """Writes `degradation.png` and `degradation.json` of the runs in folders and returns the content of the latter.
+
+    They come into the folder `out`, by default into the only one. Raises `UsageError`.
+    """
     from convatlas.insight.degradation_figure import draw_degradation
 
+    if out is None and len(folders) != 1:
+        raise UsageError(f"{len(folders)} folders in one figure need a folder to write to; name it with --out")
+    out = out or folders[0]
     content = degradation(folders)
     check_writable(out)
     figure = out / "degradation.png"
