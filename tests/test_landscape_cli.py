@@ -129,7 +129,7 @@ def test_a_work_of_a_day_needs_a_yes(
     assert "625 points of 8 images take about 625.0 hours; add --yes, or ask for less, such as --grid 11 " in said
     assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
-    assert main([*words, "--yes", "--one-dimensional"]) == 0
+    assert main([*words, "--yes", "--dimensions", "1"]) == 0
 
 
 def bowl(grid: int, surfaces: int = 1, *, high: float = 3.0, low: float = 0.01) -> Points:

@@ -25,9 +25,6 @@ def landscape(
         ),
     ] = "random",
     dimensions: Annotated[int, typer.Option("--dimensions", metavar="1|2", help="A curve or a surface.")] = 2,
-    one_dimensional: Annotated[
-        bool, typer.Option("--one-dimensional", help="The same as --dimensions 1.", show_default=False)
-    ] = False,
     grid: Annotated[int, typer.Option("--grid", help="Points along each direction, an odd number.")] = 25,
     reach: Annotated[
         float | None,
@@ -67,8 +64,6 @@ def landscape(
 
     Example: convatlas landscape runs/a runs/b --directions pca --processes 2 --out runs/paths
     """
-    if one_dimensional and dimensions == 1:
-        raise UsageError("--one-dimensional and --dimensions 1 mean the same; leave one of them out")
     options.check_computing(device, None)
     for run in runs:
         if not Path(run).exists():
@@ -79,7 +74,7 @@ def landscape(
 
     wanted = Wanted(
         directions=parse(directions, Kind, name="--directions"),
-        dimensions=1 if one_dimensional else dimensions,
+        dimensions=dimensions,
         grid=grid,
         reach=reach,
         images=images,

@@ -12,10 +12,9 @@ from convatlas.data.unlabelled import load_unlabelled
 from convatlas.errors import UsageError
 from convatlas.recipe import recipe_of_teacher
 from convatlas.training.plan import Plan, make_plan
-from convatlas.training.semi_supervised import with_teacher
+from convatlas.training.semi_supervised import NoisyStudent, with_teacher
 from convatlas.training.semi_supervised.said import unlabelled_notes
 
-NOISY_STUDENT = "noisy_student"
 MOST = 100
 
 
@@ -43,10 +42,10 @@ def training_rounds(plan: Plan, out: Path, *, sources: Sources, device: str) -> 
     teacher, rounds = sources.teacher, sources.rounds
     if sources.unlabelled is not None:
         plan = with_unlabelled(plan, sources.unlabelled, folder=sources.folder)
-    if plan.recipe.method.kind != NOISY_STUDENT:
+    if plan.recipe.method.kind != NoisyStudent.name:
         if teacher is not None or rounds is not None:
             given = "--rounds" if teacher is None else "--teacher"
-            raise UsageError(f"{given} goes with --method {NOISY_STUDENT}, not with {plan.recipe.method.kind}")
+            raise UsageError(f"{given} goes with --method {NoisyStudent.name}, not with {plan.recipe.method.kind}")
         yield plan, out
         return
     if teacher is not None:

@@ -38,16 +38,14 @@ if TYPE_CHECKING:
 
     from convatlas.training.plan import Plan
 
-NAME = "noisy_student"
 
-
-def pseudo_label_loss(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+def taught_loss(logits: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the cross entropy (N,) of answers with a teacher's classes (N,) or probabilities (N, classes)."""
     each = F.cross_entropy(logits, wanted, reduction="none")
     return each, torch.ones_like(each, dtype=torch.bool)
 
 
-METHOD = Method(("strong",), lambda logits, _: pseudo_label_loss(logits[0], logits[1]))
+METHOD = Method(("strong",), lambda logits, _: taught_loss(logits[0], logits[1]))
 
 
 class NoisyStudent(Classification):
@@ -57,7 +55,7 @@ class NoisyStudent(Classification):
     and stochastic depth of the network.
     """
 
-    name: ClassVar[str] = NAME
+    name: ClassVar[str] = "noisy_student"
     measures: ClassVar[Mapping[Part, tuple[str, ...]]] = {
         "train": ("loss", "top1", "unlabelled_loss"),
         "val": ("loss", "top1"),
@@ -71,7 +69,7 @@ class NoisyStudent(Classification):
     def of(cls, plan: Plan, device: str) -> Self:
         """Returns the objective of a plan, which has the labels of a teacher."""
         if plan.teacher is None:
-            raise UsageError(f"method={NAME} needs a teacher; give --teacher RUN, or train both with --rounds")
+            raise UsageError(f"method={cls.name} needs a teacher; give --teacher RUN, or train both with --rounds")
         labelled = labelled_images(plan)
         made = on_labelled(cls, plan, labelled, device=device)
         made.labelled, made.taught = labelled, taught_images(plan, plan.teacher.probabilities)
