@@ -22,7 +22,7 @@ from convatlas.insight.degradation_verdict import verdict
 from convatlas.recipe import RECIPES
 from convatlas.report.protocol import check_same_data, protocol
 from convatlas.report.tables import study_rows
-from convatlas.run import Run, differences, find_runs, recipe_identity
+from convatlas.run import Run, differences, recipe_identity, runs_in
 from convatlas.words import finite, label
 
 MEASURES = ("training", "validation", "test")
@@ -93,7 +93,7 @@ def degradation(folders: Sequence[Path]) -> dict[str, Any]:
     Unfinished and failed runs are left out and named. Raises `UsageError` where no two depths of a kind are there, and
     for runs that differ in more than the network and the seed: data, split, recipe, number of epochs.
     """
-    runs = _runs(folders)
+    runs = runs_in(folders)
     finished = [run for run in runs if run.finished]
     left_out = [f"{run.path} is {run.status}" for run in runs if not run.finished]
     if not finished:
@@ -132,14 +132,6 @@ def published_length(recipe: Mapping[str, Any]) -> str | None:
     if published is None or length is None or length >= published.length:
         return None
     return f"{length} of {published.length} {published.unit}"
-
-
-def _runs(folders: Sequence[Path]) -> list[Run]:
-    """Returns the runs of all folders, each once. Raises `UsageError` for a place that is no folder."""
-    for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"no folder {folder}; give the folder of a study, or those of runs")
-    return list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
 
 
 def _networks(runs: Sequence[Run]) -> list[Errors]:

@@ -15,7 +15,7 @@ from convatlas.report.comparison import comparisons
 from convatlas.report.protocol import Term, in_words, protocol
 from convatlas.report.published import published_beside
 from convatlas.report.scored import Row, not_ranked, scores_of
-from convatlas.run import Run, find_runs, is_run, is_study, read_run, read_study
+from convatlas.run import Run, is_run, is_study, read_run, read_study, runs_in
 from convatlas.scores import TOP1
 from convatlas.words import label
 
@@ -102,7 +102,7 @@ def _run_report(run: Run) -> Report:
 
 def _study_report(folders: Sequence[Path], out: Path) -> Report:
     """Reads the runs of all folders, writes every file of a report into `out` and returns the report."""
-    runs = _read_runs(folders)
+    runs = runs_in(folders)
     finished = [run for run in runs if run.finished]
     _check_finished(runs, folders)
     studies = [read_study(folder) for folder in folders if is_study(folder)]
@@ -150,11 +150,6 @@ def run_title(run: Run) -> str:
     reached = run.results.get(score.test_column)
     named = "" if score == TOP1 else f"{score.word} "
     return title if reached is None else f"{title}: test {named}{score.shown(reached)}{score.sign}"
-
-
-def _read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Returns the runs of all folders; a run that lies in two of the folders is returned once."""
-    return list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
 
 
 def _check_finished(runs: Sequence[Run], folders: Sequence[Path]) -> None:

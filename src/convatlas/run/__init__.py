@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from convatlas.run.circumstances import circumstances, command, git_commit, hardware, this_session, versions
-from convatlas.run.folder import METRICS, Run, check_nameable, find_runs, is_run, read_run, run_there, write_metrics
+from convatlas.run.folder import (
+    METRICS,
+    Run,
+    check_nameable,
+    find_runs,
+    is_run,
+    read_run,
+    run_there,
+    runs_in,
+    write_metrics,
+)
 from convatlas.run.reading import read_checkpoint_record, read_run_record
 from convatlas.run.record import (
     ArchitectureRecord,
@@ -61,6 +71,7 @@ __all__ = [
     "read_transfer",
     "recipe_identity",
     "run_there",
+    "runs_in",
     "study_of",
     "this_session",
     "versions",

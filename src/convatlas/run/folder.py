@@ -174,6 +174,14 @@ def find_runs(folder: Path) -> list[Run]:
     return [read_run(path.parent) for path in sorted(folder.rglob("run.json"))]
 
 
+def runs_in(folders: Sequence[Path]) -> list[Run]:
+    """Returns the runs in several folders and below, each once. Raises `UsageError` for a place that is no folder."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"no folder {folder}; give the folder of a study, or those of runs")
+    return list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
+
+
 def write_metrics(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Writes `metrics.csv`: a header and a row for each epoch. The columns depend on the objective."""
     names = tuple(rows[0]) if rows else METRICS

@@ -11,7 +11,7 @@ import numpy as np
 from convatlas.errors import UsageError
 from convatlas.report.protocol import check_same_data
 from convatlas.report.tables import row_names, study_rows
-from convatlas.run import Run, find_runs
+from convatlas.run import Run, runs_in
 
 LABELS = ("val_labels", "test_labels", "test_index")
 LOGITS = ("val_logits", "test_logits")
@@ -55,7 +55,7 @@ def read_members(folders: Sequence[Path], *, data_dir: Path | None = None, devic
     Unfinished, failed and diverged runs are left out and named. Where a run keeps no answers to the validation images,
     its checkpoint gives them. Raises `UsageError` for fewer than two members, for other data, and for missing answers.
     """
-    runs = _runs(folders)
+    runs = runs_in(folders)
     finished = [run for run in runs if run.finished]
     left_out = [f"{run.path} is {run.status}" for run in runs if not run.finished]
     _check_enough(finished, folders, left_out)
@@ -71,14 +71,6 @@ def read_members(folders: Sequence[Path], *, data_dir: Path | None = None, devic
     if len({member.network for member in members}) == 1:
         notes.append(f"all members are {members[0].network}: only the chance of their training tells them apart")
     return Members(members, tuple(left_out), tuple(notes))
-
-
-def _runs(folders: Sequence[Path]) -> list[Run]:
-    """Returns the runs of all folders, each once. Raises `UsageError` for a place that is no folder."""
-    for folder in folders:
-        if not folder.is_dir():
-            raise UsageError(f"no folder {folder}; give the folder of a study, or those of runs")
-    return list({run.path.resolve(): run for folder in folders for run in find_runs(folder)}.values())
 
 
 def _check_enough(runs: Sequence[Run], folders: Sequence[Path], left_out: Sequence[str]) -> None:
