@@ -286,6 +286,12 @@ def test_the_report_has_every_method_and_number_of_shots(study: Path) -> None:
         assert row["test_top1_ci95"][0] == pytest.approx(max(0, np.mean(values) - half))
         assert (row["n_draws"], row["test_images"], row["validation_images"]) == (3, 60, 0)
         assert row["train_images"] == 10 * int(row["shots"])
+        assert [draw["seed"] for draw in row["draws"]] == (
+            [None] * 3 if row["method"] == "nearest_mean" else [1000, 1001, 1002]
+        )
+    (command,), (hardware,) = (found["circumstances"][name] for name in ("command", "hardware"))
+    assert command
+    assert hardware["cores"] >= 1
     with (study / "results.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 8
     page = (study / "report.html").read_text()

@@ -94,7 +94,7 @@ def run_transfer(request: TransferRequest, *, out: Path | None, resume: bool, qu
 
 def print_transfer(report: TransferReport, *, as_json: bool) -> None:
     """Prints the table, the comparisons, the failed runs, how the numbers were made, and the paths of the files."""
-    from convatlas.report.transfer import terminal_table
+    from convatlas.report.transfer_tables import terminal_table
 
     if as_json:
         options.print_json(report.content)

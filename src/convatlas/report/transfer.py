@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.evaluation import FEWEST_SEEDS, paired_difference, summarize
 from convatlas.files import check_writable, read_arrays, write_json, write_text
 from convatlas.report import transfer_figures
+from convatlas.report.protocol import distinct
 from convatlas.report.templates import template
+from convatlas.report.transfer_tables import HEADERS, cells, csv_table, markdown_table
 from convatlas.run import Run, TransferRecord, is_run, read_run, read_transfer
-from convatlas.words import percent, seconds
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 FILES = ("results.json", "results.csv", "results.md", "transfer.png", "shots.png", "report.html")
-HEADERS = ("method", "shots", "draws", "mean %", "median %", "std", "min–max", "95 % interval", "test images", "s")
 INTERVALS = "the interval is Student's t over the draws, cut at 0 and 100 %"
 Row = dict[str, Any]
+Found = tuple[str, str, int, Run | None]
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,7 @@ def write_transfer_report(folder: Path) -> TransferReport:
         "data": {**_plain(record), "test_images": record.test, "validation_images": record.validation},
         "base": {"network": record.base, "weights": record.start.base},
         "protocol": _protocol(record),
+        "circumstances": _circumstances(runs),
         "rows": rows,
         "comparisons": _comparisons(rows, list(record.methods.values())),
         "failed": [{"path": path, "error": _error(run)} for path, run in _of_status(runs, "failed", folder)],
@@ -98,7 +95,15 @@ def _protocol(record: TransferRecord) -> list[str]:
     ]
 
 
-Found = tuple[str, str, int, Run | None]
+def _circumstances(runs: Sequence[Found]) -> dict[str, list[Any]]:
+    """Returns the different commands, versions, commits and machines of the finished runs."""
+    sessions = [run.record.latest for _, _, _, run in runs if run is not None and run.finished]
+    return {
+        "command": distinct(session.command for session in sessions),
+        "versions": distinct(session.versions or None for session in sessions),
+        "git_commit": distinct(session.git_commit for session in sessions),
+        "hardware": distinct(session.hardware or None for session in sessions),
+    }
 
 
 def _runs(folder: Path, record: TransferRecord) -> list[Found]:
@@ -139,6 +144,7 @@ def _row(group: Sequence[Found], record: TransferRecord) -> Row | None:
     draws = [
         {
             "draw": draw,
+            "seed": run.record.seed,
             "test_top1": run.results["test_top1"],
             "train_seconds": run.results.get("train_seconds"),
             "path": f"{_folder(record, method)}/shots{shots}/draw{draw}",
@@ -220,42 +226,10 @@ def _difference(row: Row, first: Row) -> dict[str, Any]:
     }
 
 
-def cells(row: Row) -> list[str]:
-    """Returns the printed texts of a row, in the order of `HEADERS`."""
-    interval = row["test_top1_ci95"]
-    return [
-        row["method"],
-        row["shots"] if row["shots"] != "all" else f"all ({row['images_per_class']:,.0f})",
-        str(row["n_draws"]),
-        percent(row["test_top1_mean"]),
-        percent(row["test_top1_median"]),
-        percent(row["test_top1_std"]),
-        "–".join(map(percent, (row["test_top1_min"], row["test_top1_max"]))),
-        "–".join(map(percent, interval)) if interval else "-",
-        f"{row['test_images']:,}",
-        seconds(row["train_seconds_mean"]),
-    ]
-
-
-def terminal_table(rows: Sequence[Row]) -> Table:
-    """Returns the rows as a table for a terminal, with a line between numbers of shots."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
-    for header in HEADERS:
-        table.add_column(header, justify="left" if header == "method" else "right", no_wrap=header != "method")
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        ends = following is not None and following["shots"] != row["shots"]
-        table.add_row(*map(Text, cells(row)), end_section=ends)
-    return table
-
-
 def _write_files(report: TransferReport, record: TransferRecord) -> None:
     out, rows = report.folder, report.rows
     write_json(out / "results.json", report.content)
-    write_text(out / "results.csv", _csv(rows))
+    write_text(out / "results.csv", csv_table(rows))
     write_text(out / "results.md", _markdown(report))
     methods = [name for name in record.methods.values() if any(row["method"] == name for row in rows)]
     transfer_figures.draw_transfer(rows, out / "transfer.png", methods=methods, title=_title(record))
@@ -273,26 +247,8 @@ def _title(record: TransferRecord) -> str:
     return f"{record.base} on {record.data.name}"
 
 
-def _csv(rows: Sequence[Row]) -> str:
-    """Returns the rows as CSV, without the single draws."""
-    flat = [{name: value for name, value in row.items() if name != "draws"} for row in rows]
-    for row in flat:
-        row["test_top1_ci95_low"], row["test_top1_ci95_high"] = row.pop("test_top1_ci95") or (None, None)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(flat[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(flat)
-    return text.getvalue()
-
-
 def _markdown(report: TransferReport) -> str:
-    lines = [_line(HEADERS), "|:--" + "|--:" * (len(HEADERS) - 1) + "|"]
-    lines += [_line([f"`{name}`", *others]) for name, *others in map(cells, report.rows)]
-    parts = ["\n".join(lines) + "\n", *(f"{finding}\n" for finding in report.findings)]
+    parts = [markdown_table(report.rows), *(f"{finding}\n" for finding in report.findings)]
     parts += [f"Failed: `{run['path']}`: {run['error']}\n" for run in report.failed]
     parts.append("".join(f"- {sentence}\n" for sentence in report.content["protocol"]))
     return "\n".join(parts)
-
-
-def _line(texts: Sequence[str]) -> str:
-    return "| " + " | ".join(texts) + " |"

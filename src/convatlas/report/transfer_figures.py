@@ -22,8 +22,39 @@ def draw_transfer(rows: Sequence[Mapping[str, Any]], path: Path, *, methods: Seq
     """Draws `transfer.png`: test accuracy against training images of each class, a line for each method.
 
     A band is the 95 % interval over the draws. All images stand at their number. The marks of methods are moved apart
-    a little.
+    a little. With one number of shots there is no line: each method is a row of the figure.
     """
+    if len({row["shots"] for row in rows}) == 1:
+        _draw_rows(rows, path, title=title)
+    else:
+        _draw_lines(rows, path, methods=methods, title=title)
+
+
+def _draw_rows(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> None:
+    """Draws the accuracy of each draw and the mean with its interval, a row for each method."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.6 + 0.55 * len(rows)), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        draws = [100 * draw["test_top1"] for draw in row["draws"]]
+        axes.plot(draws, [place] * len(draws), "|", color=SOFT, markersize=11, mew=1.2)
+        if row["test_top1_ci95"]:
+            axes.plot([100 * end for end in row["test_top1_ci95"]], [place] * 2, color=COLOURS[0], linewidth=2)
+        axes.plot(100 * row["test_top1_mean"], place, "o", color=COLOURS[0], markersize=8, mec="white", mew=0.8)
+    axes.set_yticks(range(len(rows)), [_text(_legend(row["method"])) for row in rows], parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    shots = "all images" if rows[0]["shots"] == "all" else f"{rows[0]['shots']} shots"
+    several = max(row["n_draws"] for row in rows) > 1
+    marks = f"a stroke is a draw, a point their mean with its {_spread(rows)}" if several else "one draw"
+    axes.set_xlabel(f"accuracy on {rows[0]['test_images']:,} test images (%)\n{marks}", color=INK)
+    axes.set_title(f"{title}, {shots}", loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
+    plain(axes)
+    save(figure, path)
+
+
+def _draw_lines(rows: Sequence[Mapping[str, Any]], path: Path, *, methods: Sequence[str], title: str) -> None:
+    """Draws a line for each method over the numbers of shots."""
     from matplotlib.figure import Figure
 
     names = {method: _legend(method) for method in methods}
@@ -82,14 +113,18 @@ def _axes(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xlim(min(ticks) / 1.5, max(ticks) * 1.5)
-    draws = sorted({row["n_draws"] for row in rows})
-    spread = f",\n95 % interval over {' or '.join(map(str, draws))} draws" if draws[-1] > 1 else ",\none draw"
     images = f"{rows[0]['test_images']:,} test images"
     axes.set_xlabel("training images of each class (shots), logarithmic", color=INK)
-    axes.set_ylabel(f"accuracy on {images} (%){spread}", color=INK)
+    axes.set_ylabel(f"accuracy on {images} (%),\n{_spread(rows)}", color=INK)
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, -2), min(high, 102))
     plain(axes)
+
+
+def _spread(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the words for the bands of a figure."""
+    draws = sorted({row["n_draws"] for row in rows})
+    return f"95 % interval over {' or '.join(map(str, draws))} draws" if draws[-1] > 1 else "one draw"
 
 
 def _tick(row: Mapping[str, Any]) -> str:
