@@ -18,7 +18,7 @@ LAYERS = (  # from the ground up; a module imports only from layers below its ow
     {"layers", "architecture", "recipe", "drawing"},
     {"device"},
     {"architectures", "data", "run"},
-    {"weights", "complexity", "evaluation", "progress"},
+    {"weights", "complexity", "evaluation", "detection", "progress"},
     {"prediction", "report", "checks"},
     {"training", "insight"},
     {"measure"},
