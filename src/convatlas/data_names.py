@@ -17,7 +17,8 @@ NAMED: dict[str, str | None] = {  # with the recipe that is used by default; non
     "fashion_mnist": "quick",
 }
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-KINDS = {"folder": "PATH", "csv": "FILE", "tar": "PATTERN", "hf": "PATH"}  # of KIND:REFERENCE
+BOX_KINDS = {"voc": "PATH"}  # of KIND:REFERENCE, for images with boxes
+KINDS = {"folder": "PATH", "csv": "FILE", "tar": "PATTERN", "hf": "PATH", **BOX_KINDS}
 RECIPE_OF_KINDS = "photographs"  # the recipe that images of one's own are trained with by default
 MOST_DRAWS = 1_000
 
@@ -179,6 +180,15 @@ def recipe_of_data(reference: str) -> str | None:
     ('quick', None, 'photographs')
     """
     return RECIPE_OF_KINDS if ":" in reference else NAMED.get(subset_in(reference)[0])
+
+
+def has_boxes(reference: str) -> bool:
+    """Returns whether data has boxes, so that a detector is trained on it, by its reference.
+
+    >>> has_boxes("voc:cells"), has_boxes("folder:photos")
+    (True, False)
+    """
+    return reference.partition(":")[0] in BOX_KINDS
 
 
 def is_known(reference: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -110,7 +110,7 @@ def class_labels(images: Images, *, needed_by: str = "this") -> Tensor:
     """Returns the class of each image (N,). Raises `UsageError`, which names the need, where images have no classes."""
     if isinstance(images.labels, Tensor):
         return images.labels
-    kind = "no labels" if images.labels is None else "structured labels"
+    kind = "no labels" if images.labels is None else "structured labels, such as boxes"
     raise UsageError(f"{needed_by} needs the class of each image; these images have {kind}")
 
 
@@ -142,6 +142,8 @@ def _encoded(label: object) -> bytes:
         return _encoded(label.cpu().numpy())
     if isinstance(label, np.ndarray) and not label.dtype.hasobject:
         return f"{label.dtype.str}{label.shape}".encode() + label.tobytes()
+    if is_dataclass(label):
+        return _encoded(vars(label))
     if isinstance(label, Mapping):
         return _encoded([[key, label[key]] for key in sorted(label)])
     if isinstance(label, list | tuple):

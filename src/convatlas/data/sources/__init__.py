@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from convatlas.data.boxes.kinds import BOX_KINDS
 from convatlas.data.dataset import Source
 from convatlas.data.sources.cifar import CIFAR10, CIFAR100
 from convatlas.data.sources.digits import DIGITS
@@ -22,4 +23,5 @@ KINDS: dict[str, Callable[[str], Source]] = {  # by KIND: what opens KIND:REFERE
     "csv": csv_source,
     "tar": tar_source,
     "hf": hub_source,
+    **{name: kind.source for name, kind in BOX_KINDS.items()},
 }

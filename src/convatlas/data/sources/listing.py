@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from convatlas.data.dataset import SPLIT_SEED, Source, Spec, Splits
 from convatlas.data.images.protocol import Images
 from convatlas.data.images.stores import Store
 from convatlas.data.images.streaming import STATISTICS_IMAGES, StreamedImages
+from convatlas.data.sources.equal import units_of
 from convatlas.data.sources.imagenet import are_synsets, imagenet_synsets
 from convatlas.data.sources.splitting import hold_out_of_each_class, hold_out_together
 from convatlas.data.subset import no_images
@@ -149,7 +150,7 @@ class Listing:
     def _hold_out(self, places: dict[str, np.ndarray]) -> Iterator[str]:
         """Moves the missing parts out of the training part, every class in proportion, and yields notes of it."""
         train = self.parts["train"]
-        units, repeated = self._units(train.places)
+        units, repeated = units_of(self.store, train.places, groups=self.groups)
         share = 1 / LEAST
         for number, held in enumerate((share, share / (1 - share))[: len(self.missing)]):  # of what is left
             part = self.missing[-1 - number]
@@ -170,20 +171,6 @@ class Listing:
             yield f"images that equal another, byte for byte: {repeated:,}; equal ones lie in one split"
         if self.groups is not None:
             yield f"images of one group lie in one split: {len(set(self.groups)):,} groups"
-
-    def _units(self, places: np.ndarray) -> tuple[np.ndarray | None, int]:
-        """Returns a number for each image of the listing, the same for images that belong together.
-
-        They have one group, or equal bytes. Returns None where every image stands alone, and how many repeat another.
-        """
-        firsts: dict[object, int] = {}  # of a digest or a group
-        pairs = [(firsts.setdefault(digest, place), place) for place, digest in _digests(self.store, places.tolist())]
-        repeated = sum(first != place for first, place in pairs)
-        if self.groups is not None:
-            pairs += [(firsts.setdefault(self.groups[place], place), place) for place in places.tolist()]
-        elif not repeated:
-            return None, 0
-        return _united(len(self.labels), pairs), repeated
 
     def _check_held(self, part: str, places: np.ndarray, units: np.ndarray) -> None:
         """Raises `UsageError` for a class of which no image could be held out: too many of them belong together."""
@@ -240,36 +227,3 @@ def in_use(classes: tuple[str, ...], labels: np.ndarray) -> tuple[tuple[str, ...
     more = f" and {len(unused) - SHOWN:,} more" if len(unused) > SHOWN else ""
     note = f"classes without an image, left out: {', '.join(unused[:SHOWN])}{more}"
     return tuple(classes[place] for place in used.tolist()), labels, (note,)
-
-
-def _digests(store: Store, numbers: Sequence[int]) -> Iterator[tuple[int, bytes]]:
-    """Yields the numbers and digests of images that equal another in length and in their last bytes."""
-    for alike in _alike(numbers, store.size):
-        for equal in _alike(alike, store.ending):
-            yield from ((number, store.digest(number)) for number in equal)
-
-
-def _alike(numbers: Sequence[int], key: Callable[[int], Hashable]) -> Iterator[list[int]]:
-    """Yields lists of two or more numbers that have one key."""
-    if len(numbers) < 2:
-        return
-    found: dict[Hashable, list[int]] = {}
-    for number in numbers:
-        found.setdefault(key(number), []).append(number)
-    yield from (together for together in found.values() if len(together) > 1)
-
-
-def _united(count: int, pairs: Iterable[tuple[int, int]]) -> np.ndarray:
-    """Returns a number for each of `count` images, the same for both of each pair and for all that hang together."""
-    above = list(range(count))
-
-    def first(place: int) -> int:
-        while above[place] != place:
-            above[place] = above[above[place]]
-            place = above[place]
-        return place
-
-    for one, other in pairs:
-        a, b = first(one), first(other)
-        above[max(a, b)] = min(a, b)
-    return np.array([first(place) for place in range(count)])

@@ -1,0 +1,65 @@
+"""`Boxes`: the ground truth of one image, and images that have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from torch import Tensor
+
+from convatlas.data.images.protocol import Images
+from convatlas.errors import UsageError
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """The ground truth of one image: n boxes, and the width and height of the upright image in pixels.
+
+    `corners` float32 (n, 4) are x1, y1, x2, y2 in pixels of the image: 0 is the left or upper edge of the first pixel,
+    and x2 and y2 are the right and lower edge of the last one, so that x2 - x1 is the width. A VOC file counts from 1
+    and includes the last pixel; its reader converts. `labels` int64 (n,) are places in the class names. `difficult`
+    bool (n,) marks boxes that evaluation ignores: VOC's difficult objects, COCO's crowds.
+    """
+
+    corners: np.ndarray
+    labels: np.ndarray
+    difficult: np.ndarray
+    width: int
+    height: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def chosen(self, which: np.ndarray) -> Boxes:
+        """Returns some of the boxes, by a mask (n,) or by places."""
+        return Boxes(self.corners[which], self.labels[which], self.difficult[which], self.width, self.height)
+
+
+def boxes_in(corners: object, labels: object, difficult: object, *, width: int, height: int) -> Boxes:
+    """Returns boxes of sequences or arrays, in the types that `Boxes` has.
+
+    >>> boxes_in([[0, 0, 10, 5]], [2], [False], width=20, height=10).corners.dtype
+    dtype('float32')
+    """
+    return Boxes(
+        np.asarray(corners, np.float32).reshape(-1, 4),
+        np.asarray(labels, np.int64).reshape(-1),
+        np.asarray(difficult, bool).reshape(-1),
+        width,
+        height,
+    )
+
+
+def has_boxes(images: Images) -> bool:
+    """Returns whether images have boxes for labels."""
+    labels = images.labels
+    return labels is not None and not isinstance(labels, Tensor) and all(isinstance(each, Boxes) for each in labels)
+
+
+def box_labels(images: Images, *, needed_by: str = "this") -> Sequence[Boxes]:
+    """Returns the boxes of each image. Raises `UsageError`, which names the need, for images without boxes."""
+    if has_boxes(images):
+        return cast(Sequence[Boxes], images.labels)
+    raise UsageError(f"{needed_by} needs the boxes of each image; use data with boxes, such as voc:PATH")
