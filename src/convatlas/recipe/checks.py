@@ -44,6 +44,8 @@ RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "rand_augment": (lambda v: 0 <= v <= 14, "0 to 14 operations"),
     "rand_magnitude": (lambda v: 0 <= v <= 30, "0 to 30"),
     "cutout": (lambda v: 0 <= v <= 4096, "0 to 4096 pixels"),
+    "scale_jitter": (lambda v: len(v) == 2 and 0.01 <= v[0] <= v[1] <= 10, "two rising factors from 0.01 to 10"),
+    "mosaic": (lambda v: 0 <= v <= 1, "a probability from 0 to 1"),
     "label_smoothing": (lambda v: 0 <= v < 1, "at least 0 and below 1"),
     "mixup": (lambda v: 0 <= v <= 100, "0 to 100"),
     "cutmix": (lambda v: 0 <= v <= 100, "0 to 100"),

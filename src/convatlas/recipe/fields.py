@@ -11,6 +11,7 @@ from convatlas import values
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.checks import check_recipe, short
 from convatlas.recipe.groups import (
+    BoxFields,
     ImageFields,
     LossFields,
     MethodFields,
@@ -26,11 +27,12 @@ Precision = Literal["float32", "bf16"]
 Selected = Literal["best", "last"]
 WORDS = ("name", "source", "expected")  # fields that describe a recipe and do not change the training
 NETWORK_FIELDS = tuple(field.name for field in dataclasses.fields(NetworkFields))
+OF_BOXES = tuple(field.name for field in dataclasses.fields(BoxFields))
 OF_METHOD = tuple(field.name for field in dataclasses.fields(MethodFields) if field.name != "kind")
 BESIDE = (  # fields that the summary shows if the recipe uses them
     *("frozen", "head_first_epochs", "layer_decay", "accumulate", "clip_norm", "ema"),
     *("label_smoothing", "mixup", "cutmix", "class_weights"),
-    *("sampling", "epoch_steps", "snapshots", "jitter", "hue", "rand_augment", "cutout", *NETWORK_FIELDS),
+    *("sampling", "epoch_steps", "snapshots", "jitter", "hue", "rand_augment", "cutout", *OF_BOXES, *NETWORK_FIELDS),
     *("method", *OF_METHOD, "select"),
 )
 
@@ -68,6 +70,7 @@ class Recipe:
     epoch_steps: int | None = None
     snapshots: int = 0
     select: Selected = "best"
+    boxes: BoxFields
     loss: LossFields
     network: NetworkFields
     method: MethodFields

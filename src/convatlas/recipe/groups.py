@@ -150,6 +150,18 @@ class LossFields:
 
 
 @dataclass(frozen=True)
+class BoxFields:
+    """The changes at random of images with boxes, for detectors; `flip`, `jitter` and `hue` are those of all images.
+
+    `scale_jitter` is the range of a factor on the size of an image in its square: a larger image is cut at random, a
+    smaller one has a border. `mosaic` is the probability that four images share a square.
+    """
+
+    scale_jitter: tuple[float, ...] = (1.0, 1.0)
+    mosaic: float = 0.0
+
+
+@dataclass(frozen=True)
 class NetworkFields:
     """Options of the network that a recipe may set, by their names in the network."""
 

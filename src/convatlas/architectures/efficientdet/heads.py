@@ -58,7 +58,13 @@ class SharedHead(nn.Module):
 
 
 class DetectorHead(nn.Module):
-    """The head for boxes and the head for classes: `Levels` -> `DetectorOutput`."""
+    """The head for boxes and the head for classes: `Levels` -> `DetectorOutput`.
+
+    `anchor_scale` is the side of the smallest square anchor of a level, in strides of the level. Nothing here computes
+    with it: it belongs to the weights, and who trains the network or reads its output takes it from here.
+    """
+
+    anchor_scale: float = 4.0
 
     def __init__(self, num_classes: int, form: PyramidForm, *, anchors: int, layers: int, levels: int) -> None:
         super().__init__()

@@ -41,6 +41,7 @@ from convatlas.layers import check_counts, sequential
 
 BACKBONE_LEVELS = len(STRIDES)
 LAST_LEVELS = range(6, 10)
+LARGEST_SCALE = 64  # strides of a level: an anchor over more than any image
 
 
 def efficientdet(
@@ -53,6 +54,7 @@ def efficientdet(
     head_layers: int = 3,
     last_level: int = 7,
     anchors: int = 9,
+    anchor_scale: float = 4.0,
     fusion: FusionKind = "fast",
     padding: Padding = "same",
     redundant_bias: bool = True,
@@ -61,18 +63,22 @@ def efficientdet(
 
     `backbone` is any network with named stages at an 8th, a 16th and a 32nd of the image's size. `width`, `cells`,
     `fusion` and `padding` belong to the pyramid, and the heads have `head_layers` layers and `anchors` boxes at each
-    place. Initialisation as by the authors, of the backbone as its own. Raises `UsageError` for counts below 1, for
-    unknown names and for a last level other than 6 to 9.
+    place, the smallest square one of `anchor_scale` strides. Initialisation as by the authors, of the backbone as its
+    own. Raises `UsageError` for counts below 1, for unknown names, for a last level other than 6 to 9 and for a scale
+    of 0 or less.
     """
     check_counts(width=width, cells=cells, head_layers=head_layers, anchors=anchors)
     if last_level not in LAST_LEVELS:
         raise UsageError(f"last_level={last_level} must be 6, 7, 8 or 9")
+    if not 0 < anchor_scale <= LARGEST_SCALE:
+        raise UsageError(f"anchor_scale={anchor_scale:g} must be above 0 and at most {LARGEST_SCALE}")
     form = PyramidForm(width, fusion, padding, redundant_bias)
     given = tuple(tapped_stages(backbone).values())
     added = last_level - FIRST_LEVEL + 1 - len(given)
     coarser = CoarserLevels(given[-1], form, count=added)
     pyramid = pyramid_cells((*given, *(width,) * added), form, cells=cells)
     head = DetectorHead(num_classes, form, anchors=anchors, layers=head_layers, levels=len(given) + added)
+    head.anchor_scale = anchor_scale
     for module in (coarser, *pyramid.values()):
         initialize_pyramid(module)
     initialize_heads(head)
@@ -125,6 +131,7 @@ def _row(name: str) -> Architecture:
         head_layers=released.head_layers,
         last_level=released.last_level,
         fusion=released.fusion,
+        anchor_scale=released.anchor_scale,
     )
     return Architecture(
         f"efficientdet_{name}",
@@ -140,6 +147,7 @@ def _row(name: str) -> Architecture:
             PublishedPrecision(validation, "validation", "coco", pixels),
         ),
         task="detection",
+        recipe="efficientdet",
         layouts={"effdet": effdet_keys(fusion=released.fusion, last_level=released.last_level)},
         note=NOTE,
     )
@@ -149,7 +157,13 @@ def _row(name: str) -> Architecture:
 TINY = Architecture(
     "efficientdet_tiny",
     builder=partial(
-        efficientdet, backbone="efficientnet_lite0", width=64, cells=2, head_layers=2, redundant_bias=False
+        efficientdet,
+        backbone="efficientnet_lite0",
+        width=64,
+        cells=2,
+        head_layers=2,
+        anchor_scale=2.0,
+        redundant_bias=False,
     ),
     paper=PAPER,
     dataset="coco",
@@ -158,6 +172,8 @@ TINY = Architecture(
     params=3_192_180,
     macs=941_226_752,
     task="detection",
-    note="ours, not published: EfficientNet-Lite0 with a small pyramid, to be trained on a CPU",
+    recipe="detect_small",
+    note="ours, not published: EfficientNet-Lite0 with a small pyramid and anchors of half the size, to be trained on "
+    "a CPU",
 )
 ROWS = (*map(_row, RELEASED), TINY)

@@ -7,12 +7,20 @@ from pathlib import Path
 from convatlas.data_names import recipe_of_data
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.fields import Recipe
-from convatlas.recipe.named import few_shot, finetuning, hyperrule, own, papers, photographs, semi, teaching
+from convatlas.recipe.named import detection, few_shot, finetuning, hyperrule, own, papers, photographs, semi, teaching
 from convatlas.recipe.reading import read_recipe
 from convatlas.recipe.rule import DataFacts, RecipeRule
 
 FALLBACK_RECIPE = "uva_adam"  # for a network without a published recipe, on data without its own recipe
-RECIPES = (*own.RECIPES, *teaching.RECIPES, *papers.RECIPES, *photographs.RECIPES, *finetuning.RECIPES, *semi.RECIPES)
+RECIPES = (
+    *own.RECIPES,
+    *teaching.RECIPES,
+    *papers.RECIPES,
+    *photographs.RECIPES,
+    *finetuning.RECIPES,
+    *semi.RECIPES,
+    *detection.RECIPES,
+)
 
 RULES: tuple[RecipeRule, ...] = (*hyperrule.RULES, *few_shot.RULES)
 
