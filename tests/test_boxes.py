@@ -14,6 +14,7 @@ from PIL import Image
 import boxed_files as made
 from convatlas.data import class_labels, load_data, open_source
 from convatlas.data.boxes.truth import box_labels
+from convatlas.data.subset import no_images
 from convatlas.errors import UsageError
 
 PUBLISHED = os.environ.get("CONVATLAS_TEST_DATA")
@@ -201,7 +202,7 @@ def test_a_classifier_is_told_that_images_have_boxes(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="training needs the class of each image; these images have structured labels"):
         class_labels(data.train, needed_by="training")
     with pytest.raises(UsageError, match="a detector needs the boxes of each image; use data with boxes"):
-        box_labels(load_data("digits").train, needed_by="a detector")
+        box_labels(no_images(3), needed_by="a detector")
 
 
 @pytest.mark.skipif(not BCCD.is_dir(), reason="CONVATLAS_TEST_DATA names no folder with data/bccd")
