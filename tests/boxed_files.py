@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -84,3 +86,70 @@ def voc(folder: Path, chosen: Sequence[Picture], *, lists: bool = True) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(f"{each.name}\n" for each in chosen if each.part == part), encoding="utf-8")
     return folder
+
+
+def coco_json(chosen: Sequence[Picture], *, numbers: Sequence[int] = (3, 7)) -> dict[str, Any]:
+    """Returns the content of a COCO file; difficult boxes are crowds."""
+    boxes = [(image, place, box) for image, picture in enumerate(chosen) for place, box in enumerate(picture.boxes)]
+    return {
+        "info": {"note": "[{}]"},
+        "images": [
+            {"id": 10 + number, "file_name": f"{each.name}.png", "width": each.width, "height": each.height}
+            for number, each in enumerate(chosen)
+        ],
+        "annotations": [
+            {
+                "id": number,
+                "image_id": 10 + image,
+                "category_id": dict(zip(CLASSES, numbers, strict=True))[name],
+                "bbox": [left, upper, right - left, lower - upper],
+                "iscrowd": int(place in chosen[image].difficult),
+                "segmentation": [[0, 0, 1, 1]],
+            }
+            for number, (image, place, (name, left, upper, right, lower)) in enumerate(boxes)
+        ],
+        "categories": [{"id": number, "name": name} for name, number in zip(CLASSES, numbers, strict=True)][::-1],
+    }
+
+
+def coco(folder: Path, chosen: Sequence[Picture]) -> Path:
+    """Writes COCO's own layout."""
+    for part in dict.fromkeys(picture.part for picture in chosen):
+        own = [picture for picture in chosen if picture.part == part]
+        for picture in own:
+            draw(picture, folder / f"{part}2017" / f"{picture.name}.png")
+        path = folder / "annotations" / f"instances_{part}2017.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(coco_json(own), indent=1), encoding="utf-8")
+    return folder
+
+
+def roboflow(folder: Path, chosen: Sequence[Picture]) -> Path:
+    """Writes Roboflow's layout of COCO's JSON."""
+    for part in dict.fromkeys(picture.part for picture in chosen):
+        own = [picture for picture in chosen if picture.part == part]
+        home = folder / part.replace("val", "valid")
+        for picture in own:
+            draw(picture, home / f"{picture.name}.png")
+        (home / "_annotations.coco.json").write_text(json.dumps(coco_json(own)), encoding="utf-8")
+    return folder
+
+
+def yolo(folder: Path, chosen: Sequence[Picture]) -> Path:
+    """Writes the layout of YOLO; an image without boxes has no text file."""
+    for picture in chosen:
+        draw(picture, folder / "images" / picture.part / f"{picture.name}.png")
+        path = folder / "labels" / picture.part / f"{picture.name}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if picture.boxes:
+            path.write_text("".join(map(_line, [picture] * len(picture.boxes), picture.boxes)), encoding="utf-8")
+    parts = "".join(f"{part}: images/{part}\n" for part in dict.fromkeys(picture.part for picture in chosen))
+    (folder / "data.yaml").write_text(f"path: /home/ada/cells\n{parts}nc: 2\nnames: [cat, dog]\n", encoding="utf-8")
+    return folder
+
+
+def _line(picture: Picture, box: Box) -> str:
+    name, left, upper, right, lower = box
+    centre = (left + right) / 2 / picture.width, (upper + lower) / 2 / picture.height
+    size = (right - left) / picture.width, (lower - upper) / picture.height
+    return f"{CLASSES.index(name)} " + " ".join(f"{each:.6f}" for each in (*centre, *size)) + "\n"

@@ -17,7 +17,7 @@ NAMED: dict[str, str | None] = {  # with the recipe that is used by default; non
     "fashion_mnist": "quick",
 }
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-BOX_KINDS = {"voc": "PATH"}  # of KIND:REFERENCE, for images with boxes
+BOX_KINDS = {"voc": "PATH", "coco": "PATH", "yolo": "PATH"}  # of KIND:REFERENCE, for images with boxes
 KINDS = {"folder": "PATH", "csv": "FILE", "tar": "PATTERN", "hf": "PATH", **BOX_KINDS}
 RECIPE_OF_KINDS = "photographs"  # the recipe that images of one's own are trained with by default
 MOST_DRAWS = 1_000

@@ -20,7 +20,7 @@ UNSEEN = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udf
 DATA_HELP = (
     "digits, cifar10, cifar100, mnist, fashion_mnist, or images of your own: folder:PATH with a folder for each class, "
     "csv:FILE with columns image and label, tar:PATTERN with tar files, hf:PATH in the layout of the Hugging Face hub; "
-    "images with boxes: voc:PATH in the layout of Pascal VOC"
+    "images with boxes: voc:PATH, coco:PATH, yolo:PATH"
 )
 Data = Annotated[str, typer.Option("--data", help=f"Data set: {DATA_HELP}.")]
 DataDir = Annotated[

@@ -10,6 +10,7 @@ import numpy as np
 from convatlas.data.boxes.truth import Boxes, boxes_in
 from convatlas.errors import UsageError
 
+ROUNDING = 0.05  # pixels: YOLO's fractions have six decimals, COCO's pixels two
 LEAST_SIDE = 1e-3  # pixels: float32 keeps no thinner box at the far edge of a large image
 
 
@@ -51,8 +52,8 @@ class Annotation:
 
     @property
     def reaching(self) -> np.ndarray:
-        """Which boxes (n,) reach over the edge of their image and keep an area inside it."""
-        which: np.ndarray = _has_area(self.cut) & (self.cut != self.corners).any(1)
+        """Which boxes (n,) reach over the edge of their image, by more than files round, and keep an area inside it."""
+        which: np.ndarray = _has_area(self.cut) & (abs(self.cut - self.corners) > ROUNDING).any(1)
         return which
 
 

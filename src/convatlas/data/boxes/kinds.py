@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from convatlas.data.boxes.coco import list_coco
 from convatlas.data.boxes.listing import BoxListing, boxed_source
 from convatlas.data.boxes.voc import list_voc
+from convatlas.data.boxes.yolo import list_yolo
 from convatlas.data.dataset import Source
 from convatlas.data.sources.part_names import absolute
 from convatlas.data_names import check_reference
@@ -27,7 +29,14 @@ class BoxKind:
         return boxed_source(self.read(reference), name=f"{self.name}:{path}", title=f"{self.title} of {path.name}")
 
 
-BOX_KINDS = {kind.name: kind for kind in (BoxKind("voc", "Images with boxes (Pascal VOC)", list_voc),)}
+BOX_KINDS = {
+    kind.name: kind
+    for kind in (
+        BoxKind("voc", "Images with boxes (Pascal VOC)", list_voc),
+        BoxKind("coco", "Images with boxes (COCO)", list_coco),
+        BoxKind("yolo", "Images with boxes (YOLO)", list_yolo),
+    )
+}
 
 
 def list_boxes(reference: str) -> BoxListing:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from convatlas.data.boxes.annotations import Annotation, as_boxes, check_count, notes_of
+from convatlas.data.boxes.files import missing_line
 from convatlas.data.boxes.truth import Boxes
 from convatlas.data.dataset import SPLIT_SEED, Source, Spec, Splits
 from convatlas.data.images.protocol import Images
@@ -29,8 +30,8 @@ class BoxListing:
 
     The first `known` of `names` are the classes, in the order of the labels; the others stand in annotations, and the
     source does not know them. `parts` are those that the source has; all images are in `train` where it has none. Every
-    part that is absent is held out of the training part. `missing_files` is the line that says which images are not
-    there; then the images can be checked, and nothing else.
+    part that is absent is held out of the training part. `absent` has an annotation and its image for each image that
+    is not there; then the images can be checked, and nothing else.
     """
 
     home: str
@@ -40,7 +41,7 @@ class BoxListing:
     annotations: Sequence[Annotation]
     parts: Mapping[str, Found]
     notes: tuple[str, ...] = ()
-    missing_files: str = ""
+    absent: Sequence[tuple[str, str]] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -99,8 +100,8 @@ class BoxListing:
 
     def _check_files(self) -> None:
         """Raises `UsageError` where images are missing, and for a class that the source does not know."""
-        if self.missing_files:
-            raise UsageError(self.missing_files)
+        if self.absent:
+            raise UsageError(missing_line(self.absent))
         for number in self._used():
             annotation = self.annotations[number]
             strange = annotation.labels[annotation.labels >= self.known]

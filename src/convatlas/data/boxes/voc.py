@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from convatlas.data.boxes.annotations import Annotation
-from convatlas.data.boxes.files import header_sizes, images_by_stem, missing_line, names_in, read_text
+from convatlas.data.boxes.files import header_sizes, images_by_stem, names_in, read_text
 from convatlas.data.boxes.listing import BoxListing
 from convatlas.data.boxes.voc_xml import VocFile, read_voc
 from convatlas.data.images.stores import FileStore
@@ -59,7 +59,7 @@ def list_voc(reference: str) -> BoxListing:
     store = FileStore(root, images)
     annotations = _annotations(files, store, classes)
     notes = _notes(root, names)
-    return BoxListing(str(root), store, classes, known, annotations, found, notes, missing_line(absent))
+    return BoxListing(str(root), store, classes, known, annotations, found, notes, absent)
 
 
 def _check_layout(root: Path) -> None:
