@@ -39,6 +39,7 @@ def _run(words: Sequence[str]) -> int:
         bench,
         data,
         data_check,
+        data_convert,
         degradation,
         disagree,
         explaining,
