@@ -77,7 +77,7 @@ def _checked(source: Source, *, folder: Path | None, run: Run | None, page: Path
     loaded, unsplit = found_data(source, folder=folder)
     check_writable(page.parent)
     with counting(Screen(stderr=True), "looking at images") as watch:
-        checked = check_data(loaded, unsplit=unsplit, watch=watch)
+        checked = check_data(loaded, unsplit=unsplit, watch=watch, boxed=source.boxed)
     return checked if run is None else with_suspects(checked, run)
 
 
@@ -93,14 +93,16 @@ def _write_page(checked: Check, content: dict[str, Any], path: Path) -> None:
 def _print(content: dict[str, Any]) -> None:
     """Prints the splits, the pictures, the findings, and whether a network may be trained."""
     from convatlas.data.check import imbalance
+    from convatlas.data_names import has_boxes
 
     say_head(content)
     for part, split in content["splits"].items():
         counts = split["per_class"]
         rare, frequent = imbalance(counts)
         if split["n"]:
+            boxes = f", {sum(counts.values()):,} boxes" if has_boxes(content["data"]) else ""
             fewest, most = f"{counts[rare]:,} ({rare})", f"{counts[frequent]:,} ({frequent})"
-            say_line(f"{part}: {split['n']:,} images; fewest {fewest}, most {most}")
+            say_line(f"{part}: {split['n']:,} images{boxes}; fewest {fewest}, most {most}")
     for line in _pictures(content["pictures"]):
         say_line(line)
     say_line("equal images: " + "; ".join(_repeated(found) for found in content["duplicates"]))

@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convatlas.data.images.protocol import Images, short_hash
 from convatlas.data_names import Subset, subset_in
 from convatlas.errors import UsageError
 from convatlas.words import file_name
+
+if TYPE_CHECKING:
+    from convatlas.data.boxes.listing import BoxListing
 
 SPLIT_SEED = 42  # one seed for every study: runs differ in their training, never in their data
 LONGEST = 60  # letters of class names in a file name
@@ -67,7 +70,7 @@ class Source:
     `read` gives the parts, from a folder with published files or from the default one (None). A source of one's own
     names the `parts` that it has itself; `found` gives them, without any that is held out: also where no split can be
     drawn. `take` gives one of these parts, or with `all` every image, as test images and nothing else: for a network
-    that was not trained on them.
+    that was not trained on them. `boxed` has the annotations of images with boxes as their files state them.
     """
 
     spec: Spec
@@ -75,6 +78,7 @@ class Source:
     found: Callable[[], Splits] | None = None
     parts: tuple[str, ...] = ()
     take: Callable[[str], Splits] | None = None
+    boxed: BoxListing | None = None
 
     def load(self, folder: Path | None = None) -> DataSet:
         """Reads and splits the data set."""

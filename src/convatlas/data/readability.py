@@ -13,9 +13,10 @@ import torch
 from PIL import __version__ as pillow
 
 from convatlas.bounds import permitted_pixels
+from convatlas.data.boxes.truth import label_counts
 from convatlas.data.dataset import DataSet
 from convatlas.data.images.decoding import Encoded, decoder, read_encoded
-from convatlas.data.images.protocol import Images, class_labels, short_hash
+from convatlas.data.images.protocol import Images, short_hash, targets_at
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.images.workers import Fill, completed, worker_count
 from convatlas.errors import UsageError
@@ -78,10 +79,10 @@ def without_unreadable(data: DataSet) -> DataSet:
         return data
     train, validation, test = (_left(images, part, found, name=data.spec.name) for part, images in data.parts.items())
     names = data.spec.class_names
-    before, after = (class_labels(images).bincount(minlength=len(names)) for images in (data.train, train))
-    if (lost := ((before > 0) & (after == 0)).nonzero()).numel():
+    before, after = (label_counts(images, len(names)) for images in (data.train, train))
+    if lost := [name for name, had, has in zip(names, before, after, strict=True) if had and not has]:
         raise UsageError(
-            f"no training image of class {names[int(lost[0])]} of {data.spec.name} can be read; "
+            f"no training image of class {lost[0]} of {data.spec.name} can be read; "
             f"`{_command(data.spec.name)}` shows them"
         )
     note = f"images that cannot be read and were left out: {len(found):,} ({_named(data, found)})"
@@ -157,7 +158,8 @@ def _left(images: Images, part: str, found: Sequence[Unreadable], *, name: str) 
     stay[out] = False
     if not stay.any():
         raise UsageError(f"no {part} image of {name} can be read; `{_command(name)}` shows them")
-    return replace(images, labels=class_labels(images)[stay], index=images.index[stay])
+    places = stay.nonzero().flatten()
+    return replace(images, labels=targets_at(images.labels, places), index=images.index[places])
 
 
 def _named(data: DataSet, found: Sequence[Unreadable]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convatlas.data_names import has_boxes
 from convatlas.report.templates import template
 
 WORDS = {"fault": "Faults", "warning": "Warnings", "fact": "Facts"}  # headings, in this order
@@ -25,4 +26,6 @@ def render_check(
         (name, [split["per_class"].get(name, 0) for split in content["splits"].values()])
         for name in content["splits"]["train"]["per_class"]
     ]
-    return template("check.html.j2").render(content=content, chosen=chosen, passed=passed, rows=rows)
+    return template("check.html.j2").render(
+        content=content, chosen=chosen, passed=passed, rows=rows, boxed=has_boxes(content["data"])
+    )

@@ -188,4 +188,6 @@ def boxed_source(listing: BoxListing, *, name: str, title: str) -> Source:
             raise UsageError(f"{name} says itself where the images are; leave out --data-dir {folder}")
         return listing.splits()
 
-    return Source(spec, read=read, found=listing.as_found, parts=tuple(listing.parts), take=listing.taken)
+    return Source(
+        spec, read=read, found=listing.as_found, parts=tuple(listing.parts), take=listing.taken, boxed=listing
+    )

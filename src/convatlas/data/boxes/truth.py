@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 from torch import Tensor
 
-from convatlas.data.images.protocol import Images
+from convatlas.data.images.protocol import Images, class_labels
 from convatlas.errors import UsageError
 
 
@@ -32,6 +32,15 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def said(self, names: Sequence[str]) -> str:
+        """Returns the number of boxes of each class in words.
+
+        >>> boxes_in([[0, 0, 1, 1]] * 3, [1, 0, 1], [0] * 3, width=9, height=9).said(["cat", "dog"])
+        '1 cat, 2 dog'
+        """
+        counts = np.bincount(self.labels, minlength=len(names)).tolist()
+        return ", ".join(f"{count} {name}" for name, count in zip(names, counts, strict=True) if count) or "no box"
+
     def chosen(self, which: np.ndarray) -> Boxes:
         """Returns some of the boxes, by a mask (n,) or by places."""
         return Boxes(self.corners[which], self.labels[which], self.difficult[which], self.width, self.height)
@@ -53,7 +62,7 @@ def boxes_in(corners: object, labels: object, difficult: object, *, width: int, 
 
 
 def has_boxes(images: Images) -> bool:
-    """Returns whether images have boxes for labels."""
+    """Returns whether images have boxes for labels. A part without images may say no where the others say yes."""
     labels = images.labels
     return labels is not None and not isinstance(labels, Tensor) and all(isinstance(each, Boxes) for each in labels)
 
@@ -63,3 +72,12 @@ def box_labels(images: Images, *, needed_by: str = "this") -> Sequence[Boxes]:
     if has_boxes(images):
         return cast(Sequence[Boxes], images.labels)
     raise UsageError(f"{needed_by} needs the boxes of each image; use data with boxes, such as voc:PATH")
+
+
+def label_counts(images: Images, classes: int) -> list[int]:
+    """Returns the number of images, or of boxes, of each class."""
+    if not has_boxes(images):
+        counts: list[int] = class_labels(images).bincount(minlength=classes).tolist()
+        return counts
+    labels = np.concatenate([boxes.labels for boxes in box_labels(images)])
+    return [int(count) for count in np.bincount(labels, minlength=classes)]

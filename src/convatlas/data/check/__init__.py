@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from convatlas.data.check.boxes import box_findings, without_missing
 from convatlas.data.check.content import imbalance, summary
 from convatlas.data.check.duplicates import counts, equal_images
-from convatlas.data.check.findings import Finding, find, make_finding
-from convatlas.data.check.kinds import KINDS
+from convatlas.data.check.findings import Finding, find, in_order, make_finding
+from convatlas.data.check.kinds import KINDS, OF_BOXES
 from convatlas.data.check.pictures import shown, thumbnail
 from convatlas.data.check.scan import Scan, Watch, scan_images
 from convatlas.data.dataset import DataSet, Source
+
+if TYPE_CHECKING:
+    from convatlas.data.boxes.listing import BoxListing
 from convatlas.errors import UsageError
 
 __all__ = [
@@ -51,7 +55,7 @@ INSTALL = "python -m pip install 'convatlas[check]'"
 class Check:
     """The check of a data set. `undone` has a line for each check that was not made, or not well, with the remedy.
 
-    `searched` says that wrong labels were searched with the answers of a run.
+    `searched` says that wrong labels were searched with the answers of a run, `boxed` that the images have boxes.
     """
 
     scan: Scan
@@ -59,6 +63,7 @@ class Check:
     duplicates: tuple[dict[str, Any], ...]
     undone: tuple[str, ...] = ()
     searched: bool = False
+    boxed: bool = False
 
     @property
     def may_train(self) -> bool:
@@ -67,14 +72,14 @@ class Check:
 
     def with_finding(self, finding: Finding) -> Check:
         """Returns the check with one more finding, in the order of `KINDS`."""
-        found = sorted((*self.findings, finding), key=lambda finding: list(KINDS).index(finding.kind))
-        return replace(self, findings=tuple(found))
+        return replace(self, findings=tuple(in_order((*self.findings, finding))))
 
     def passed(self) -> list[tuple[str, str]]:
         """Returns title and meaning of each kind of fault or warning of which nothing was found."""
         found = {finding.kind for finding in self.findings}
         needing = {"near-leak", "near-contradiction", "near-repeated"} if not self.scan.hashed else set()
         needing |= {"mislabelled"} if not self.searched else set()
+        needing |= {"odd-shape"} if self.boxed else OF_BOXES
         looked = [(name, kind) for name, kind in KINDS.items() if name not in found | needing]
         return [(kind.title, kind.meaning) for _, kind in looked if kind.gravity != "fact"]
 
@@ -104,10 +109,13 @@ def found_data(source: Source, *, folder: Path | None = None) -> tuple[DataSet, 
         return DataSet(source.spec, splits.train, splits.validation, splits.test, splits.notes), str(error)
 
 
-def check_data(data: DataSet, *, unsplit: str | None = None, watch: Watch | None = None) -> Check:
+def check_data(
+    data: DataSet, *, unsplit: str | None = None, watch: Watch | None = None, boxed: BoxListing | None = None
+) -> Check:
     """Looks at every image of a data set once and returns what there is to say.
 
-    `unsplit` is the reason why no split can be drawn. Raises `UsageError` for images that cannot be checked.
+    `unsplit` is the reason why no split can be drawn. `boxed` has the annotations of images with boxes. Raises
+    `UsageError` for images that cannot be checked.
 
     >>> from convatlas.data import load_data
     >>> found = check_data(load_data("digits"))
@@ -115,10 +123,17 @@ def check_data(data: DataSet, *, unsplit: str | None = None, watch: Watch | None
     (True, [])
     """
     scan = scan_images(data, watch=watch)
+    if boxed is not None:
+        scan = without_missing(scan, boxed)
     equal = equal_images(scan)
     undone = () if scan.hashed else (f"alike pictures were not searched: that needs imagehash; {INSTALL}",)
-    found = Check(scan, tuple(find(scan, equal)), tuple(counts(scan, equal)), undone)
-    return found if unsplit is None else found.with_finding(make_finding("no-split", (), (unsplit,)))
+    findings = tuple(find(scan, equal))
+    if boxed is not None:  # whole images are seen: their shape does not matter
+        shapes = [finding for finding in findings if finding.kind != "odd-shape"]
+        findings = tuple(in_order([*shapes, *box_findings(scan, boxed)]))
+    found = Check(scan, findings, tuple(counts(scan, equal)), undone, boxed=boxed is not None)
+    said = {"image-missing", "box-class", "leak"} & {finding.kind for finding in findings} if boxed else set()
+    return found if unsplit is None or said else found.with_finding(make_finding("no-split", (), (unsplit,)))
 
 
 def pictures(scan: Scan) -> dict[str, Any]:

@@ -77,7 +77,12 @@ def make_finding(kind: str, groups: Iterable[Iterable[int]], details: Iterable[s
 def find(scan: Scan, equal: Groups) -> Iterator[Finding]:
     """Yields all findings in the order of `KINDS`; `equal` are the groups of equal images."""
     found = [*_of_reading(scan), *_of_classes(scan), *_of_copies(scan, equal), *_of_looks(scan), *_of_files(scan)]
-    yield from sorted(found, key=lambda finding: list(KINDS).index(finding.kind))
+    yield from in_order(found)
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Returns findings in the order of `KINDS`."""
+    return sorted(findings, key=lambda finding: list(KINDS).index(finding.kind))
 
 
 def _of_reading(scan: Scan) -> Iterator[Finding]:
@@ -88,11 +93,7 @@ def _of_reading(scan: Scan) -> Iterator[Finding]:
 def _of_classes(scan: Scan) -> Iterator[Finding]:
     """Yields findings about the number of readable images of each class in each split."""
     names = scan.data.spec.class_names
-    readable = scan.facts["readable"]
-    counts = {
-        part: np.bincount(scan.labels[readable & (scan.part == place)], minlength=len(names))
-        for place, part in enumerate(scan.parts)
-    }
+    counts = {part: scan.class_counts(place) for place, part in enumerate(scan.parts)}
     train = counts["train"]
     measured = [part for place, part in enumerate(scan.parts) if part != "train" and (scan.part == place).any()]
     absent = np.any([counts[part] == 0 for part in measured], axis=0) if measured else np.zeros(len(names), bool)

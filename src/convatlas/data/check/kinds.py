@@ -18,6 +18,7 @@ ASPECT = 0.35  # the shorter side divided by the longer
 SPAN = 8  # levels of 255 between which all pixels of an image of one colour lie
 LEAST_SIDE = 64  # pixels of the shorter side from which blur and information are judged
 SMALL_SIDE = 32  # pixels
+OVERLAP = 0.95  # of two boxes of one class, above which they are one thing
 TINY_CLASS = 10  # training images
 IMBALANCE = 10  # times
 
@@ -44,6 +45,27 @@ KINDS: dict[str, Kind] = {
         "Training needs images of every class in training, validation and test. The other checks saw all images.",
     ),
     "empty-class": Kind("fault", "class without training images", "A network cannot learn a class without images."),
+    "image-missing": Kind(
+        "fault", "that annotations describe are not there", "Add the images, or remove their annotations."
+    ),
+    "box-class": Kind(
+        "fault",
+        "with boxes of unknown classes",
+        "The classes are those of the training part, or of the list in the files. Correct the name or the number.",
+    ),
+    "image-size": Kind(
+        "fault",
+        "of another size than their annotation says",
+        "The boxes lie elsewhere then, often because the image was resized or turned later. Correct the annotation.",
+    ),
+    "box-outside": Kind(
+        "fault", "with boxes wholly outside", "Training leaves these boxes out. Correct or remove them."
+    ),
+    "box-empty": Kind(
+        "fault",
+        "with empty or inverted boxes",
+        "The right edge is not right of the left one, or the lower one not below. Training leaves these boxes out.",
+    ),
     "leak": Kind(
         "fault",
         "equal pictures across splits",
@@ -78,6 +100,14 @@ KINDS: dict[str, Kind] = {
         "warning",
         "alike pictures within a split",
         f"They are found like the alike ones across splits. Pictures below {HASHED} pixels a side are not compared.",
+    ),
+    "box-repeated": Kind(
+        "warning",
+        "with boxes drawn twice",
+        f"Two boxes of one class overlap by more than {OVERLAP:.0%} (intersection over union). They count twice.",
+    ),
+    "box-cut": Kind(
+        "warning", "with boxes over the edge", "They are cut to the image. An annotation tool may count from 0, not 1."
     ),
     "absent-class": Kind(
         "warning", "class without validation or test images", "Nothing is measured for a class without images."
@@ -120,8 +150,12 @@ KINDS: dict[str, Kind] = {
         f"smaller than {SMALL_SIDE} pixels a side",
         f"A side has less than {SMALL_SIDE} pixels, and others of the set are larger: the network sees it magnified.",
     ),
+    "no-boxes": Kind("fact", "without a box", "They train as background."),
     "turned": Kind("fact", "turned by EXIF", "The camera was held another way; they are read upright."),
     "animated": Kind("fact", "with several frames", "The first frame is read."),
     "transparent": Kind("fact", "with transparency", "Transparent pixels become white."),
     "misnamed": Kind("fact", "with another ending than their kind", "The content decides how a picture is read."),
 }
+
+OF_BOXES = {"image-missing", "image-size", "no-boxes", *(name for name in KINDS if name.startswith("box-"))}
+"""The kinds that only images with boxes have."""

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from convatlas.data.boxes.truth import Boxes
 from convatlas.data.check.findings import Finding
 from convatlas.data.check.kinds import KINDS
 from convatlas.data.check.scan import Scan
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.readability import UnreadableError, decode_at
+from convatlas.drawing import COLOURS
 
 ALONE, TOGETHER = 24, 12  # groups that are shown of a finding: of one image each, of several
 OF_GROUP = 4  # images that are shown of a group
@@ -47,7 +49,10 @@ def shown(scan: Scan, findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def thumbnail(scan: Scan, number: int, *, side: int = SIDE) -> Image.Image | None:
-    """Returns an image, whole, upright and with its own proportions, within a square; None for an unreadable one."""
+    """Returns an image, whole, upright and with its own proportions, within a square; None for an unreadable one.
+
+    Boxes are drawn on it.
+    """
     images, place = scan.locate(number)
     if isinstance(images, StreamedImages):
         try:
@@ -61,7 +66,17 @@ def thumbnail(scan: Scan, number: int, *, side: int = SIDE) -> Image.Image | Non
     pixels = np.ascontiguousarray(pixels)
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
     image.thumbnail((side, side))
+    if (boxes := scan.boxes(number)) is not None:
+        _draw(image, boxes)
     return image
+
+
+def _draw(image: Image.Image, boxes: Boxes) -> None:
+    """Draws boxes on an image of another size, a colour for each class."""
+    pen = ImageDraw.Draw(image)
+    scale = np.array([image.width / boxes.width, image.height / boxes.height] * 2)
+    for corners, label in zip((boxes.corners * scale).tolist(), boxes.labels.tolist(), strict=True):
+        pen.rectangle(corners, outline=COLOURS[label % len(COLOURS)])
 
 
 def _shown(scan: Scan, number: int) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from convatlas.data.boxes.truth import Boxes, box_labels, has_boxes
 from convatlas.data.check.facts import FACTS, Hash, measure, perceptual_hash
 from convatlas.data.dataset import DataSet
 from convatlas.data.images.formats import RASTER_FORMATS
-from convatlas.data.images.protocol import Images, class_labels
+from convatlas.data.images.protocol import Images, class_labels, label_bytes
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.images.workers import Fill, completed, worker_count
@@ -33,8 +34,8 @@ class Scan:
     """The facts of all images of a data set, a row of `FACTS` for each, all parts one after the other.
 
     A number is the place of an image among all of them. `part` (N,) has the place of each image's part in
-    `data.parts`, `labels` (N,) its class. `reasons` say by number why an image cannot be read. `hashed` says that
-    perceptual hashes were made.
+    `data.parts`, `labels` (N,) its class, or for images with boxes a number that images of equal boxes share. `reasons`
+    say by number why an image cannot be read. `hashed` says that perceptual hashes were made.
     """
 
     data: DataSet
@@ -67,11 +68,26 @@ class Scan:
         index = int(images.index[place])
         return images.store.name(index) if isinstance(images, StreamedImages) else f"image {index}"
 
+    def boxes(self, number: int) -> Boxes | None:
+        """Returns the boxes of an image, or None where images have classes."""
+        images, place = self.locate(number)
+        return box_labels(images)[place] if has_boxes(images) else None
+
+    def class_counts(self, part: int) -> np.ndarray:
+        """Returns the number of readable images of a part, by its place, that are of each class or have a box of it."""
+        numbers = np.flatnonzero(self.facts["readable"] & (self.part == part))
+        labels = self.labels[numbers]
+        if has_boxes(self.data.parts[self.parts[part]]):
+            found = [boxes.labels for number in numbers.tolist() if (boxes := self.boxes(number)) is not None]
+            labels = np.concatenate([*map(np.unique, found), np.array([], np.int64)])
+        return np.bincount(labels, minlength=len(self.data.spec.class_names))
+
     def described(self, number: int) -> dict[str, str]:
         """Returns name, whole path, part and class of an image, as plain data."""
         images, place = self.locate(number)
-        name = self.data.spec.class_names[self.labels[number]]
-        said = {"image": self.name(number), "split": self.parts[self.part[number]], "class": name}
+        names, boxes = self.data.spec.class_names, self.boxes(number)
+        own = names[self.labels[number]] if boxes is None else boxes.said(names)
+        said = {"image": self.name(number), "split": self.parts[self.part[number]], "class": own}
         if isinstance(images, StreamedImages):
             said["path"] = images.store.shown(int(images.index[place]))
         return said
@@ -94,10 +110,23 @@ def scan_images(data: DataSet, *, watch: Watch | None = None, workers: int | Non
         data=data,
         facts=facts,
         part=np.repeat(np.arange(len(parts)), sizes),
-        labels=np.concatenate([class_labels(images, needed_by="a check").cpu().numpy() for images in parts]),
+        labels=_labels(parts),
         reasons=dict(sorted(reasons.items())),
         hashed=hashed is not None,
     )
+
+
+def _labels(parts: list[Images]) -> np.ndarray:
+    """Returns the class of each image of all parts, or a number for its boxes."""
+    numbers: dict[bytes, int] = {}
+    found = []
+    for images in parts:
+        if has_boxes(images):
+            own = [numbers.setdefault(label_bytes([boxes]), len(numbers)) for boxes in box_labels(images)]
+            found.append(np.array(own, np.int64))
+        else:
+            found.append(class_labels(images, needed_by="a check").cpu().numpy())
+    return np.concatenate(found)
 
 
 def _jobs(
