@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from convatlas.architectures import architecture
+from convatlas.data.boxes.batches import PaddedBoxes
 from convatlas.detection.anchors import Anchors, Flat, flat_output, level_sizes
 from convatlas.detection.boxes import LARGEST, decode, encode, overlaps
 from convatlas.detection.losses import DetectionLosses, LossForm, detection_losses, focal_loss
-from convatlas.detection.matching import BACKGROUND, UNDECIDED, Targets, Truth, match
+from convatlas.detection.matching import BACKGROUND, UNDECIDED, Targets, match
 from convatlas.detection.suppression import Detections, Suppression, detections, suppress
 from convatlas.layers import DetectorOutput
 from oracles import INSTALLED
@@ -122,7 +123,7 @@ def slow_match(anchors: Tensor, corners: Tensor, labels: Tensor) -> list[int]:
 def test_matches_are_those_of_a_slow_reference(seed: int) -> None:
     anchors = Anchors().boxes(64, [(8, 8), (4, 4)])[::3]
     corners, labels = random_boxes(6, seed, side=50), torch.tensor([0, 1, 2, 0, 1, 2])
-    truth = Truth(corners[None], labels[None], torch.zeros(1, 6, dtype=torch.bool))
+    truth = PaddedBoxes(corners[None], labels[None], torch.zeros(1, 6, dtype=torch.bool))
     found = match(anchors, truth)
     owners = slow_match(anchors, corners, labels)
     assert found.classes[0].tolist() == [BACKGROUND if owner < 0 else int(labels[owner]) for owner in owners]
@@ -134,24 +135,24 @@ def test_matches_are_those_of_a_slow_reference(seed: int) -> None:
 def test_every_box_has_an_anchor_and_of_two_boxes_with_one_best_anchor_the_first_has_it() -> None:
     anchors = torch.tensor([[0.0, 0, 10, 10], [50, 50, 60, 60]])
     corners = torch.tensor([[0.0, 0, 3, 3], [0, 0, 4, 4], [55, 55, 90, 90]])
-    truth = Truth(corners[None], torch.tensor([[4, 5, 6]]), torch.zeros(1, 3, dtype=torch.bool))
+    truth = PaddedBoxes(corners[None], torch.tensor([[4, 5, 6]]), torch.zeros(1, 3, dtype=torch.bool))
     assert match(anchors, truth).classes.tolist() == [[4, 6]]
 
 
 def test_padding_matches_nothing_and_an_image_without_boxes_is_background() -> None:
     anchors = Anchors().boxes(64, [(8, 8)])
-    empty = Truth(torch.full((2, 3, 4), -1.0), torch.full((2, 3), -1), torch.zeros(2, 3, dtype=torch.bool))
+    empty = PaddedBoxes(torch.full((2, 3, 4), -1.0), torch.full((2, 3), -1), torch.zeros(2, 3, dtype=torch.bool))
     found = match(anchors, empty)
     assert (found.classes == BACKGROUND).all()
     assert found.positives.item() == 0
-    none = Truth(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2, 0, dtype=torch.bool))
+    none = PaddedBoxes(torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2, 0, dtype=torch.bool))
     assert torch.equal(match(anchors, none).classes, found.classes)
 
 
 def test_anchors_in_an_ignored_box_are_undecided_unless_they_have_a_box() -> None:
     anchors = torch.tensor([[0.0, 0, 10, 10], [20, 0, 30, 10], [26, 0, 36, 10], [80, 80, 90, 90]])
     corners = torch.tensor([[[0.0, 0, 10, 10], [-5, -5, 32, 20]]])
-    truth = Truth(corners, torch.tensor([[1, 1]]), torch.tensor([[False, True]]))
+    truth = PaddedBoxes(corners, torch.tensor([[1, 1]]), torch.tensor([[False, True]]))
     assert match(anchors, truth).classes.tolist() == [[1, UNDECIDED, UNDECIDED, BACKGROUND]]
 
 
@@ -292,7 +293,7 @@ def test_anchors_targets_losses_and_boxes_are_those_of_effdet(tmp_path: Path) ->
     odd = Anchors(5.0).boxes(320, [(40, 40), (20, 20), (10, 10), (5, 5), (3, 3)])
     assert torch.allclose(odd, theirs["odd_anchors"][:, xyxy], atol=1e-4)
     labels = torch.where(theirs["labels"] > 0, theirs["labels"] - 1, -1)
-    truth = Truth(theirs["boxes"][..., xyxy], labels, torch.zeros_like(labels, dtype=torch.bool))
+    truth = PaddedBoxes(theirs["boxes"][..., xyxy], labels, torch.zeros_like(labels, dtype=torch.bool))
     targets = match(anchors, truth)
     assert torch.equal(targets.classes, theirs["classes"])
     assert targets.positives.item() > 20

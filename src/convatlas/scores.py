@@ -82,7 +82,13 @@ class Score:
 
 
 TOP1 = Score("top1", title="accuracy")
-TITLES: Mapping[str, str] = {"top1": "accuracy (%)", "loss": "loss (cross entropy, nats)"}  # titles of axes
+AP = Score("ap", title="average precision")
+TITLES: Mapping[str, str] = {  # titles of axes
+    "top1": "accuracy (%)",
+    "loss": "loss (cross entropy, nats)",
+    "ap50": "average precision at an overlap of 0.5",
+}
+BESIDE: Mapping[str, Score] = {"ap": Score("ap50", title="AP50")}  # the measure that tables show beside a score
 
 
 def distinct_scores(scores: Iterable[Score]) -> list[Score]:

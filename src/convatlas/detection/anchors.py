@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from convatlas.layers import DetectorOutput
 
@@ -49,6 +49,11 @@ class Anchors(NamedTuple):
         centres = torch.stack((columns.expand(height, width), rows[:, None].expand(height, width)), dim=-1)
         corners = torch.cat((centres[:, :, None] - halves, centres[:, :, None] + halves), dim=-1)
         return corners.flatten(0, 2).float()
+
+
+def anchors_of(network: nn.Module) -> Anchors:
+    """Returns the form of the anchors that a registered detector's weights belong to."""
+    return Anchors(float(getattr(network.get_submodule("head"), "anchor_scale", Anchors().scale)))
 
 
 class Flat(NamedTuple):

@@ -7,25 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from convatlas.data.boxes.batches import PaddedBoxes
 from convatlas.detection.boxes import areas, encode, intersections, overlaps
 
 OVERLAP = 0.5  # from which an anchor belongs to a box
 BACKGROUND, UNDECIDED = -1, -2  # of an anchor: it has no box, or it is left out of the loss
-
-
-class Truth(NamedTuple):
-    """The true boxes of a batch, padded with -1: corners (N, M, 4), labels (N, M), and whether a box is ignored (N, M).
-
-    Ignored boxes are crowds, or difficult: they teach nothing, neither their class nor background.
-    """
-
-    corners: Tensor
-    labels: Tensor
-    ignored: Tensor
-
-    def to(self, device: torch.device) -> Truth:
-        """Returns the same on a device."""
-        return Truth(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 class Targets(NamedTuple):
@@ -43,18 +29,18 @@ class Targets(NamedTuple):
         return (self.classes >= 0).sum()
 
 
-def match(anchors: Tensor, truth: Truth) -> Targets:
+def match(anchors: Tensor, truth: PaddedBoxes) -> Targets:
     """Returns the targets of anchors (A, 4) in each image.
 
     An anchor belongs to the box that it overlaps most, from an intersection over union of 0.5. The anchor that overlaps
-    a box most belongs to this box in any case; of two such boxes, to the first. An anchor without a box that lies to
-    half in an ignored one is undecided.
+    a box most belongs to this box in any case; of two such boxes, to the first. Ignored boxes, which are crowds or
+    difficult, teach nothing: an anchor without a box that lies to half in one is undecided.
     """
-    found = [_match(anchors, Truth(*image)) for image in zip(*truth, strict=True)]
+    found = [_match(anchors, PaddedBoxes(*image)) for image in zip(*truth, strict=True)]
     return Targets(torch.stack([each.classes for each in found]), torch.stack([each.offsets for each in found]))
 
 
-def _match(anchors: Tensor, truth: Truth) -> Targets:
+def _match(anchors: Tensor, truth: PaddedBoxes) -> Targets:
     """Returns the targets in one image: classes (A,) and offsets (A, 4)."""
     there = truth.labels >= 0
     taught, ignored = there & ~truth.ignored, there & truth.ignored
