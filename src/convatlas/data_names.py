@@ -179,6 +179,8 @@ def recipe_of_data(reference: str) -> str | None:
     >>> recipe_of_data("digits"), recipe_of_data("cifar10"), recipe_of_data("folder:photos")
     ('quick', None, 'photographs')
     """
+    if has_boxes(reference):
+        return None  # a detector's
     return RECIPE_OF_KINDS if ":" in reference else NAMED.get(subset_in(reference)[0])
 
 

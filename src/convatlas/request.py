@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from convatlas import values
-from convatlas.architectures import check_classifier, check_name, check_weights, nothing_at, recipe_of
-from convatlas.data_names import check_reference, recipe_of_data
+from convatlas.architectures import check_name, check_task, check_weights, is_detector, nothing_at, recipe_of
+from convatlas.data_names import check_reference, has_boxes, recipe_of_data
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe import Recipe, RecipeRule, default_recipe, parsed_settings, recipe_or_rule
 from convatlas.values import check_seed
@@ -160,7 +160,7 @@ def check_words(request: Request) -> None:
     for entry in request.entries:
         if request.start is None:
             check_name(entry.architecture, options=request.options)
-            check_classifier(entry.architecture)
+            check_task(entry.architecture, boxes=has_boxes(request.data), data=request.data)
         else:
             _check_base(entry.architecture, request.start.weights)
     parsed_settings(request.settings)
@@ -247,7 +247,7 @@ def _check_base(source: str, weights: str | None) -> None:
             raise nothing_at(source)
     elif there:
         raise UsageError(f"{source} brings its weights itself; --weights goes with the name of an architecture")
-    elif Path(weights).exists():
+    elif Path(weights).exists() or is_detector(source):  # the weights of its backbone are looked up later
         check_name(source)
     elif Path(weights).suffix:
         raise UsageError(f"there is no file {weights} for --weights; name another, or published weights")
@@ -269,15 +269,19 @@ def choose(entry: Entry, request: Request) -> Choice:
 
 def choose_base(entry: Entry, request: Request, *, weights: str | None) -> Choice:
     """Opens the weights of an entry and returns the choice of their network, its options and its preprocessing."""
-    from convatlas.training.finetuning import open_base, with_preprocessing
+    from convatlas.architectures import architecture
+    from convatlas.training.finetuning import open_base, prepared
 
     settings = parsed_settings({**request.settings, **dict(entry.settings)})
     mean, std = settings.get("mean"), settings.get("std")
     normalisation = None if mean is None or std is None else (mean, std)
     base = open_base(entry.architecture, weights=weights, options=request.options, normalisation=normalisation)
-    prepared = with_preprocessing(recipe_or_rule(entry.recipe or FINE_TUNING), base.preprocessing)
-    options = {**base.options, "in_channels": base.in_channels}
-    return Choice(base.architecture, prepared.replaced(**settings), options, base)
+    row, options = base.architecture, {**base.options, "in_channels": base.in_channels}
+    if weights is not None and (named := architecture(entry.architecture)).task != row.task:  # of its backbone
+        row, options = named, named.parse_options(request.options)
+    name = entry.recipe or (row.recipe if row.task == "detection" else None) or FINE_TUNING
+    chosen = prepared(recipe_or_rule(name), row, base).replaced(**settings)
+    return Choice(row, chosen, options, base)
 
 
 def plan_choice(choice: Choice, request: Request, *, data: DataSet) -> Plan:

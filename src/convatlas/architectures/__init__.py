@@ -122,12 +122,33 @@ def check_classifier(name: str) -> None:
         require_classifier(_facts(name))
 
 
+def is_detector(name: str) -> bool:
+    """Returns whether a registered network finds boxes; PyTorch is not imported."""
+    return name in _names() and _facts(name).task == "detection"
+
+
+def check_task(name: str, *, boxes: bool, data: str) -> None:
+    """Raises `UsageError` for a registered network that images with `boxes`, or without, are not for."""
+    if name not in _names():
+        return
+    detects = is_detector(name)
+    if detects and not boxes:
+        raise UsageError(
+            f"{name} is a detector, and the images of {data} have no boxes; name data with boxes, such as --data "
+            "voc:PATH, or a classifier, such as efficientnet_lite0"
+        )
+    if boxes and not detects:
+        raise UsageError(
+            f"{name} is a classifier, and the images of {data} have boxes; name a detector, such as efficientdet_tiny"
+        )
+
+
 def require_classifier(row: Architecture | Listed) -> None:
     """Raises `UsageError` for a detector, where only classifiers are taken."""
     if row.task == "detection":
         raise UsageError(
-            f"{row.name} is a detector, and this takes classifiers of images only, as efficientnet_b0: a detector is "
-            "trained and evaluated on images with boxes; convatlas show and load take it"
+            f"{row.name} is a detector, and this takes classifiers of images only, as efficientnet_b0; convatlas show, "
+            "load, train, evaluate and predict take detectors"
         )
 
 

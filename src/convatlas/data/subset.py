@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from convatlas.data.dataset import SPLIT_SEED, DataSet, Source, Splits
-from convatlas.data.images.protocol import Images, class_labels, relabelled, short_hash
+from convatlas.data.images.protocol import Images, class_labels, relabelled, short_hash, targets_at
 from convatlas.data.images.resident import ResidentImages
 from convatlas.data.images.streaming import StreamedImages
 from convatlas.data_names import Subset, in_subset
@@ -115,7 +115,7 @@ def orders(labels: Tensor, classes: int, *, seed: int) -> list[Tensor]:
 def at(images: Images, places: Tensor) -> Images:
     """Returns the images at some places. Raises `UsageError` for images of another kind than those of our sources."""
     if isinstance(images, StreamedImages) and len(places):
-        return replace(images, labels=class_labels(images)[places], index=images.index[places], memory=None)
+        return replace(images, labels=targets_at(images.labels, places), index=images.index[places], memory=None)
     if isinstance(images, ResidentImages):
         there = places.to(images.device)
         return ResidentImages(images.pixels[there], class_labels(images)[there], images.index[places])

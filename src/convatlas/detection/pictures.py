@@ -43,13 +43,9 @@ def with_outlines(pixels: np.ndarray, drawn: Sequence[Outline]) -> np.ndarray:
     font = ImageFont.load_default(size=max(9.0, max(image.size) / 45))
     for each in drawn:
         left, top, right, bottom = (round(side) for side in each.corners)
-        edges = (
-            (left, top, right, top),
-            (right, top, right, bottom),
-            (right, bottom, left, bottom),
-            (left, bottom, left, top),
-        )
-        for edge in edges:
+        across = ((left, y, right, y) for y in (top, bottom))
+        down = ((x, top, x, bottom) for x in (left, right))
+        for edge in (*across, *down):
             for line in _dashes(edge) if each.dashed else (edge,):
                 draw.line(line, fill=each.colour, width=thick)
     for each in drawn:

@@ -10,6 +10,7 @@ from convatlas.prediction.opening import (
     Normalisation,
     architecture_of_run,
     identify_source,
+    open_network,
     open_predictor,
 )
 from convatlas.prediction.pictures import Pictures, names_in, pictures_of
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate_split",
     "identify_source",
     "names_in",
+    "open_network",
     "open_predictor",
     "pictures_of",
     "predict_logits",

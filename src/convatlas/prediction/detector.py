@@ -15,7 +15,7 @@ from convatlas.data.images.protocol import Images
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.detection.anchors import anchors_of, flat_output, level_sizes
 from convatlas.detection.precision import FoundBoxes
-from convatlas.detection.suppression import Suppression, detections
+from convatlas.detection.suppression import LOWEST, Suppression, detections
 from convatlas.device import autocast, network_input
 from convatlas.recipe import Precision
 
@@ -68,12 +68,13 @@ def boxes_in_squares(
     boxes = anchors.boxes(size, level_sizes(output)).to(squares.device)
     found = detections(flat_output(output, anchors=len(anchors)), boxes, size=size, suppression=suppression)
     arrays = (each.cpu().numpy() for each in found)
-    return [_in_image(*each, placement) for *each, placement in zip(*arrays, placed, strict=True)]
+    rows = zip(*arrays, strict=True)
+    return [_in_image(FoundBoxes(*own), placement) for own, placement in zip(rows, placed, strict=True)]
 
 
-def _in_image(corners: np.ndarray, scores: np.ndarray, classes: np.ndarray, placement: Placement) -> FoundBoxes:
-    """Returns the boxes of a square in pixels of its image, cut to it."""
-    there = scores > 0
+def _in_image(found: FoundBoxes, placement: Placement) -> FoundBoxes:
+    """Returns the boxes of a square in pixels of its image, cut to it, without the places that no box fills."""
+    found = found.above(LOWEST)
     limits = (placement.width, placement.height) * 2
-    inside = placement.backward(corners[there]).clip(0, limits).astype(np.float32)
-    return FoundBoxes(inside, scores[there], classes[there])
+    inside = placement.backward(found.corners).clip(0, limits).astype(np.float32)
+    return FoundBoxes(inside, found.scores, found.classes)

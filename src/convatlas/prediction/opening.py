@@ -39,10 +39,25 @@ def open_predictor(
     options: Mapping[str, str] | None = None,
     normalisation: Normalisation | None = None,
 ) -> Predictor:
-    """Opens `source`: a run's folder, a checkpoint file, or the name of an architecture with published `weights`.
+    """Opens a classifier: a run's folder, a checkpoint file, or the name of an architecture with published `weights`.
 
-    `arch`, `options` and `normalisation` are for a checkpoint that does not say them itself. Raises `UsageError`.
+    `arch`, `options` and `normalisation` are for a checkpoint that does not say them itself. Raises `UsageError`, also
+    for a detector.
     """
+    opened = open_network(source, arch=arch, weights=weights, options=options, normalisation=normalisation)
+    require_classifier(opened.architecture)
+    return opened
+
+
+def open_network(
+    source: str | Path,
+    *,
+    arch: str | None = None,
+    weights: str | None = None,
+    options: Mapping[str, str] | None = None,
+    normalisation: Normalisation | None = None,
+) -> Predictor:
+    """Opens a classifier or a detector, as `open_predictor` does."""
     if weights is not None:
         if str(source) not in list_architectures() and Path(source).exists():
             raise UsageError(f"{source} brings its weights itself; --weights goes with the name of an architecture")
@@ -156,7 +171,6 @@ def _of_checkpoint(
     identified: Identified, path: Path, *, source: str, normalisation: Normalisation | None = None
 ) -> Predictor:
     """Returns an identified checkpoint as a predictor: what our record, its published weights or the user say."""
-    require_classifier(identified.architecture)
     record, weights = identified.record, identified.weights
     known: dict[str, Any] = {"notes": identified.notes}
     preprocessing = None

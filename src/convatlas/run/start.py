@@ -14,7 +14,8 @@ class Start:
     `source` names the checkpoint's file, `sha256` is its hash. `published` and `url` are the name and the page of
     weights that somebody published. `kept` are the parts of the network, by their names, that have the checkpoint's
     weights. `fresh` are the new parts: zeros in a linear layer that gives the answers, else drawn from the seed. Where
-    the checkpoint has the classes of the data in another order, `order` gives the number there of each class.
+    the checkpoint has the classes of the data in another order, `order` gives the number there of each class. `part` is
+    the part of the network that the checkpoint is of, such as the backbone of a detector; empty for the whole network.
     """
 
     origin: Literal["seed", "weights"] = "seed"
@@ -25,6 +26,7 @@ class Start:
     published: str | None = None
     url: str | None = None
     order: tuple[int, ...] = ()
+    part: str = ""
 
     @classmethod
     def from_seed(cls) -> Start:
@@ -39,7 +41,8 @@ class Start:
     def identity(self) -> dict[str, Any]:
         """Returns the facts that decide the first weights, as plain data, without the path of a checkpoint."""
         order = {"order": list(self.order)} if self.order else {}
-        return {"origin": self.origin, "sha256": self.sha256, "fresh": list(self.fresh), **order}
+        part = {"part": self.part} if self.part else {}
+        return {"origin": self.origin, "sha256": self.sha256, "fresh": list(self.fresh), **order, **part}
 
     @property
     def suffix(self) -> str:

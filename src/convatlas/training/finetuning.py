@@ -7,21 +7,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
 from convatlas.complexity import meta_network
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
-from convatlas.prediction import Normalisation, Predictor, open_predictor
+from convatlas.prediction import Normalisation, Predictor, open_network
 from convatlas.prediction.classes import some_names
 from convatlas.recipe import DataFacts, Recipe, RecipeRule, defaults
 from convatlas.run import is_run
+from convatlas.training.detection.backbone import open_backbone, with_backbone
 from convatlas.training.freezing import held_parameters
 from convatlas.training.start import class_tensors, starting_from
-from convatlas.weights import is_file_of
+from convatlas.weights import is_file_of, open_checkpoint
 from convatlas.words import is_part
 
 if TYPE_CHECKING:
     from convatlas.training.plan import Plan
+
+HEADS = ("head.boxes.", "box_net.", "model.box_net.")  # the beginnings of names that only a detector's tensors have
 
 
 def open_base(
@@ -30,26 +34,49 @@ def open_base(
     """Opens the network to start from: a run, a checkpoint file, or an architecture with `weights`.
 
     `weights` is the name of published ones or a file. `normalisation` is for a file that does not say its own. Raises
-    `UsageError`.
+    `UsageError`. The weights of a detector may be those of its backbone.
     """
+    row = None if weights is None else architecture(source)
+    if row is not None and weights is not None and row.task == "detection" and not _is_detector(weights, row):
+        return open_backbone(row, weights, row.parse_options(options))
     if weights is None:
         path = Path(source)
         own = path.is_dir() or is_run(path.parent.parent)
         try:
-            return open_predictor(source, options=options, normalisation=None if own else normalisation)
+            return open_network(source, options=options, normalisation=None if own else normalisation)
         except UsageError as error:
             if own or "--arch" not in str(error):
                 raise
             raise UsageError(f"{error} (of finetune: convatlas finetune ARCH --weights {source})") from error
     file = Path(weights)
     if not file.exists():
-        return open_predictor(source, weights=weights, options=options)
+        return open_network(source, weights=weights, options=options)
     if not is_run(file.parent.parent) and not file.is_dir():
-        return open_predictor(file, arch=source, options=options, normalisation=normalisation)
-    base, row = open_predictor(file, options=options), architecture(source)
+        return open_network(file, arch=source, options=options, normalisation=normalisation)
+    base, row = open_network(file, options=options), architecture(source)
     if (row.name, row.reference) != (base.architecture.name, base.architecture.reference):
         raise UsageError(f"{file} is of {base.architecture.name}, not of {source}; leave {source} and --weights out")
     return base
+
+
+def _is_detector(weights: str, row: Architecture) -> bool:
+    """Returns whether weights are a file of a whole detector: of this one, or one that says itself that it is one."""
+    path = Path(weights)
+    if not path.exists():
+        return False
+    try:
+        return open_network(path).architecture.task == "detection"
+    except UsageError:  # it does not say itself what it is
+        file = path if path.is_file() else path / "checkpoints" / "best.ckpt"
+        return any(key.startswith(HEADS) for key in open_checkpoint(file).state)
+
+
+def prepared(chosen: Recipe | RecipeRule, row: Architecture, base: Predictor) -> Recipe | RecipeRule:
+    """Returns the recipe with the preprocessing of the base; a detector takes of its backbone the normalisation."""
+    if row.task == base.architecture.task:
+        return with_preprocessing(chosen, base.preprocessing)
+    normalised = {"mean": base.preprocessing.mean, "std": base.preprocessing.std}
+    return chosen.with_values(**normalised) if isinstance(chosen, Recipe) else chosen.replaced(**normalised)
 
 
 def with_preprocessing(chosen: Recipe | RecipeRule, preprocessing: Preprocessing) -> Recipe | RecipeRule:
@@ -79,7 +106,12 @@ def _belonging(flat: Mapping[str, Any], preprocessing: Preprocessing) -> dict[st
 
 
 def with_new_head(plan: Plan, base: Predictor) -> Plan:
-    """Returns the plan with the base's weights as its start; the head, for the classes of the data, is new."""
+    """Returns the plan with the base's weights as its start; the head, for the classes of the data, is new.
+
+    Of a detector on the weights of its backbone all but the backbone is new.
+    """
+    if plan.architecture.task != base.architecture.task:
+        return with_backbone(plan, base)
     return _started(plan, base, fresh=class_tensors(plan))
 
 
@@ -89,6 +121,8 @@ def with_kept_head(plan: Plan, base: Predictor) -> Plan:
     Where the base has the classes of the data in another order, the rows of its head are brought into that of the data,
     and a note says so. Raises `UsageError` where its classes are others.
     """
+    if plan.architecture.task != base.architecture.task:
+        raise UsageError(f"{base.source} has no head of a detector; leave --keep-head out, and the head is new")
     data, classes, known = plan.data.spec.name, plan.data.spec.class_names, base.class_names
     advice = "leave --keep-head out, and the head is new"
     if known is None and base.num_classes == len(classes):

@@ -16,7 +16,7 @@ from convatlas.checks import check_own
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity, smallest_size
 from convatlas.data import DataSet
 from convatlas.data.epoch import smallest_part, steps_per_epoch
-from convatlas.data.fitting import check_fit, fit_recipe, image_size_of, make_preprocessing
+from convatlas.data.fitting import check_fit, image_size_of, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.reading import crop_notes, reading_line
 from convatlas.errors import UsageError
@@ -24,19 +24,15 @@ from convatlas.progress import Job
 from convatlas.recipe import NETWORK_FIELDS, Recipe, RecipeRule
 from convatlas.run import NetworkRecord, PreprocessingRecord, RunRecord, Start
 from convatlas.training.classification import Classification
+from convatlas.training.detection import fit_to_network
 from convatlas.training.features import KeptFeatures
 from convatlas.training.freezing import check_frozen, freeze
-from convatlas.training.head_only import HeadOnly, features_line, objective_of
+from convatlas.training.head_only import HeadOnly, features_line
 from convatlas.training.objective import Objective
+from convatlas.training.objectives import objective_for
 from convatlas.training.optimizers import check_optimizer
 from convatlas.training.records import LAST_EPOCH, LAST_WATCHED, architecture_record, data_record, selection
-from convatlas.training.semi_supervised import (
-    OBJECTIVES,
-    TeacherLabels,
-    label_notes,
-    labelled_record,
-    unlabelled_record,
-)
+from convatlas.training.semi_supervised import TeacherLabels, label_notes, labelled_record, unlabelled_record
 from convatlas.training.start import started_network
 from convatlas.words import file_name, label
 
@@ -193,7 +189,7 @@ def make_plan(
     """
     builder_options = dict(options or {})
     num_classes, in_channels = _take_shape(builder_options, architecture, data=data)
-    fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
+    fitted, notes = fit_to_network(architecture, chosen, data=data, in_channels=in_channels)
     notes += label_notes(fitted, data, seed=seed)
     # On the meta device: an option or an image size that does not fit is found here.
     all_options = network_options(architecture, fitted, builder_options)
@@ -217,7 +213,7 @@ def make_plan(
         cost=cost,
         seed=values.check_seed(seed),
         notes=(*data.notes, *notes, *crop_notes(data.train, preprocessing), *resized, *cost.notes),
-        objective=OBJECTIVES.get(fitted.method.kind) or objective_of(fitted),
+        objective=objective_for(architecture, fitted),
     )
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from convatlas.complexity import meta_network
 from convatlas.errors import UsageError, unknown
 from convatlas.run import Start
+from convatlas.training.detection.backbone import detector_on_backbone
 from convatlas.training.freezing import head_of
 from convatlas.weights import Identified, file_sha256, identify, open_checkpoint
 from convatlas.words import is_part, label
@@ -49,6 +50,8 @@ def started_network(plan: Plan) -> nn.Module:
     A fresh linear layer that gives the answers begins at zero. Raises `UsageError` where the checkpoint is not there,
     or is not the one that the plan was made with.
     """
+    if plan.start.part:
+        return detector_on_backbone(plan).train()
     path = Path(plan.start.source or "")
     identified = _identified(plan, path)
     if (sha256 := file_sha256(path)) != plan.start.sha256:

@@ -38,8 +38,8 @@ RECIPES = (
     ),
     Recipe(
         name="detect_small",
-        source="ours: for a few hundred images with boxes, from the weights of a classifier. Mean and std are those of "
-        "ImageNet; the size of the images is the network's",
+        source="ours: for a few hundred images with boxes, from the weights of a classifier, whose mean and std it "
+        "takes; the size of the images is the network's",
         expected="not known: it depends on the images",
         epochs=60,
         batch_size=8,
@@ -52,10 +52,7 @@ RECIPES = (
         schedule="cosine",
         warmup_epochs=2.0,
         fit="pad",
-        mean=MEAN,
-        std=STD,
         flip=0.5,
-        jitter=0.2,
         scale_jitter=(0.7, 1.5),
     ),
 )

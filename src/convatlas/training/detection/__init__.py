@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convatlas.training.detection.fitting import check_detection, fit_detection
+from convatlas.training.detection.fitting import fit_to_network
 from convatlas.training.detection.objective import Detection
 
-__all__ = ["Detection", "check_detection", "fit_detection"]
+__all__ = ["Detection", "fit_to_network"]

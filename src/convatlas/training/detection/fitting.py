@@ -5,10 +5,10 @@ from __future__ import annotations
 from convatlas.architecture import Architecture
 from convatlas.data import DataSet
 from convatlas.data.boxes.truth import has_boxes
-from convatlas.detection.anchors import Anchors
+from convatlas.data.fitting import fit_recipe
 from convatlas.detection.precision import require_package
 from convatlas.errors import UsageError
-from convatlas.recipe import Recipe
+from convatlas.recipe import Recipe, RecipeRule
 from convatlas.recipe.checks import require
 from convatlas.recipe.fields import FIELDS, OF_BOXES
 
@@ -34,22 +34,24 @@ def check_detection(architecture: Architecture, data: DataSet) -> None:
         )
 
 
-def fit_detection(architecture: Architecture, fitted: Recipe) -> Recipe:
-    """Returns the recipe with the image size of the network where it names none; of a classifier's, the recipe itself.
+def fit_to_network(
+    architecture: Architecture, chosen: Recipe | RecipeRule, *, data: DataSet, in_channels: int
+) -> tuple[Recipe, tuple[str, ...]]:
+    """Returns the recipe fitted to the data and to the task of the network, and a note for each change.
 
-    Raises `UsageError` for a field that the task has no use for.
+    A detector's has the image size of the network where it names none. Raises `UsageError` as `check_detection` does,
+    and for a field that the task has no use for.
     """
-    flat = fitted.flat()
+    check_detection(architecture, data)
+    fitted, notes = fit_recipe(chosen, data=data, in_channels=in_channels)
     if architecture.task != "detection":
         for name in OF_BOXES:
-            require(fitted, name, flat[name] == FIELDS[name].default, "left out: it is for detectors")
-        return fitted
+            require(fitted, name, fitted.flat()[name] == FIELDS[name].default, "left out: it is for detectors")
+        return fitted, notes
     require_package()
     if fitted.method.kind is not None:
-        raise UsageError(
-            f"method={fitted.method.kind} of recipe {fitted.name} is for classifiers; choose another recipe"
-        )
+        raise UsageError(f"method={fitted.method.kind} of recipe {fitted.name} is for classifiers; choose another")
     for name, nothing in WITHOUT_BOXES.items():
-        require(fitted, name, flat[name] == nothing, f"{str(nothing).lower()} for a detector")
+        require(fitted, name, fitted.flat()[name] == nothing, f"{str(nothing).lower()} for a detector")
     require(fitted, "fit", fitted.images.fit == "pad", "pad for a detector, which sees whole images")
-    return fitted if fitted.images.image_size else fitted.with_values(image_size=architecture.image_size)
+    return fitted if fitted.images.image_size else fitted.with_values(image_size=architecture.image_size), notes

@@ -14,7 +14,7 @@ from convatlas.data.boxes.augmentation import BoxChanges
 from convatlas.data.boxes.batches import BoxBatches, PaddedBoxes
 from convatlas.data.boxes.truth import box_labels
 from convatlas.data.epoch import epoch_seed
-from convatlas.detection.anchors import Flat, anchors_of, flat_output, level_sizes
+from convatlas.detection.anchors import anchors_of, flat_output, level_sizes
 from convatlas.detection.losses import DetectionLosses, LossForm, detection_losses
 from convatlas.detection.matching import Targets, match
 from convatlas.detection.precision import FoundBoxes, precision_scores

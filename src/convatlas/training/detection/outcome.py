@@ -1,4 +1,4 @@
-"""The end of a detector's training: its boxes beside the true ones, their measures, and pictures of its worst misses."""
+"""The end of a detector's training: its boxes beside the true ones, their measures, pictures of its worst misses."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def worst_misses(
 
 
 def augmented(plan: Plan, objective: Batching) -> dict[str, np.ndarray]:
-    """Returns training images with their boxes: `before` as evaluation sees them, `after` as the first batch has them."""
+    """Returns training images with their boxes: `before` as evaluation sees them, `after` as the first batches do."""
     train, names = plan.data.train, plan.data.spec.class_names
     places = list(range(min(COUNT, len(train))))
     before = [
@@ -117,11 +117,11 @@ def augmented(plan: Plan, objective: Batching) -> dict[str, np.ndarray]:
     ]
     after: list[np.ndarray] = []
     for images, boxes in islice(objective.batches(plan, 0), 2):
-        for pixels, corners, labels in zip(
-            _pixels(images, plan.preprocessing), boxes.corners, boxes.labels, strict=True
-        ):
+        rows = zip(_pixels(images, plan.preprocessing), boxes.corners.cpu(), boxes.labels.cpu(), strict=True)
+        for pixels, corners, labels in rows:
             there = labels >= 0
-            after.append(with_outlines(pixels, outlines(corners[there].numpy(), labels[there].numpy(), names=names)))
+            drawn = outlines(corners[there].numpy(), labels[there].numpy(), names=names)
+            after.append(with_outlines(pixels, drawn))
     count = min(len(before), len(after), COUNT)
     return {"before": np.stack(before[:count]), "after": np.stack(after[:count])}
 
