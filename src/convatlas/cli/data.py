@@ -15,11 +15,14 @@ from convatlas.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from convatlas.data import DataSet
     from convatlas.insight.dataset import View
+    from convatlas.recipe import Recipe, RecipeRule
 
 data_app = typer.Typer(help="Show or check a data set.")
 app.add_typer(data_app, name="data")
 
+BOXES_RECIPE = "detect_small"  # by which images with boxes are shown
 Name = Annotated[str, typer.Argument(metavar="DATA", help=f"{options.DATA_HELP}.")]
 
 
@@ -36,19 +39,21 @@ def show(
 ) -> None:
     """Draw images with their classes, before and after augmentation, and one image's channels with its pixel values.
 
+    Images with boxes are drawn with their boxes, and as a detector is trained on them.
+
     Example: convatlas data show cifar10 --recipe uva_sgd --out cifar10.png
     """
-    from convatlas.data_names import check_reference
+    from convatlas.data_names import check_reference, has_boxes
     from convatlas.recipe import default_recipe, parsed_settings, recipe_or_rule
     from convatlas.values import assignments
 
     check_reference(data)
-    chosen = recipe_or_rule(default_recipe(data) if recipe is None else recipe)
+    usual = BOXES_RECIPE if has_boxes(data) else default_recipe(data)
+    chosen = recipe_or_rule(usual if recipe is None else recipe)
     chosen = chosen.replaced(**parsed_settings(assignments(setting or [], flag="--set")))
 
     from convatlas.data import open_source  # not sooner: it imports PyTorch, which takes seconds
     from convatlas.files import check_writable
-    from convatlas.insight.dataset import draw_data, view
 
     source = open_source(data)
     path = out or Path("runs") / f"data-{source.spec.label}.png"
@@ -56,13 +61,26 @@ def show(
         raise UsageError(f"--out {path} must be the name of a .png file")
     loaded = source.load(data_dir)
     check_writable(path.parent)
-    shown = view(loaded, chosen)
-    draw_data(shown, path)
-    content = {**_shown(shown), "figure": str(path)}
+    content = {**_shown(_drawn(loaded, chosen, path)), "figure": str(path)}
     if as_json:
         options.print_json(content)
     else:
         _print_shown(content)
+
+
+def _drawn(data: DataSet, chosen: Recipe | RecipeRule, path: Path) -> View:
+    """Draws a data set as a recipe shows it, and returns it so."""
+    from convatlas.data_names import has_boxes
+    from convatlas.insight.boxed import draw_boxes, view_boxes
+    from convatlas.insight.dataset import draw_data, view
+
+    if has_boxes(data.spec.name):
+        boxed = view_boxes(data, chosen)
+        draw_boxes(boxed, path)
+        return boxed
+    shown = view(data, chosen)
+    draw_data(shown, path)
+    return shown
 
 
 def _shown(shown: View) -> dict[str, Any]:
@@ -108,13 +126,18 @@ def _class_table(content: dict[str, Any]) -> Table:
     """Returns the table of the number of images of each class in each split."""
     from rich.table import Table
 
+    from convatlas.data_names import has_boxes
+
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("class", no_wrap=True)
+    boxed = has_boxes(content["data"])
+    table.add_column("boxes of class" if boxed else "class", no_wrap=True)
     for part in content["splits"]:
         table.add_column(part, justify="right")
     for name in content["splits"]["train"]["per_class"]:
         table.add_row(name, *(f"{split['per_class'][name]:,}" for split in content["splits"].values()))
-    table.add_row("all", *(f"{split['n']:,}" for split in content["splits"].values()), style="bold")
+    table.add_row(
+        "images" if boxed else "all", *(f"{split['n']:,}" for split in content["splits"].values()), style="bold"
+    )
     return table
 
 
