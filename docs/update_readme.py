@@ -10,14 +10,14 @@ python docs/update_readme.py --check            change nothing; exit 1 where a p
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import benchmark_tables
 from benchmark_tables import short
+from places import check_no_places
 
 from convatlas.errors import UsageError
 from convatlas.files import read_json, write_json, write_text
@@ -29,7 +29,6 @@ from convatlas.words import percent
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("network", "test %", "95 % interval", "validation %", "n", "parameters", "MACs", "train s")
 RECIPE_FIELDS = ("epochs", "batch_size", "optimizer", "lr", "weight_decay", "schedule", "precision")
-ABSOLUTE_PATH = re.compile(r"(?:^|[\s='\"(,:])(?:file://)?(?:/\w|~/|[A-Za-z]:\\)")
 
 
 def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
@@ -60,9 +59,7 @@ def take_over(source: Path, target: Path) -> None:
     content = read_json(source / "results.json")
     if content["failed"] or content["unfinished"]:
         sys.exit(f"{source} has failed or unfinished runs; go on with --resume first")
-    paths = [text for text in strings(content) if ABSOLUTE_PATH.search(text)]
-    if paths:
-        sys.exit(f"{source}/results.json holds a path of this machine: {paths[0]!r}")
+    check_no_places(content, source=source / "results.json")
     for commit in content["protocol"]["git_commit"]:
         if commit.endswith("-dirty"):
             print(f"note: {source} was made with uncommitted changes ({commit}); the README says so", file=sys.stderr)
@@ -141,15 +138,6 @@ def circumstances(rows: Sequence[dict[str, Any]], protocol: dict[str, Any]) -> d
         "Versions": "; ".join([*map(values, protocol["versions"]), *commits]),
         "Command": "; ".join(f"`{command}`" for command in protocol["command"]),
     }
-
-
-def strings(value: Any) -> Iterator[str]:
-    """Yields every text in a JSON value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from strings(item)
 
 
 if __name__ == "__main__":

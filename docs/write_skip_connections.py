@@ -9,7 +9,6 @@ python docs/write_skip_connections.py --check                change nothing; exi
 from __future__ import annotations
 
 import argparse
-import re
 import shlex
 import sys
 import textwrap
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from benchmark_tables import short
-from update_readme import ABSOLUTE_PATH, strings
+from places import check_no_places, without_places
 
 from convatlas.errors import UsageError
 from convatlas.files import read_json, write_json, write_text
@@ -51,7 +50,6 @@ SOURCES = {  # file: the command that makes it
 }
 TAKEN = ("degradation.json", "landscape.json")
 GUESSING = float(np.log(10))  # the loss of equal probabilities for ten classes
-PLACES = re.compile(r"\s--(?:data-dir|out)[ =]\S+")
 
 
 def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
@@ -107,29 +105,8 @@ def take_over(source: Path, results: Path) -> None:
         content.pop("figure", None)
         if content.get("left_out"):
             raise UsageError(f"{source / file} leaves runs out: {content['left_out'][0]}; go on with --resume first")
-        machine = [text for text in strings(content) if ABSOLUTE_PATH.search(text)]
-        if machine:
-            raise UsageError(f"{source / file} holds a path of this machine: {machine[0]!r}")
+        check_no_places(content, source=source / file)
         write_json(results / file, content)
-
-
-def without_places(value: Any) -> Any:
-    """Returns plain data in which commands have no folders of this machine, and runs only their last two names.
-
-    >>> without_places({"command": "convatlas train a --data-dir /d --epochs 1 --out /o", "run": "/r/a/seed0"})
-    {'command': 'convatlas train a --epochs 1', 'run': 'a/seed0'}
-    """
-    if isinstance(value, Mapping):
-        kept = {key: without_places(item) for key, item in value.items()}
-        if isinstance(run := kept.get("run"), str):
-            kept["run"] = "/".join(Path(run).parts[-2:])
-        return kept
-    if isinstance(value, list | tuple):
-        return [without_places(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    words = PLACES.sub("", value)
-    return " ".join("/".join(Path(word).parts[-2:]) if word.startswith("/") else word for word in words.split(" "))
 
 
 def measure_gradients(data_dir: Path, results: Path) -> None:
