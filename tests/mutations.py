@@ -18,8 +18,7 @@ from convatlas.architecture import KeyTables
 from convatlas.architectures.bit.blocks import StandardizedConv2d
 from convatlas.architectures.dpn.blocks import DualPath
 from convatlas.architectures.efficientdet.pyramid import Fusion, HalvingPool
-from convatlas.architectures.efficientnet.blocks import SamePadding
-from convatlas.layers import AuxiliaryLogits, Concat, Residual, Scale, StochasticDepth
+from convatlas.layers import AuxiliaryLogits, Concat, Residual, SamePadding, Scale, StochasticDepth
 from convatlas.layers.auxiliary import AUXILIARY
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import convatlas
 from comparison import randomize
 from convatlas.architectures import architecture, list_architectures
-from convatlas.architectures.efficientnet.blocks import TABLE_1, SamePadding, same_conv
+from convatlas.architectures.efficientnet.blocks import TABLE_1, same_conv
 from convatlas.architectures.efficientnet.keys import TIMM_KEYS
 from convatlas.architectures.efficientnet.scaling import (
     RELEASED,
@@ -23,7 +23,7 @@ from convatlas.architectures.efficientnet.scaling import (
 )
 from convatlas.architectures.meta import without_memory
 from convatlas.errors import UsageError
-from convatlas.layers import InvertedRow, Residual, StochasticDepth, inverted_residual
+from convatlas.layers import InvertedRow, Residual, SamePadding, StochasticDepth, inverted_residual
 from convatlas.weights import checkpoint_of, identify, translate_keys
 from counted import Counted
 from references.mobile import ReferenceEfficientNet

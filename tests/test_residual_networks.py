@@ -15,6 +15,7 @@ from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures
 from convatlas.architectures.meta import without_memory
 from convatlas.architectures.preact_resnet import wide as wide_cifar
+from convatlas.architectures.preact_resnet import wide_released
 from convatlas.architectures.resnet import imagenet, resnext, senet, teaching, wide
 from convatlas.checks import check_architecture
 from convatlas.errors import UsageError
@@ -52,6 +53,8 @@ COUNTS = {
     "wide_resnet40_4": (8_949_210, 1_298_582_016, 40, 37),
     "wide_resnet28_2": (1_467_610, 214_353_152, 28, 25),
     "wide_resnet40_10": (55_841_754, 8_074_483_968, 40, 37),
+    "wide_resnet28_2_fixmatch": (1_469_642, 214_353_152, 28, 25),  # 2,032 biases more than wide_resnet28_2
+    "wide_resnet28_2_mpl": (1_472_170, 218_989_824, 27, 25),
     "resnext50_32x4d": (25_028_904, 4_230_479_872, 53, 53),
     "resnext101_32x8d": (88_791_336, 16_414_015_488, 104, 104),
     "resnext29_32x4d_cifar": (4_774_218, 772_483_072, 31, 31),
@@ -68,8 +71,8 @@ def _meta(name: str, **options: Any) -> nn.Module:
     return without_memory(architecture(name), **options)
 
 
-FILES = (imagenet, teaching, wide, resnext, senet, wide_cifar)
-WIDE_CIFAR = [row.name for row in wide_cifar.ROWS]
+FILES = (imagenet, teaching, wide, resnext, senet, wide_cifar, wide_released)
+WIDE_CIFAR = [row.name for row in (*wide_cifar.ROWS, *wide_released.ROWS)]
 SMALL_IMAGES = [name for name in COUNTS if "cifar" in name or "slides" in name or name in WIDE_CIFAR]
 
 
@@ -116,6 +119,8 @@ BOTTLENECK = _stages(64, 256, 512, 1024, 2048, size=56)
         ("wide_resnet16_8", _stages(16, 128, 256, 512, size=32)),
         ("wide_resnet40_4", _stages(16, 64, 128, 256, size=32)),
         ("wide_resnet28_2", _stages(16, 32, 64, 128, size=32)),
+        ("wide_resnet28_2_fixmatch", _stages(16, 32, 64, 128, size=32)),
+        ("wide_resnet28_2_mpl", _stages(32, 32, 64, 128, size=32)),
         ("wide_resnet40_10", _stages(16, 160, 320, 640, size=32)),
     ],
 )

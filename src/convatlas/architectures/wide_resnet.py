@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from convatlas.architecture import Family
 from convatlas.architectures.preact_resnet import wide as cifar
+from convatlas.architectures.preact_resnet import wide_released
 from convatlas.architectures.resnet import wide as imagenet
 
 FAMILY = Family(
     "wide_resnet",
     title="Wide ResNet",
     docstring=cifar.__doc__,
-    rows=(*cifar.ROWS, *imagenet.ROWS),
+    rows=(*cifar.ROWS, *wide_released.ROWS, *imagenet.ROWS),
     shown="wide_resnet28_10",
     opened=("stage2.0",),
     lineage=("wide_resnet50_2",),

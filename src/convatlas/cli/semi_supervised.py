@@ -84,7 +84,7 @@ def semi(
 
     Example: convatlas semi resnet_uva --method fixmatch --data digits --labels 40
 
-    Example: convatlas semi wide_resnet28_2 --method fixmatch --data cifar10 --labels 250 --steps 20000
+    Example: convatlas semi wide_resnet28_2_fixmatch --method fixmatch --data cifar10 --labels 250 --steps 20000
     """
     from convatlas.recipe import recipe_with_method
     from convatlas.request import Entry, Request, plan_request, run_folder

@@ -53,6 +53,7 @@ from convatlas.layers.separable import (
     pointwise,
     spatially_separable,
 )
+from convatlas.layers.tensorflow import SamePadding, initialize_tensorflow, initialize_uniform_classifier
 
 __all__ = [
     "Activation",
@@ -66,6 +67,7 @@ __all__ = [
     "Layer",
     "NormActConv",
     "Residual",
+    "SamePadding",
     "Scale",
     "SqueezeExcite",
     "StochasticDepth",
@@ -80,6 +82,8 @@ __all__ = [
     "folded",
     "initialize_kaiming",
     "initialize_normal",
+    "initialize_tensorflow",
+    "initialize_uniform_classifier",
     "initialize_xavier",
     "inverted_branch",
     "inverted_residual",

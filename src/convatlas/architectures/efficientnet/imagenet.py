@@ -34,13 +34,12 @@ from convatlas.architectures.efficientnet.blocks import (
     PAPER,
     SILU,
     check_norm,
-    initialize_classifier,
     scaled_body,
 )
 from convatlas.architectures.efficientnet.keys import TIMM_KEYS, TORCHVISION_KEYS
 from convatlas.architectures.efficientnet.scaling import RELEASED, scaled_width
 from convatlas.architectures.sources import torchvision_published, torchvision_weights
-from convatlas.layers import ConvNormAct, classifier, initialize_kaiming, sequential
+from convatlas.layers import ConvNormAct, classifier, initialize_kaiming, initialize_uniform_classifier, sequential
 from convatlas.values import Interpolation
 
 
@@ -67,7 +66,7 @@ def efficientnet(
     body = scaled_body(in_channels, conv, width=width, depth=depth, stochastic_depth=stochastic_depth)
     network = sequential(**body, head=classifier(scaled_width(LAST, width), num_classes, dropout=dropout))
     initialize_kaiming(network, activation="relu", fan="fan_out")
-    initialize_classifier(network)
+    initialize_uniform_classifier(network)
     return network
 
 

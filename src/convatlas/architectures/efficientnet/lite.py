@@ -35,14 +35,20 @@ from convatlas.architectures.efficientnet.blocks import (
     STEM,
     TABLE_1,
     check_norm,
-    initialize_classifier,
-    initialize_tensorflow,
     same_conv,
 )
 from convatlas.architectures.efficientnet.imagenet import imagenet_row
 from convatlas.architectures.efficientnet.keys import TIMM_LITE_KEYS, lukemelas_keys
 from convatlas.architectures.efficientnet.scaling import Coefficients, scaled_rows
-from convatlas.layers import InvertedRow, classifier, inverted_residual, inverted_stages, sequential
+from convatlas.layers import (
+    InvertedRow,
+    classifier,
+    initialize_tensorflow,
+    initialize_uniform_classifier,
+    inverted_residual,
+    inverted_stages,
+    sequential,
+)
 
 RELU6 = partial(nn.ReLU6, inplace=True)
 
@@ -72,7 +78,7 @@ def efficientnet_lite(
         head=classifier(LAST, num_classes, dropout=dropout),
     )
     initialize_tensorflow(network)
-    initialize_classifier(network)
+    initialize_uniform_classifier(network)
     return network
 
 

@@ -35,15 +35,13 @@ from convatlas.architectures.efficientnet.blocks import (
     LAST,
     PAPER,
     check_norm,
-    initialize_classifier,
-    initialize_tensorflow,
     same_conv,
     scaled_body,
 )
 from convatlas.architectures.efficientnet.imagenet import imagenet_row
 from convatlas.architectures.efficientnet.keys import TIMM_KEYS
 from convatlas.architectures.efficientnet.scaling import RELEASED, scaled_width
-from convatlas.layers import classifier, sequential
+from convatlas.layers import classifier, initialize_tensorflow, initialize_uniform_classifier, sequential
 
 
 def tf_efficientnet(
@@ -68,7 +66,7 @@ def tf_efficientnet(
     body = scaled_body(in_channels, conv, width=width, depth=depth, stochastic_depth=stochastic_depth)
     network = sequential(**body, head=classifier(scaled_width(LAST, width), num_classes, dropout=dropout))
     initialize_tensorflow(network)
-    initialize_classifier(network)
+    initialize_uniform_classifier(network)
     return network
 
 

@@ -15,7 +15,7 @@ _FIXMATCH_CODE = (
     "https://github.com/google-research/fixmatch"
 )
 _EXPECTED = (
-    "CIFAR-10 test, wide_resnet28_2 of the authors' form, 2^20 steps, mean ± deviation of 5 draws of the labels "
+    "CIFAR-10 test, wide_resnet28_2_fixmatch, 2^20 steps, mean ± deviation of 5 draws of the labels "
     "(FixMatch's table 2, all by one code): "
 )
 # The set-up that FixMatch's authors give to every method of their table: 1024 epochs of 1024 steps.
@@ -65,7 +65,9 @@ _SOURCES = {
     "mean_teacher": "Mean Teacher (Tarvainen, Valpola 2017), https://arxiv.org/abs/1703.01780, with the set-up of "
     + _FIXMATCH_CODE,
     "fixmatch": _FIXMATCH_CODE,
-    "uda": "UDA (Xie et al. 2019), https://arxiv.org/abs/1904.12848, with the set-up of " + _FIXMATCH_CODE,
+    "uda": "UDA (Xie et al. 2019), https://arxiv.org/abs/1904.12848, with threshold, temperature and ratio of its "
+    "code for few labels of CIFAR-10 on a GPU, https://github.com/google-research/uda, and the set-up of "
+    + _FIXMATCH_CODE,
     "noisy_student": "Noisy Student (Xie et al. 2019), https://arxiv.org/abs/1911.04252: threshold, balance, soft "
     "labels, ratio, label smoothing and RandAugment's 2 operations are the paper's for ImageNet, the rest is that of "
     + _FIXMATCH_CODE,
@@ -82,8 +84,7 @@ _RESULTS = {
     "(published)",
     "uda": _UNCHECKED,
     "noisy_student": "not known for CIFAR-10; ImageNet, one crop: EfficientNet-B0 78.8 % (published)",
-    "meta_pseudo_labels": "CIFAR-10 test, a Wide ResNet 28-2 of 1,472,170 parameters, 4,000 labels: 96.11 ± 0.07 % "
-    "(published)",
+    "meta_pseudo_labels": "CIFAR-10 test, wide_resnet28_2_mpl, 4,000 labels: 96.11 ± 0.07 % (published)",
 }
 # A minute for small images on a laptop, by the same method.
 _QUICK: dict[str, Any] = {
