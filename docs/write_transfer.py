@@ -120,9 +120,9 @@ The images of this copy of CIFAR-10 were compressed again as JPEG. Compare the n
 published ones. All accuracies are of the same 2,000 test images, and nothing was selected: each training keeps its last
 epoch, and no validation images are used.
 
-![Five training images of each class](transfer/shots.png)
+![Ten training images of each class](transfer/shots.png)
 
-These are the 50 training images of draw 0.
+With 5 shots, a training of draw 0 has the images of the first five columns, and no others.
 """
 
 FOOTER = """## What these numbers do not show

@@ -48,7 +48,9 @@ def _draw_rows(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> 
     several = max(row["n_draws"] for row in rows) > 1
     marks = f"a stroke is a draw, a point their mean with its {_spread(rows)}" if several else "one draw"
     axes.set_xlabel(f"accuracy on {rows[0]['test_images']:,} test images (%)\n{marks}", color=INK)
-    axes.set_title(f"{title}, {shots}", loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
+    axes.set_title(
+        _heading(f"{title}, {shots}"), loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False
+    )
     plain(axes)
     save(figure, path)
 
@@ -67,7 +69,7 @@ def _draw_lines(rows: Sequence[Mapping[str, Any]], path: Path, *, methods: Seque
         shift = 10 ** (APART * (number - (len(methods) - 1) / 2))
         _line(axes, own, number=number, shift=shift, label=_text(names[method]))
     _axes(axes, rows)
-    axes.set_title(title, loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
+    axes.set_title(_heading(title), loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
     shown = [_text(name) for name in names.values()]
     handles = [line for line in axes.lines if line.get_label() in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, **LEGEND)
@@ -86,6 +88,15 @@ def _line(axes: Any, own: Sequence[Mapping[str, Any]], *, number: int, shift: fl
     axes.errorbar(places, means, yerr=error, color=colour, elinewidth=1.3, capsize=3, alpha=0.7, linestyle="none")
     if len(own) > 1:
         axes.fill_between(places, low, high, color=colour, alpha=0.1, linewidth=0)
+
+
+def _heading(title: str) -> str:
+    """Returns a title in two lines where it is longer than the figure is wide.
+
+    >>> _heading("resnet_uva on cifar10, 5 shots")
+    'resnet_uva on cifar10, 5 shots'
+    """
+    return title if len(title) <= 64 else title.replace(" on ", "\non ", 1)
 
 
 def _legend(method: str) -> list[str]:
