@@ -66,12 +66,15 @@ def evaluate(
 ) -> None:
     """Evaluate a run's best epoch, a checkpoint, or published weights on a split of a data set.
 
-    The images are normalised as the checkpoint says, not as the data set says.
+    The images are normalised as the checkpoint says, not as the data set says. Of a detector, these are COCO's
+    numbers and the precision of each class.
 
     Example: convatlas evaluate runs/digits/resnet_uva@quick/seed0
 
     Example: convatlas evaluate resnet_uva --weights uva --data cifar10 --out runs/published/resnet_uva
     """
+    from convatlas.architectures import is_detector
+    from convatlas.cli.detecting import print_detector
     from convatlas.data_names import check_reference
 
     if split is not None:
@@ -84,13 +87,16 @@ def evaluate(
     if data is not None:
         check_reference(data)
 
-    from convatlas.prediction import choose_images, evaluate_split, open_predictor
+    from convatlas.prediction import choose_images, evaluate_split, open_network
 
-    predictor = open_predictor(
+    predictor = open_network(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
     chosen_images = choose_images(predictor, name=data, folder=data_dir, split=split, skip_unreadable=skip_unreadable)
     loaded = chosen_images.data
+    if is_detector(predictor.architecture.name):
+        print_detector(predictor, chosen_images, out=out, as_json=as_json)
+        return
     if out is None:
         result = evaluate_split(predictor, loaded, split=chosen_images.part)
     else:

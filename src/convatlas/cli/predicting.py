@@ -13,6 +13,7 @@ import typer
 from convatlas.cli import options
 from convatlas.cli.answer_forms import MANY, Form, csv_form, json_line, screen_form
 from convatlas.cli.answers import Arch, Mean, Std, check_source, normalisation, say_notes
+from convatlas.cli.detecting import check_flags, predict_detector
 from convatlas.cli.program import DONE, FAILED, app
 from convatlas.errors import UsageError
 from convatlas.files import check_writable
@@ -45,6 +46,14 @@ def predict(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a table with a row for each image.")
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Of a detector: write pictures with boxes and COCO's results there."),
+    ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option("--score", min=0, max=1, help="Of a detector: show boxes from this score on; default: 0.3."),
+    ] = None,
     weights: options.WeightsName = None,
     arch: Arch = None,
     option: options.Options = None,
@@ -64,7 +73,11 @@ def predict(
 
     Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
 
+    A detector shows the boxes that it finds: class, score and corners (left, top, right, bottom) in pixels.
+
     Example: convatlas predict resnet18 --weights torchvision photos --csv answers.csv
+
+    Example: convatlas predict runs/voc-cells/efficientdet_tiny@detect_small/seed0 photos --out boxes
     """
     chosen = options.architecture_options(option)
     check_source(source, arch=arch, weights=weights, options=chosen)
@@ -72,7 +85,7 @@ def predict(
     if csv_file is not None and as_json:
         raise UsageError("--csv and --json do not go together; leave one of them out")
 
-    from convatlas.prediction import Averaging, check_averaging, names_in, open_predictor, pictures_of
+    from convatlas.prediction import Averaging, check_averaging, names_in, open_network, pictures_of
 
     averaging: Averaging = parse(tta, Averaging, name="--tta")
     if csv_file is not None and csv_file.is_dir():
@@ -81,11 +94,15 @@ def predict(
         check_writable(csv_file.parent)
     found = pictures_of(images, names=names_in(sys.stdin))
     paths = found.paths
-    predictor = open_predictor(
+    predictor = open_network(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
-    check_averaging(predictor, averaging)
+    check_flags(predictor, {"--out": out, "--score": score}, {"--csv": csv_file, "--top": top, "--tta": averaging})
     say_notes((*predictor.notes, *found.notes), source=predictor.source)
+    if predictor.architecture.task == "detection":
+        faults = predict_detector(predictor, paths, out=out, score=score, as_json=as_json)
+        return _ended(faults, len(paths))
+    check_averaging(predictor, averaging)
     shown = top or (1 if len(paths) > MANY and not as_json else 5)
     wanted = Wanted(paths, shown, averaging)
     if csv_file is not None:

@@ -7,8 +7,10 @@ import difflib
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
-from convatlas.data import DataSet, class_labels
+from convatlas.data import DataSet, Images, class_labels
+from convatlas.data.boxes.truth import box_labels, has_boxes
 from convatlas.data.images.protocol import relabelled
 from convatlas.errors import UsageError, printable
 from convatlas.prediction.predictor import Predictor
@@ -32,16 +34,22 @@ def with_classes_of(predictor: Predictor, data: DataSet) -> DataSet:
     if strange is not None:
         raise UsageError(_unknown(predictor, data, strange, known))
     new = torch.tensor([places[name] for name in classes])
-    parts = {
-        part: relabelled(images, new[class_labels(images).cpu()].to(images.device))
-        for part, images in data.parts.items()
-    }
+    parts = {part: _renumbered(images, new) for part, images in data.parts.items()}
     absent = [name for name in known if name not in set(classes)]
     notes = (
         [f"{data.spec.name} has no image of {some_names(absent)}: {len(absent):,} of {len(known):,}"] if absent else []
     )
     spec = dataclasses.replace(data.spec, class_names=known)
     return data.replaced(spec=spec, notes=(*data.notes, *notes), **parts)
+
+
+def _renumbered(images: Images, new: Tensor) -> Images:
+    """Returns the same images with the number `new[label]` for each label, or for that of each box."""
+    if has_boxes(images):
+        boxes = [dataclasses.replace(each, labels=new.numpy()[each.labels]) for each in box_labels(images)]
+        changed: Images = dataclasses.replace(images, labels=boxes)  # type: ignore[type-var]
+        return changed
+    return relabelled(images, new[class_labels(images).cpu()].to(images.device))
 
 
 def _by_position(predictor: Predictor, data: DataSet) -> DataSet:
