@@ -11,6 +11,7 @@ from convatlas.cli import options
 from convatlas.cli.finders import search
 from convatlas.cli.program import app, resumable
 from convatlas.errors import UsageError
+from convatlas.scores import BESIDE
 from convatlas.screen import say
 from convatlas.values import parse
 from convatlas.words import percent
@@ -123,6 +124,9 @@ def _print_run(run: Run, *, note: str) -> None:
     took = "-" if seconds is None else f"{seconds:.1f}"
     scores = (f", {word} {percent(results.get(name))} %" for name, word in ALIKE.items())
     alike = "".join(scores) if imbalanced([results]) else ""
+    beside = BESIDE.get(score.measure)
+    tested = f"{score.word} {score.shown(results.get(score.test_column))}{score.sign}"
+    tested += f", {beside.word} {beside.shown(results.get(beside.test_column))}{beside.sign}" if beside else ""
     reached = f"validation {score.shown(results.get(score.column))}{score.sign} in"
     if record.recipe.get("method"):  # labelled images beside few labels: a reader wants to know how many
         use = "only watched" if record.recipe.get("select") == "last" else "which select"
@@ -132,7 +136,7 @@ def _print_run(run: Run, *, note: str) -> None:
         reached = "no validation images, so the last"
     screen = options.console()
     screen.print(
-        f"{record.architecture.name}: test {score.word} {score.shown(results.get(score.test_column))}{score.sign} "
+        f"{record.architecture.name}: test {tested} "
         f"({record.data.test} images of {record.data.name}), {reached} "
         f"epoch {results.get('best_epoch')} of {len(run.metrics())}, {took} s{alike}{note}",
         markup=False,

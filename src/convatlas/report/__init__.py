@@ -10,7 +10,7 @@ from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_json, write_text
-from convatlas.report import few_labels, figures, page, published, tables
+from convatlas.report import detectors, few_labels, figures, page, published, tables
 from convatlas.report.comparison import comparisons
 from convatlas.report.protocol import Term, in_words, protocol
 from convatlas.report.published import published_beside
@@ -94,10 +94,13 @@ def _run_report(run: Run) -> Report:
     _check_finished([run], [run.path])
     curves = run.path / "curves.png"
     rows = tables.study_rows([run], root=run.path)
+    files = [curves]
+    if detectors.draw_precision_recall([(tables.row_names(rows)[0], run)], run.path / detectors.FIGURE):
+        files.append(run.path / detectors.FIGURE)
     best = run.results.get("best_epoch")
     figures.draw_run_curves(run.metrics(), curves, run_title(run), best_epoch=best, score=run.record.score)
     beside = published_beside(rows, {_path(run, run.path): run})
-    return Report(run.path, rows, protocol([run]), [], beside, [], [], (curves,))
+    return Report(run.path, rows, protocol([run]), [], beside, [], [], tuple(files))
 
 
 def _study_report(folders: Sequence[Path], out: Path) -> Report:
@@ -116,11 +119,18 @@ def _study_report(folders: Sequence[Path], out: Path) -> Report:
         published=published_beside(rows, {_path(run, out): run for run in finished}),
         failed=[{"path": _path(run, out), "error": _error(run)} for run in runs if run.status == "failed"],
         unfinished=[_path(run, out) for run in runs if run.status == "unfinished"],
-        files=tuple(out / name for name in (*FILES, *([few_labels.FIGURE] if few_labels.with_method(rows) else []))),
+        files=tuple(out / name for name in (*FILES, *_further(rows, finished))),
         methods=few_labels.against_labels_alone(rows, finished, root=out),
     )
     _write_files(report, finished)
     return report
+
+
+def _further(rows: Sequence[Row], runs: Sequence[Run]) -> list[str]:
+    """Returns the names of the figures that only some reports have."""
+    by_labels = [few_labels.FIGURE] if few_labels.with_method(rows) else []
+    of_boxes = [detectors.FIGURE] if detectors.of_detectors([("", run) for run in runs]) else []
+    return [*by_labels, *of_boxes]
 
 
 def _write_files(report: Report, runs: Sequence[Run]) -> None:
@@ -138,6 +148,8 @@ def _write_files(report: Report, runs: Sequence[Run]) -> None:
     figures.draw_accuracy_vs_macs(rows, out / "accuracy_vs_macs.png")
     if few_labels.with_method(rows):
         few_labels.draw_accuracy_vs_labels(rows, out / few_labels.FIGURE)
+    best = [by_path[page.best_run(row)["path"]] for row in rows]
+    detectors.draw_precision_recall(list(zip(names, best, strict=True)), out / detectors.FIGURE)
     write_text(out / "report.html", page.render(content, folder=out, runs=by_path, findings=report.findings))
 
 

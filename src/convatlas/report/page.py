@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from convatlas.files import read_arrays
-from convatlas.report import published, scored, tables
+from convatlas.report import detectors, published, scored, tables
 from convatlas.report.classes import class_table, imbalanced
 from convatlas.report.few_labels import with_method
 from convatlas.report.protocol import in_words
@@ -49,15 +49,26 @@ def render(content: Mapping[str, Any], *, folder: Path, runs: Mapping[str, Run],
         names=tables.row_names(rows),
         imbalanced=imbalanced(rows),
         classes=class_table(best),
+        detected=detectors.class_table(best),
+        misses=[(name, pictures) for name, run in best if (pictures := _misses(run))],
         beside=[published.cells(entry) for entry in content["published"]],
         beside_headers=published.HEADERS,
         terms=in_words(content["protocol"]),
-        figures=_figures(
-            folder, ("curves", "accuracy_vs_macs", *(["accuracy_vs_labels"] if with_method(rows) else []))
-        ),
+        figures=_figures(folder, ("curves", "accuracy_vs_macs", *_further(rows, best))),
         augmentation=next((pairs for _, run in best if (pairs := _augmentation(run))), None),
         mistakes=[(name, shown) for name, run in best if (shown := _mistakes(run))],
     )
+
+
+def _further(rows: Sequence[scored.Row], best: detectors.Named) -> list[str]:
+    """Returns the names of the figures that only some reports have."""
+    by_labels = ["accuracy_vs_labels"] if with_method(rows) else []
+    return [*by_labels, *([detectors.FIGURE.removesuffix(".png")] if detectors.of_detectors(best) else [])]
+
+
+def _misses(run: Run) -> list[tuple[str, str]]:
+    """Returns the addresses of the pictures of a detector's worst misses, with their faults in words."""
+    return [(data_address(png(pixels)), said) for pixels, said in detectors.misses(run)[:SHOWN]]
 
 
 def _figures(folder: Path, names: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Literal
 
 from convatlas.run import RunRecord
-from convatlas.scores import TOP1, Score, distinct_scores
+from convatlas.scores import BESIDE, TOP1, Score, distinct_scores
 
 Row = dict[str, Any]
 Part = Literal["val", "test"]
@@ -85,6 +85,16 @@ def not_ranked(scores: Sequence[Score]) -> str | None:
         return None
     *words, last = (f"by {score.word}" for score in scores)
     return f"Networks scored {', '.join(words)} and {last} are not ranked against each other."
+
+
+def with_beside(rows: Sequence[Row], headings: list[str], table: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Returns a table with a column for each measure that stands beside the score of some row, such as AP50."""
+    for beside in dict.fromkeys(found for row in rows if (found := BESIDE.get(score_of(row).measure))):
+        place = headings.index("n")
+        headings.insert(place, beside.word + beside.sign)
+        for texts, row in zip(table, rows, strict=True):
+            texts.insert(place, beside.shown(row.get(f"{beside.test_column}_mean")))
+    return headings, table
 
 
 def method_columns(record: RunRecord) -> Row:

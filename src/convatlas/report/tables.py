@@ -15,9 +15,9 @@ from convatlas.errors import UsageError
 from convatlas.evaluation import summarize
 from convatlas.recipe import defaults
 from convatlas.report.classes import ALIKE, imbalanced
-from convatlas.report.scored import Part, Row, described, method_columns, score_of, value_of
+from convatlas.report.scored import Part, Row, described, method_columns, score_of, value_of, with_beside
 from convatlas.run import Run, RunRecord
-from convatlas.scores import TOP1, order_of
+from convatlas.scores import BESIDE, TOP1, order_of
 from convatlas.words import canonical, finite, label, percent, plain, quantity, seconds, stacked
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _by_score(rows: Sequence[Row], headers: Sequence[str]) -> tuple[list[str], l
     table = [cells(row) for row in rows]
     for texts, score in zip(table, map(score_of, rows), strict=True):
         texts.insert(2, score.word + score.sign)
-    return headings, table
+    return with_beside(rows, headings, table)
 
 
 def cells(row: Row) -> list[str]:
@@ -210,7 +210,7 @@ def _shared(record: RunRecord) -> str:
 
 def _beside_recipe(record: RunRecord) -> str:
     """Returns words for the recipe column: an objective that the recipe does not say, and the weights of the start."""
-    said = record.objective == "classification" or record.recipe.get("method")
+    said = record.objective in ("classification", "detection") or record.recipe.get("method")
     words = "" if said else f" for {record.objective}"
     if record.teacher is not None:
         words += f" taught by {Path(record.teacher.source).name}"
@@ -258,7 +258,9 @@ def _of_score(group: list[Run]) -> Row:
         return {}
     columns = {"val_score": score.column, "test_score": score.test_column}
     values = [_over_seeds(group, name, title=title, within=score.bounds) for title, name in columns.items()]
-    return {"score": described(score), **values[0], **values[1]}
+    if (beside := BESIDE.get(score.measure)) is not None:
+        values.append(_over_seeds(group, beside.test_column, within=beside.bounds))
+    return {"score": described(score), **{name: value for columns in values for name, value in columns.items()}}
 
 
 def _seed_row(run: Run, root: Path | None) -> Row:

@@ -16,6 +16,7 @@ from convatlas.errors import UsageError
 from convatlas.files import held, is_full_disk, write_arrays
 from convatlas.progress import Progress, Silent
 from convatlas.report import run_title
+from convatlas.report.detectors import FIGURE, draw_precision_recall
 from convatlas.report.figures import draw_run_curves
 from convatlas.run import Run, run_there, this_session
 from convatlas.training.learner import build_learner
@@ -82,6 +83,7 @@ def _train(session: Session, existing: Run | None) -> Run:
         run = Run(folder, dataclasses.replace(record, status="finished", results=results))
         best = results["best_epoch"]
         draw_run_curves(rows, folder / "curves.png", run_title(run), best_epoch=best, score=record.score)
+        draw_precision_recall([(plan.label, run)], folder / FIGURE)
         run.write()
         (folder / "checkpoints" / "previous.ckpt").unlink(missing_ok=True)
     except Exception as error:
