@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from torch import nn
 
 import boxed_files as made
 from convatlas.architectures import architecture
+from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.data.boxes.truth import boxes_in
 from convatlas.detection.misses import compared
@@ -244,3 +247,84 @@ def test_a_moving_average_is_evaluated(home: Path) -> None:
     objective = build_learner(plan_of(home), device="cpu").objective
     assert objective.evaluated == "ema_network"
     assert evaluated_network(objective) is not objective.modules["network"]
+
+
+# -------------------------------------------------------------------------------------------------------------- answers
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_evaluate_gives_the_numbers_of_the_run(run_of_detector: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of_detector
+    code, out, _ = said(capsys, "evaluate", run.path, "--json")
+    content = json.loads(out)
+    assert code == 0
+    for name in ("ap", "ap50", "ar100"):
+        assert content[name] == pytest.approx(run.results[f"test_{name}"], abs=1e-9)
+    assert [each["class"] for each in content["per_class"]] == ["blue", "red"]
+    assert len(content["per_class"][0]["precision"]) == 101
+    code, out, _ = said(capsys, "evaluate", run.path, "--split", "validation")
+    assert code == 0
+    assert "AP50" in out
+    code, _, err = said(capsys, "evaluate", run.path, "--out", run.path / "other")
+    assert code == 2
+    assert "is for classifiers" in err or "of classifiers" in err
+
+
+def test_predict_writes_pictures_lines_and_cocos_results(
+    run_of_detector: Any, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = [home / "JPEGImages" / f"test{number}.png" for number in range(2)]
+    code, out, _ = said(capsys, "predict", run_of_detector.path, *images, "--out", tmp_path / "boxes", "--json")
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [line["image"] for line in lines] == [str(path) for path in images]
+    results = json.loads((tmp_path / "boxes" / "detections.json").read_text())
+    assert [each["score"] for each in results if each["image_id"] == 1] == pytest.approx(
+        [each["score"] for each in lines[0]["detections"]], abs=1e-5
+    )
+    found = run_of_detector.predictions()
+    count = int(found["test_counts"][0])
+    assert [each["score"] for each in lines[0]["detections"]] == pytest.approx(
+        found["test_scores"][:count].tolist(), abs=1e-4
+    )  # the same path as evaluation
+    left, top, wide, high = results[0]["bbox"]
+    assert lines[0]["detections"][0]["box"] == pytest.approx([left, top, left + wide, top + high], abs=0.02)
+    assert sorted(path.name for path in (tmp_path / "boxes").glob("*.png")) == ["0001-test0.png", "0002-test1.png"]
+
+
+def test_predict_names_unreadable_images_and_flags_of_the_other_task(
+    run_of_detector: Any, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.png"
+    text.write_text("no image")
+    code, out, err = said(capsys, "predict", run_of_detector.path, text, home / "JPEGImages" / "test0.png")
+    assert code == 1
+    assert "1 of 2 images cannot be read" in err
+    assert "test0.png: " in out
+    code, _, err = said(capsys, "predict", run_of_detector.path, text, "--top", "3")
+    assert code == 2
+    assert "--top is not for a detector" in err
+
+
+def test_a_report_has_ap50_each_class_and_the_worst_misses(
+    run_of_detector: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (run_of_detector.path / "precision_recall.png").stat().st_size > 10_000
+    shutil.copytree(run_of_detector.path, tmp_path / "study" / "seed0")
+    code, out, _ = said(capsys, "report", tmp_path / "study")
+    assert code == 0
+    assert "AP50 %" in out
+    (row,) = json.loads((tmp_path / "study" / "results.json").read_text())["rows"]
+    assert row["score"]["measure"] == "ap"
+    assert row["test_ap50_mean"] == run_of_detector.results["test_ap50"]
+    page = (tmp_path / "study" / "report.html").read_text()
+    assert "Boxes of every class" in page
+    assert "Worst misses" in page
+    assert "AP50 %" in (tmp_path / "study" / "results.md").read_text()
+    assert (tmp_path / "study" / "precision_recall.png").is_file()
