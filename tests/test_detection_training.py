@@ -319,12 +319,12 @@ def test_a_report_has_ap50_each_class_and_the_worst_misses(
     shutil.copytree(run_of_detector.path, tmp_path / "study" / "seed0")
     code, out, _ = said(capsys, "report", tmp_path / "study")
     assert code == 0
-    assert "AP50 %" in out
+    assert " AP50 " in out
     (row,) = json.loads((tmp_path / "study" / "results.json").read_text())["rows"]
     assert row["score"]["measure"] == "ap"
     assert row["test_ap50_mean"] == run_of_detector.results["test_ap50"]
     page = (tmp_path / "study" / "report.html").read_text()
     assert "Boxes of every class" in page
     assert "Worst misses" in page
-    assert "AP50 %" in (tmp_path / "study" / "results.md").read_text()
+    assert "| AP50 |" in (tmp_path / "study" / "results.md").read_text()
     assert (tmp_path / "study" / "precision_recall.png").is_file()

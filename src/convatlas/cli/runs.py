@@ -125,6 +125,7 @@ def _print_run(run: Run, *, note: str) -> None:
     scores = (f", {word} {percent(results.get(name))} %" for name, word in ALIKE.items())
     alike = "".join(scores) if imbalanced([results]) else ""
     beside = BESIDE.get(score.measure)
+    beside = beside if beside and beside.test_column in results else None
     tested = f"{score.word} {score.shown(results.get(score.test_column))}{score.sign}"
     tested += f", {beside.word} {beside.shown(results.get(beside.test_column))}{beside.sign}" if beside else ""
     reached = f"validation {score.shown(results.get(score.column))}{score.sign} in"

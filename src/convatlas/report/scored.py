@@ -89,9 +89,12 @@ def not_ranked(scores: Sequence[Score]) -> str | None:
 
 def with_beside(rows: Sequence[Row], headings: list[str], table: list[list[str]]) -> tuple[list[str], list[list[str]]]:
     """Returns a table with a column for each measure that stands beside the score of some row, such as AP50."""
-    for beside in dict.fromkeys(found for row in rows if (found := BESIDE.get(score_of(row).measure))):
+    known = [
+        found for row in rows if (found := BESIDE.get(score_of(row).measure)) and f"{found.test_column}_mean" in row
+    ]
+    for beside in dict.fromkeys(known):
         place = headings.index("n")
-        headings.insert(place, beside.word + beside.sign)
+        headings.insert(place, beside.word)
         for texts, row in zip(table, rows, strict=True):
             texts.insert(place, beside.shown(row.get(f"{beside.test_column}_mean")))
     return headings, table

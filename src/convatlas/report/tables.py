@@ -258,7 +258,8 @@ def _of_score(group: list[Run]) -> Row:
         return {}
     columns = {"val_score": score.column, "test_score": score.test_column}
     values = [_over_seeds(group, name, title=title, within=score.bounds) for title, name in columns.items()]
-    if (beside := BESIDE.get(score.measure)) is not None:
+    beside = BESIDE.get(score.measure)
+    if beside is not None and any(beside.test_column in run.results for run in group):
         values.append(_over_seeds(group, beside.test_column, within=beside.bounds))
     return {"score": described(score), **{name: value for columns in values for name, value in columns.items()}}
 
