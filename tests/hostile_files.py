@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
+import hostile_boxes
 import hostile_data
 import hostile_runs
 import hostile_sets
@@ -585,6 +586,9 @@ KINDS: dict[str, Kind] = {
     "csv": run_kind(hostile_sets.CSV, hostile_sets.read_set),
     "tar": run_kind(hostile_sets.TAR, hostile_sets.read_set),
     "hub": run_kind(hostile_sets.HUB, hostile_sets.read_set),
+    "voc": run_kind(hostile_boxes.VOC, hostile_boxes.read_annotations),
+    "coco": run_kind(hostile_boxes.COCO, hostile_boxes.read_annotations),
+    "yolo": run_kind(hostile_boxes.YOLO, hostile_boxes.read_annotations),
     "recipe": run_kind(hostile_runs.RECIPES, hostile_runs.read_recipe_file),
     "run-record": run_kind(hostile_runs.RUNS),
     "study-record": run_kind(hostile_runs.STUDIES),

@@ -164,7 +164,9 @@ BAD_FOLDERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (lambda root: (root / "JPEGImages").rename(root / "images"), "has no folder JPEGImages"),
     "empty list": (_list("val", b"\n"), "names no image"),
     "latin list": (_list("val", b"caf\xe9\n"), "no text in UTF-8"),
-    "twice": (_list("val", b"val_0\nval_0\n"), "line 2 of .* names val_0 again"),
+    "twice": (_list("val", b"val_0\n\nval_0\n"), "line 3 of .* names val_0 again, after line 1"),
+    "nul": (_list("val", b"val_0\nval\0\n"), "line 2 of .* has a character NUL"),
+    "long": (_list("val", b"a" * 5000), "cannot read .*: File name too long"),
     "two parts": (_list("val", b"val_0\ntrain_0\n"), "train_0.png is an image of train and of validation"),
     "no training": (
         lambda root: (root / made.LISTS / "train.txt").unlink(),

@@ -136,6 +136,7 @@ BAD_COCO: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "same id": (_json(lambda each: each["images"][1].update(id=10)), r"item 2 of images has the id 10 again"),
     "same name": (_json(lambda each: each["images"][1].update(file_name="train_0.png")), r"lists train_0.png twice"),
+    "long": (_json(lambda each: each["images"][0].update(file_name="a" * 5000)), r"which is not there"),
     "nul": (_json(lambda each: each["images"][0].update(file_name="a\0b")), r"which no file can have"),
     "half": (_json(lambda each: each["images"][0].update(file_name="\ud800")), r"which no file can have"),
     "no images": (_json(lambda each: each.update(images=[], annotations=[])), r"lists no image"),
@@ -174,6 +175,12 @@ BAD_YOLO: dict[str, tuple[Callable[[Path], object], str]] = {
         r"train_0.txt describes the image .*images/train/train_0.jpg, which is not there",
     ),
     "no yaml": (lambda root: (root / "data.yaml").unlink(), r"has no data.yaml; yolo:PATH needs one"),
+    "long path": (_yaml(f"path: {'a' * 5000}\ntrain: {'a' * 5000}\nnames: [a]\n"), r"there is nothing at"),
+    "no home": (_yaml("path: ~nobody-of-this-name\ntrain: images/fit\nnames: [a]\n"), r"there is nothing at"),
+    "list": (
+        _yaml("train: list.txt\nnames: [cat, dog]\n"),
+        r"list.txt describes the image gone.png, which is not there",
+    ),
     "no names": (_yaml("train: images/train\n"), r"must name the classes"),
     "gaps": (_yaml("train: images/train\nnames: {0: a, 2: b}\n"), r"must name the classes, from 0 on without gaps"),
     "twice": (_yaml("train: images/train\nnames: [a, a]\n"), r"has the class name 'a', twice"),
@@ -192,6 +199,7 @@ BAD_YOLO: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_bad_yolo_set_is_one_line(kind: str, tmp_path: Path) -> None:
     change, words = BAD_YOLO[kind]
     change(made.yolo(tmp_path, made.pictures()))
+    (tmp_path / "list.txt").write_text("images/train/train_0.png\ngone.png\n")
     assert re.search(words, refused(f"yolo:{tmp_path}"))
 
 

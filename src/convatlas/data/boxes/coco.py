@@ -92,7 +92,7 @@ def _images(root: Path, part: str, file: CocoFile) -> list[_Image]:
     own = file.path.stem.removeprefix(FIRST)
     homes = [file.path.parent, file.path.parent / "images", root / own, root / "images" / own, root / "images", root]
     first = [image.name for image in list(file.images.values())[:TRIED]]
-    there = (home for home in homes if any((home / name).is_file() for name in first))
+    there = (home for home in homes if any(os.path.isfile(home / name) for name in first))
     home = next(there, root / own if (root / own).is_dir() else file.path.parent)
     below = "" if home == root else f"{home.relative_to(root).as_posix()}/"
     found: dict[str, Key] = {}

@@ -11,7 +11,7 @@ from convatlas.data.images.decoding import read_encoded
 from convatlas.data.images.formats import SUFFIXES
 from convatlas.data.images.stores import Store
 from convatlas.data.images.workers import Fill, completed, worker_count
-from convatlas.errors import UsageError
+from convatlas.errors import UsageError, printable
 from convatlas.files import read_regular
 
 PART = 64  # headers that one thread reads in a row
@@ -29,6 +29,18 @@ def read_text(path: Path, *, purpose: str, most: int) -> str:
         raise UsageError(f"{path} is no text in UTF-8; save {purpose} in UTF-8") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+
+def listed_names(path: Path, *, most: int) -> list[tuple[int, str]]:
+    """Returns the lines of a list of images with their numbers, without empty ones.
+
+    Raises `UsageError` for a line that can name no file.
+    """
+    lines = read_text(path, purpose="the list of a part", most=most).splitlines()
+    for number, line in enumerate(lines, 1):
+        if "\0" in line:
+            raise UsageError(f"line {number} of {path} has a character NUL, which no name of a file has")
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def names_in(folder: Path) -> list[str]:
@@ -86,4 +98,4 @@ def missing_line(absent: Sequence[tuple[str, str]]) -> str:
     annotation, image = absent[0]
     more = len(absent) - 1
     others = f", and {more:,} more {'is' if more == 1 else 'are'} missing" if more else ""
-    return f"{annotation} describes the image {image}, which is not there{others}"
+    return f"{annotation} describes the image {printable(image, most=300)}, which is not there{others}"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from convatlas.data.boxes.annotations import Annotation
-from convatlas.data.boxes.files import header_sizes, images_by_stem, names_in, read_text
+from convatlas.data.boxes.files import header_sizes, images_by_stem, listed_names, names_in
 from convatlas.data.boxes.listing import BoxListing
 from convatlas.data.boxes.voc_xml import VocFile, read_voc
 from convatlas.data.images.stores import FileStore
@@ -95,10 +95,10 @@ def _parts(root: Path) -> dict[str, _Part]:
 def _listed(path: Path) -> tuple[str, ...]:
     """Returns the names in a list. Raises `UsageError` for a list without names and for a name that comes twice."""
     seen: dict[str, int] = {}
-    for line, text in enumerate(read_text(path, purpose="the list of a part", most=LARGEST).splitlines(), 1):
-        flagged = _FLAGGED.fullmatch(text.strip())
-        name = flagged[1] if flagged else text.strip()
-        if name and (first := seen.setdefault(name, line)) != line:
+    for line, text in listed_names(path, most=LARGEST):
+        flagged = _FLAGGED.fullmatch(text)
+        name = flagged[1] if flagged else text
+        if (first := seen.setdefault(name, line)) != line:
             raise UsageError(f"line {line} of {path} names {name} again, after line {first}; remove one")
     if not seen:
         raise UsageError(f"{path} names no image; a line of it is the name of an image without .jpg")

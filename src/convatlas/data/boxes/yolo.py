@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from convatlas.data.boxes.annotations import Annotation
-from convatlas.data.boxes.files import header_sizes, read_text
+from convatlas.data.boxes.files import header_sizes, listed_names, read_text
 from convatlas.data.boxes.listing import BoxListing
 from convatlas.data.boxes.yolo_yaml import YoloFile, read_yolo
 from convatlas.data.images.formats import SUFFIXES
@@ -29,7 +29,7 @@ NO_LABELS = "classes.txt"  # a list of names that some programs write beside the
 
 
 @dataclass(frozen=True, eq=False)
-class _Lines:
+class Lines:
     """The boxes of an image in fractions: classes (n,), and corners (n, 4)."""
 
     classes: np.ndarray
@@ -48,7 +48,7 @@ def list_yolo(reference: str) -> BoxListing:
     place = {path: number for number, path in enumerate(paths)}
     store = FileStore(root, [os.path.relpath(path, root).replace(os.sep, "/") for path in paths])
     labels = [_label_file(path) for path in paths]
-    lines = [_read(path) if path.is_file() else _Lines(np.zeros(0, np.int64), np.zeros((0, 4))) for path in labels]
+    lines = [read_lines(path) if path.is_file() else Lines(np.zeros(0, np.int64), np.zeros((0, 4))) for path in labels]
     names, classes = _names(described, lines)
     parts = {
         part: Found(str(described.parts[part][0]), np.array([place[path] for path in dict.fromkeys(own)]))
@@ -57,8 +57,9 @@ def list_yolo(reference: str) -> BoxListing:
     annotations = _annotations(store, labels, classes, [own.corners for own in lines])
     unlabelled = sum(not path.is_file() for path in labels)
     notes = (f"images without a file of boxes, taken for images without boxes: {unlabelled:,}",) if unlabelled else ()
-    orphans = _orphans(paths, labels)
-    return BoxListing(str(root), store, names, len(described.names), annotations, parts, notes, orphans)
+    absent = [(found.shown, store.name(number)) for found in parts.values() for number in _gone(found, paths)]
+    absent += _orphans(paths, labels)
+    return BoxListing(str(root), store, names, len(described.names), annotations, parts, notes, absent)
 
 
 def _images(place: Path) -> list[str]:
@@ -66,9 +67,13 @@ def _images(place: Path) -> list[str]:
     if place.is_dir():
         below = files_below(str(place), ".")
         return [f"{place}/{name.removeprefix('./')}" for name in below if name.lower().endswith(SUFFIXES)]
-    text = read_text(place, purpose="the list of a part", most=LARGEST_LIST)
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    return [os.path.normpath(os.path.join(place.parent, name)) for name in names]
+    names = listed_names(place, most=LARGEST_LIST)
+    return [os.path.normpath(os.path.join(place.parent, name)) for _, name in names]
+
+
+def _gone(found: Found, paths: Sequence[str]) -> list[int]:
+    """Returns the numbers of the images of a part that are not there: a list may name them."""
+    return [number for number in found.places.tolist() if not os.path.isfile(paths[number])]
 
 
 def _label_file(image: str) -> Path:
@@ -77,7 +82,7 @@ def _label_file(image: str) -> Path:
     return Path(f"{head}{os.sep}labels{os.sep}{tail}" if inside else image).with_suffix(".txt")
 
 
-def _read(path: Path) -> _Lines:
+def read_lines(path: Path) -> Lines:
     """Returns the boxes in a file. Raises `UsageError` for a line that is none."""
     classes, corners = [], []
     lines = read_text(path, purpose="the boxes of an image", most=LARGEST).splitlines()
@@ -86,7 +91,7 @@ def _read(path: Path) -> _Lines:
             values = _values(words, f"line {number} of {path}")
             classes.append(int(values[0]))
             corners.append(_corners(values[1:]))
-    return _Lines(np.array(classes, np.int64), np.array(corners, np.float64).reshape(-1, 4))
+    return Lines(np.array(classes, np.int64), np.array(corners, np.float64).reshape(-1, 4))
 
 
 def _values(words: Sequence[str], shown: str) -> list[float]:
@@ -110,7 +115,7 @@ def _corners(values: Sequence[float]) -> tuple[float, float, float, float]:
     return (min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2]))
 
 
-def _names(described: YoloFile, lines: Sequence[_Lines]) -> tuple[tuple[str, ...], list[np.ndarray]]:
+def _names(described: YoloFile, lines: Sequence[Lines]) -> tuple[tuple[str, ...], list[np.ndarray]]:
     """Returns the class names, then a name for each other number in the files, and the places of the boxes' names."""
     count = len(described.names)
     strange = sorted({int(number) for own in lines for number in own.classes.tolist() if number >= count})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,9 @@ def _content(path: Path) -> dict[Any, Any]:
 
 def _root(path: Path, stated: object) -> Path:
     """Returns the folder that a description states, or its own: one that is stated is often of another machine."""
-    if isinstance(stated, str) and (root := path.parent / Path(stated).expanduser()).is_dir():
-        return root
+    root = os.path.join(path.parent, os.path.expanduser(stated)) if isinstance(stated, str) else ""
+    if os.path.isdir(root):  # False for a name that no file can have
+        return Path(root)
     return path.parent
 
 
@@ -81,9 +83,11 @@ def _places(root: Path, stated: object, shown: str) -> tuple[Path, ...]:
             raise UsageError(f"{shown} is {printable(str(name), most=60)}; the path of a folder is needed")
         # Roboflow writes ../train/images and means train/images
         tried = [root / name, root / name.removeprefix("../")]
-        place = next((each for each in tried if each.exists()), None)
+        place = next((each for each in tried if os.path.exists(each)), None)
         if place is None:
-            raise UsageError(f"{shown} is {printable(name)}, and there is nothing at {tried[0]}")
+            raise UsageError(
+                f"{shown} is {printable(name)}, and there is nothing at {printable(str(tried[0]), most=300)}"
+            )
         places.append(absolute(str(place)))
     return tuple(places)
 
