@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,25 +36,62 @@ class Annotation:
     @property
     def cut(self) -> np.ndarray:
         """The corners, cut to the image."""
-        cut: np.ndarray = np.clip(self.corners, 0, [self.width, self.height, self.width, self.height])
-        return cut
+        return _cut(self.corners, self._edges)
 
     @property
     def inverted(self) -> np.ndarray:
         """Which boxes (n,) have a left edge at or behind their right one, or an upper one below: empty or inverted."""
-        return ~_has_area(self.corners)
+        return _inverted(self.corners, self._edges)
 
     @property
     def outside(self) -> np.ndarray:
         """Which other boxes (n,) lie wholly outside their image."""
-        which: np.ndarray = _has_area(self.corners) & ~_has_area(self.cut)
-        return which
+        return _outside(self.corners, self._edges)
 
     @property
     def reaching(self) -> np.ndarray:
         """Which boxes (n,) reach over the edge of their image, by more than files round, and keep an area inside it."""
-        which: np.ndarray = _has_area(self.cut) & (abs(self.cut - self.corners) > ROUNDING).any(1)
-        return which
+        return _reaching(self.corners, self._edges)
+
+    @property
+    def _edges(self) -> np.ndarray:
+        return np.array([self.width, self.height, self.width, self.height])
+
+
+def as_boxes(annotation: Annotation) -> Boxes:
+    """Returns the boxes of an annotation, cut to the image, without those that have no area in it."""
+    cut = annotation.cut
+    keep = _has_area(cut)
+    labels, difficult = annotation.labels[keep], annotation.difficult[keep]
+    return boxes_in(cut[keep], labels, difficult, width=annotation.width, height=annotation.height)
+
+
+def notes_of(annotations: Sequence[Annotation]) -> tuple[str, ...]:
+    """Returns a note for each kind of change that `as_boxes` makes, with the first place where it is made."""
+    kinds = {
+        "boxes that reach over the edge of their image, cut to it": _reaching,
+        "boxes that lie wholly outside their image, left out": _outside,
+        "boxes that are empty or inverted, left out": _inverted,
+    }
+    counts = np.array([len(each) for each in annotations], np.int64)
+    corners = np.concatenate([np.empty((0, 4)), *(each.corners for each in annotations)])
+    sizes = [(each.width, each.height, each.width, each.height) for each in annotations]
+    edges = np.repeat(np.array(sizes, np.int64).reshape(-1, 4), counts, axis=0)
+    notes = []
+    for said, which in kinds.items():
+        found = np.flatnonzero(which(corners, edges))
+        if len(found):
+            first = annotations[int(np.searchsorted(counts.cumsum(), found[0], side="right"))]
+            notes.append(f"{said}: {len(found):,} (the first in {first.shown})")
+    if without := int((counts == 0).sum()):
+        notes.append(f"images without a box, which train as background: {without:,}")
+    return tuple(notes)
+
+
+def _cut(corners: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Returns corners (n, 4), cut to images whose right and lower edges are `edges` (4,) or (n, 4)."""
+    cut: np.ndarray = np.clip(corners, 0, edges)
+    return cut
 
 
 def _has_area(corners: np.ndarray) -> np.ndarray:
@@ -65,35 +102,19 @@ def _has_area(corners: np.ndarray) -> np.ndarray:
     return which
 
 
-def as_boxes(annotation: Annotation) -> Boxes:
-    """Returns the boxes of an annotation, cut to the image, without those that have no area in it."""
-    keep = _has_area(annotation.cut)
-    return boxes_in(
-        annotation.cut[keep],
-        annotation.labels[keep],
-        annotation.difficult[keep],
-        width=annotation.width,
-        height=annotation.height,
-    )
+def _inverted(corners: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    return ~_has_area(corners)
 
 
-def notes_of(annotations: Sequence[Annotation]) -> tuple[str, ...]:
-    """Returns a note for each kind of change that `as_boxes` makes, with the first place where it is made."""
-    kinds: tuple[tuple[str, Callable[[Annotation], np.ndarray]], ...] = (
-        ("boxes that reach over the edge of their image, cut to it", lambda each: each.reaching),
-        ("boxes that lie wholly outside their image, left out", lambda each: each.outside),
-        ("boxes that are empty or inverted, left out", lambda each: each.inverted),
-    )
-    notes = []
-    for said, which in kinds:
-        found = [(each.shown, int(which(each).sum())) for each in annotations]
-        if count := sum(number for _, number in found):
-            first = next(shown for shown, number in found if number)
-            notes.append(f"{said}: {count:,} (the first in {first})")
-    without = sum(not len(each) for each in annotations)
-    if without:
-        notes.append(f"images without a box, which train as background: {without:,}")
-    return tuple(notes)
+def _outside(corners: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    which: np.ndarray = _has_area(corners) & ~_has_area(_cut(corners, edges))
+    return which
+
+
+def _reaching(corners: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    cut = _cut(corners, edges)
+    which: np.ndarray = _has_area(cut) & (abs(cut - corners) > ROUNDING).any(1)
+    return which
 
 
 def check_count(annotations: Sequence[Annotation], home: str) -> None:

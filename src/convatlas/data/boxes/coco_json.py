@@ -136,10 +136,9 @@ def _take_class(found: CocoFile, item: Any, shown: str) -> None:
 def _take_box(found: CocoFile, item: Any, shown: str) -> None:
     image, key = (_value(item, name, (int, str), shown) for name in ("image_id", "category_id"))
     sides = _value(item, "bbox", (list,), shown)
-    numbers = [side for side in sides if isinstance(side, int | float) and abs(side) < 1e9]
-    if len(numbers) != 4 or len(sides) != 4:
+    if len(sides) != 4 or not all(isinstance(side, int | float) and abs(side) < 1e9 for side in sides):
         raise UsageError(f"{shown} has the bbox {printable(str(sides), most=60)}; x, y, width and height are needed")
-    left, top, width, height = map(float, numbers)
+    left, top, width, height = map(float, sides)
     box = (key, (left, top, left + width, top + height), bool(item.get("iscrowd", 0)))
     found.boxes.setdefault(image, []).append(box)
 
