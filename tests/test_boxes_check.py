@@ -69,6 +69,7 @@ def test_planted_boxes_are_found_and_nothing_else(write: Callable[..., Path], tm
     check = checked(f"{kind}:{write(tmp_path, [*made.pictures(), *FAULTS])}")
     assert found(check) == EXPECTED
     assert details(check, "box-outside") == ("1 box 50, 5, 60, 9",)
+    assert details(check, "box-repeated") == ("1 box 2, 2, 30, 27.5",)  # not the one of another class
     assert details(check, "box-empty") == ("2 boxes, the first 20, 5, 10, 9",)
     assert next(each.images for each in check.findings if each.kind == "no-boxes") == 1
     assert not check.may_train
