@@ -22,9 +22,9 @@ from turns import ratios
 from convatlas.device import keep_freed_memory
 from convatlas.files import write_json
 from convatlas.measure.turns import take_turns
+from convatlas.recipe import ALL_BUT_HEAD
 from convatlas.run import circumstances
 from convatlas.training import Plan, build_learner
-from convatlas.training.freezing import ALL_BUT_HEAD
 
 
 def steps(plan: Plan, *, count: int) -> Callable[[], float]:

@@ -27,7 +27,7 @@ from convatlas.insight.explain.curves import CONTROL, curves_of, probabilities
 from convatlas.insight.explain.features import chosen_stages, feature_maps, spatial_stages, strongest
 from convatlas.insight.explain.methods import NO_EVIDENCE, Attribution, Effort, Method, Question
 from convatlas.insight.explain.pictures import _laid, overlay
-from convatlas.insight.explain.sanity import check_sanity, rank_correlation
+from convatlas.insight.explain.sanity import check_sanity, rank_correlation, shuffle
 from convatlas.layers import ConvNormAct, classifier, sequential
 from convatlas.prediction import open_predictor
 
@@ -204,6 +204,29 @@ def test_a_method_that_ignores_the_network_fails_the_sanity_check(monkeypatch: p
     assert found.failed == ("edges",)
     assert found.layers[-1] == found.of == 3
     assert torch.equal(questions[0].network.get_parameter("head.fc.weight"), weights)
+
+
+def test_the_sanity_check_shuffles_every_layer_from_the_answer_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each step the layers nearest to the answer differ, and no others; at the end each convolution does."""
+    torch.manual_seed(1)
+    question = question_of(small_network(), torch.randn(1, 3, 16, 16))
+    names = ["head.fc", "stage1.conv", "stem.conv"]
+    trained = {name: question.network.get_submodule(name).get_parameter("weight").clone() for name in names}
+    differ = []
+
+    def look(asked: Question) -> Attribution:
+        weights = {name: asked.network.get_submodule(name).get_parameter("weight") for name in names}
+        differ.append([name for name in names if not torch.equal(weights[name], trained[name])])
+        return Attribution(asked.inputs[0].sum(0))
+
+    monkeypatch.setitem(METHODS, "look", Method("Look", "", "", look))
+    found = check_sanity([question], ["look"])
+    assert differ == [names[:count] for count in (0, *found.layers)]
+    biased = nn.Linear(4, 3)
+    before = biased.bias.clone()
+    shuffle(biased, torch.Generator().manual_seed(3))
+    assert not torch.equal(biased.bias, before)
+    assert torch.equal(biased.bias.sort().values, before.sort().values)
 
 
 class Bright(nn.Module):

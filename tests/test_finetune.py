@@ -167,7 +167,27 @@ def test_a_kept_head_takes_the_order_of_the_data(name: str, tmp_path: Path) -> N
 
 def test_a_part_that_is_drawn_anew_cannot_be_frozen(base: Run) -> None:
     with pytest.raises(UsageError, match=r"head\.fc\.weight of resnet_uva.* is new, so it must be trained"):
-        plan_of(str(base.path), frozen=("head",))
+        plan_of(str(base.path), recipe="full", frozen=("head",))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--freeze stem", "head_only leaves every part but the head as it is; with frozen=stem it would train"),
+        ("--set frozen=stem", "choose a recipe that trains them, such as full or gradual"),
+        ("--freeze ,", "--freeze ',' names no part"),
+        ("--freeze , --recipe full", "names no part"),
+        ("--freeze stem --recipe few_shot_head", "leaves every part but the head as it is"),
+    ],
+)
+def test_freezing_fewer_parts_than_the_recipe_is_refused(
+    words: str, said: str, base: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["finetune", str(base.path), "--data", "digits", *words.split(), "--out", f"{tmp_path}/out", "--quiet"]
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_file_of_weights_alone_needs_its_normalisation(tmp_path: Path) -> None:
@@ -288,7 +308,7 @@ def test_what_does_not_fit_the_base_is_refused_in_one_line(
 ) -> None:
     lines = {
         f"--data {shapes} --keep-head": "knows 10 classes, folder",
-        "--data digits --freeze stage9": "unknown part of resnet_uva in frozen 'stage9'",
+        "--data digits --recipe full --freeze stage9": "unknown part of resnet_uva in frozen 'stage9'",
         "--data digits --set image_size=0": "image_size=0 makes no sense",
         "--data digits -o depths=1,1,1": "belongs to a run, which says itself what network it is",
     }

@@ -17,13 +17,14 @@ from convatlas.architectures import architecture
 from convatlas.errors import UsageError
 from convatlas.layers import StochasticDepth
 from convatlas.prediction import evaluate_run, predict_logits
+from convatlas.recipe import ALL_BUT_HEAD
 from convatlas.run import Run
 from convatlas.training import Plan, build_learner, train_plan
 from convatlas.training import head_only as head_only_module
 from convatlas.training.averaging import MovingAverage
 from convatlas.training.classification import Classification
 from convatlas.training.engine.callbacks import MovedIntoPlace
-from convatlas.training.freezing import ALL_BUT_HEAD, Held, head_of
+from convatlas.training.freezing import Held, head_of
 from convatlas.training.head_only import HeadOnly, tail_of
 from convatlas.training.optimizers import parameter_groups
 from convatlas.weights import read_checkpoint

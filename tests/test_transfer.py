@@ -22,14 +22,16 @@ from convatlas.data import class_labels, load_data
 from convatlas.data.subset import at
 from convatlas.errors import UsageError
 from convatlas.evaluation import paired_difference
+from convatlas.few_shot.features import _facts
 from convatlas.few_shot.methods import Method, methods_of, shots_and_draws
 from convatlas.few_shot.planning import TransferRequest, plan_transfer
 from convatlas.few_shot.study import transfer
 from convatlas.files import write_bytes
 from convatlas.recipe import DataFacts, recipe_for
 from convatlas.report.transfer import write_transfer_report
+from convatlas.report.transfer_figures import draw_shots
 from convatlas.request import Entry, Request, StartWords, plan_request
-from convatlas.run import Run, read_run, read_transfer
+from convatlas.run import Run, Start, read_run, read_transfer
 from convatlas.training import train_plan
 from convatlas.training.features import no_features, read_features
 from convatlas.training.head_only import HeadOnly
@@ -213,6 +215,31 @@ def test_the_features_are_kept_once_with_their_facts(study: Path, base: Run) -> 
         found.of("train", load_data("digits").train)
 
 
+def test_draws_from_the_seed_do_not_share_features(base: Run, tmp_path: Path) -> None:
+    """Each draw has a body of its own: its accuracy is that of its network on the images."""
+    transfer(request_of(base, methods="scratch@few_shot_head[steps=20]", shots="2"), out=tmp_path / "out", quiet=True)
+    for draw in range(3):
+        run = read_run(tmp_path / f"out/scratch@few_shot_head_steps=20/shots2/draw{draw}")
+        assert convatlas.evaluate(run).top1 == run.results["test_top1"]
+
+
+def test_every_fact_decides_the_features(base: Run, tmp_path: Path) -> None:
+    data, (member, *_) = plan_transfer(request_of(base, methods="head_only"), out=tmp_path)
+    plan = member.plan
+    others = {
+        "weights": {"start": dataclasses.replace(plan.start, sha256="0" * 64)},
+        "seed": {"start": Start.from_seed()},
+        "precision": {"recipe": plan.recipe.with_values(precision="bf16")},
+        "preprocessing": {"preprocessing": dataclasses.replace(plan.preprocessing, mean=(0.1,))},
+    }
+    same = _facts(member, data, device="cpu")
+    for name, changes in others.items():
+        other = dataclasses.replace(member, plan=dataclasses.replace(plan, **changes))
+        assert _facts(other, data, device="cpu") != same, name
+    assert _facts(member, load_data("digits?test_images=50"), device="cpu") != same
+    assert _facts(member, data, device="cuda") != same
+
+
 def test_features_of_another_file_are_not_taken(study: Path, tmp_path: Path) -> None:
     (file,) = (study / "features").glob("*.npz")
     with np.load(file) as arrays:
@@ -304,16 +331,53 @@ def test_the_comparisons_are_paired_and_say_when_they_cannot_tell(study: Path) -
     found = content(study)
     for comparison in found["comparisons"]:
         rows = {
-            row["method"]: [draw["test_top1"] for draw in row["draws"]]
+            row["method"]: np.stack([correct(study / draw["path"]) for draw in row["draws"]])
             for row in found["rows"]
             if row["shots"] == comparison["shots"]
         }
         for other in comparison["others"]:
             expected = paired_difference(rows[other["method"]], rows[comparison["first"]])
             assert other["difference"] == pytest.approx(expected.mean)
+            assert other["ci95"] == pytest.approx([expected.low, expected.high])
             told = "too close to tell" not in other["verdict"]
             assert told == expected.significant == (other["ci95"][0] > 0 or other["ci95"][1] < 0)
-    assert paired_difference([0.5, 0.6], [0.1, 0.2]).significant is None
+
+
+def correct(run: Path) -> np.ndarray:
+    arrays = read_run(run).predictions()
+    right: np.ndarray = arrays["test_logits"].argmax(1) == arrays["test_labels"]
+    return right[np.argsort(arrays["test_index"])]
+
+
+def test_a_difference_is_judged_over_draws_and_images() -> None:
+    """Typed for three draws of four images; one image more of 50 in every draw is no verdict."""
+    ours = np.array([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]], dtype=bool)
+    theirs = np.array([[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 1, 0]], dtype=bool)
+    found = paired_difference(ours, theirs)
+    by_draw, by_image = [0.5, 0.25, 0.5], [0, 1, 1 / 3, 1 / 3]
+    half = 4.302652730 * np.sqrt(np.var(by_draw, ddof=1) / 3 + np.var(by_image, ddof=1) / 4)
+    assert found.mean == pytest.approx(5 / 12)
+    assert (found.low, found.high) == (pytest.approx(5 / 12 - half), pytest.approx(min(1, 5 / 12 + half)))
+    one_more = np.zeros((3, 50), dtype=bool)
+    one_more[:, 7] = True
+    assert paired_difference(one_more, np.zeros((3, 50), dtype=bool)).significant is False
+    assert paired_difference(ours[:2], theirs[:2]).significant is None
+
+
+def test_a_figure_shows_each_image_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images of one value each: the sheet has the value of every class and image, enlarged, with white between."""
+    shown = []
+    monkeypatch.setattr("matplotlib.axes.Axes.imshow", lambda _axes, sheet, **_: shown.append(sheet))
+    pixels = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1).repeat(4, 2).repeat(4, 3)
+    draw_shots(pixels, Path("shots.png"), classes=("a", "b"), draw=0)
+    sheet = shown[0][..., 0]
+    zoom = sheet.shape[0] // 10  # two images of 4 and a gap of 2
+    assert sheet.shape == (10 * zoom, 16 * zoom)
+    assert [[sheet[zoom * (6 * row + 1), zoom * (6 * column + 1)] for column in range(3)] for row in range(2)] == [
+        [0, 1, 2],
+        [3, 4, 5],
+    ]
+    assert sheet[zoom * 4 + 1, 0] == 255
 
 
 def test_the_picture_has_the_images_of_the_draw(study: Path) -> None:

@@ -80,6 +80,8 @@ def _lines(content: dict[str, Any]) -> list[str]:
         )
     for title, key in (("chosen by validation", "chosen"), ("all", "all")):
         found = content["average"][key]
+        if len(found["members"]) == 1:
+            continue  # one network is no average; the verdict names it
         low, high = (100 * end for end in found["gain"]["ci95"])
         lines.append(
             f"average of {len(found['members'])} networks ({title}): test {percent(found['accuracy'])} %, "

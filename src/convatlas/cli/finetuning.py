@@ -86,7 +86,7 @@ def finetune(
         "lr": lr,
         "fit": fit,
         "precision": precision,
-        "frozen": freeze,
+        "frozen": _parts(freeze),
     }
     request = Request(
         entries=(Entry(source, recipe),),
@@ -112,6 +112,13 @@ def finetune(
     existing = open_folder(plan, folder, resume=resume)
     run = trained(plan, folder, device=resolve_device(device), resume=resume, quiet=quiet)
     print_run(run, loaded=existing is not None and existing.finished, as_json=as_json)
+
+
+def _parts(freeze: str | None) -> str | None:
+    """Returns the words of --freeze. Raises `UsageError` where they name no part."""
+    if freeze is not None and not freeze.replace(",", "").strip():
+        raise UsageError(f"--freeze {freeze!r} names no part; give one or more with commas, such as stem,stage1")
+    return freeze
 
 
 def _study(request: Request, *, recipe: str, shots: str | None, draws: str) -> TransferRequest:

@@ -59,9 +59,11 @@ def _needs(member: Member) -> bool:
 def _facts(member: Member, data: DataSet, *, device: str) -> dict[str, Any]:
     """Returns the facts that decide the features of an image."""
     plan = member.plan
+    drawn = {} if plan.start.sha256 else {"seed": plan.seed}  # a body from the seed differs from draw to draw
     return {
         "network": plan.label,
         "weights": plan.start.sha256,
+        **drawn,
         "preprocessing": plain(dataclasses.asdict(plan.preprocessing)),
         "precision": plan.recipe.precision,
         "data": data.spec.name,

@@ -14,7 +14,7 @@ from convatlas.words import file_name
 
 Kind = Literal["weights", "seed", "nearest_mean"]
 NEAREST_MEAN, SCRATCH = "nearest_mean", "scratch"
-RECIPES = {  # the recipe of a method that names none; those that count epochs are counted in steps
+RECIPES = {  # the recipe of a method that names none
     "head_only": "few_shot_head",
     "full": "few_shot_full",
     SCRATCH: "few_shot_scratch",

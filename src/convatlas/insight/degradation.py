@@ -59,10 +59,13 @@ class Errors:
 def kind_of(name: str) -> str:
     """Returns the kind of an architecture: its name without the numbers. Networks of one kind differ in depth.
 
-    >>> kind_of("plain56"), kind_of("resnet20_b"), kind_of("densenet_40_12"), kind_of("mine.py:net3")
-    ('plain', 'resnet_b', 'densenet', 'net')
+    Of a user's own network the file belongs to the kind.
+
+    >>> kind_of("plain56"), kind_of("resnet20_b"), kind_of("densenet_40_12"), kind_of("nets/v2.py:net3")
+    ('plain', 'resnet_b', 'densenet', 'v2.py:net')
     """
-    return re.sub(r"_?\d+", "", name.rpartition(":")[2])
+    file, colon, own = name.rpartition(":")
+    return Path(file).name + colon + re.sub(r"_?\d+", "", own)
 
 
 def check_kinds(names: Iterable[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convatlas.recipe.checks import ALL_BUT_HEAD
 from convatlas.recipe.fields import (
     NETWORK_FIELDS,
     OF_METHOD,
@@ -29,6 +30,7 @@ from convatlas.recipe.schedule import rate_factor
 from convatlas.recipe.settings import parsed_settings, with_settings
 
 __all__ = [
+    "ALL_BUT_HEAD",
     "FALLBACK_RECIPE",
     "NETWORK_FIELDS",
     "OF_METHOD",

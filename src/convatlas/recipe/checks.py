@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UsageError
 
 if TYPE_CHECKING:
     from convatlas.recipe.fields import Recipe
+
+ALL_BUT_HEAD = "all_but_head"  # the word in `frozen` for every part but the head
 
 # field: the condition on its value, in Python and in words. None passes if the type permits it.
 RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -223,3 +225,13 @@ def short(value: Any) -> str:
     if isinstance(value, tuple):
         return "+".join(map(short, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value).lower()
+
+
+def check_changes(recipe: Recipe, changes: Mapping[str, Any]) -> None:
+    """Raises `UsageError` where other frozen parts would train the body in a recipe that trains the head alone."""
+    frozen = changes.get("frozen")
+    if frozen is not None and ALL_BUT_HEAD in recipe.optimizer.frozen and ALL_BUT_HEAD not in frozen:
+        raise UsageError(
+            f"{recipe.name} leaves every part but the head as it is; with frozen={','.join(frozen)} it would train the "
+            "others: choose a recipe that trains them, such as full or gradual"
+        )

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_type_hints
 
 from convatlas import values
 from convatlas.errors import UsageError, unknown
-from convatlas.recipe.checks import check_recipe, short
+from convatlas.recipe.checks import check_changes, check_recipe, short
 from convatlas.recipe.groups import (
     BoxFields,
     ImageFields,
@@ -143,8 +143,8 @@ class Recipe:
         >>> short.name, short.schedule.milestones
         ('uva_sgd[epochs=18]', (10, 15))
         """
-        flat = self.flat()
-        settable = [name for name in FIELDS if name not in WORDS]
+        flat, settable = self.flat(), [name for name in FIELDS if name not in WORDS]
+        check_changes(self, changes)
         for name in changes:
             if name not in settable:
                 raise unknown("recipe field", name, settable)

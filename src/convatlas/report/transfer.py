@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convatlas.errors import UsageError
 from convatlas.evaluation import FEWEST_SEEDS, paired_difference, summarize
 from convatlas.files import check_writable, read_arrays, write_json, write_text
@@ -18,7 +20,9 @@ from convatlas.report.transfer_tables import HEADERS, cells, csv_table, markdown
 from convatlas.run import Run, TransferRecord, is_run, read_run, read_transfer
 
 FILES = ("results.json", "results.csv", "results.md", "transfer.png", "shots.png", "report.html")
-INTERVALS = "the interval is Student's t over the draws, cut at 0 and 100 %"
+INTERVALS = (
+    "the interval is Student's t over the draws, cut at 0 and 100 %; that of a difference is over draws and test images"
+)
 Row = dict[str, Any]
 Found = tuple[str, str, int, Run | None]
 
@@ -63,7 +67,7 @@ def write_transfer_report(folder: Path) -> TransferReport:
         "protocol": _protocol(record),
         "circumstances": _circumstances(runs),
         "rows": rows,
-        "comparisons": _comparisons(rows, list(record.methods.values())),
+        "comparisons": _comparisons(rows, list(record.methods.values()), folder),
         "failed": [{"path": path, "error": _error(run)} for path, run in _of_status(runs, "failed", folder)],
         "unfinished": [path for path, _ in _of_status(runs, "unfinished", folder)],
     }
@@ -184,13 +188,13 @@ def _folder(record: TransferRecord, method: str) -> str:
     return next(folder for folder, name in record.methods.items() if name == method)
 
 
-def _comparisons(rows: Sequence[Row], methods: Sequence[str]) -> list[dict[str, Any]]:
+def _comparisons(rows: Sequence[Row], methods: Sequence[str], folder: Path) -> list[dict[str, Any]]:
     """Returns the differences of the other methods from the first one, on the same draws, for each number of shots."""
     found = []
     for shots in dict.fromkeys(row["shots"] for row in rows):
         own = {row["method"]: row for row in rows if row["shots"] == shots}
         first = own.get(methods[0])
-        others = [_difference(own[name], first) for name in methods[1:] if name in own] if first else []
+        others = [_difference(own[name], first, folder) for name in methods[1:] if name in own] if first else []
         if first and others:
             count = "all images" if shots == "all" else f"{shots} shot{'s' * (shots != '1')}"
             said = "; ".join(f"{other['method']} {other['verdict']}" for other in others)
@@ -199,13 +203,13 @@ def _comparisons(rows: Sequence[Row], methods: Sequence[str]) -> list[dict[str, 
     return found
 
 
-def _difference(row: Row, first: Row) -> dict[str, Any]:
+def _difference(row: Row, first: Row, folder: Path) -> dict[str, Any]:
     """Returns the difference of a method from the first one in words and numbers."""
-    ours, theirs = ({each["draw"]: each["test_top1"] for each in side["draws"]} for side in (row, first))
+    ours, theirs = ({each["draw"]: folder / each["path"] for each in side["draws"]} for side in (row, first))
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         return {"method": row["method"], "n_draws": 0, "verdict": "has no draw in common", "difference": None}
-    found = paired_difference([ours[draw] for draw in shared], [theirs[draw] for draw in shared])
+    found = paired_difference(*(np.stack([_correct(side[draw]) for draw in shared]) for side in (ours, theirs)))
     points = f"{100 * found.mean:+.1f} points"
     if found.low is None or found.high is None:
         verdict = f"is {points} apart ({len(shared)} of the {FEWEST_SEEDS} draws that a verdict needs)"
@@ -224,6 +228,13 @@ def _difference(row: Row, first: Row) -> dict[str, Any]:
         "significant": found.significant,
         "verdict": verdict,
     }
+
+
+def _correct(run: Path) -> np.ndarray:
+    """Returns whether the answer of a run to each test image is right, in the order of the images' numbers."""
+    arrays = read_run(run).predictions()
+    correct: np.ndarray = arrays["test_logits"].argmax(1) == arrays["test_labels"]
+    return correct[np.argsort(arrays["test_index"])]
 
 
 def _write_files(report: TransferReport, record: TransferRecord) -> None:

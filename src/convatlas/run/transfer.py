@@ -50,12 +50,12 @@ class TransferRecord:
         }
 
     def joined(self, other: TransferRecord) -> TransferRecord:
-        """Returns the record of this study with the methods, shots and draws of an earlier session too."""
+        """Returns the record with what an earlier session has too; the methods of this one stand first."""
         draws = {
             shots: tuple(sorted({*other.draws.get(shots, ()), *self.draws.get(shots, ())}))
             for shots in (*other.draws, *self.draws)
         }
-        return replace(self, methods={**other.methods, **self.methods}, draws=draws)
+        return replace(self, methods={**self.methods, **other.methods}, draws=draws)
 
     def write(self, folder: Path) -> None:
         """Writes `transfer.json`."""

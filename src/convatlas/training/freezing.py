@@ -10,10 +10,8 @@ from torch.utils.hooks import RemovableHandle
 
 from convatlas.errors import UsageError, unknown
 from convatlas.layers.auxiliary import AUXILIARY
-from convatlas.recipe import Recipe
+from convatlas.recipe import ALL_BUT_HEAD, Recipe
 from convatlas.words import is_part
-
-ALL_BUT_HEAD = "all_but_head"  # the word of a recipe for every part but the head
 
 
 def head_of(network: nn.Module) -> str:

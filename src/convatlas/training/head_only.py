@@ -17,9 +17,9 @@ from convatlas.device import BATCH_SIZE, autocast
 from convatlas.errors import UsageError
 from convatlas.layers.auxiliary import AUXILIARY, AuxiliaryHeads
 from convatlas.prediction import answering, predict_logits
-from convatlas.recipe import Recipe
+from convatlas.recipe import ALL_BUT_HEAD, Recipe
 from convatlas.training.classification import Classification
-from convatlas.training.freezing import ALL_BUT_HEAD, head_of
+from convatlas.training.freezing import head_of
 from convatlas.training.objective import Objective, evaluated_network
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from torch.optim import Optimizer
 
 from convatlas.data.epoch import epoch_seed
 from convatlas.device import around_fault, out_of_memory
-from convatlas.recipe import Recipe, rate_factor
+from convatlas.recipe import ALL_BUT_HEAD, Recipe, rate_factor
 from convatlas.recipe.plateau import Plateau
-from convatlas.training.freezing import ALL_BUT_HEAD, Held
+from convatlas.training.freezing import Held
 from convatlas.training.objective import Means, Measured, Objective, TooLittleMemoryError, trained_modules
 from convatlas.training.optimizers import set_rate
 from convatlas.training.parallel import ALONE, Group, process_group

@@ -20,6 +20,7 @@ NUMBERED = 14  # members; with more, the cells have no numbers
 NAMED = 10  # members; with more, a picture counts the answers
 LISTED = 6  # answers below a picture
 COLUMNS = 4  # images in a row
+WIDEST = 26  # letters of a name in a line
 NO_BREAK = "\u00a0"  # the space at which a line does not end
 CAPTION = "Above each image stands its label, below it each answer with the networks that give it."
 PANELS = (
@@ -32,7 +33,7 @@ def draw_agreement(content: Mapping[str, Any], path: Path) -> None:
     """Writes two matrices of all pairs: the kappa of their answers, and the correlation of their errors."""
     from matplotlib.figure import Figure
 
-    names = [f"{member['number']}  {member['name']}" for member in content["members"]]
+    names = [f"{member['number']}  {_wrapped(member['name'])}" for member in content["members"]]
     n, beside = len(names), len(names) <= SIDE_BY_SIDE
     size = (9.0, 4.0) if beside else (9.0, 2 * min(7.6, 2.2 + 0.28 * n))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
@@ -45,6 +46,16 @@ def draw_agreement(content: Mapping[str, Any], path: Path) -> None:
     title = f"{n} networks on {content['images']['test']:,} test images of {content['data']}"
     figure.suptitle(title, x=0.014, ha="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
     save(figure, path)
+
+
+def _wrapped(name: str) -> str:
+    """Returns a name in lines of at most 26 letters, where it is longer.
+
+    >>> _wrapped("resnet_uva(depths=1,1,1)@quick[epochs=1]")
+    'resnet_uva(depths=1, 1, 1)\\n@quick[epochs=1]'
+    """
+    spaced = name.replace(",", ", ").replace("@", " @").replace("[", " [") if len(name) > WIDEST else name
+    return "\n".join(textwrap.wrap(spaced, WIDEST, max_lines=3, placeholder=" …"))
 
 
 def _square(pairs: Sequence[Mapping[str, Any]], value: str, n: int) -> np.ndarray:

@@ -32,7 +32,7 @@ class Effort:
     """How much a method computes: the first and the most steps, the noisy samples, and the windows along a side."""
 
     steps: int = 32
-    most_steps: int = 128
+    most_steps: int = 1024
     samples: int = 24
     windows: int = 8
 

@@ -2,6 +2,8 @@
 
 Adebayo et al. 2018, https://arxiv.org/abs/1810.03292: the weights are made random from the top layer down, and the maps
 are compared with those of the trained network by rank. A method whose maps stay alike shows the image, not the network.
+Here the weights of each convolution and linear layer are put into a random order; the paper draws them anew. Norms stay
+as they are.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from convatlas.insight.explain.methods import METHODS, Attribution, Effort, Ques
 from convatlas.progress.counting import Watch, unwatched
 
 DEPTHS = 6  # steps from the trained to the random network
-ALIKE = 0.5  # mean rank correlation with every weight random, at which a method fails
+ALIKE = 0.5  # mean rank correlation with every such layer random, at which a method fails
 IMAGES = 4  # at most
 LESS = Effort(steps=16, most_steps=16, samples=8, windows=4)
 
@@ -37,7 +39,7 @@ class Sanity:
 
     @property
     def failed(self) -> tuple[str, ...]:
-        """The methods whose maps stay alike where every weight is random."""
+        """The methods whose maps stay alike where every such layer is random."""
         return tuple(name for name, values in self.correlations.items() if values[-1] >= ALIKE)
 
 

@@ -69,6 +69,9 @@ def _check(predictor: Predictor, wanted: Wanted) -> None:
         return
     needing = [f"--{name}" for name in ("sanity", "curves") if name in wanted.checks]
     needing += ["--neighbours"] if wanted.neighbours else []
+    needing += ["--class"] if wanted.class_name is not None else []
+    needing += ["--stage"] if wanted.stages else []
+    needing += ["--method"] if tuple(wanted.methods) != tuple(METHODS) else []
     if needing or not (wanted.excite or "embedding" in wanted.checks):
         what = f"{needing[0]} needs" if needing else "explain needs"
         raise UsageError(f"{what} images: name image files, folders or patterns after {predictor.source}")
