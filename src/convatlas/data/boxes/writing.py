@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from convatlas.data.boxes.truth import Boxes
-from convatlas.files import write_json, write_text
+from convatlas.files import write_text
 
 DECIMALS = 4  # of a pixel in VOC and COCO
 FRACTIONS = 6  # decimals of YOLO's fractions
@@ -69,7 +70,7 @@ def write_coco(home: Path, classes: tuple[str, ...], parts: dict[str, list[Writt
                         "iscrowd": int(difficult),
                     }
                 )
-        write_json(home / "annotations" / f"instances_{PARTS[part]}.json", content)
+        write_text(home / "annotations" / f"instances_{PARTS[part]}.json", json.dumps(content, ensure_ascii=False))
 
 
 def write_yolo(home: Path, classes: tuple[str, ...], parts: dict[str, list[Written]]) -> None:

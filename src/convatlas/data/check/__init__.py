@@ -12,7 +12,7 @@ from convatlas.data.check.boxes import box_findings, without_missing
 from convatlas.data.check.content import imbalance, summary
 from convatlas.data.check.duplicates import counts, equal_images
 from convatlas.data.check.findings import Finding, find, in_order, make_finding
-from convatlas.data.check.kinds import KINDS, OF_BOXES
+from convatlas.data.check.kinds import KINDS, OF_BOXES, OF_CLASSES
 from convatlas.data.check.pictures import shown, thumbnail
 from convatlas.data.check.scan import Scan, Watch, scan_images
 from convatlas.data.dataset import DataSet, Source
@@ -79,7 +79,7 @@ class Check:
         found = {finding.kind for finding in self.findings}
         needing = {"near-leak", "near-contradiction", "near-repeated"} if not self.scan.hashed else set()
         needing |= {"mislabelled"} if not self.searched else set()
-        needing |= {"odd-shape"} if self.boxed else OF_BOXES
+        needing |= OF_CLASSES if self.boxed else OF_BOXES
         looked = [(name, kind) for name, kind in KINDS.items() if name not in found | needing]
         return [(kind.title, kind.meaning) for _, kind in looked if kind.gravity != "fact"]
 
@@ -128,9 +128,9 @@ def check_data(
     equal = equal_images(scan)
     undone = () if scan.hashed else (f"alike pictures were not searched: that needs imagehash; {INSTALL}",)
     findings = tuple(find(scan, equal))
-    if boxed is not None:  # whole images are seen: their shape does not matter
-        shapes = [finding for finding in findings if finding.kind != "odd-shape"]
-        findings = tuple(in_order([*shapes, *box_findings(scan, boxed)]))
+    if boxed is not None:
+        kept = [finding for finding in findings if finding.kind not in OF_CLASSES]
+        findings = tuple(in_order([*kept, *box_findings(scan, boxed)]))
     found = Check(scan, findings, tuple(counts(scan, equal)), undone, boxed=boxed is not None)
     said = {"image-missing", "box-class", "leak"} & {finding.kind for finding in findings} if boxed else set()
     return found if unsplit is None or said else found.with_finding(make_finding("no-split", (), (unsplit,)))

@@ -46,7 +46,7 @@ KINDS: dict[str, Kind] = {
     ),
     "empty-class": Kind("fault", "class without training images", "A network cannot learn a class without images."),
     "image-missing": Kind(
-        "fault", "that annotations describe are not there", "Add the images, or remove their annotations."
+        "fault", "not there, though an annotation describes them", "Add the images, or remove their annotations."
     ),
     "box-class": Kind(
         "fault",
@@ -156,6 +156,9 @@ KINDS: dict[str, Kind] = {
     "transparent": Kind("fact", "with transparency", "Transparent pixels become white."),
     "misnamed": Kind("fact", "with another ending than their kind", "The content decides how a picture is read."),
 }
+
+OF_CLASSES = {"odd-shape", "near-contradiction"}
+"""The kinds that images with boxes do not have: whole images are seen, and alike images have other boxes."""
 
 OF_BOXES = {"image-missing", "image-size", "no-boxes", *(name for name in KINDS if name.startswith("box-"))}
 """The kinds that only images with boxes have."""
