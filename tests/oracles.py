@@ -1,4 +1,4 @@
-"""torchvision, timm, effdet, pycocotools and EfficientNet-Lite's code, references of the parity tests, in their own folder.
+"""The references of the parity tests, in their own folder: torchvision, timm, effdet, pycocotools, EfficientNet-Lite.
 
 They are in no environment: torchvision's compiled part fits one build of torch only, and where it is broken, Lightning
 and torchmetrics, which look for it, break with it. So `make test` installs all without dependencies into `.oracles`,

@@ -59,18 +59,21 @@ def draw_precision_recall(named: Named, path: Path) -> bool:
     classes, boxes = found[0][1].record.data.classes, found[0][2]["test_class_boxes"]
     chosen = sorted(np.argsort(-boxes, kind="stable")[:MOST].tolist())
     rows, columns = math.ceil(len(chosen) / COLUMNS), min(COLUMNS, len(chosen))
-    figure = Figure(figsize=(9, 3.2 * rows + 0.4), dpi=120, layout="constrained")
+    figure = Figure(figsize=(9, 3.2 * rows + 0.3 + 0.2 * len(found)), dpi=120, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes, label in zip(panels, chosen, strict=False):
         axes.set_title(f"{classes[label]}, {int(boxes[label]):,} boxes", fontsize=10, color=INK, parse_math=False)
         for name, _, arrays in found:
             curve, ap50 = 100 * arrays["test_curves"][label], _shown(arrays["test_class_ap50"][label])
-            axes.plot(np.linspace(0, 100, len(curve)), curve, color=style[name][0], label=f"{name}: AP50 {ap50} %")
+            axes.plot(np.linspace(0, 100, len(curve)), curve, color=style[name][0], label=f"AP50 {ap50} %")
         axes.set(xlim=(0, 100), ylim=(0, 102), xlabel="recall (%)", ylabel="precision (%)")
         axes.legend(loc="lower left", **{**LEGEND, "fontsize": 7.5})
         plain(axes)
     for axes in panels[len(chosen) :]:
         axes.set_axis_off()
+    lines = panels[0].get_lines()
+    names = [name for name, _, _ in found]
+    figure.legend(lines, names, loc="outside lower center", ncols=max(1, 100 // (8 + max(map(len, names)))), **LEGEND)
     save(figure, path)
     return True
 
