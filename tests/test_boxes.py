@@ -88,6 +88,13 @@ def test_trainval_trains_where_there_is_no_list_of_training_images(tmp_path: Pat
     assert [len(images) for images in data.parts.values()] == [8, 3, 2]
 
 
+def test_a_list_may_have_flags_and_names_may_end_in_numbers(tmp_path: Path) -> None:
+    made.voc(tmp_path, [*made.pictures(), made.Picture("scan 0"), made.Picture("scan 1")])
+    (tmp_path / made.LISTS / "val.txt").write_text("val_0  1\nval_1 -1\n")
+    data = load_data(f"voc:{tmp_path}")
+    assert [len(images) for images in data.parts.values()] == [7, 2, 2]
+
+
 def test_a_size_that_a_file_does_not_state_is_that_of_the_upright_image(tmp_path: Path) -> None:
     made.voc(tmp_path, made.pictures())
     image = Image.open(tmp_path / "JPEGImages" / "train_0.png")

@@ -6,6 +6,7 @@ Annotations/NAME.xml, JPEGImages/NAME.jpg, ImageSets/Main/train.txt.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def _parts(root: Path) -> dict[str, _Part]:
         part: next((path for name in names if (path := root / LISTS / f"{name}.txt").is_file()), None)
         for part, names in named.items()
     }
-    found = {part: _Part(path, _listed(path)) for part, path in lists.items() if path is not None}
+    found = {part: _Part(path, _listed(path, root)) for part, path in lists.items() if path is not None}
     if found:
         return found
     names = sorted((name[:-4] for name in names_in(root / ANNOTATIONS) if name.lower().endswith(".xml")), key=natural)
@@ -92,12 +93,15 @@ def _parts(root: Path) -> dict[str, _Part]:
     return {"train": _Part(root / ANNOTATIONS, tuple(names))}
 
 
-def _listed(path: Path) -> tuple[str, ...]:
-    """Returns the names in a list. Raises `UsageError` for a list without names and for a name that comes twice."""
+def _listed(path: Path, root: Path) -> tuple[str, ...]:
+    """Returns the names in a list. Raises `UsageError` for a list without names and for a name that comes twice.
+
+    A line `scan 1` is the name of an image where `scan 1.xml` is there, else the image `scan` and a flag.
+    """
     seen: dict[str, int] = {}
     for line, text in listed_names(path, most=LARGEST):
         flagged = _FLAGGED.fullmatch(text)
-        name = flagged[1] if flagged else text
+        name = flagged[1] if flagged and not os.path.isfile(root / ANNOTATIONS / f"{text}.xml") else text
         if (first := seen.setdefault(name, line)) != line:
             raise UsageError(f"line {line} of {path} names {name} again, after line {first}; remove one")
     if not seen:
