@@ -15,6 +15,8 @@ from convatlas.drawing import COLOURS, DPI, INK, LEGEND, MARKERS, SOFT, plain, s
 APART = 0.035  # of a decade, between the marks of two methods at one number of shots
 WIDEST = 1600  # pixels of the picture of the training images
 LONGEST = 40  # letters in a line of the legend
+PLACE: dict[str, Any] = {"x": 0.014, "ha": "left"}  # of a title
+TITLE: dict[str, Any] = {"fontsize": 11.5, "fontweight": "bold", "color": INK, "parse_math": False}
 GAP = 2  # pixels of an image between two images
 
 
@@ -48,9 +50,7 @@ def _draw_rows(rows: Sequence[Mapping[str, Any]], path: Path, *, title: str) -> 
     several = max(row["n_draws"] for row in rows) > 1
     marks = f"a stroke is a draw, a point their mean with its {_spread(rows)}" if several else "one draw"
     axes.set_xlabel(f"accuracy on {rows[0]['test_images']:,} test images (%)\n{marks}", color=INK)
-    axes.set_title(
-        _heading(f"{title}, {shots}"), loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False
-    )
+    figure.suptitle(_heading(f"{title}, {shots}"), **PLACE, **TITLE)
     plain(axes)
     save(figure, path)
 
@@ -69,7 +69,7 @@ def _draw_lines(rows: Sequence[Mapping[str, Any]], path: Path, *, methods: Seque
         shift = 10 ** (APART * (number - (len(methods) - 1) / 2))
         _line(axes, own, number=number, shift=shift, label=_text(names[method]))
     _axes(axes, rows)
-    axes.set_title(_heading(title), loc="left", fontsize=11.5, fontweight="bold", color=INK, parse_math=False)
+    figure.suptitle(_heading(title), **PLACE, **TITLE)
     shown = [_text(name) for name in names.values()]
     handles = [line for line in axes.lines if line.get_label() in shown]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, **LEGEND)
