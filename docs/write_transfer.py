@@ -29,6 +29,7 @@ from convatlas.words import percent
 ROOT = Path(__file__).resolve().parent.parent
 STUDIES = ("lite0", "four", "many")
 BASE = "six"  # the run from which `four` starts
+COSTS = ("probe", "frozen_step")  # of results/bench
 KEPT = ("recipe", "seed", "data", "versions", "git_commit", "hardware", "command", "results")
 
 Content = Mapping[str, Any]
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
         if wanted.source:
             take_over(wanted.source, root=root)
         contents = {name: read_json(results / f"{name}.json") for name in (*STUDIES, BASE)}
+        contents |= {name: read_json(root / f"results/bench/{name}.json") for name in COSTS}
         text = page(contents)
     except UsageError as error:
         print(error, file=sys.stderr)
@@ -106,7 +108,8 @@ def curve(content: Content) -> list[Content]:
 def page(contents: Mapping[str, Content]) -> str:
     """Returns the page as Markdown."""
     lite0, four, many, six = (contents[name] for name in (*STUDIES, BASE))
-    return "\n".join([HEADER, from_imagenet(lite0), more_shots(lite0), from_six(four, six), many_images(many), FOOTER])
+    parts = [from_imagenet(lite0), more_shots(lite0), from_six(four, six), many_images(many)]
+    return "\n".join([HEADER, *parts, costs(contents["probe"], contents["frozen_step"]), FOOTER])
 
 
 HEADER = """# Few images of CIFAR-10: an example
@@ -196,6 +199,25 @@ def many_images(content: Content) -> str:
         "over draws."
     )
     return section("500 images of each class", content, rows=content["rows"], said=said)
+
+
+def costs(probe: Content, frozen: Content) -> str:
+    """Returns the section about the time of frozen features."""
+    said = (
+        f"A linear probe on {probe['n']['train']:,} images of {probe['image_size']} pixels, with all files of its run, "
+        f"takes {ratio(probe, 'pass')} the time of one pass of the images through EfficientNet-Lite0. A training "
+        f"step whose body is frozen takes {ratio(frozen, 'full')} the time of a full one (batches of "
+        f"{frozen['batch_size']} at {frozen['image_size']} pixels). Both alternated in one process with the work that "
+        "they are compared with; other trainings ran on the same machine."
+    )
+    lines = [f"- `{each['command']}`; {facts(each)}; load {each['load']:.1f}" for each in (probe, frozen)]
+    return "\n\n".join(["## What it costs", textwrap.fill(said, 118), "\n".join(lines)]) + "\n"
+
+
+def ratio(measured: Content, beside: str) -> str:
+    """Returns the median ratio to another work, with its smallest and largest value."""
+    found, rounds = measured["ratio"], len(measured["seconds"][beside])
+    return f"{found['median']:.2f} times ({found['min']:.2f} to {found['max']:.2f} in {rounds} rounds)"
 
 
 def section(title: str, content: Content, *, rows: Sequence[Content], said: str, figure: str = "") -> str:

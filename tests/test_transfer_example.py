@@ -26,6 +26,9 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def copy(tmp_path: Path) -> Path:
     """A checkout with the committed results and page."""
     shutil.copytree(ROOT / "results/transfer", tmp_path / "results/transfer")
+    (tmp_path / "results/bench").mkdir()
+    for name in ("probe", "frozen_step"):
+        shutil.copy(ROOT / f"results/bench/{name}.json", tmp_path / "results/bench")
     (tmp_path / "docs").mkdir()
     shutil.copy(ROOT / "docs/transfer_example.md", tmp_path / "docs")
     return tmp_path
