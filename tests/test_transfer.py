@@ -478,7 +478,7 @@ def test_finetune_over_draws_is_a_study_of_one_method(
     words = f"finetune {base.path} --data digits --shots 2 --draws 3 --test-images 30 --epochs 2 --out {tmp_path}/out"
     assert main([*words.split(), "--quiet"]) == 0
     (row,) = content(tmp_path / "out")["rows"]
-    assert (row["method"], row["recipe"], row["n_draws"]) == ("head_only", "head_only[epochs=2]", 3)
+    assert (row["method"], row["recipe"], row["n_draws"]) == ("head_only@head_only", "head_only[epochs=2]", 3)
     assert main([*words.split(), "--quiet", "--seed", "3"]) == 2
     assert main(["finetune", str(base.path), "--data", "digits", "--draws", "3"]) == 2
     capsys.readouterr()

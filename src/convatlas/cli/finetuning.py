@@ -124,17 +124,17 @@ def _parts(freeze: str | None) -> str | None:
 def _study(request: Request, *, recipe: str, shots: str | None, draws: str) -> TransferRequest:
     """Returns the study of one method over draws that a request of fine-tuning asks for. Raises `UsageError`."""
     from convatlas.data_names import draws_of
-    from convatlas.few_shot.methods import Method, shots_and_draws
+    from convatlas.few_shot.methods import RECIPES, Method, shots_and_draws
     from convatlas.few_shot.planning import TransferRequest
 
     if shots is None:
         raise UsageError(f"--draws {draws} draws nothing; name the images of each class too, such as --shots 5")
     if request.seeds != (0,):
         raise UsageError("with --draws each draw has a seed of its own; leave --seed out")
-    start = request.start
+    start, name = request.start, f"{recipe}@{recipe}" if recipe in RECIPES else recipe  # not that of `transfer`
     return TransferRequest(
         request.entries[0].architecture,
-        (Method(recipe, "weights", recipe),),
+        (Method(name, "weights", recipe),),
         shots_and_draws(shots, draws_of(draws)),
         request.data,
         weights=start.weights if start else None,

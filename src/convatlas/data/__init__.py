@@ -57,11 +57,11 @@ def class_names(name: str) -> tuple[str, ...]:
     return open_source(name).spec.class_names  # of a part of a named data set
 
 
-def load_data(reference: str, *, folder: Path | None = None) -> DataSet:
+def load_data(reference: str, *, folder: str | Path | None = None) -> DataSet:
     """Reads a data set and splits it into training, validation and test, the same way every time.
 
     >>> data = load_data("digits")
     >>> len(data.train), len(data.validation), len(data.test)
     (1077, 360, 360)
     """
-    return open_source(reference).load(folder)
+    return open_source(reference).load(None if folder is None else Path(folder))

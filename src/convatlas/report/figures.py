@@ -37,12 +37,14 @@ def draw_run_curves(
     """
     figure, panels = _curve_panels(height=4.1, measures=_drawn([rows], [score]), scores=[score])
     figure.suptitle(
-        textwrap.fill(title, 100), parse_math=False, x=0.014, ha="left", fontsize=11.5, fontweight="bold", color=INK
+        textwrap.fill(title, 88), parse_math=False, x=0.014, ha="left", fontsize=11.5, fontweight="bold", color=INK
     )
     best = _best(rows, best_epoch, score)
     for axes, metric, scale in panels:
         for (part, word, look), colour, fill in zip(PARTS, (COLOURS[1], COLOURS[0]), ("white", None), strict=True):
             epochs, heights, *_ = _over_seeds([rows], f"{part}_{metric}", scale)
+            if not any(map(math.isfinite, heights)):
+                continue  # no validation images were used
             marker = "o" if len(rows) == 1 else None
             axes.plot(epochs, heights, color=colour, label=word, marker=marker, markerfacecolor=fill, **look)
         if best is not None:

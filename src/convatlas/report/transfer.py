@@ -14,7 +14,7 @@ from convatlas.errors import UsageError
 from convatlas.evaluation import FEWEST_SEEDS, paired_difference, summarize
 from convatlas.files import check_writable, read_arrays, write_json, write_text
 from convatlas.report import transfer_figures
-from convatlas.report.protocol import distinct
+from convatlas.report.protocol import distinct, values
 from convatlas.report.templates import template
 from convatlas.report.transfer_tables import HEADERS, cells, csv_table, markdown_table
 from convatlas.run import Run, TransferRecord, is_run, read_run, read_transfer
@@ -211,7 +211,9 @@ def _difference(row: Row, first: Row, folder: Path) -> dict[str, Any]:
         return {"method": row["method"], "n_draws": 0, "verdict": "has no draw in common", "difference": None}
     found = paired_difference(*(np.stack([_correct(side[draw]) for draw in shared]) for side in (ours, theirs)))
     points = f"{100 * found.mean:+.1f} points"
-    if found.low is None or found.high is None:
+    if found.low == found.high == 0:
+        verdict = "is right on the same test images"
+    elif found.low is None or found.high is None:
         verdict = f"is {points} apart ({len(shared)} of the {FEWEST_SEEDS} draws that a verdict needs)"
     else:
         ends = f"{points}, 95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}"
@@ -249,7 +251,12 @@ def _write_files(report: TransferReport, record: TransferRecord) -> None:
         transfer_figures.draw_shots(shown["pixels"], out / "shots.png", classes=record.classes, draw=int(shown["draw"]))
     pictures = {name: transfer_figures.data_uri(out / f"{name}.png") for name in ("transfer", "shots")}
     page = template("transfer.html.j2").render(
-        report.content, title=_title(record), headers=HEADERS, table=[cells(row) for row in rows], pictures=pictures
+        report.content,
+        made=_made(report),
+        title=_title(record),
+        headers=HEADERS,
+        table=[cells(row) for row in rows],
+        pictures=pictures,
     )
     write_text(out / "report.html", page)
 
@@ -258,8 +265,19 @@ def _title(record: TransferRecord) -> str:
     return f"{record.base} on {record.data.name}"
 
 
+def _made(report: TransferReport) -> list[str]:
+    """Returns the hardware, the versions, the commits and the commands of the runs in words."""
+    found = report.content["circumstances"]
+    return [
+        *(f"Hardware: {values(each)}" for each in found["hardware"]),
+        *(f"Versions: {values(each)}" for each in found["versions"]),
+        *(f"Commit: {commit}" for commit in found["git_commit"]),
+        *(f"Command: {command}" for command in found["command"]),
+    ]
+
+
 def _markdown(report: TransferReport) -> str:
     parts = [markdown_table(report.rows), *(f"{finding}\n" for finding in report.findings)]
     parts += [f"Failed: `{run['path']}`: {run['error']}\n" for run in report.failed]
-    parts.append("".join(f"- {sentence}\n" for sentence in report.content["protocol"]))
+    parts.append("".join(f"- {sentence}\n" for sentence in [*report.content["protocol"], *_made(report)]))
     return "\n".join(parts)

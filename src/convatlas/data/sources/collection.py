@@ -166,10 +166,10 @@ class Collection:
             )
 
 
-def data_folder(folder: Path | None) -> Path:
+def data_folder(folder: str | Path | None) -> Path:
     """Returns `folder`, else $CONVATLAS_DATA, else the cache folder of this platform, such as ~/.cache/convatlas."""
     if folder is not None:
-        return folder.expanduser()
+        return Path(folder).expanduser()
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE]).expanduser()
     import pooch

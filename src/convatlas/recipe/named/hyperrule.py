@@ -83,7 +83,7 @@ def _size(facts: DataFacts, form: Form) -> Decision:
     """Returns the decision by the area of the images."""
     if facts.height is None or facts.width is None:
         side, crop = form.large
-        reason = "the images have many sizes, which count as large"
+        reason = "the sizes of the images differ or were not read, which counts as large"
     else:
         area = facts.height * facts.width
         side, crop = form.small if area < SIDE**2 else form.large if area > SIDE**2 else form.exact
