@@ -61,6 +61,14 @@ def test_a_draw_is_the_same_on_every_machine() -> None:
     assert numbers(load_data("digits?shots=1&draw=2"), "train") == typed
 
 
+def test_unknown_words_behind_a_folder_are_named(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UsageError, match=r"unknown word behind folder:.*photos\? 'class'; did you mean classes\?"):
+        check_reference(f"folder:{tmp_path}/photos?class=cat")
+    (tmp_path / "photos?class=cat").mkdir()
+    check_reference(f"folder:{tmp_path}/photos?class=cat")
+
+
 def test_images_and_labels_stay_together() -> None:
     whole, few = load_data("digits"), load_data("digits?shots=3&draw=1")
     places = {number: place for place, number in enumerate(whole.train.index.tolist())}

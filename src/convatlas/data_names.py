@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
 
@@ -163,12 +164,16 @@ def check_reference(reference: str) -> None:
         raise unknown("kind of data", kind, KINDS)
     if colon and not rest:
         raise UsageError(f"{reference} names no data; write {kind}:{KINDS[kind]}")
+    if kind in ("folder", *BOX_KINDS):  # a path alone: nothing else of theirs stands behind a question mark
+        _check_words(reference)
 
 
 def _check_words(reference: str) -> None:
-    """Raises `UsageError` for a known data set whose words, behind the question mark, are not known."""
-    name, mark, query = reference.partition("?")
-    if mark and name in NAMED:
+    """Raises `UsageError` for data whose words, behind the question mark, are not known."""
+    name, mark, query = reference.rpartition("?")
+    path = name.partition(":")[2]
+    own = path != "" and "=" in query and Path(path).expanduser().is_dir()
+    if mark and (name in NAMED or (own and not Path(f"{path}?{query}").expanduser().exists())):
         word = query.partition("=")[0].rpartition("&")[2]
         raise unknown(f"word behind {name}?", word, WORDS, hint=f"; write {name}?shots=5&draw=0, in quotes")
 
