@@ -52,7 +52,7 @@ def _wrapped(name: str) -> str:
     """Returns a name in lines of at most 26 letters, where it is longer.
 
     >>> _wrapped("resnet_uva(depths=1,1,1)@quick[epochs=1]")
-    'resnet_uva(depths=1, 1, 1)\\n@quick[epochs=1]'
+    'resnet_uva(depths=1, 1, 1)\\n@quick [epochs=1]'
     """
     spaced = name.replace(",", ", ").replace("@", " @").replace("[", " [") if len(name) > WIDEST else name
     return "\n".join(textwrap.wrap(spaced, WIDEST, max_lines=3, placeholder=" …"))
