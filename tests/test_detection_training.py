@@ -163,6 +163,15 @@ def test_a_backbone_starts_from_a_classifiers_weights_and_the_record_says_so(hom
     assert not torch.equal(stem, fresh.state_dict()["backbone.stem.conv.weight"])
 
 
+def test_parts_of_a_backbone_are_frozen_without_a_word_about_its_recipe(home: Path) -> None:
+    plan = plan_of(home, {**SMALL, "frozen": ("backbone.stem", "backbone.stage1")}, start=StartWords(weights="pypi"))
+    assert plan.recipe.name.startswith("detect_small[")
+    network = plan.build()
+    held = {name for name, parameter in network.named_parameters() if not parameter.requires_grad}
+    assert held == {name for name, _ in network.named_parameters() if name.startswith(plan.recipe.optimizer.frozen)}
+    assert held
+
+
 def test_weights_of_another_network_than_the_backbone_are_refused(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "resnet.ckpt"
     network = architecture("resnet_uva").build()

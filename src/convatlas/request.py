@@ -229,11 +229,11 @@ def study_folder(data: str, *, protocol: str | None = None) -> Path:
 
 
 def _recipe_name(entry: Entry, request: Request) -> str | None:
-    """Returns the name of an entry's recipe; None if the user's own file decides it, which is not read yet."""
+    """Returns the name of an entry's recipe; None if the user's own file or a detector decides it, not read yet."""
     if entry.recipe is not None:
         return entry.recipe
     if request.start is not None:
-        return FINE_TUNING
+        return None if has_boxes(request.data) else FINE_TUNING
     if ".py:" in entry.architecture:
         return recipe_of_data(request.data)
     return default_recipe(request.data, recipe_of(entry.architecture))
