@@ -364,12 +364,12 @@ def test_a_difference_is_judged_over_draws_and_images() -> None:
     assert paired_difference(ours[:2], theirs[:2]).significant is None
 
 
-def test_a_figure_shows_each_image_in_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_shows_each_image_in_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Images of one value each: the sheet has the value of every class and image, enlarged, with white between."""
     shown = []
     monkeypatch.setattr("matplotlib.axes.Axes.imshow", lambda _axes, sheet, **_: shown.append(sheet))
     pixels = np.arange(6, dtype=np.uint8).reshape(2, 3, 1, 1, 1).repeat(4, 2).repeat(4, 3)
-    draw_shots(pixels, Path("shots.png"), classes=("a", "b"), draw=0)
+    draw_shots(pixels, tmp_path / "shots.png", classes=("a", "b"), draw=0)
     sheet = shown[0][..., 0]
     zoom = sheet.shape[0] // 10  # two images of 4 and a gap of 2
     assert sheet.shape == (10 * zoom, 16 * zoom)
