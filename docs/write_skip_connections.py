@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 from benchmark_tables import short
+from page_script import finish
 from places import check_no_places, without_places
 
 from convatlas.errors import UsageError
-from convatlas.files import read_json, write_json, write_text
+from convatlas.files import read_json, write_json
 from convatlas.insight.degradation import MEASURES
 from convatlas.insight.degradation_figure import draw_degradation
 from convatlas.insight.gradient_figure import draw_gradients
@@ -72,14 +73,13 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    if wanted.check:
-        stale = not target.is_file() or target.read_text(encoding="utf-8") != text
-        if stale:
-            print("docs/skip_connections.md is stale; run python docs/write_skip_connections.py", file=sys.stderr)
-        return int(stale)
-    draw(contents, root / "docs/skip_connections")
-    write_text(target, text)
-    return 0
+    return finish(
+        text,
+        target,
+        script="write_skip_connections.py",
+        check=wanted.check,
+        draw=lambda: draw(contents, root / "docs/skip_connections"),
+    )
 
 
 def read_results(results: Path) -> dict[str, dict[str, Any]]:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_tables import short
+from page_script import finish
 from places import check_no_places, without_places
 
 from convatlas.errors import UsageError
-from convatlas.files import read_json, write_json, write_text
+from convatlas.files import read_json, write_json
 from convatlas.report.protocol import values
 from convatlas.report.transfer_figures import draw_transfer
 from convatlas.report.transfer_tables import markdown_table
@@ -53,14 +54,13 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     except UsageError as error:
         print(error, file=sys.stderr)
         return 2
-    if wanted.check:
-        stale = not target.is_file() or target.read_text(encoding="utf-8") != text
-        if stale:
-            print("docs/transfer_example.md is stale; run python docs/write_transfer.py", file=sys.stderr)
-        return int(stale)
-    draw(contents, root / "docs/transfer")
-    write_text(target, text)
-    return 0
+    return finish(
+        text,
+        target,
+        script="write_transfer.py",
+        check=wanted.check,
+        draw=lambda: draw(contents, root / "docs/transfer"),
+    )
 
 
 def take_over(source: Path, *, root: Path) -> None:
