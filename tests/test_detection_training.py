@@ -282,7 +282,7 @@ def test_evaluate_gives_the_numbers_of_the_run(run_of_detector: Any, capsys: pyt
     assert "AP50" in out
     code, _, err = said(capsys, "evaluate", run.path, "--out", run.path / "other")
     assert code == 2
-    assert "is for classifiers" in err or "of classifiers" in err
+    assert "--out is not for a detector" in err
 
 
 def test_predict_writes_pictures_lines_and_cocos_results(
@@ -305,6 +305,25 @@ def test_predict_writes_pictures_lines_and_cocos_results(
     left, top, wide, high = results[0]["bbox"]
     assert lines[0]["detections"][0]["box"] == pytest.approx([left, top, left + wide, top + high], abs=0.02)
     assert sorted(path.name for path in (tmp_path / "boxes").glob("*.png")) == ["0001-test0.png", "0002-test1.png"]
+
+
+def test_soft_suppression_gives_other_scores_but_the_best_one(
+    run_of_detector: Any, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = home / "JPEGImages" / "test0.png"
+    found = {}
+    for kind in ("hard", "soft"):
+        code, out, _ = said(capsys, "predict", run_of_detector.path, image, "--suppression", kind, "--json")
+        assert code == 0
+        found[kind] = [each["score"] for each in json.loads(out)["detections"]]
+        code, out, _ = said(capsys, "evaluate", run_of_detector.path, "--suppression", kind, "--json")
+        assert (code, json.loads(out)["suppression"]) == (0, kind)
+    assert found["soft"][0] == found["hard"][0]  # nothing is better than the best box
+    assert found["soft"] != found["hard"]
+    code, _, err = said(capsys, "predict", run_of_detector.path, image, "--suppression", "none")
+    assert code == 2
+    assert "--suppression" in err
+    assert "hard" in err
 
 
 def test_predict_names_unreadable_images_and_flags_of_the_other_task(

@@ -12,6 +12,7 @@ from convatlas.errors import UsageError, unknown
 Device = Literal["auto", "cpu", "cuda"]  # the places that a user may name to compute in
 Interpolation = Literal["bilinear", "bicubic"]  # the ways of resizing an image
 SplitName = Literal["train", "validation", "test", "all"]
+Suppression = Literal["hard", "soft"]  # what becomes of a box that overlaps a better one
 
 
 def parse(text: str, annotation: Any, *, name: str) -> Any:

@@ -60,6 +60,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option("--out", help="Keep a checkpoint's evaluation as a run, for `convatlas report`.")
     ] = None,
+    suppression: options.SuppressionName = None,
     device: options.Device = "auto",
     precision: options.AnswerPrecision = None,
     as_json: options.AsJson = False,
@@ -73,8 +74,7 @@ def evaluate(
 
     Example: convatlas evaluate resnet_uva --weights uva --data cifar10 --out runs/published/resnet_uva
     """
-    from convatlas.architectures import is_detector
-    from convatlas.cli.detecting import print_detector
+    from convatlas.cli.detecting import check_flags, print_detector, suppression_of
     from convatlas.data_names import check_reference
 
     if split is not None:
@@ -84,6 +84,7 @@ def evaluate(
     chosen = options.architecture_options(option)
     check_source(source, arch=arch, weights=weights, options=chosen)
     options.check_computing(device, precision)
+    kind = suppression_of(suppression)
     if data is not None:
         check_reference(data)
 
@@ -94,8 +95,9 @@ def evaluate(
     ).to(device, precision=precision)
     chosen_images = choose_images(predictor, name=data, folder=data_dir, split=split, skip_unreadable=skip_unreadable)
     loaded = chosen_images.data
-    if is_detector(predictor.architecture.name):
-        print_detector(predictor, chosen_images, out=out, as_json=as_json)
+    check_flags(predictor, {"--suppression": kind}, {"--out": out})
+    if predictor.architecture.task == "detection":
+        print_detector(predictor, chosen_images, suppression=kind, as_json=as_json)
         return
     if out is None:
         result = evaluate_split(predictor, loaded, split=chosen_images.part)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from convatlas.cli import options
 from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_bytes, write_text
+from convatlas.values import Suppression, parse
 from convatlas.words import percent
 
 if TYPE_CHECKING:
@@ -23,16 +24,12 @@ SURE = 0.3  # the score from which boxes are shown
 RESULTS = "detections.json"
 
 
-def print_detector(predictor: Predictor, chosen: Chosen, *, out: Path | None, as_json: bool) -> None:
-    """Evaluates a detector on a split and prints COCO's twelve numbers, and each class.
-
-    Raises `UsageError` for a folder `out`, which is for classifiers.
-    """
+def print_detector(predictor: Predictor, chosen: Chosen, *, suppression: Suppression | None, as_json: bool) -> None:
+    """Evaluates a detector on a split and prints COCO's twelve numbers, and each class."""
     from convatlas.prediction.detected import evaluate_boxes
 
-    if out is not None:
-        raise UsageError(f"--out {out} keeps evaluations of classifiers; leave it out, or take --json for a detector")
-    scores, spec = evaluate_boxes(predictor, chosen.data, split=chosen.part), chosen.data.spec
+    suppression, spec = suppression or "hard", chosen.data.spec
+    scores = evaluate_boxes(predictor, chosen.data, split=chosen.part, suppression=suppression)
     notes = [*predictor.notes, *chosen.data.notes]
     if as_json:
         options.print_json(
@@ -41,6 +38,7 @@ def print_detector(predictor: Predictor, chosen: Chosen, *, out: Path | None, as
                 "data": spec.name,
                 "split": chosen.split,
                 "precision": predictor.precision,
+                "suppression": suppression,
                 "images": scores.images,
                 **scores.numbers,
                 "per_class": list(_classes(scores)),
@@ -124,6 +122,12 @@ class Written:
             write_text(self.folder / RESULTS, json.dumps(self.results))
 
 
+def suppression_of(text: str | None) -> Suppression | None:
+    """Returns the word of --suppression, None without one. Raises `UsageError` for an unknown word."""
+    found: Suppression | None = None if text is None else parse(text, Suppression, name="--suppression")
+    return found
+
+
 def check_flags(predictor: Predictor, of_detector: Mapping[str, Any], of_classifier: Mapping[str, Any]) -> None:
     """Raises `UsageError` for a flag of `predict` that is for networks of the other task."""
     detects = predictor.architecture.task == "detection"
@@ -134,7 +138,13 @@ def check_flags(predictor: Predictor, of_detector: Mapping[str, Any], of_classif
 
 
 def predict_detector(
-    predictor: Predictor, paths: Sequence[str], *, out: Path | None, score: float | None, as_json: bool
+    predictor: Predictor,
+    paths: Sequence[str],
+    *,
+    out: Path | None,
+    score: float | None,
+    suppression: Suppression | None,
+    as_json: bool,
 ) -> list[str]:
     """Prints the boxes that a detector finds in image files, writes them where wanted, and returns the errors.
 
@@ -145,7 +155,7 @@ def predict_detector(
     score = SURE if score is None else score
     names = [class_name(predictor, label) for label in range(predictor.num_classes)]
     written, faults = Written(out), []
-    for number, each in enumerate(detected(predictor, paths), 1):
+    for number, each in enumerate(detected(predictor, paths, suppression=suppression or "hard"), 1):
         written.add(number, each, names=names, score=score)
         if each.error is not None:
             faults.append(each.error)

@@ -59,6 +59,14 @@ AnswerPrecision = Annotated[
     str | None,
     typer.Option("--precision", metavar="float32|bf16", help="Arithmetic; default: the run's, else float32."),
 ]
+SuppressionName = Annotated[
+    str | None,
+    typer.Option(
+        "--suppression",
+        metavar="hard|soft",
+        help="Of a detector: boxes that overlap a better one of their class go, or their scores fall; default: hard.",
+    ),
+]
 Fit = Annotated[
     str | None,
     typer.Option(

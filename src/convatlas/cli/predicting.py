@@ -13,7 +13,7 @@ import typer
 from convatlas.cli import options
 from convatlas.cli.answer_forms import MANY, Form, csv_form, json_line, screen_form
 from convatlas.cli.answers import Arch, Mean, Std, check_source, normalisation, say_notes
-from convatlas.cli.detecting import check_flags, predict_detector
+from convatlas.cli.detecting import check_flags, predict_detector, suppression_of
 from convatlas.cli.program import DONE, FAILED, app
 from convatlas.errors import UsageError
 from convatlas.files import check_writable
@@ -54,6 +54,7 @@ def predict(
         float | None,
         typer.Option("--score", min=0, max=1, help="Of a detector: show boxes from this score on; default: 0.3."),
     ] = None,
+    suppression: options.SuppressionName = None,
     weights: options.WeightsName = None,
     arch: Arch = None,
     option: options.Options = None,
@@ -82,6 +83,7 @@ def predict(
     chosen = options.architecture_options(option)
     check_source(source, arch=arch, weights=weights, options=chosen)
     options.check_computing(device, precision)
+    kind = suppression_of(suppression)
     if csv_file is not None and as_json:
         raise UsageError("--csv and --json do not go together; leave one of them out")
 
@@ -97,10 +99,11 @@ def predict(
     predictor = open_network(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
     ).to(device, precision=precision)
-    check_flags(predictor, {"--out": out, "--score": score}, {"--csv": csv_file, "--top": top, "--tta": averaging})
+    of_detector = {"--out": out, "--score": score, "--suppression": kind}
+    check_flags(predictor, of_detector, {"--csv": csv_file, "--top": top, "--tta": averaging})
     say_notes((*predictor.notes, *found.notes), source=predictor.source)
     if predictor.architecture.task == "detection":
-        faults = predict_detector(predictor, paths, out=out, score=score, as_json=as_json)
+        faults = predict_detector(predictor, paths, out=out, score=score, suppression=kind, as_json=as_json)
         return _ended(faults, len(paths))
     check_averaging(predictor, averaging)
     shown = top or (1 if len(paths) > MANY and not as_json else 5)

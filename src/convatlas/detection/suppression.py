@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from convatlas.detection.anchors import Flat
 from convatlas.detection.boxes import decode, overlaps
+from convatlas.values import Suppression
 
-Suppression = Literal["hard", "soft"]
 CANDIDATES, MOST = 5000, 100
 OVERLAP = 0.5  # of two boxes of a class, above which hard suppression drops the one of lower score
 SIGMA = 0.5  # of Gaussian suppression

@@ -23,6 +23,7 @@ from convatlas.prediction.detector import AT_A_TIME, asked, boxes_in_squares, pr
 from convatlas.prediction.evaluate import split_of
 from convatlas.prediction.logits import answering
 from convatlas.prediction.predictor import Predictor
+from convatlas.values import Suppression
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,21 +39,31 @@ class Detected:
     error: str | None = None
 
 
-def evaluate_boxes(predictor: Predictor, data: DataSet, *, split: str = "test") -> PrecisionScores:
+def evaluate_boxes(
+    predictor: Predictor, data: DataSet, *, split: str = "test", suppression: Suppression = "hard"
+) -> PrecisionScores:
     """Returns the measures of a detector on a split of the data."""
     images = split_of(data, split)
     network = predictor.answers or answering(predictor.network, precision=predictor.precision)
-    found = predict_boxes(network, images, preprocessing=predictor.preprocessing, precision=predictor.precision)
+    found = predict_boxes(
+        network,
+        images,
+        preprocessing=predictor.preprocessing,
+        precision=predictor.precision,
+        suppression=suppression,
+    )
     return precision_scores(found, box_labels(images), class_names=data.spec.class_names)
 
 
-def detected(predictor: Predictor, paths: Sequence[str | Path]) -> Iterator[Detected]:
+def detected(
+    predictor: Predictor, paths: Sequence[str | Path], *, suppression: Suppression = "hard"
+) -> Iterator[Detected]:
     """Yields the boxes that a detector finds in each image file, in order; an unreadable image has an error instead."""
     if predictor.in_channels != 3:
         raise UsageError(f"{predictor.source} takes {predictor.in_channels} channels; image files have 3")
     for start in range(0, len(paths), AT_A_TIME):
         read = [_read(Path(path)) for path in paths[start : start + AT_A_TIME]]
-        found = iter(_found(predictor, [each.pixels for each in read if each.pixels is not None]))
+        found = iter(_found(predictor, [each.pixels for each in read if each.pixels is not None], suppression))
         for each in read:
             yield each if each.pixels is None else Detected(each.path, next(found), each.pixels)
 
@@ -72,7 +83,7 @@ def _read(path: Path) -> Detected:
         return Detected(path, error=str(error))
 
 
-def _found(predictor: Predictor, images: Sequence[np.ndarray]) -> list[FoundBoxes]:
+def _found(predictor: Predictor, images: Sequence[np.ndarray], suppression: Suppression) -> list[FoundBoxes]:
     """Returns the boxes in some images uint8 (H, W, 3)."""
     if not images:
         return []
@@ -83,7 +94,13 @@ def _found(predictor: Predictor, images: Sequence[np.ndarray]) -> list[FoundBoxe
     squares = preprocessing.normalize(stacked.to(device).to(torch.float32).div_(255))
     network = predictor.answers or answering(predictor.network, precision=predictor.precision)
     with asked(network):
-        return boxes_in_squares(network, squares, [placed for _, placed in pairs], precision=predictor.precision)
+        return boxes_in_squares(
+            network,
+            squares,
+            [placed for _, placed in pairs],
+            precision=predictor.precision,
+            suppression=suppression,
+        )
 
 
 def _square(pixels: np.ndarray, preprocessing: Preprocessing) -> tuple[np.ndarray, Placement]:

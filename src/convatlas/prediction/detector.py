@@ -15,9 +15,10 @@ from convatlas.data.images.protocol import Images
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.detection.anchors import anchors_of, flat_output, level_sizes
 from convatlas.detection.precision import FoundBoxes
-from convatlas.detection.suppression import LOWEST, Suppression, detections
+from convatlas.detection.suppression import LOWEST, detections
 from convatlas.device import autocast, network_input
 from convatlas.recipe import Precision
+from convatlas.values import Suppression
 
 AT_A_TIME = 16  # images that are answered together
 
