@@ -18,6 +18,8 @@ def without_places(value: Any) -> Any:
 
     >>> without_places({"command": "convatlas train a --data-dir /d --epochs 1 --out /o", "run": "/r/a/seed0"})
     {'command': 'convatlas train a --epochs 1', 'run': 'a/seed0'}
+    >>> without_places("convatlas train a --data voc:/home/me/cells/BCCD")
+    'convatlas train a --data voc:BCCD'
     """
     if isinstance(value, Mapping):
         kept = {key: without_places(item) for key, item in value.items()}
@@ -29,7 +31,15 @@ def without_places(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     words = FLAGS.sub("", value)
-    return " ".join("/".join(Path(word).parts[-2:]) if word.startswith("/") else word for word in words.split(" "))
+    return " ".join(_without_place(word) for word in words.split(" "))
+
+
+def _without_place(word: str) -> str:
+    """Returns a word of a command; of a path its last two names, of a source's path the last one."""
+    kind, _, path = word.rpartition(":")
+    if not path.startswith("/"):
+        return word
+    return f"{kind}:{Path(path).name}" if kind else "/".join(Path(path).parts[-2:])
 
 
 def check_no_places(content: Any, *, source: Path) -> None:

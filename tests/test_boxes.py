@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 import boxed_files as made
+from convatlas.cli import main
 from convatlas.data import class_labels, load_data, open_source
 from convatlas.data.boxes.truth import box_labels
+from convatlas.data.boxes.voc_xml import read_voc
 from convatlas.data.subset import no_images
 from convatlas.errors import UsageError
 
@@ -57,7 +59,7 @@ def test_voc_lists_are_the_splits_and_classes_are_those_of_training(tmp_path: Pa
     assert data.spec.class_names == ("cat", "dog")
     assert data.spec.split_seed is None
     assert any(each.difficult.any() for each in box_labels(data.train))
-    assert data.notes == ("images without a box, which train as background: 1",)
+    assert data.notes == ("images without a box, all background: 1",)
 
 
 def test_splits_and_boxes_are_in_the_hash(tmp_path: Path) -> None:
@@ -133,6 +135,26 @@ def test_parts_of_an_object_are_not_taken_for_it(tmp_path: Path) -> None:
     assert [each.corners.tolist() for each in after] == [each.corners.tolist() for each in before]
 
 
+@pytest.mark.parametrize(("text", "difficult"), [("0", False), ("Unspecified", False), ("1", True), ("true", True)])
+def test_difficult_is_what_the_word_says(text: str, difficult: bool, tmp_path: Path) -> None:
+    made.voc(tmp_path, made.pictures())
+    path = tmp_path / "Annotations" / "train_0.xml"
+    content = re.sub(r"<difficult>\d</difficult>", f"<difficult>{text}</difficult>", path.read_text())
+    path.write_text(content)
+    assert read_voc(path).difficult.tolist() == [difficult] * 3
+
+
+@pytest.mark.parametrize(("change", "said"), [("difficult", "3 boxes"), ("none", "no box")])
+def test_images_with_nothing_to_learn_are_refused(change: str, said: str, tmp_path: Path) -> None:
+    boxes = [("cat", 2, 3, 12, 20)] if change == "difficult" else []
+    chosen = [
+        made.Picture(f"{part}{n}", part, boxes=boxes, difficult=(0,)) for part in ("train", "val") for n in range(3)
+    ]
+    made.voc(tmp_path, [*chosen, made.Picture("test0", "test", boxes=boxes)])
+    assert f"has 3 images and {said}" in refused(f"voc:{tmp_path}")
+    assert main(["data", "check", f"voc:{tmp_path}", "--out", str(tmp_path / "page.html")]) == 1
+
+
 BOMB = '<!DOCTYPE a [<!ENTITY b "bbbbbbbb"><!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]><annotation>&c;</annotation>'
 OUTSIDE = '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation><filename>&b;</filename></annotation>'
 BAD_XML: dict[str, tuple[str | bytes, str]] = {
@@ -146,6 +168,11 @@ BAD_XML: dict[str, tuple[str | bytes, str]] = {
     "nameless": ("<annotation><object><bndbox/></object></annotation>", "object 1 has no name of a class"),
     "boxless": ("<annotation><object><name>cat</name></object></annotation>", "object 1 has no xmin"),
     "words": ("<annotation><size><width>wide</width></size></annotation>", "width is 'wide'; a number of pixels"),
+    "difficult": (
+        "<annotation><object><name>cat</name><difficult>no idea</difficult><bndbox><xmin>1</xmin><ymin>1</ymin>"
+        "<xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>",
+        "object 1 has difficult 'no idea'; 0 or 1 is needed",
+    ),
     "nan": (made.annotation_xml(made.Picture("train_0")).replace(">3<", ">nan<"), "object 1 has xmin 'nan'"),
 }
 

@@ -105,6 +105,49 @@ def test_the_command_prints_parts_and_the_new_reference(
     assert content["notes"][0].startswith("images without a box")
 
 
+def test_what_lies_in_a_folder_is_never_removed(source: str, tmp_path: Path) -> None:
+    hidden, file, empty = tmp_path / "hidden", tmp_path / "file", tmp_path / "empty"
+    (hidden / ".git").mkdir(parents=True)
+    file.write_text("mine")
+    empty.mkdir()
+    for out, said in ((hidden, "is not empty"), (file, "is a file")):
+        with pytest.raises(UsageError, match=rf"{out.name} {said}; name a new folder"):
+            convert_boxes(list_boxes(source), to="voc", out=out)
+    assert (hidden / ".git").is_dir()
+    assert file.read_text() == "mine"
+    place = empty.stat().st_ino
+    convert_boxes(list_boxes(source), to="voc", out=empty)
+    assert empty.stat().st_ino == place  # somebody's working folder stays the same one
+    assert (empty / "Annotations").is_dir()
+    assert sorted(os.listdir(tmp_path)) == ["empty", "file", "hidden", "source"]
+
+
+def test_classes_that_voc_loses_or_orders_anew_are_said(tmp_path: Path) -> None:
+    others = [made.Picture("b", "val", boxes=()), made.Picture("c", "test", boxes=())]
+    made.coco(tmp_path / "one", [made.Picture("a", boxes=[("dog", 0, 0, 9, 9)]), *others])
+    done = convert_boxes(list_boxes(f"coco:{tmp_path / 'one'}"), to="voc", out=tmp_path / "voc1")
+    lost = "VOC has no list of classes, so that those without a training box are lost: cat"
+    order = "VOC has no order of classes: they come in the order of their names, so that their numbers change"
+    assert lost in done.notes
+    assert order not in done.notes
+    made.coco(tmp_path / "two", [made.Picture("a"), *others])
+    for path in (tmp_path / "two" / "annotations").glob("*.json"):
+        path.write_text(path.read_text().replace('"cat"', '"zebra"'))  # which comes before dog in the file
+    done = convert_boxes(list_boxes(f"coco:{tmp_path / 'two'}"), to="voc", out=tmp_path / "voc2")
+    assert order in done.notes
+
+
+def test_areas_of_things_stay_in_coco(source: str, tmp_path: Path) -> None:
+    path = tmp_path / "source" / "annotations" / "instances_val2017.json"
+    found = json.loads(path.read_text())
+    for number, each in enumerate(found["annotations"]):
+        each["area"] = 7.5 + number
+    path.write_text(json.dumps(found))
+    convert_boxes(list_boxes(source), to="coco", out=tmp_path / "second")
+    kept = json.loads((tmp_path / "second" / "annotations" / "instances_val.json").read_text())
+    assert [each["area"] for each in kept["annotations"]] == [each["area"] for each in found["annotations"]]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

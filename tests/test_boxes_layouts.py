@@ -128,6 +128,10 @@ BAD_COCO: dict[str, tuple[Callable[[Path], object], str]] = {
     "no categories": (_json(lambda each: each.pop("categories")), r"has no list categories"),
     "no id": (_json(lambda each: each["images"][1].pop("id")), r"item 2 of images has no id that can be used"),
     "nan": (_text(b'"bbox": [', b'"bbox": [NaN,'), r"item 1 of annotations has the bbox \[nan"),
+    "crowd": (
+        _json(lambda each: each["annotations"][0].update(iscrowd="0")),
+        r"item 1 of annotations has the iscrowd '0'; 0 or 1 is needed",
+    ),
     "short": (_json(lambda each: each["annotations"][0]["bbox"].pop()), r"x, y, width and height are needed"),
     "other image": (_json(lambda each: each["annotations"][0].update(image_id=99)), r"has a box in image 99, which"),
     "other class": (

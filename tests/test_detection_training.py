@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +19,14 @@ import boxed_files as made
 from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.data import load_data
+from convatlas.data.boxes.placement import fitted
 from convatlas.data.boxes.truth import boxes_in
+from convatlas.data.preprocessing import Preprocessing
 from convatlas.detection.misses import compared
 from convatlas.detection.precision import FoundBoxes
 from convatlas.errors import UsageError
-from convatlas.prediction import open_predictor
+from convatlas.prediction import open_network, open_predictor
+from convatlas.prediction.detector import at_a_time, in_image
 from convatlas.recipe import recipe
 from convatlas.request import Entry, Request, StartWords, plan_request
 from convatlas.training import Learner, Plan, build_learner, make_plan, train_plan
@@ -172,6 +176,17 @@ def test_parts_of_a_backbone_are_frozen_without_a_word_about_its_recipe(home: Pa
     assert held
 
 
+@pytest.mark.parametrize("part", ["coarser", "head.classes", "all_but_head"])
+def test_a_new_part_of_a_detector_is_not_frozen(home: Path, part: str) -> None:
+    with pytest.raises(UsageError, match=r"is new, so it must be trained, but frozen="):
+        plan_of(home, {**SMALL, "frozen": (part,)}, start=StartWords(weights="pypi"))
+
+
+def test_a_file_of_weights_that_is_not_there_is_named(home: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no file nope.pth for --weights"):
+        plan_of(home, start=StartWords(weights="nope.pth"))
+
+
 def test_weights_of_another_network_than_the_backbone_are_refused(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "resnet.ckpt"
     network = architecture("resnet_uva").build()
@@ -212,7 +227,47 @@ def test_detectors_and_classifiers_are_given_their_own_images(home: Path) -> Non
         plan_request(Request((Entry("lenet5"),), settings={"scale_jitter": (0.5, 1.0), "image_size": 32}))
 
 
+@pytest.mark.parametrize("change", ["none", "difficult"])
+def test_without_a_validation_box_that_counts_the_last_epoch_is_kept(change: str, tmp_path: Path) -> None:
+    rectangles(tmp_path)
+    for path in (tmp_path / "Annotations").glob("val*.xml"):
+        text = path.read_text()
+        if change == "none":
+            text = re.sub(r"<object>.*?</object>", "", text, flags=re.DOTALL)
+        else:
+            text = text.replace("</object>", "<difficult>1</difficult></object>")
+        path.write_text(text)
+    plan = plan_of(tmp_path)
+    assert len(plan.data.validation) > 0
+    assert not plan.validates
+    assert plan.selected_by == "the last epoch: no validation image has a box that counts"
+
+
+def test_fewer_large_images_are_answered_together() -> None:
+    sizes = {size: at_a_time(Preprocessing(image_size=size, mean=(0, 0, 0), std=(1, 1, 1))) for size in (64, 512, 1536)}
+    assert sizes == {64: 16, 512: 16, 1536: 1}
+
+
 # -------------------------------------------------------------------------------------------------------------- misses
+
+
+def test_a_box_that_lies_in_a_difficult_one_is_no_fault() -> None:
+    true = boxes_in([[0, 0, 100, 100], [0, 0, 10, 10]], [0, 0], [True, False], width=200, height=200)
+    given = np.array([[20, 20, 40, 40], [90, 90, 110, 110], [0, 0, 10, 10], [0, 0, 10, 9]], np.float32)
+    found = FoundBoxes(given, np.array([0.9, 0.8, 0.7, 0.6], np.float32), np.zeros(4, int))
+    result = compared(found, true)  # inside it, a quarter inside it, the true one, inside it again
+    assert result.right.tolist() == [True, False, True, True]
+    assert result.missed.tolist() == [False, False]
+
+
+def test_a_box_of_which_nothing_lies_in_the_image_is_no_answer() -> None:
+    plain = fitted(200, 100, size=64)  # the image is the upper half of the square
+    boxes = FoundBoxes(
+        np.array([[0, 40, 20, 60], [0, 0, 20, 40]], np.float32), np.ones(2, np.float32), np.zeros(2, int)
+    )
+    found = in_image(boxes, plain)
+    assert found.corners.tolist() == [[0, 0, 62.5, 100]]
+    assert len(found.scores) == len(found.classes) == 1
 
 
 def test_right_and_missed_boxes_by_hand() -> None:
@@ -324,6 +379,34 @@ def test_soft_suppression_gives_other_scores_but_the_best_one(
     assert code == 2
     assert "--suppression" in err
     assert "hard" in err
+
+
+def test_pictures_are_written_into_a_new_folder_only(
+    run_of_detector: Any, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, full, file = home / "JPEGImages" / "test0.png", tmp_path / "full", tmp_path / "file"
+    full.mkdir()
+    (full / ".mine").touch()
+    file.touch()
+    for out, words in ((full, "is not empty; name a new folder"), (file, "is a file; name a new folder")):
+        code, _, err = said(capsys, "predict", run_of_detector.path, image, "--out", out)
+        assert code == 2
+        assert words in err.splitlines()[-1]
+
+
+def test_a_detector_of_90_classes_without_names_has_those_of_coco(tmp_path: Path) -> None:
+    network = architecture("efficientdet_tiny").build(num_classes=90, width=32, cells=1, head_layers=1)
+    torch.save(network.state_dict(), tmp_path / "detector.pth")
+    predictor = open_network(
+        tmp_path / "detector.pth", arch="efficientdet_tiny", options=NARROW, normalisation=((0.5,) * 3, (0.5,) * 3)
+    )
+    assert predictor.class_names is not None
+    assert (predictor.class_names[0], predictor.class_names[11], predictor.class_names[89]) == (
+        "person",
+        "number 12",
+        "toothbrush",
+    )
+    assert any("taken to be COCO's" in note for note in predictor.notes)
 
 
 def test_predict_names_unreadable_images_and_flags_of_the_other_task(

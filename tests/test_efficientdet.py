@@ -341,11 +341,11 @@ def test_images_of_any_size(size: tuple[int, int], fusion: str) -> None:
     [
         ({"width": 0}, "width=0 must be made of whole numbers"),
         ({"cells": 0}, "cells=0"),
-        ({"anchors": 0}, "anchors=0"),
         ({"last_level": 5}, "last_level=5 must be 6, 7, 8 or 9"),
         ({"fusion": "slow"}, "fusion"),
         ({"padding": "valid"}, "padding"),
         ({"levels": 5}, "unknown option"),
+        ({"anchors": 3}, "unknown option"),  # boxes are made of nine
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from convatlas.data.boxes.truth import Boxes, boxes_in
 from convatlas.detection import precision
-from convatlas.detection.precision import FoundBoxes, coco_results, coco_truth, precision_scores
+from convatlas.detection.precision import FoundBoxes, coco_results, precision_scores
 from convatlas.errors import UsageError
 from oracles import FOLDER, INSTALLED
 
@@ -77,6 +78,22 @@ def test_without_the_package_one_line_says_how_to_install_it(monkeypatch: pytest
         precision_scores([], [], class_names=NAMES)
 
 
+def coco_file(truth: list[Boxes], names: tuple[str, ...]) -> dict[str, object]:
+    """A file of COCO, written without the code that is tested."""
+    annotations = []
+    for image, each in enumerate(truth):
+        assert each.areas is not None
+        for (left, top, right, bottom), label, crowd, area in zip(
+            each.corners.astype(float).tolist(), each.labels, each.difficult, each.areas, strict=True
+        ):
+            box = {"bbox": [left, top, right - left, bottom - top], "area": float(area), "iscrowd": int(crowd)}
+            own = {"id": len(annotations) + 1, "image_id": image + 1, "category_id": int(label) + 1}
+            annotations.append({**own, **box})
+    images = [{"id": image + 1, "width": 500, "height": 500} for image in range(len(truth))]
+    categories = [{"id": number + 1, "name": name} for number, name in enumerate(names)]
+    return {"info": {}, "images": images, "categories": categories, "annotations": annotations}
+
+
 @pytest.mark.parity
 @pytest.mark.skipif(not (INSTALLED.exists() and (FOLDER / "pycocotools").exists()), reason="no pycocotools")
 def test_the_twelve_numbers_are_those_of_pycocotools(tmp_path: Path) -> None:
@@ -86,13 +103,14 @@ def test_the_twelve_numbers_are_those_of_pycocotools(tmp_path: Path) -> None:
         low, sides = generator.uniform(0, 300, (8, 2)), generator.uniform(10, 150, (8, 2))
         corners = np.concatenate((low, low + sides), axis=1)
         labels = generator.integers(0, 3, 8)
-        true.append(boxes_in(corners, labels, generator.random(8) < 0.2, width=500, height=500))
+        boxes = boxes_in(corners, labels, generator.random(8) < 0.2, width=500, height=500)
+        true.append(dataclasses.replace(boxes, areas=generator.uniform(0.2, 1, 8) * sides.prod(1)))  # of the things
         moved = np.concatenate((corners, corners)) + generator.normal(0, 8, (16, 4))
         classes = np.where(generator.random(16) < 0.8, np.tile(labels, 2), generator.integers(0, 3, 16))
         given.append(FoundBoxes(moved.astype(np.float32), generator.random(16, np.float32), classes))
     scores = precision_scores(given, true, class_names=names)
     truth_file, results_file = tmp_path / "truth.json", tmp_path / "results.json"
-    truth_file.write_text(json.dumps(coco_truth(true, class_names=names)))
+    truth_file.write_text(json.dumps(coco_file(true, names)))
     results_file.write_text(json.dumps(list(coco_results(given))))
     script = str(Path(__file__).parent / "coco_parity.py")
     done = subprocess.run(

@@ -243,6 +243,13 @@ def is_free(folder: Path) -> bool:
     return not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir())
 
 
+def check_new(folder: Path) -> None:
+    """Raises `UsageError` for a folder that holds something, hidden files too, and for a file."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        kind = "is not empty" if folder.is_dir() else "is a file"
+        raise UsageError(f"{folder} {kind}; name a new folder with --out")
+
+
 def check_writable(folder: Path) -> None:
     """Creates `folder` if it is missing. Raises `UsageError` if files cannot be made in it, and for a strange name."""
     check_encodable(str(folder), advice="choose another with --out")

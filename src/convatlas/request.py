@@ -247,10 +247,10 @@ def _check_base(source: str, weights: str | None) -> None:
             raise nothing_at(source)
     elif there:
         raise UsageError(f"{source} brings its weights itself; --weights goes with the name of an architecture")
+    elif Path(weights).suffix and not Path(weights).exists():
+        raise UsageError(f"there is no file {weights} for --weights; name another, or published weights")
     elif Path(weights).exists() or is_detector(source):  # the weights of its backbone are looked up later
         check_name(source)
-    elif Path(weights).suffix:
-        raise UsageError(f"there is no file {weights} for --weights; name another, or published weights")
     else:
         check_weights(source, weights)
 

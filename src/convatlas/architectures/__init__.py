@@ -148,7 +148,7 @@ def require_classifier(row: Architecture | Listed) -> None:
     if row.task == "detection":
         raise UsageError(
             f"{row.name} is a detector, and this takes classifiers of images only, as efficientnet_b0; convatlas show, "
-            "load, train, evaluate and predict take detectors"
+            "train, finetune, evaluate, predict, compare and report take detectors"
         )
 
 

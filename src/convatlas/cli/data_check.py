@@ -98,11 +98,15 @@ def _print(content: dict[str, Any]) -> None:
     say_head(content)
     for part, split in content["splits"].items():
         counts = split["per_class"]
-        rare, frequent = imbalance(counts)
-        if split["n"]:
-            boxes = f", {sum(counts.values()):,} boxes" if has_boxes(content["data"]) else ""
-            fewest, most = f"{counts[rare]:,} ({rare})", f"{counts[frequent]:,} ({frequent})"
-            say_line(f"{part}: {split['n']:,} images{boxes}; fewest {fewest}, most {most}")
+        if not split["n"]:
+            continue
+        said = f"{part}: {split['n']:,} images"
+        if has_boxes(content["data"]):
+            said += f", {sum(counts.values()):,} boxes"
+        if counts:
+            rare, frequent = imbalance(counts)
+            said += f"; fewest {counts[rare]:,} ({rare}), most {counts[frequent]:,} ({frequent})"
+        say_line(said)
     for line in _pictures(content["pictures"]):
         say_line(line)
     say_line("equal images: " + "; ".join(_repeated(found) for found in content["duplicates"]))

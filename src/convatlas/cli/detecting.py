@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas.cli import options
 from convatlas.errors import UsageError
-from convatlas.files import check_writable, write_bytes, write_text
+from convatlas.files import check_new, check_writable, write_bytes, write_text
 from convatlas.values import Suppression, parse
 from convatlas.words import percent
 
@@ -48,8 +48,8 @@ def print_detector(predictor: Predictor, chosen: Chosen, *, suppression: Suppres
         return
     screen = options.console()
     lines = [
-        f"{predictor.architecture.name} on {spec.name} {chosen.split}: average precision {percent(scores.ap)} %, AP50 "
-        f"{percent(scores.ap50)} % ({scores.images:,} images, {sum(scores.class_boxes):,} boxes)",
+        f"{predictor.architecture.name} on {spec.name} {chosen.split}: average precision {_shown(scores, 'ap')}, AP50 "
+        f"{_shown(scores, 'ap50')} ({scores.images:,} images, {sum(scores.class_boxes):,} boxes)",
         *_twelve(scores),
     ]
     for line in (*lines, *notes, f"computed in {predictor.arithmetic}"):
@@ -59,11 +59,16 @@ def print_detector(predictor: Predictor, chosen: Chosen, *, suppression: Suppres
 
 def _twelve(scores: PrecisionScores) -> Iterator[str]:
     """Yields the other numbers of COCO's twelve in two lines."""
-    shown = {name: "-" if value is None else f"{percent(value)} %" for name, value in scores.numbers.items()}
-    areas = ", ".join(f"{size} {shown[f'ap_{size}']}" for size in ("small", "medium", "large"))
-    yield f"AP75 {shown['ap75']}; average precision of {areas} boxes"
-    counts = ", ".join(f"{count} boxes {shown[f'ar{count}']}" for count in (1, 10, 100))
+    areas = ", ".join(f"{size} {_shown(scores, f'ap_{size}')}" for size in ("small", "medium", "large"))
+    yield f"AP75 {_shown(scores, 'ap75')}; average precision of {areas} boxes"
+    counts = ", ".join(f"{count} boxes {_shown(scores, f'ar{count}')}" for count in (1, 10, 100))
     yield f"average recall with {counts}"
+
+
+def _shown(scores: PrecisionScores, name: str) -> str:
+    """Returns one of the twelve numbers in percent, and - where there is no true box to measure it on."""
+    value = scores.numbers[name]
+    return "-" if value is None else f"{percent(value)} %"
 
 
 def _classes(scores: PrecisionScores) -> Iterator[dict[str, Any]]:
@@ -92,14 +97,17 @@ def _class_table(scores: PrecisionScores) -> Any:
 
 @dataclass
 class Written:
-    """The folder that pictures with boxes and COCO's results are written to; without one nothing is written."""
+    """The new folder that pictures with boxes and COCO's results are written to; without one nothing is written.
+
+    Raises `UsageError` for a folder that holds something: pictures of two calls would lie side by side.
+    """
 
     folder: Path | None
     results: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            check_new(self.folder)
             check_writable(self.folder)
 
     def add(self, number: int, each: Detected, *, names: Sequence[str], score: float) -> None:

@@ -66,7 +66,7 @@ def finetune(
 ) -> None:
     """Train a network on from its weights, on other images.
 
-    The head is new, for the classes of the data, and begins with zeros. The images are prepared as the
+    The head is new, for the classes of the data; a linear one begins with zeros. The images are prepared as the
     weights need it. head_only trains the head alone, in seconds after one look at each image; full trains everything
     at a small rate; gradual trains the head first, then everything, the stem least.
 

@@ -36,6 +36,16 @@ def overlaps(first: Tensor, second: Tensor) -> Tensor:
     return torch.where(common > 0, common / union, 0)
 
 
+def covered(first: Tensor, second: Tensor) -> Tensor:
+    """Returns the part of the first boxes that lies in the second ones, (..., 4) each: -> (...), 0 for empty boxes.
+
+    >>> covered(torch.tensor([0.0, 0, 2, 2]), torch.tensor([[0.0, 1, 9, 9], [5, 5, 5, 5]]))
+    tensor([0.5000, 0.0000])
+    """
+    common = intersections(first, second)
+    return torch.where(common > 0, common / areas(first), 0)
+
+
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
     """Returns the offsets of boxes from their anchors: (..., 4) and (..., 4) -> (..., 4): y, x, height, width.
 

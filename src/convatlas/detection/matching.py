@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from convatlas.data.boxes.batches import PaddedBoxes
-from convatlas.detection.boxes import areas, encode, intersections, overlaps
+from convatlas.detection.boxes import covered, encode, overlaps
 
 OVERLAP = 0.5  # from which an anchor belongs to a box
 BACKGROUND, UNDECIDED = -1, -2  # of an anchor: it has no box, or it is left out of the loss
@@ -53,7 +53,7 @@ def _match(anchors: Tensor, truth: PaddedBoxes) -> Targets:
         classes[owned] = labels[owners[owned]]
         offsets[owned] = encode(boxes[owners[owned]], anchors[owned])
     if ignored.any():
-        inside = (intersections(truth.corners[ignored][:, None], anchors) / areas(anchors)).amax(0)
+        inside = covered(anchors, truth.corners[ignored][:, None]).amax(0)
         classes[(classes == BACKGROUND) & (inside >= OVERLAP)] = UNDECIDED
     return Targets(classes, offsets)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from convatlas.data.boxes.truth import Boxes
-from convatlas.detection.boxes import overlaps
+from convatlas.detection.boxes import covered, overlaps
 from convatlas.detection.precision import FoundBoxes
 
 OVERLAP = 0.5  # from which a found box is right
@@ -18,7 +18,7 @@ OVERLAP = 0.5  # from which a found box is right
 class Compared:
     """The found boxes of an image beside the true ones: which of them are right (n,), and which are missed (m,).
 
-    Difficult boxes are never missed, and a found box that lies on one is right.
+    Difficult boxes are never missed, and a found box of which half or more lies in one is right, as in COCO's measures.
     """
 
     right: np.ndarray
@@ -36,10 +36,13 @@ def compared(found: FoundBoxes, truth: Boxes) -> Compared:
     A found box is right where it overlaps a true one of its class, which no better box has taken, by 0.5 or more.
     """
     right, taken = np.zeros(len(found), bool), np.zeros(len(truth), bool)
-    pairs = overlaps(torch.from_numpy(found.corners)[:, None], torch.from_numpy(truth.corners)).numpy()
+    given, wanted = torch.from_numpy(found.corners)[:, None], torch.from_numpy(truth.corners)
+    pairs, within = overlaps(given, wanted).numpy(), covered(given, wanted).numpy()
     for place, row in enumerate(pairs):
-        free = (truth.labels == found.classes[place]) & (~taken | truth.difficult) & (row >= OVERLAP)
+        same = truth.labels == found.classes[place]
+        free = same & ~taken & ~truth.difficult & (row >= OVERLAP)
         if free.any():
-            best = int(np.where(free, row, -1).argmax())
-            right[place] = taken[best] = True
+            right[place] = taken[int(np.where(free, row, -1).argmax())] = True
+        else:
+            right[place] = (same & truth.difficult & (within[place] >= OVERLAP)).any()
     return Compared(right, ~taken & ~truth.difficult)

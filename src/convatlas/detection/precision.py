@@ -114,9 +114,9 @@ def precision_scores(
 def coco_truth(truth: Sequence[Boxes], *, class_names: Sequence[str]) -> dict[str, Any]:
     """Returns true boxes in the form of a COCO file; images and classes are numbered from 1."""
     annotations = [
-        {"image_id": image, "category_id": int(label) + 1, "bbox": box, "area": box[2] * box[3], "iscrowd": int(crowd)}
+        {"image_id": image, "category_id": int(label) + 1, "bbox": box, "area": area, "iscrowd": int(crowd)}
         for image, each in enumerate(truth, 1)
-        for box, label, crowd in zip(_sides(each.corners), each.labels, each.difficult, strict=True)
+        for box, label, crowd, area in zip(_sides(each.corners), each.labels, each.difficult, _areas(each), strict=True)
     ]
     return {
         "info": {},
@@ -131,6 +131,12 @@ def coco_results(found: Sequence[FoundBoxes]) -> Iterator[dict[str, Any]]:
     for image, each in enumerate(found, 1):
         for box, score, label in zip(_sides(each.corners), each.scores.tolist(), each.classes.tolist(), strict=True):
             yield {"image_id": image, "category_id": label + 1, "bbox": box, "score": score}
+
+
+def _areas(boxes: Boxes) -> list[float]:
+    """Returns the area of each box: the one that its file states, or its own."""
+    own = [width * height for _, _, width, height in _sides(boxes.corners)]
+    return own if boxes.areas is None else boxes.areas.tolist()
 
 
 def _sides(corners: np.ndarray) -> list[list[float]]:

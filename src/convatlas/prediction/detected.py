@@ -19,7 +19,7 @@ from convatlas.data.preprocessing import Preprocessing
 from convatlas.detection.precision import FoundBoxes, PrecisionScores, precision_scores
 from convatlas.errors import UsageError
 from convatlas.files import read_regular
-from convatlas.prediction.detector import AT_A_TIME, asked, boxes_in_squares, predict_boxes
+from convatlas.prediction.detector import asked, at_a_time, boxes_in_squares, predict_boxes
 from convatlas.prediction.evaluate import split_of
 from convatlas.prediction.logits import answering
 from convatlas.prediction.predictor import Predictor
@@ -61,8 +61,9 @@ def detected(
     """Yields the boxes that a detector finds in each image file, in order; an unreadable image has an error instead."""
     if predictor.in_channels != 3:
         raise UsageError(f"{predictor.source} takes {predictor.in_channels} channels; image files have 3")
-    for start in range(0, len(paths), AT_A_TIME):
-        read = [_read(Path(path)) for path in paths[start : start + AT_A_TIME]]
+    count = at_a_time(predictor.preprocessing)
+    for start in range(0, len(paths), count):
+        read = [_read(Path(path)) for path in paths[start : start + count]]
         found = iter(_found(predictor, [each.pixels for each in read if each.pixels is not None], suppression))
         for each in read:
             yield each if each.pixels is None else Detected(each.path, next(found), each.pixels)

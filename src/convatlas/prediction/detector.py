@@ -20,7 +20,12 @@ from convatlas.device import autocast, network_input
 from convatlas.recipe import Precision
 from convatlas.values import Suppression
 
-AT_A_TIME = 16  # images that are answered together
+AT_A_TIME, PIXELS = 16, 16 * 512**2  # images that are answered together at most, and their pixels
+
+
+def at_a_time(preprocessing: Preprocessing) -> int:
+    """Returns how many images are answered together: fewer large ones, because of the memory."""
+    return max(1, min(AT_A_TIME, PIXELS // preprocessing.image_size**2))
 
 
 def predict_boxes(
@@ -37,7 +42,9 @@ def predict_boxes(
     """
     found: list[FoundBoxes] = []
     with asked(network):
-        for squares, placed in BoxEvaluationBatches(images, preprocessing=preprocessing, batch_size=AT_A_TIME):
+        for squares, placed in BoxEvaluationBatches(
+            images, preprocessing=preprocessing, batch_size=at_a_time(preprocessing)
+        ):
             found += boxes_in_squares(network, squares, placed, precision=precision, suppression=suppression)
     return found
 
@@ -70,12 +77,13 @@ def boxes_in_squares(
     found = detections(flat_output(output, anchors=len(anchors)), boxes, size=size, suppression=suppression)
     arrays = (each.cpu().numpy() for each in found)
     rows = zip(*arrays, strict=True)
-    return [_in_image(FoundBoxes(*own), placement) for own, placement in zip(rows, placed, strict=True)]
+    return [in_image(FoundBoxes(*own), placement) for own, placement in zip(rows, placed, strict=True)]
 
 
-def _in_image(found: FoundBoxes, placement: Placement) -> FoundBoxes:
-    """Returns the boxes of a square in pixels of its image, cut to it, without the places that no box fills."""
+def in_image(found: FoundBoxes, placement: Placement) -> FoundBoxes:
+    """Returns the boxes of a square in pixels of its image, cut to it, without those of which nothing lies in it."""
     found = found.above(LOWEST)
     limits = (placement.width, placement.height) * 2
     inside = placement.backward(found.corners).clip(0, limits).astype(np.float32)
-    return FoundBoxes(inside, found.scores, found.classes)
+    there = (inside[:, 2:] > inside[:, :2]).all(1)
+    return FoundBoxes(inside[there], found.scores[there], found.classes[there])

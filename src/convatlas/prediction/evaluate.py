@@ -166,7 +166,7 @@ def _other_copy(predictor: Predictor, data: DataSet) -> str | None:
     if data.split_hash != predictor.split_hash:
         return (
             f"other images than those of {predictor.source}, which was trained on {predictor.data}: if images of its "
-            "training are among these, the accuracy is too high"
+            "training are among these, the result is too high"
         )
     return (
         f"another copy of {predictor.data} than that of {predictor.source}: the images at hand have the hash "

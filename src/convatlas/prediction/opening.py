@@ -12,6 +12,7 @@ from convatlas import values
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture, list_architectures, nothing_at, require_classifier
 from convatlas.data import class_names
+from convatlas.data.boxes.coco_classes import coco_classes
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.errors import UsageError
 from convatlas.prediction.predictor import Predictor
@@ -195,6 +196,9 @@ def _of_checkpoint(
                 f"normalisation taken from {weights.name} of {identified.architecture.name}, "
                 "whose layout this file has; --mean and --std override it",
             )
+    if known.get("class_names") is None and is_of_coco(identified):
+        known["class_names"] = coco_classes()
+        known["notes"] = (*known["notes"], f"the {identified.num_classes} classes of {source} are taken to be COCO's")
     return Predictor(
         source=source,
         path=path,
@@ -206,6 +210,11 @@ def _of_checkpoint(
         preprocessing=_normalised(preprocessing, identified, normalisation, source=source),
         **known,
     )
+
+
+def is_of_coco(identified: Identified) -> bool:
+    """Returns whether a network is a detector of as many classes as COCO has numbers, like the published ones."""
+    return identified.architecture.task == "detection" and identified.num_classes == len(coco_classes())
 
 
 def _normalised(

@@ -151,7 +151,7 @@ class LossFields:
 
 @dataclass(frozen=True)
 class BoxFields:
-    """The changes at random of images with boxes, for detectors; `flip`, `jitter` and `hue` are those of all images.
+    """The changes at random of images with boxes, for detectors; `flip` is that of all images.
 
     `scale_jitter` is the range of a factor on the size of an image in its square: a larger image is cut at random, a
     smaller one has a border. `mosaic` is the probability that four images share a square.

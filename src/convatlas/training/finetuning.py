@@ -17,10 +17,9 @@ from convatlas.prediction.classes import some_names
 from convatlas.recipe import DataFacts, Recipe, RecipeRule, defaults
 from convatlas.run import is_run
 from convatlas.training.detection.backbone import open_backbone, with_backbone
-from convatlas.training.freezing import held_parameters
+from convatlas.training.freezing import check_fresh
 from convatlas.training.start import class_tensors, starting_from
 from convatlas.weights import is_file_of, open_checkpoint
-from convatlas.words import is_part
 
 if TYPE_CHECKING:
     from convatlas.training.plan import Plan
@@ -151,14 +150,8 @@ def _differences(known: Sequence[str], classes: Sequence[str]) -> str:
 
 
 def _started(plan: Plan, base: Predictor, *, fresh: tuple[str, ...]) -> Plan:
-    frozen = plan.recipe.optimizer.frozen
     network = meta_network(plan.architecture, **plan.counts, **plan.network_options)
-    both = [name for name in held_parameters(network, frozen) if any(is_part(part, name) for part in fresh)]
-    if both:
-        raise UsageError(
-            f"{both[0]} of {plan.label} is new, so it must be trained, but frozen={','.join(frozen)} holds it; "
-            "freeze other parts, or choose --recipe full"
-        )
+    check_fresh(network, plan.recipe, fresh=fresh, name=plan.label)
     started = starting_from(plan, base.path, fresh=fresh)
     start = started.start
     if base.weights is not None and is_file_of(base.path, base.weights):

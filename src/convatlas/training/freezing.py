@@ -80,6 +80,17 @@ def check_frozen(network: nn.Module, recipe: Recipe, *, name: str) -> None:
         raise UsageError(f"head_first_epochs={first} trains the head first, but frozen={','.join(frozen)} holds it too")
 
 
+def check_fresh(network: nn.Module, recipe: Recipe, *, fresh: Sequence[str], name: str) -> None:
+    """Raises `UsageError` for a new part that is frozen: it would stay as it was drawn."""
+    frozen = recipe.optimizer.frozen
+    both = [key for key in held_parameters(network, frozen) if any(is_part(part, key) for part in fresh)]
+    if both:
+        raise UsageError(
+            f"{both[0]} of {name} is new, so it must be trained, but frozen={','.join(frozen)} holds it; "
+            "freeze other parts, or choose --recipe full"
+        )
+
+
 def held_parameters(network: nn.Module, parts: Sequence[str]) -> list[str]:
     """Returns the names of the parameters that lie in the parts."""
     return [name for name, _ in _held(network.named_parameters(), parts, network)]

@@ -15,6 +15,7 @@ from convatlas.architecture import Architecture
 from convatlas.checks import check_own
 from convatlas.complexity import Complexity, check_training, meta_network, network_complexity, smallest_size
 from convatlas.data import DataSet
+from convatlas.data.boxes.truth import any_box_counts, has_boxes
 from convatlas.data.epoch import smallest_part, steps_per_epoch
 from convatlas.data.fitting import check_fit, image_size_of, make_preprocessing
 from convatlas.data.preprocessing import Preprocessing
@@ -31,7 +32,7 @@ from convatlas.training.head_only import HeadOnly, features_line
 from convatlas.training.objective import Objective
 from convatlas.training.objectives import objective_for
 from convatlas.training.optimizers import check_optimizer
-from convatlas.training.records import LAST_EPOCH, LAST_WATCHED, architecture_record, data_record, selection
+from convatlas.training.records import architecture_record, data_record, last_epoch, selection
 from convatlas.training.semi_supervised import TeacherLabels, label_notes, labelled_record, unlabelled_record
 from convatlas.training.start import started_network
 from convatlas.words import file_name, label
@@ -113,8 +114,9 @@ class Plan:
 
     @property
     def validates(self) -> bool:
-        """Whether there are validation images to measure; a few-shot training has none and keeps the last epoch."""
-        return len(self.data.validation) > 0
+        """Whether validation images, one of them with a box that counts where there are boxes, can be measured."""
+        validation = self.data.validation
+        return any_box_counts(validation) if has_boxes(validation) else len(validation) > 0
 
     @property
     def selects(self) -> bool:
@@ -126,7 +128,7 @@ class Plan:
         """The rule by which the epoch is selected, in words."""
         if self.selects:
             return selection(self.objective.score)
-        return LAST_WATCHED if self.validates else LAST_EPOCH
+        return last_epoch(len(self.data.validation), watched=self.validates)
 
     @property
     def network_options(self) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from convatlas.run import ArchitectureRecord, DataRecord
 from convatlas.scores import TOP1, Score
 
 SELECTION = "best validation accuracy, first epoch that reaches it"  # by the score of classification
-LAST_EPOCH = "the last epoch: no validation images are used"
-LAST_WATCHED = "the last epoch; the validation images are only watched"
 
 
 def architecture_record(
@@ -44,6 +42,18 @@ def data_record(data: DataSet) -> DataRecord:
         source=data.spec.source,
         unreadable=data.unreadable,
     )
+
+
+def last_epoch(validation: int, *, watched: bool) -> str:
+    """Returns why the last epoch is kept, in words, for a number of validation images, which may be watched.
+
+    >>> last_epoch(0, watched=False)
+    'the last epoch: no validation images are used'
+    """
+    if watched:
+        return "the last epoch; the validation images are only watched"
+    reason = "no validation image has a box that counts" if validation else "no validation images are used"
+    return f"the last epoch: {reason}"
 
 
 def selection(score: Score) -> str:

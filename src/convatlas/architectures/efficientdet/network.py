@@ -41,6 +41,7 @@ from convatlas.layers import check_counts, sequential
 
 BACKBONE_LEVELS = len(STRIDES)
 LAST_LEVELS = range(6, 10)
+ANCHORS = 9  # boxes at each place: three sizes of three shapes
 LARGEST_SCALE = 64  # strides of a level: an anchor over more than any image
 
 
@@ -53,7 +54,6 @@ def efficientdet(
     cells: int = 3,
     head_layers: int = 3,
     last_level: int = 7,
-    anchors: int = 9,
     anchor_scale: float = 4.0,
     fusion: FusionKind = "fast",
     padding: Padding = "same",
@@ -62,12 +62,12 @@ def efficientdet(
     """Builds a detector on a registered network: (N, in_channels, H, W) -> `DetectorOutput`, levels 3 to `last_level`.
 
     `backbone` is any network with named stages at an 8th, a 16th and a 32nd of the image's size. `width`, `cells`,
-    `fusion` and `padding` belong to the pyramid, and the heads have `head_layers` layers and `anchors` boxes at each
+    `fusion` and `padding` belong to the pyramid, and the heads have `head_layers` layers and nine boxes at each
     place, the smallest square one of `anchor_scale` strides. Initialisation as by the authors, of the backbone as its
     own. Raises `UsageError` for counts below 1, for unknown names, for a last level other than 6 to 9 and for a scale
     of 0 or less.
     """
-    check_counts(width=width, cells=cells, head_layers=head_layers, anchors=anchors)
+    check_counts(width=width, cells=cells, head_layers=head_layers)
     if last_level not in LAST_LEVELS:
         raise UsageError(f"last_level={last_level} must be 6, 7, 8 or 9")
     if not 0 < anchor_scale <= LARGEST_SCALE:
@@ -77,7 +77,7 @@ def efficientdet(
     added = last_level - FIRST_LEVEL + 1 - len(given)
     coarser = CoarserLevels(given[-1], form, count=added)
     pyramid = pyramid_cells((*given, *(width,) * added), form, cells=cells)
-    head = DetectorHead(num_classes, form, anchors=anchors, layers=head_layers, levels=len(given) + added)
+    head = DetectorHead(num_classes, form, anchors=ANCHORS, layers=head_layers, levels=len(given) + added)
     head.anchor_scale = anchor_scale
     for module in (coarser, *pyramid.values()):
         initialize_pyramid(module)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,8 @@ class Annotation:
     """The annotation of one image, with its boxes uncut. `shown` says where it is written: a file, or a place in it.
 
     `corners` float64 (n, 4) count pixels as `Boxes` does. `labels` (n,) are places in the names of the annotations.
-    `width` and `height` are those that the file states, or those of the image where it states none.
+    `width` and `height` are those that the file states, or those of the image where it states none. `areas` float64
+    (n,) are those that a COCO file states.
     """
 
     image: str
@@ -29,6 +30,7 @@ class Annotation:
     difficult: np.ndarray
     width: int
     height: int
+    areas: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -63,7 +65,8 @@ def as_boxes(annotation: Annotation) -> Boxes:
     cut = annotation.cut
     keep = _has_area(cut)
     labels, difficult = annotation.labels[keep], annotation.difficult[keep]
-    return boxes_in(cut[keep], labels, difficult, width=annotation.width, height=annotation.height)
+    boxes = boxes_in(cut[keep], labels, difficult, width=annotation.width, height=annotation.height)
+    return boxes if annotation.areas is None else replace(boxes, areas=annotation.areas[keep])
 
 
 def notes_of(annotations: Sequence[Annotation]) -> tuple[str, ...]:
@@ -84,7 +87,7 @@ def notes_of(annotations: Sequence[Annotation]) -> tuple[str, ...]:
             first = annotations[int(np.searchsorted(counts.cumsum(), found[0], side="right"))]
             notes.append(f"{said}: {len(found):,} (the first in {first.shown})")
     if without := int((counts == 0).sum()):
-        notes.append(f"images without a box, which train as background: {without:,}")
+        notes.append(f"images without a box, all background: {without:,}")
     return tuple(notes)
 
 
@@ -118,6 +121,9 @@ def _reaching(corners: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def check_count(annotations: Sequence[Annotation], home: str) -> None:
-    """Raises `UsageError` where no annotation has a box."""
-    if not any(map(len, annotations)):
-        raise UsageError(f"{home} has {len(annotations):,} images and no box; a detector needs boxes to learn")
+    """Raises `UsageError` where no annotation has a box that training learns: one in the image, and not difficult."""
+    if any((~as_boxes(each).difficult).any() for each in annotations):
+        return
+    boxes = sum(map(len, annotations))
+    said = "no box" if not boxes else f"{boxes:,} boxes, which are all difficult, empty or outside"
+    raise UsageError(f"{home} has {len(annotations):,} images and {said}; a detector needs boxes to learn")

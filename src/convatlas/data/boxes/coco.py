@@ -116,9 +116,13 @@ def _classes(files: dict[str, CocoFile]) -> tuple[str, ...]:
     for file in files.values():
         ordered = sorted(file.classes.items(), key=lambda item: (isinstance(item[0], str), item[0]))
         names |= dict.fromkeys(name for _, name in ordered)
-        strange = {key for own in file.boxes.values() for key, _, _ in own}.difference(file.classes)
+        strange = {box.category for own in file.boxes.values() for box in own}.difference(file.classes)
         names |= dict.fromkeys(_unnamed(key) for key in sorted(strange, key=str))
     return tuple(names)
+
+
+def _named(file: CocoFile, key: Key) -> str:
+    return file.classes.get(key, _unnamed(key))
 
 
 def _unnamed(key: Key) -> str:
@@ -138,11 +142,12 @@ def _annotations(images: Sequence[_Image], store: FileStore, names: Sequence[str
             Annotation(
                 image=image.name,
                 shown=f"{image.file.path}, image {image.key!r}",
-                corners=np.array([corners for _, corners, _ in boxes], np.float64).reshape(-1, 4),
-                labels=np.array([label[image.file.classes.get(key, _unnamed(key))] for key, _, _ in boxes], np.int64),
-                difficult=np.array([crowd for _, _, crowd in boxes], bool),
+                corners=np.array([box.corners for box in boxes], np.float64).reshape(-1, 4),
+                labels=np.array([label[_named(image.file, box.category)] for box in boxes], np.int64),
+                difficult=np.array([box.crowd for box in boxes], bool),
                 width=width,
                 height=height,
+                areas=np.array([box.area for box in boxes], np.float64),
             )
         )
     return found

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from convatlas.data.boxes.files import read_text
 from convatlas.errors import UsageError, printable
@@ -28,17 +28,26 @@ class CocoImage:
     height: int
 
 
+class CocoBox(NamedTuple):
+    """A box of a COCO file: its class's number, its corners from 0, whether it stands for a crowd, and its area.
+
+    The area is that of the thing in the box; where the file states none it is that of the box.
+    """
+
+    category: Key
+    corners: tuple[float, float, float, float]
+    crowd: bool
+    area: float
+
+
 @dataclass(frozen=True)
 class CocoFile:
-    """The content of a COCO file: images and classes by their numbers, and the boxes of each image.
-
-    A box is its class's number, its corners from 0, and whether it stands for a crowd.
-    """
+    """The content of a COCO file: images and classes by their numbers, and the boxes of each image."""
 
     path: Path
     images: dict[Key, CocoImage] = field(default_factory=dict)
     classes: dict[Key, str] = field(default_factory=dict)
-    boxes: dict[Key, list[tuple[Key, tuple[float, float, float, float], bool]]] = field(default_factory=dict)
+    boxes: dict[Key, list[CocoBox]] = field(default_factory=dict)
 
 
 def read_coco(path: Path) -> CocoFile:
@@ -139,7 +148,13 @@ def _take_box(found: CocoFile, item: Any, shown: str) -> None:
     if len(sides) != 4 or not all(isinstance(side, int | float) and abs(side) < 1e9 for side in sides):
         raise UsageError(f"{shown} has the bbox {printable(str(sides), most=60)}; x, y, width and height are needed")
     left, top, width, height = map(float, sides)
-    box = (key, (left, top, left + width, top + height), bool(item.get("iscrowd", 0)))
+    crowd = item.get("iscrowd", 0)
+    if crowd not in (0, 1):  # true and false are 1 and 0
+        raise UsageError(f"{shown} has the iscrowd {printable(repr(crowd), most=40)}; 0 or 1 is needed")
+    area = item.get("area")
+    if isinstance(area, bool) or not isinstance(area, int | float) or not 0 <= area < 1e18:
+        area = width * height
+    box = CocoBox(key, (left, top, left + width, top + height), bool(crowd), float(area))
     found.boxes.setdefault(image, []).append(box)
 
 

@@ -12,8 +12,9 @@ from convatlas.data.boxes.listing import BoxListing
 from convatlas.data.boxes.truth import Boxes
 from convatlas.data.boxes.writing import PARTS, Written, write_coco, write_voc, write_yolo
 from convatlas.data.images.decoding import read_encoded
-from convatlas.errors import UsageError, unknown
-from convatlas.files import TEMPORARY, check_writable, is_free
+from convatlas.data.sources.walking import natural
+from convatlas.errors import UsageError, printable, unknown
+from convatlas.files import TEMPORARY, check_new, check_writable
 
 LAYOUTS: dict[str, Callable[[Path, tuple[str, ...], dict[str, list[Written]]], None]] = {
     "voc": write_voc,
@@ -45,9 +46,9 @@ def convert_boxes(listing: BoxListing, *, to: str, out: Path) -> Conversion:
     """
     if to not in LAYOUTS:
         raise unknown("layout of boxes", to, LAYOUTS)
-    if not is_free(out):
-        raise UsageError(f"{out} is not empty; name a new folder with --out")
+    check_new(out)
     notes = [*listing.taken("all").notes]
+    out = Path(os.path.abspath(out))
     check_writable(out.parent)
     unfinished = out.parent / f"{TEMPORARY}{out.name}"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -62,14 +63,34 @@ def convert_boxes(listing: BoxListing, *, to: str, out: Path) -> Conversion:
             notes.append(f"images renamed, since another one has their name: {renamed:,}")
         if tuple(listing.parts) == ("train",):
             notes.append("the source has no split, so that none is written")
+        if to == "voc":
+            notes += _classes_in_voc(listing.classes, parts)
         LAYOUTS[to](unfinished, listing.classes, parts)
-        shutil.rmtree(out, ignore_errors=True)
-        os.replace(unfinished, out)
+        _put_in_place(unfinished, out)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     images = {part: len(own) for part, own in parts.items()}
     boxes = {part: sum(len(each.boxes) for each in own) for part, own in parts.items()}
     return Conversion(out, images, boxes, tuple(notes))
+
+
+def _put_in_place(written: Path, out: Path) -> None:
+    """Gives a finished folder its name; an empty folder of this name, which may be somebody's working folder, stays."""
+    if not out.exists():
+        os.replace(written, out)
+        return
+    for path in sorted(written.iterdir()):
+        os.replace(path, out / path.name)
+
+
+def _classes_in_voc(classes: tuple[str, ...], parts: dict[str, list[Written]]) -> Iterator[str]:
+    """Yields a note of classes that VOC loses, which has no list of them, and one where it gives them another order."""
+    labels = {label for each in parts.get("train", []) for label in each.boxes.labels.tolist()}
+    there = [name for label, name in enumerate(classes) if label in labels]
+    if lost := [name for name in classes if name not in there]:
+        yield f"VOC has no list of classes, so that those without a training box are lost: {printable(', '.join(lost))}"
+    if there != sorted(there, key=natural):
+        yield "VOC has no order of classes: they come in the order of their names, so that their numbers change"
 
 
 def _copied(listing: BoxListing, home: Path, *, folder: Callable[[str], str]) -> tuple[dict[str, list[Written]], int]:

@@ -20,7 +20,8 @@ class Boxes:
     `corners` float32 (n, 4) are x1, y1, x2, y2 in pixels of the image: 0 is the left or upper edge of the first pixel,
     and x2 and y2 are the right and lower edge of the last one, so that x2 - x1 is the width. A VOC file counts from 1
     and includes the last pixel; its reader converts. `labels` int64 (n,) are places in the class names. `difficult`
-    bool (n,) marks boxes that evaluation ignores: VOC's difficult objects, COCO's crowds.
+    bool (n,) marks boxes that evaluation ignores: VOC's difficult objects, COCO's crowds. `areas` float64 (n,) are
+    those that a COCO file states, in square pixels: of the thing in the box. Without them the area is the box's.
     """
 
     corners: np.ndarray
@@ -28,6 +29,7 @@ class Boxes:
     difficult: np.ndarray
     width: int
     height: int
+    areas: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,7 +45,8 @@ class Boxes:
 
     def chosen(self, which: np.ndarray) -> Boxes:
         """Returns some of the boxes, by a mask (n,) or by places."""
-        return Boxes(self.corners[which], self.labels[which], self.difficult[which], self.width, self.height)
+        areas = None if self.areas is None else self.areas[which]
+        return Boxes(self.corners[which], self.labels[which], self.difficult[which], self.width, self.height, areas)
 
 
 def boxes_in(corners: object, labels: object, difficult: object, *, width: int, height: int) -> Boxes:
@@ -74,6 +77,11 @@ def box_labels(images: Images, *, needed_by: str = "this") -> Sequence[Boxes]:
     if has_boxes(images):
         return cast(Sequence[Boxes], images.labels)
     raise UsageError(f"{needed_by} needs the boxes of each image; use data with boxes, such as voc:PATH")
+
+
+def any_box_counts(images: Images) -> bool:
+    """Returns whether evaluation on images with boxes has something to find: a box that is not difficult."""
+    return any((~boxes.difficult).any() for boxes in box_labels(images))
 
 
 def label_counts(images: Images, classes: int) -> list[int]:

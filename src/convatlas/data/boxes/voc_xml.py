@@ -15,6 +15,7 @@ from convatlas.files import read_regular
 LARGEST = 16 * 2**20  # bytes
 DEEPEST = 32  # elements inside each other; VOC needs 4
 LONGEST = 1000  # letters of a text
+DIFFICULT = {"": False, "0": False, "false": False, "unspecified": False, "1": True, "true": True}
 SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -93,7 +94,7 @@ def read_voc(path: Path) -> VocFile:
         _whole(path, "height", reader.image.get("size/height", "")),
         tuple(found["name"] for found in reader.objects),
         np.array(boxes, np.float64).reshape(-1, 4),
-        np.array([found.get("difficult", "0") not in ("", "0") for found in reader.objects], bool),
+        np.array([_difficult(path, number, found) for number, found in enumerate(reader.objects, 1)], bool),
     )
 
 
@@ -114,6 +115,14 @@ def _box(path: Path, number: int, found: dict[str, str]) -> list[float]:
         raise UsageError(f"{path}: object {number} has no name of a class that can be printed; write <name>")
     left, upper, right, lower = (_side(path, number, side, found.get(f"bndbox/{side}")) for side in SIDES)
     return [left - 1, upper - 1, right, lower]
+
+
+def _difficult(path: Path, number: int, found: dict[str, str]) -> bool:
+    """Returns whether an object is difficult; one that does not say it is not."""
+    text = found.get("difficult", "").lower()
+    if text not in DIFFICULT:
+        raise UsageError(f"{path}: object {number} has difficult {printable(text, most=40)!r}; 0 or 1 is needed")
+    return DIFFICULT[text]
 
 
 def _side(path: Path, number: int, side: str, text: str | None) -> float:

@@ -60,13 +60,15 @@ def write_coco(home: Path, classes: tuple[str, ...], parts: dict[str, list[Writt
         for number, image in enumerate(images, 1):
             own = image.boxes
             content["images"].append({"id": number, "file_name": image.name, "width": own.width, "height": own.height})
-            for corners, label, difficult in zip(own.corners.tolist(), own.labels.tolist(), own.difficult, strict=True):
+            areas = [None] * len(own) if own.areas is None else own.areas.tolist()
+            columns = (own.corners.tolist(), own.labels.tolist(), own.difficult, areas)
+            for corners, label, difficult, area in zip(*columns, strict=True):
                 content["annotations"].append(
                     {
                         "id": len(content["annotations"]) + 1,
                         "image_id": number,
                         "category_id": label + 1,
-                        **_coco_box(corners),
+                        **_coco_box(corners, area),
                         "iscrowd": int(difficult),
                     }
                 )
@@ -107,11 +109,12 @@ def _add(element: ElementTree.Element, **texts: str) -> None:
         ElementTree.SubElement(element, name).text = text
 
 
-def _coco_box(corners: list[float]) -> dict[str, Any]:
-    """Returns x, y, width, height and area of a box."""
+def _coco_box(corners: list[float], area: float | None) -> dict[str, Any]:
+    """Returns x, y, width and height of a box, and its area: the one that the source stated, if it stated one."""
     left, top, right, bottom = corners
     width, height = right - left, bottom - top
-    return {"bbox": [_short(side) for side in (left, top, width, height)], "area": _short(width * height)}
+    area = width * height if area is None else area
+    return {"bbox": [_short(side) for side in (left, top, width, height)], "area": _short(area)}
 
 
 def _short(number: float) -> int | float:

@@ -105,7 +105,7 @@ def _of_classes(scan: Scan) -> Iterator[Finding]:
     for kind, which in chosen.items():
         if which.any():
             yield Finding(kind, KINDS[kind].gravity, classes=tuple(np.array(names)[which].tolist()))
-    if train.min() > 0 and train.max() >= kinds.IMBALANCE * train.min():
+    if len(names) and train.min() > 0 and train.max() >= kinds.IMBALANCE * train.min():
         rare, frequent = int(train.argmin()), int(train.argmax())
         said = f"{train[frequent]:,} of {names[frequent]}, {train[rare]:,} of {names[rare]}"
         yield Finding("imbalance", KINDS["imbalance"].gravity, details=(said,))

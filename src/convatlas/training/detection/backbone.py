@@ -14,6 +14,7 @@ from convatlas.architecture import Architecture
 from convatlas.errors import UsageError
 from convatlas.prediction import Predictor, open_predictor
 from convatlas.run import Start
+from convatlas.training.freezing import check_fresh
 from convatlas.weights import file_sha256, identify, is_file_of, load_strictly, open_checkpoint
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def with_backbone(plan: Plan, base: Predictor) -> Plan:
     """Returns the plan of a detector with the weights of a classifier as the start of its backbone."""
     network = plan.architecture.build(**plan.counts, **plan.network_options)
     fresh = tuple(name for name, _ in network.named_children() if name != BACKBONE)
+    check_fresh(network, plan.recipe, fresh=fresh, name=plan.label)
     start = Start.from_weights(str(base.path.resolve()), sha256=file_sha256(base.path), kept=(BACKBONE,), fresh=fresh)
     start = dataclasses.replace(start, part=BACKBONE)
     if base.weights is not None and is_file_of(base.path, base.weights):
