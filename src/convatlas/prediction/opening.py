@@ -196,9 +196,8 @@ def _of_checkpoint(
                 f"normalisation taken from {weights.name} of {identified.architecture.name}, "
                 "whose layout this file has; --mean and --std override it",
             )
-    if known.get("class_names") is None and is_of_coco(identified):
-        known["class_names"] = coco_classes()
-        known["notes"] = (*known["notes"], f"the {identified.num_classes} classes of {source} are taken to be COCO's")
+    if known.get("class_names") is None:
+        known |= _names_of_coco(identified, source=source, notes=known["notes"])
     return Predictor(
         source=source,
         path=path,
@@ -212,9 +211,12 @@ def _of_checkpoint(
     )
 
 
-def is_of_coco(identified: Identified) -> bool:
-    """Returns whether a network is a detector of as many classes as COCO has numbers, like the published ones."""
-    return identified.architecture.task == "detection" and identified.num_classes == len(coco_classes())
+def _names_of_coco(identified: Identified, *, source: str, notes: tuple[str, ...]) -> dict[str, Any]:
+    """Returns COCO's names and a note, for a detector of as many classes as COCO has numbers, like published ones."""
+    names = coco_classes()
+    if identified.architecture.task != "detection" or identified.num_classes != len(names):
+        return {}
+    return {"class_names": names, "notes": (*notes, f"the {len(names)} classes of {source} are taken to be COCO's")}
 
 
 def _normalised(
