@@ -196,8 +196,7 @@ def _of_checkpoint(
                 f"normalisation taken from {weights.name} of {identified.architecture.name}, "
                 "whose layout this file has; --mean and --std override it",
             )
-    if known.get("class_names") is None:
-        known |= _names_of_coco(identified, source=source, notes=known["notes"])
+    known |= _names_of_coco(identified, known, source=source)
     return Predictor(
         source=source,
         path=path,
@@ -211,12 +210,14 @@ def _of_checkpoint(
     )
 
 
-def _names_of_coco(identified: Identified, *, source: str, notes: tuple[str, ...]) -> dict[str, Any]:
-    """Returns COCO's names and a note, for a detector of as many classes as COCO has numbers, like published ones."""
+def _names_of_coco(identified: Identified, known: Mapping[str, Any], *, source: str) -> dict[str, Any]:
+    """Returns COCO's names and a note, for a detector without names of as many classes as COCO has numbers."""
     names = coco_classes()
-    if identified.architecture.task != "detection" or identified.num_classes != len(names):
+    detects = identified.architecture.task == "detection"
+    if known.get("class_names") or not detects or identified.num_classes != len(names):
         return {}
-    return {"class_names": names, "notes": (*notes, f"the {len(names)} classes of {source} are taken to be COCO's")}
+    note = f"the {len(names)} classes of {source} are taken to be COCO's"
+    return {"class_names": names, "notes": (*known["notes"], note)}
 
 
 def _normalised(

@@ -143,7 +143,7 @@ def _encoded(label: object) -> bytes:
     if isinstance(label, np.ndarray) and not label.dtype.hasobject:
         return f"{label.dtype.str}{label.shape}".encode() + label.tobytes()
     if is_dataclass(label):
-        return _encoded(vars(label))
+        return _encoded({name: value for name, value in vars(label).items() if value is not None})  # optional fields
     if isinstance(label, Mapping):
         return _encoded([[key, label[key]] for key in sorted(label)])
     if isinstance(label, list | tuple):
