@@ -179,8 +179,8 @@ def page(content: Content) -> str:
     )
     faults = (
         "The test photographs with the most faults of the first run: right boxes are green, wrong ones pink, missed "
-        "ones dashed and orange. Boxes from a score of 30 % are shown. On the left nobody has drawn boxes around most of "
-        "the red cells, so that right answers count as wrong: on such photographs no detector reaches 100 %. On the "
+        "ones dashed and orange. Boxes from a score of 30 % are shown. On the left nobody has drawn boxes around most "
+        "of the red cells, so that right answers count as wrong: on such photographs no detector reaches 100 %. On the "
         "right cells that overlap are missed."
     )
     rarest = min(each["boxes"] for each in ours[0]["classes"])
