@@ -155,6 +155,19 @@ def test_runs_that_start_elsewhere_are_rows_of_their_own(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_normalisation_that_follows_from_the_weights_is_not_in_the_name(tmp_path):
+    start = Start.from_weights("a/toy.pt", sha256="a" * 64, kept=("stem", "head"))
+    plain = write_fake_run(tmp_path / "seed", "lenet5").record.recipe
+    own = {**plain, "mean": [0.5], "std": [0.25]}
+    write_fake_run(tmp_path / "weights", "lenet5", start=start, recipe=own)
+    assert {row["recipe"] for row in write_report(tmp_path).rows} == {"quick", "quick from toy.pt aaaaaaaa"}
+    write_fake_run(tmp_path / "other", "lenet5", start=start, recipe={**own, "mean": [0.1]})
+    names = {row["recipe"] for row in write_report(tmp_path).rows}
+    assert len(names) == 3  # two of one start: now it matters
+    assert any("mean=0.1" in name for name in names)
+
+
+@pytest.mark.slow
 def test_other_objectives_are_rows_of_their_own(tmp_path):
     write_fake_run(tmp_path / "a", "lenet5")
     write_fake_run(tmp_path / "b", "lenet5", objective="distillation")

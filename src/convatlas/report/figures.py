@@ -12,7 +12,7 @@ from convatlas.drawing import COLOURS, DPI, INK, LEGEND, SOFT, plain, save, styl
 from convatlas.report import tables
 from convatlas.report.labels import Point, place_labels, side_by_side
 from convatlas.report.scored import Row, score_of, scores_of, value_of
-from convatlas.scores import TITLES, TOP1, Score, validation_measures
+from convatlas.scores import BESIDE, TITLES, TOP1, Score, validation_measures
 from convatlas.words import stacked
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _curve_panels(
 
     figure = Figure(figsize=(9, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07))
     panels = []
-    by_measure = {score.measure: score for score in (TOP1, *scores)}
+    by_measure = {score.measure: score for score in (TOP1, *BESIDE.values(), *scores)}
     for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
         score = by_measure.get(measure)
         title = TITLES.get(measure, measure) if score is None else _axis_title(score)

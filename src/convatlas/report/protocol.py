@@ -8,8 +8,8 @@ from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.recipe import defaults
+from convatlas.report.recipe_names import recipe_labels
 from convatlas.report.scored import described, with_direction
-from convatlas.report.tables import recipe_labels
 from convatlas.run import Run, StudyRecord, other_pixels
 from convatlas.scores import TOP1, Score, distinct_scores
 from convatlas.words import canonical, finite

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UsageError
 from convatlas.evaluation import summarize
-from convatlas.recipe import defaults
 from convatlas.report.classes import ALIKE, imbalanced
+from convatlas.report.recipe_names import recipe_labels, said_by_start
 from convatlas.report.scored import Part, Row, described, method_columns, score_of, value_of, with_beside
 from convatlas.run import Run, RunRecord
 from convatlas.scores import BESIDE, TOP1, order_of
@@ -50,25 +50,6 @@ def row_names(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def recipe_labels(recipes: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Returns a label for each recipe, by its canonical JSON; recipes of the same name also show their differences.
-
-    A missing field has its default.
-
-    >>> list(recipe_labels([{"name": "quick", "lr": 0.1}, {"name": "quick", "lr": 0.2}]).values())
-    ['quick(lr=0.1)', 'quick(lr=0.2)']
-    """
-    distinct = {canonical(recipe): {**defaults(), **recipe} for recipe in recipes}
-    labels = {}
-    for key, recipe in distinct.items():
-        same = [other for other in distinct.values() if other.get("name") == recipe.get("name")]
-        differing = {
-            field: value for field, value in recipe.items() if any(other.get(field) != value for other in same)
-        }
-        labels[key] = label(str(recipe.get("name")), differing)
-    return labels
-
-
 def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
     """Returns a row for each architecture, options and recipe of finished runs, best mean validation score first.
 
@@ -79,7 +60,7 @@ def study_rows(runs: Iterable[Run], *, root: Path | None = None) -> list[Row]:
     `UsageError` if a seed occurs twice in a row: a run must not count as two.
     """
     finished = [run for run in runs if run.finished]
-    recipes = recipe_labels(run.record.recipe for run in finished)
+    recipes = recipe_labels((run.record.recipe for run in finished), hidden=said_by_start(finished))
     groups: dict[str, list[Run]] = {}
     for run in finished:
         groups.setdefault(_shared(run.record), []).append(run)
