@@ -32,17 +32,18 @@ def of_detectors(named: Named) -> list[tuple[str, Run, dict[str, np.ndarray]]]:
 
 
 def class_table(named: Named) -> dict[str, Any] | None:
-    """Returns the table of the classes: test boxes, and AP and AP50 of each detector; None without detectors."""
+    """Returns the table of the classes: test boxes, and a row with AP and AP50 for each detector; None without any."""
     found = of_detectors(named)
     if not found:
         return None
     classes, boxes = found[0][1].record.data.classes, found[0][2]["test_class_boxes"]
     rows = []
     for label, name in enumerate(classes):
-        cells = [_shown(arrays[f"test_class_{kind}"][label]) for _, _, arrays in found for kind in ("ap", "ap50")]
-        rows.append([name, f"{int(boxes[label]):,}", *cells])
-    headers = [f"{name}: {kind}" for name, _, _ in found for kind in ("AP", "AP50")]
-    return {"headers": ["class", "test boxes", *headers], "rows": rows}
+        for place, (network, _, arrays) in enumerate(found):
+            cells = [_shown(arrays[f"test_class_{kind}"][label]) for kind in ("ap", "ap50")]
+            of_class = ["", ""] if place else [name, f"{int(boxes[label]):,}"]
+            rows.append([*of_class, *cells, network])
+    return {"headers": ["class", "test boxes", "AP", "AP50", "network"], "rows": rows}
 
 
 def draw_precision_recall(named: Named, path: Path) -> bool:

@@ -89,7 +89,7 @@ def draw_study_curves(
                     axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
         _frame(axes, [row["epoch"] for seeds in groups.values() for rows in seeds for row in rows])
     words = [Line2D([], [], color=SOFT, label=word, **look) for _, word, look in reversed(PARTS)]
-    rising = any(score.direction == "max" and score.measure == panels[-1][1] for score in scores)
+    rising = any(score.direction == "max" and score.measure == panels[-1][1] for score in (*BESIDE.values(), *scores))
     panels[-1][0].legend(handles=words, loc="lower right" if rising else "upper right", **LEGEND)
     networks = [
         Line2D([], [], color=style[name][0], marker=style[name][1] if marked else None, linewidth=2.6, label=name)
