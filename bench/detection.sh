@@ -1,6 +1,6 @@
 #!/bin/sh
 # The worked example of docs/detection_example.md: cells in the BCCD photographs, three seeds from ImageNet's weights, one
-# from the start. On a core of two a run takes half an hour or more.
+# from the start. On a core of two a run takes some 40 minutes.
 #
 #   bench/detection.sh BCCD OUT      BCCD is the folder with Annotations, ImageSets and JPEGImages
 #

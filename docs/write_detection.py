@@ -138,7 +138,7 @@ HEADER = """# Blood cells: an example of detection
 
 <!-- python docs/write_detection.py writes this page from results/detection -->
 
-How well does a small detector find cells after half an hour on one core? This page answers for the
+How well does a small detector find cells after some 40 minutes on one core? This page answers for the
 [BCCD photographs](https://github.com/Shenggan/BCCD_Dataset) (MIT licence). `bench/detection.sh` repeats all runs.
 [detection.md](detection.md) says what each command does.
 

@@ -226,6 +226,12 @@ def test_a_bad_folder_is_one_line(kind: str, tmp_path: Path) -> None:
     assert re.search(words, refused(f"voc:{tmp_path}"))
 
 
+@pytest.mark.parametrize("kind", ["voc", "coco", "yolo"])
+def test_a_folder_of_classes_it_is_not_is_said(kind: str, tmp_path: Path) -> None:
+    getattr(made, kind)(tmp_path, made.pictures())
+    assert f"have boxes, and no folder for each class: name them {kind}:{tmp_path}" in refused(f"folder:{tmp_path}")
+
+
 def test_the_folder_above_is_refused_with_a_hint(tmp_path: Path) -> None:
     assert "needs one with Annotations and JPEGImages" in refused(f"voc:{tmp_path / 'nowhere'}")
     assert "has no folder Annotations; voc:PATH needs" in refused(f"voc:{tmp_path}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,15 @@ def test_every_way_there_and_back_keeps_boxes_parts_and_images(
     convert_boxes(list_boxes(source), to=first, out=tmp_path / "first")
     convert_boxes(list_boxes(f"{first}:{tmp_path / 'first'}"), to=second, out=tmp_path / "second")
     assert_same(rows(source), rows(f"{second}:{tmp_path / 'second'}"), marks="yolo" not in (first, second))
+
+
+def test_whole_pixels_stay_whole_in_voc(tmp_path: Path) -> None:
+    made.voc(tmp_path / "voc", made.pictures())
+    convert_boxes(list_boxes(f"voc:{tmp_path / 'voc'}"), to="yolo", out=tmp_path / "yolo")
+    convert_boxes(list_boxes(f"yolo:{tmp_path / 'yolo'}"), to="voc", out=tmp_path / "again")
+    texts = [path.read_text() for path in (tmp_path / "again" / "Annotations").glob("*.xml")]
+    assert len(texts) == 9
+    assert all(re.search(r"<[xy]m(in|ax)>\d+\.", text) is None for text in texts)
 
 
 def test_what_is_lost_is_said(source: str, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import boxed_files as made
+import convatlas
 from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.data import load_data
@@ -194,8 +195,10 @@ def test_weights_of_another_network_than_the_backbone_are_refused(home: Path, tm
     torch.save({"state_dict": network.state_dict(), METADATA: entry}, file)
     with pytest.raises(UsageError):
         plan_of(home, start=StartWords(weights=str(file)))
-    with pytest.raises(UsageError, match="weights of efficientnet_lite0"):
+    with pytest.raises(UsageError, match=r"weights of efficientnet_lite0.*is the backbone of efficientdet_tiny: give"):
         plan_of(home, start=StartWords(weights="torchvision"))
+    with pytest.raises(UsageError, match=r"no weights of its own; add --weights with a file of them, or with weights"):
+        plan_of(home, start=StartWords())
 
 
 # -------------------------------------------------------------------------------------------------------------- checks
@@ -305,6 +308,8 @@ def test_a_run_has_cocos_numbers_the_boxes_and_pictures(run_of_detector: Any) ->
     with np.load(run.path / "samples.npz") as samples:
         assert samples["before"].shape == samples["after"].shape == (12, 64, 64, 3)
         assert samples["misses"].shape[1:] == (64, 64, 3)
+        assert samples["misses_size"].tolist() == [[64, 64]] * len(samples["misses"])
+        assert {name[:4] for name in samples["misses_name"].tolist()} == {"test"}
 
 
 def test_a_moving_average_is_evaluated(home: Path) -> None:
@@ -340,6 +345,27 @@ def test_evaluate_gives_the_numbers_of_the_run(run_of_detector: Any, capsys: pyt
     assert "--out is not for a detector" in err
 
 
+def test_python_has_the_answers_of_the_command_line(run_of_detector: Any, home: Path) -> None:
+    scores = convatlas.evaluate_detector(run_of_detector)
+    assert scores.numbers["ap50"] == pytest.approx(run_of_detector.results["test_ap50"], abs=1e-9)
+    assert convatlas.evaluate_detector(run_of_detector.path, suppression="soft").numbers != scores.numbers
+    found = convatlas.detect(run_of_detector, [home / "JPEGImages" / "test0.png", home / "Annotations" / "test0.xml"])
+    assert [each.error is None for each in found] == [True, False]
+    assert found[0].boxes is not None
+    assert len(found[0].boxes) == run_of_detector.predictions()["test_counts"][0]
+    for call in (convatlas.evaluate, lambda run: convatlas.predict(run, [home / "JPEGImages" / "test0.png"])):
+        with pytest.raises(UsageError, match=r"in Python convatlas.evaluate_detector and convatlas.detect"):
+            call(run_of_detector.path)
+
+
+def test_python_finetunes_a_detector_with_its_own_recipe(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+    monkeypatch.setattr("convatlas.api.training._trained", lambda request, **_: asked.append(request))
+    convatlas.finetune("efficientdet_tiny", weights="pypi", data=f"voc:{home}", settings=SMALL, options=NARROW)
+    (plan,) = plan_request(asked[0])
+    assert plan.recipe.name.startswith("detect_small[")
+
+
 def test_predict_writes_pictures_lines_and_cocos_results(
     run_of_detector: Any, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,6 +383,7 @@ def test_predict_writes_pictures_lines_and_cocos_results(
     assert [each["score"] for each in lines[0]["detections"]] == pytest.approx(
         found["test_scores"][:count].tolist(), abs=1e-4
     )  # the same path as evaluation
+    assert {(each["category_id"], each["category"]) for each in results} <= {(1, "blue"), (2, "red")}
     left, top, wide, high = results[0]["bbox"]
     assert lines[0]["detections"][0]["box"] == pytest.approx([left, top, left + wide, top + high], abs=0.02)
     assert sorted(path.name for path in (tmp_path / "boxes").glob("*.png")) == ["0001-test0.png", "0002-test1.png"]
@@ -436,6 +463,7 @@ def test_a_report_has_ap50_each_class_and_the_worst_misses(
     assert row["test_ap50_mean"] == run_of_detector.results["test_ap50"]
     page = (tmp_path / "study" / "report.html").read_text()
     assert "Boxes of every class" in page
+    assert re.search(r"test\d.png: \d missed, \d+ wrong", page)
     assert "Worst misses" in page
     assert "| AP50 |" in (tmp_path / "study" / "results.md").read_text()
     assert (tmp_path / "study" / "precision_recall.png").is_file()

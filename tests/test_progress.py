@@ -16,6 +16,7 @@ from rich.text import Text
 from convatlas.progress import Bar, Job, Lines, Overview, Silent, choose
 from convatlas.progress.job import JobState
 from convatlas.progress.wording import duration, epoch_facts
+from convatlas.scores import AP
 
 STEPS = 20  # of an epoch
 
@@ -153,6 +154,13 @@ def test_columns_keep_their_width(loss: float, lr: float) -> None:
     job = Job("lenet", 0, 200)
     usual = [len(fact) for fact in epoch_facts(job, row(100), 3)]
     assert [len(fact) for fact in epoch_facts(job, row(1, 1.0, train_loss=loss, val_loss=loss, lr=lr), 3)] == usual
+
+
+def test_the_measures_of_a_detector_are_named_and_in_percent() -> None:
+    job = Job("tiny", 0, 24, AP)
+    measured = {"train_loss": 0.57, "val_ap": 0.4392, "val_ap50": 0.8444}
+    facts = epoch_facts(job, {"epoch": 22, **measured, "lr": 1e-3, "seconds": 1.0, "images_per_second": 3.0}, 2)
+    assert facts[2] == "val AP50  84.4 % / AP  43.9 %"
 
 
 @pytest.mark.parametrize(

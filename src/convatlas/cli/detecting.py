@@ -119,7 +119,8 @@ class Written:
         if self.folder is None or each.boxes is None or each.pixels is None:
             return
         results = coco_results([each.boxes])
-        self.results += [{**result, "image_id": number, "file_name": str(each.path)} for result in results]
+        named = [{**result, "category": names[result["category_id"] - 1]} for result in results]
+        self.results += [{**result, "image_id": number, "file_name": str(each.path)} for result in named]
         sure = each.boxes.above(score)
         drawn = outlines(sure.corners, sure.classes, names=names, scores=sure.scores)
         write_bytes(self.folder / f"{number:04d}-{each.path.stem}.png", png(with_outlines(each.pixels, drawn)))

@@ -74,7 +74,8 @@ def predict(
 
     Example: convatlas predict runs/digits/resnet_uva@quick/seed0 three.png --top 3
 
-    A detector shows the boxes that it finds: class, score and corners (left, top, right, bottom) in pixels.
+    A detector sees the whole image, and shows the boxes that it finds: class, score and corners (left, top,
+    right, bottom) in pixels.
 
     Example: convatlas predict resnet18 --weights torchvision photos --csv answers.csv
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 COLUMNS, ROWS = 3, 3  # of images as they are
 SQUARES = 4  # as a training shows them
 NAMED = 12  # classes that the legend names
-SIZE = 384  # pixels of a square where the recipe names none
+SIZE = 320  # pixels of a square where the recipe names none, as efficientdet_tiny has them
 TITLE = 100  # letters in a line of the title
 
 
@@ -60,7 +60,7 @@ class BoxView(View):
 
 
 def view_boxes(data: DataSet, chosen: Recipe | RecipeRule) -> BoxView:
-    """Returns data with boxes under a recipe, whose squares have 384 pixels where it names no size."""
+    """Returns data with boxes under a recipe, whose squares have 320 pixels where it names no size."""
     recipe, notes = fit_recipe(chosen, data=data, in_channels=data.spec.channels)
     sized = recipe.with_values(image_size=recipe.images.image_size or SIZE)
     preprocessing = make_preprocessing(sized, data=data, in_channels=data.spec.channels)

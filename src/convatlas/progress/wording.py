@@ -10,7 +10,7 @@ from rich.control import strip_control_codes
 
 from convatlas.errors import escaped
 from convatlas.progress.job import Job
-from convatlas.scores import Score
+from convatlas.scores import BESIDE, Score
 
 
 def epoch_facts(job: Job, row: Mapping[str, float], width: int) -> list[str]:
@@ -26,14 +26,22 @@ def epoch_facts(job: Job, row: Mapping[str, float], width: int) -> list[str]:
 
 
 def _measures(row: Mapping[str, float], part: str, score: Score) -> str:
-    """Returns the measures of a part: the score last, in percent where it is a fraction."""
+    """Returns the measures of a part: the score last, in percent where it is a fraction.
+
+    A measure that tables show beside the score stands before it, in percent and with its name.
+    """
     names = [name.removeprefix(f"{part}_") for name in row if name.startswith(f"{part}_")]
-    ordered = sorted(names, key=lambda name: name == score.measure)
-    fraction = score.unit == "fraction"
-    return " / ".join(
-        percent(row[f"{part}_{name}"]) if fraction and name == score.measure else _loss(row[f"{part}_{name}"])
-        for name in ordered
-    )
+    beside = BESIDE.get(score.measure)
+    shown = []
+    for name in sorted(names, key=lambda name: name == score.measure):
+        value = row[f"{part}_{name}"]
+        if beside is not None and name == beside.measure:
+            shown.append(f"{beside.word} {percent(value)}")
+        else:
+            in_percent = score.unit == "fraction" and name == score.measure
+            named = f"{name.upper()} " if beside is not None and in_percent else ""
+            shown.append(f"{named}{percent(value)}" if in_percent else _loss(value))
+    return " / ".join(shown)
 
 
 def _loss(value: float) -> str:

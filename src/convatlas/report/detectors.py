@@ -80,13 +80,22 @@ def draw_precision_recall(named: Named, path: Path) -> bool:
 
 
 def misses(run: Run) -> list[tuple[np.ndarray, str]]:
-    """Returns the pictures of a detector's worst misses, uint8 (H, W, 3), with the numbers of its faults in words."""
+    """Returns the pictures of a detector's worst misses, uint8 (H, W, 3), with name and numbers of faults in words.
+
+    Runs of older versions keep neither the names nor the part of the square that an image fills.
+    """
     path = run.path / "samples.npz"
     samples = read_arrays(path) if path.is_file() else {}
     if not {"misses", "misses_missed", "misses_wrong"} <= samples.keys():
         return []
-    columns = (samples["misses"], samples["misses_missed"].tolist(), samples["misses_wrong"].tolist())
-    return [(pixels, f"{missed} missed, {wrong} wrong") for pixels, missed, wrong in zip(*columns, strict=True)]
+    pictures = samples["misses"]
+    sizes = samples.get("misses_size", np.array([each.shape[:2] for each in pictures], int).reshape(-1, 2))
+    names = samples.get("misses_name", np.array([""] * len(pictures), str))
+    counts = zip(samples["misses_missed"].tolist(), samples["misses_wrong"].tolist(), strict=True)
+    return [
+        (pixels[:height, :width], f"{name}{': ' if name else ''}{missed} missed, {wrong} wrong")
+        for pixels, (height, width), name, (missed, wrong) in zip(pictures, sizes, names.tolist(), counts, strict=True)
+    ]
 
 
 def _shown(fraction: float) -> str:

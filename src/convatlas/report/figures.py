@@ -88,7 +88,8 @@ def draw_study_curves(
                 if part == "val" and len(seeds) > 1:
                     axes.fill_between(epochs, low, high, color=colour, alpha=0.15, linewidth=0)
         _frame(axes, [row["epoch"] for seeds in groups.values() for rows in seeds for row in rows])
-    words = [Line2D([], [], color=SOFT, label=word, **look) for _, word, look in reversed(PARTS)]
+    there = reversed(_parts_drawn(groups, [metric for _, metric, _ in panels]))
+    words = [Line2D([], [], color=SOFT, label=word, **look) for _, word, look in there]
     rising = any(score.direction == "max" and score.measure == panels[-1][1] for score in (*BESIDE.values(), *scores))
     panels[-1][0].legend(handles=words, loc="lower right" if rising else "upper right", **LEGEND)
     networks = [
@@ -97,6 +98,12 @@ def draw_study_curves(
     ]
     figure.legend(handles=networks, loc="outside lower center", ncols=columns, **LEGEND)
     save(figure, path)
+
+
+def _parts_drawn(groups: Mapping[str, Sequence[Metrics]], measures: Sequence[str]) -> list[tuple[str, str, Any]]:
+    """Returns those of training and validation of which a run has one of the measures."""
+    columns = {name for seeds in groups.values() for rows in seeds for row in rows[:1] for name in row}
+    return [each for each in PARTS if any(f"{each[0]}_{measure}" in columns for measure in measures)]
 
 
 def draw_accuracy_vs_macs(rows: Sequence[Row], path: Path) -> None:

@@ -14,6 +14,7 @@ from convatlas.files import write_text
 
 DECIMALS = 4  # of a pixel in VOC and COCO
 FRACTIONS = 6  # decimals of YOLO's fractions
+NEAR = 1e-3  # of a pixel: what those fractions lose of a whole number
 PARTS = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -97,7 +98,7 @@ def _voc_xml(image: Written, classes: tuple[str, ...]) -> str:
     for corners, label, difficult in zip(own.corners.tolist(), own.labels.tolist(), own.difficult, strict=True):
         thing = ElementTree.SubElement(root, "object")
         _add(thing, name=classes[label], difficult=str(int(difficult)))
-        left, top, right, bottom = (_short(side) for side in (corners[0] + 1, corners[1] + 1, *corners[2:]))
+        left, top, right, bottom = (_whole(side) for side in (corners[0] + 1, corners[1] + 1, *corners[2:]))
         box = ElementTree.SubElement(thing, "bndbox")
         _add(box, xmin=str(left), ymin=str(top), xmax=str(right), ymax=str(bottom))
     ElementTree.indent(root)
@@ -121,6 +122,11 @@ def _short(number: float) -> int | float:
     """Returns a number of pixels, a whole one without decimals."""
     rounded = round(number, DECIMALS)
     return int(rounded) if rounded == int(rounded) else rounded
+
+
+def _whole(number: float) -> int | float:
+    """Returns a number of pixels, a whole one where it is that near: many programs read VOC's numbers as whole ones."""
+    return round(number) if abs(number - round(number)) < NEAR else _short(number)
 
 
 def _yolo_lines(boxes: Boxes) -> list[str]:

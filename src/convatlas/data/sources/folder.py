@@ -73,12 +73,23 @@ def folder_source(reference: str) -> Source:
     root = absolute(reference)
     if not root.is_dir():
         raise UsageError(f"there is no folder at {root}; folder:PATH needs one with a folder for each class")
+    if (kind := _kind_of_boxes(root)) is not None:
+        raise UsageError(f"the images in {root} have boxes, and no folder for each class: name them {kind}:{root}")
     if (root / TABLE).is_file():
         listing = _with_unnamed(root, list_table(root / TABLE))
         title = f"Images of {root.name}, by its table {TABLE}"
     else:
         listing, title = list_folder(root), f"Images of {root.name}, a folder for each class"
     return listed_source(listing, name=f"folder:{root}", title=title)
+
+
+def _kind_of_boxes(root: Path) -> str | None:
+    """Returns the kind of source with boxes whose folders lie here, such as `voc`; None for other folders."""
+    if (root / "Annotations").is_dir() and (root / "JPEGImages").is_dir():
+        return "voc"
+    if any((root / "annotations").glob("instances_*.json")):
+        return "coco"
+    return "yolo" if (root / "data.yaml").is_file() and (root / "labels").is_dir() else None
 
 
 def _with_unnamed(root: Path, listing: Listing) -> Listing:

@@ -32,13 +32,22 @@ def open_backbone(row: Architecture, weights: str, options: Mapping[str, Any]) -
     """Opens the weights of a detector's backbone: published ones by name, the file of a checkpoint, or a run."""
     name = backbone_name(row, options)
     place = Path(weights)
-    base = open_predictor(place) if place.exists() else open_predictor(name, weights=weights)
+    base = open_predictor(place) if place.exists() else _published(row, name, weights)
     if base.architecture.name != name:
         raise UsageError(
             f"{base.source} is of {base.architecture.name}, and the backbone of {row.name} is {name}; name it with "
             f"-o backbone={base.architecture.name}"
         )
     return base
+
+
+def _published(row: Architecture, name: str, weights: str) -> Predictor:
+    """Opens published weights of a backbone. Raises `UsageError`, with the way on, where none have this name."""
+    try:
+        return open_predictor(name, weights=weights)
+    except UsageError as error:
+        advice = f"{name} is the backbone of {row.name}: give a file of its weights, or -o backbone=efficientnet_lite0"
+        raise UsageError(f"{error}; {advice}") from error
 
 
 def with_backbone(plan: Plan, base: Predictor) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,6 +15,7 @@ from convatlas.data import Images
 from convatlas.data.boxes.batches import BoxBatches, BoxEvaluationBatches
 from convatlas.data.boxes.placement import Placement
 from convatlas.data.boxes.truth import Boxes, box_labels
+from convatlas.data.images.streaming import StreamedImages
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.data.subset import at
 from convatlas.detection.misses import compared
@@ -80,6 +82,8 @@ def worst_misses(
 ) -> dict[str, np.ndarray]:
     """Returns pictures of the images with the most faults: `misses` (k, H, W, 3), and how many are missed and wrong.
 
+    `misses_size` (k, 2) is the height and width that the image has in its square, `misses_name` its name in the source.
+
     Right boxes are green, wrong ones pink, both with class and score; true boxes that are missed are dashed and orange.
     """
     truth = box_labels(images)
@@ -87,7 +91,7 @@ def worst_misses(
     faults = [compared(*pair) for pair in zip(sure, truth, strict=True)]
     order = sorted(range(len(faults)), key=lambda place: -faults[place].faults)[:COUNT]
     worst = [place for place in order if faults[place].faults]
-    pictures = []
+    pictures, sizes = [], []
     for place, (pixels, placed) in zip(worst, _squares(images, worst, preprocessing), strict=True):
         own, fault = sure[place], faults[place]
         colours = [RIGHT if right else WRONG for right in fault.right]
@@ -99,12 +103,22 @@ def worst_misses(
             for each in outlines(placed.forward(lacking.corners), lacking.labels, names=names)
         ]
         pictures.append(with_outlines(pixels, drawn))
+        sizes.append((placed.rows, placed.columns))
     size = preprocessing.image_size
     return {
         "misses": np.array(pictures, np.uint8).reshape(-1, size, size, 3),
+        "misses_size": np.array(sizes, int).reshape(-1, 2),
+        "misses_name": np.array([_name(images, place) for place in worst], str),
         "misses_missed": np.array([faults[place].missed.sum() for place in worst], int),
         "misses_wrong": np.array([(~faults[place].right).sum() for place in worst], int),
     }
+
+
+def _name(images: Images, place: int) -> str:
+    """Returns the name of an image in its source, without folders; nothing for an image in memory."""
+    if not isinstance(images, StreamedImages):
+        return ""
+    return os.path.basename(images.store.name(int(images.index[place])))
 
 
 def augmented(plan: Plan, objective: Batching) -> dict[str, np.ndarray]:
