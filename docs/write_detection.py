@@ -200,7 +200,7 @@ def answers(speed: Content) -> str:
     """Returns the section about the time of an answer beside effdet's."""
     (name, measured), *_ = speed["results"].items()
     said = (
-        f"`{name}` at its own size of images beside effdet's network of the same weights, in turn in one run: images a "
+        f"`{name}` at its own size of images beside effdet's of the same layers, in turn in one run: images a "
         "second as a multiple of effdet's network as it is. A processor without units for bf16 imitates it slowly."
     )
     lines = ["| way | times effdet, median | range |", "|:--|--:|--:|"]
