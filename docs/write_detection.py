@@ -125,7 +125,7 @@ def draw_misses(run: Run, path: Path) -> None:
 
     figure = Figure(figsize=(9, 7.2), dpi=90, layout="constrained")
     for axes, (pixels, said) in zip(figure.subplots(2, SHOWN // 2).flatten(), misses(run), strict=False):
-        axes.imshow(pixels[: len(pixels) * 3 // 4])  # the photographs are 4 to 3; the rest of the square is empty
+        axes.imshow(pixels[: pixels.shape[1] * 3 // 4])  # photographs of 4 to 3; older runs keep the whole square
         axes.set_title(said, fontsize=10, color=INK)
         axes.set_axis_off()
     path.parent.mkdir(parents=True, exist_ok=True)
