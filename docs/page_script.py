@@ -1,12 +1,24 @@
-"""The end of the scripts that write a page from results: the page and its figures are written, or only checked."""
+"""What the scripts that write a page from results share: their words, and the end, which writes or only checks."""
 
 from __future__ import annotations
 
+import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convatlas.files import write_text
+
+
+def parsed(doc: str | None, arguments: Sequence[str] | None, *, source: str) -> argparse.Namespace:
+    """Returns the words --check and --from, which do not go together; `source` says what --from takes over."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the page is stale")
+    parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help=source)
+    wanted = parser.parse_args(arguments)
+    if wanted.check and wanted.source:
+        parser.error("--check changes nothing: leave --from out")
+    return wanted
 
 
 def finish(text: str, target: Path, *, script: str, check: bool, draw: Callable[[], None]) -> int:

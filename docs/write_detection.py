@@ -7,7 +7,6 @@ python docs/write_detection.py --check          change nothing; exit 1 where the
 
 from __future__ import annotations
 
-import argparse
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from benchmark_tables import short
-from page_script import finish
+from page_script import finish, parsed
 from places import check_no_places, without_places
 
 from convatlas.drawing import INK, LEGEND, plain, save, styles
@@ -38,12 +37,7 @@ Content = Mapping[str, Any]
 
 def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     """Runs the command line on the checkout at `root` and returns its exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the page is stale")
-    parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="the runs to take over first")
-    wanted = parser.parse_args(arguments)
-    if wanted.check and wanted.source:
-        parser.error("--check changes nothing: leave --from out")
+    wanted = parsed(__doc__, arguments, source="the runs to take over first")
     results, target = root / "results/detection/bccd.json", root / "docs/detection_example.md"
     try:
         if wanted.source:

@@ -7,7 +7,6 @@ python docs/write_transfer.py --check          change nothing; exit 1 where the 
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 import textwrap
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_tables import short
-from page_script import finish
+from page_script import finish, parsed
 from places import check_no_places, without_places
 
 from convatlas.errors import UsageError
@@ -38,12 +37,7 @@ Content = Mapping[str, Any]
 
 def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     """Runs the command line on the checkout at `root` and returns its exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 where the page is stale")
-    parser.add_argument("--from", dest="source", type=Path, metavar="FOLDER", help="the studies to take over first")
-    wanted = parser.parse_args(arguments)
-    if wanted.check and wanted.source:
-        parser.error("--check changes nothing: leave --from out")
+    wanted = parsed(__doc__, arguments, source="the studies to take over first")
     results, target = root / "results/transfer", root / "docs/transfer_example.md"
     try:
         if wanted.source:
