@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = [word for word in words if word != "--debug"]
     try:
         return _run(words)
-    except BrokenPipeError:  # the reader of our output is closed, as in `convatlas list | head`
-        sys.stderr.close()
-        return 0
     except BaseException as error:  # a network of the user's own may raise anything
+        if _reader_is_gone(error):
+            sys.stderr.close()
+            return 0
         return _ended(error, debug=debug)
 
 
@@ -61,6 +61,11 @@ def _run(words: Sequence[str]) -> int:
     with only_answers() if only_json else nullcontext():
         code = app(words, standalone_mode=False)
     return code if isinstance(code, int) else DONE
+
+
+def _reader_is_gone(error: BaseException) -> bool:
+    """Returns whether nobody reads the output any more, as in `convatlas list | head`; rich ends help by an exit."""
+    return isinstance(error.__context__ if isinstance(error, SystemExit) else error, BrokenPipeError)
 
 
 def _ended(error: BaseException, *, debug: bool) -> int:
