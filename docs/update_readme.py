@@ -21,7 +21,7 @@ from places import check_no_places
 
 from convatlas.errors import UsageError
 from convatlas.files import read_json, write_json, write_text
-from convatlas.report.figures import draw_accuracy_vs_macs
+from convatlas.report.costs import draw_accuracy_vs_macs
 from convatlas.report.protocol import values
 from convatlas.report.tables import HEADERS, cells, csv_table
 from convatlas.words import percent

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from convatlas.files import write_bytes
-from convatlas.report import figures
+from convatlas.report import costs, curves
 from convatlas.run import (
     ArchitectureRecord,
     DataRecord,
@@ -167,6 +167,7 @@ def quick_runs() -> Iterator[None]:
     from convatlas.training.engine.loop import GraphLogger
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "save", lambda _figure, path: write_bytes(path, b"a picture"))
+        for module in (costs, curves):
+            patch.setattr(module, "save", lambda _figure, path: write_bytes(path, b"a picture"))
         patch.setattr(GraphLogger, "log_graph", lambda *_, **__: None)
         yield

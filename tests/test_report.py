@@ -14,11 +14,13 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from convatlas.drawing import styles
 from convatlas.errors import UsageError
 from convatlas.recipe import defaults, recipe
-from convatlas.report import figures, page, tables, write_report
+from convatlas.report import curves, page, tables, write_report
 from convatlas.report.labels import Point, place_labels, side_by_side
 from convatlas.run import Run, Start, find_runs, study_of
+from convatlas.scores import AP
 from fixtures import (
     CLASSES,
     IMAGES,
@@ -414,15 +416,46 @@ def test_terminal_table_fits_100_columns(study):
 def test_curves_of_any_length(tmp_path, epochs):
     rows = fake_metrics(0.95, epochs=epochs)
     rows[0]["val_loss"] = float("nan")
-    figures.draw_run_curves(rows, tmp_path / "run.png", "a run of $ and _ in its name")
-    figures.draw_study_curves({f"network{n}": [rows, rows] for n in range(9)}, tmp_path / "study.png")
+    curves.draw_run_curves(rows, tmp_path / "run.png", "a run of $ and _ in its name")
+    curves.draw_study_curves({f"network{n}": [rows, rows] for n in range(9)}, tmp_path / "study.png")
     assert Image.open(tmp_path / "run.png").size == (1800, 820)
     assert Image.open(tmp_path / "study.png").width == 1800
 
 
+@pytest.mark.parametrize(
+    ("extra", "below"),
+    [
+        ({}, []),
+        ({"train_unlabelled_loss": 0.2, "train_mask": 0.5}, ["loss of unlabelled images", "part of them that teaches"]),
+        ({f"train_own{number}": 0.1 for number in range(5)}, ["own0", "own1", "own2", "own3"]),
+    ],
+)
+def test_measures_of_training_alone_have_panels_below(tmp_path, monkeypatch, extra, below):
+    figures = []
+    monkeypatch.setattr(curves, "save", lambda figure, _path: figures.append(figure))
+    curves.draw_run_curves([row | extra for row in fake_metrics(0.95, epochs=3)], tmp_path / "run.png", "a run")
+    upper, lower = figures[0].axes[:2], figures[0].axes[2:]
+    assert [axes.get_ylabel() for axes in upper] == ["accuracy (%)", "loss (cross entropy, nats)"]
+    assert [axes.get_title(loc="left") for axes in lower] == below
+    for axes, value in zip(lower, extra.values(), strict=False):
+        assert list(axes.lines[0].get_ydata()) == [value] * 3
+    assert [text.get_text() for text in figures[0].legends[0].get_texts()] == ["training", "validation"]
+
+
+def test_the_losses_of_a_detector_are_drawn_below_its_precision(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(curves, "save", lambda figure, _path: figures.append(figure))
+    losses = {"train_loss": 3.0, "train_class_loss": 2.0, "train_box_loss": 0.02}
+    rows = [{"epoch": epoch, **losses, "val_ap": 0.3, "val_ap50": 0.6} for epoch in (1, 2)]
+    curves.draw_run_curves(rows, tmp_path / "run.png", "a detector", score=AP)
+    titles = [axes.get_title(loc="left") for axes in figures[0].axes[2:]]
+    assert titles == ["loss", "loss of the classes", "loss of the boxes"]  # no cross entropy
+    assert {text.get_text() for text in figures[0].legends[0].get_texts()} == {"training", "validation"}
+
+
 def test_a_network_has_one_colour_in_every_figure():
-    assert figures.styles(["b", "a", "c"]) == figures.styles(["c", "b", "a"])
-    assert len(set(figures.styles(map(str, range(40))).values())) == 40
+    assert styles(["b", "a", "c"]) == styles(["c", "b", "a"])
+    assert len(set(styles(map(str, range(40))).values())) == 40
 
 
 def test_labels_cover_neither_each_other_nor_a_bubble():

@@ -18,7 +18,7 @@ from convatlas.cli.runs import _print_run
 from convatlas.errors import UsageError
 from convatlas.evaluation import difference_over_seeds
 from convatlas.files import write_bytes
-from convatlas.report import Report, figures, page, run_title, tables, write_report
+from convatlas.report import Report, costs, curves, page, run_title, tables, write_report
 from convatlas.run import Run, read_run, read_run_record, write_metrics
 from convatlas.scores import TOP1, Score
 from fixtures import fake_metrics, fake_record, write_arrays, write_fake_run
@@ -62,7 +62,8 @@ def drawn() -> Iterator[dict[str, Figure]]:
         write_bytes(path, b"a picture")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "save", save)
+        patch.setattr(costs, "save", save)
+        patch.setattr(curves, "save", save)
         yield found
 
 
@@ -204,7 +205,7 @@ def test_the_curves_of_a_run_mark_the_epoch_of_the_score(
     tmp_path: Path, drawn: dict[str, Figure], score: Score, best: int | None, title: str
 ) -> None:
     run = write_scored(tmp_path / "run", "a", seed=0, score=score, values=(0.5, 0.6))
-    figures.draw_run_curves(run.metrics(), tmp_path / "run.png", run_title(run), best_epoch=best, score=score)
+    curves.draw_run_curves(run.metrics(), tmp_path / "run.png", run_title(run), best_epoch=best, score=score)
     assert drawn[f"{tmp_path.name}/run.png"].axes[0].get_title(loc="right").endswith(title)
     expected = "average precision 60.00 %" if score == AP else "loss 0.600"
     assert run_title(run) == f"a on digits, recipe quick, seed 0: test {expected}"

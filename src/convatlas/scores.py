@@ -87,8 +87,21 @@ TITLES: Mapping[str, str] = {  # titles of axes
     "top1": "accuracy (%)",
     "loss": "loss (cross entropy, nats)",
     "ap50": "average precision at an overlap of 0.5",
+    "unlabelled_loss": "loss of unlabelled images",
+    "mask": "part of them that teaches",
+    "teacher_loss": "loss of the teacher",
+    "feedback": "feedback of the student",
+    "class_loss": "loss of the classes",
+    "box_loss": "loss of the boxes",
 }
 BESIDE: Mapping[str, Score] = {"ap": Score("ap50", title="AP50")}  # the measure that tables show beside a score
+
+
+def axis_title(score: Score) -> str:
+    """Returns the title of an axis: the score, its unit, and for another score than accuracy its direction, below."""
+    if score == TOP1:
+        return TITLES["top1"]
+    return f"{score.word}{' (%)' if score.unit == 'fraction' else ''}\n{score.advice}"
 
 
 def distinct_scores(scores: Iterable[Score]) -> list[Score]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_json, write_text
-from convatlas.report import detectors, few_labels, figures, page, published, tables
+from convatlas.report import costs, curves, detectors, few_labels, page, published, tables
 from convatlas.report.comparison import comparisons
 from convatlas.report.protocol import Term, in_words, protocol
 from convatlas.report.published import published_beside
@@ -92,13 +92,13 @@ def write_report(folders: Path | Sequence[Path], *, out: Path | None = None) -> 
 def _run_report(run: Run) -> Report:
     """Redraws the curves of one run and returns its report."""
     _check_finished([run], [run.path])
-    curves = run.path / "curves.png"
+    figure = run.path / "curves.png"
     rows = tables.study_rows([run], root=run.path)
-    files = [curves]
+    files = [figure]
     if detectors.draw_precision_recall([(tables.row_names(rows)[0], run)], run.path / detectors.FIGURE):
         files.append(run.path / detectors.FIGURE)
     best = run.results.get("best_epoch")
-    figures.draw_run_curves(run.metrics(), curves, run_title(run), best_epoch=best, score=run.record.score)
+    curves.draw_run_curves(run.metrics(), figure, run_title(run), best_epoch=best, score=run.record.score)
     beside = published_beside(rows, {_path(run, run.path): run})
     return Report(run.path, rows, protocol([run]), [], beside, [], [], tuple(files))
 
@@ -144,8 +144,8 @@ def _write_files(report: Report, runs: Sequence[Run]) -> None:
     write_json(out / "results.json", content)
     write_text(out / "results.csv", tables.csv_table(rows))
     write_text(out / "results.md", _markdown(report))
-    figures.draw_study_curves(groups, out / "curves.png", scores=scores_of(rows))
-    figures.draw_accuracy_vs_macs(rows, out / "accuracy_vs_macs.png")
+    curves.draw_study_curves(groups, out / "curves.png", scores=scores_of(rows))
+    costs.draw_accuracy_vs_macs(rows, out / "accuracy_vs_macs.png")
     if few_labels.with_method(rows):
         few_labels.draw_accuracy_vs_labels(rows, out / few_labels.FIGURE)
     best = [by_path[page.best_run(row)["path"]] for row in rows]

@@ -16,8 +16,8 @@ from convatlas.errors import UsageError
 from convatlas.files import held, is_full_disk, write_arrays
 from convatlas.progress import Progress, Silent
 from convatlas.report import run_title
+from convatlas.report.curves import draw_run_curves
 from convatlas.report.detectors import FIGURE, draw_precision_recall
-from convatlas.report.figures import draw_run_curves
 from convatlas.run import Run, run_there, this_session
 from convatlas.training.learner import build_learner
 from convatlas.training.objective import evaluated_network, evaluated_prefix

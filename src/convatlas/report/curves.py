@@ -1,4 +1,4 @@
-"""The figures of a report: learning curves of a run and of a study, and accuracy against cost."""
+"""Learning curves of a run and of a study."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convatlas.drawing import COLOURS, DPI, INK, LEGEND, SOFT, plain, save, styles
-from convatlas.report import tables
-from convatlas.report.labels import Point, place_labels, side_by_side
-from convatlas.report.scored import Row, score_of, scores_of, value_of
-from convatlas.scores import BESIDE, TITLES, TOP1, Score, validation_measures
-from convatlas.words import stacked
+from convatlas.scores import BESIDE, TITLES, TOP1, Score, axis_title, validation_measures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +21,7 @@ VALIDATION: dict[str, Any] = {"linewidth": 2.0, "linestyle": "solid"}
 TRAINING: dict[str, Any] = {"linewidth": 1.1, "linestyle": (0, (4, 2))}
 PARTS = (("train", "training", TRAINING), ("val", "validation", VALIDATION))
 PERCENT = 100.0  # the scale of a fraction
-LARGEST_AREA = 1500.0  # of a bubble, in square points
+MOST_BELOW = 4  # panels of the second row
 
 
 def draw_run_curves(
@@ -33,9 +29,12 @@ def draw_run_curves(
 ) -> None:
     """Draws `curves.png` of one run: score and loss of training and validation, with a mark at the best epoch.
 
-    `rows` come from `Run.metrics()`. By default, the best epoch is the first with the best validation score.
+    Measures that only training has, such as the loss of unlabelled images, stand below in panels of their own. `rows`
+    come from `Run.metrics()`. By default, the best epoch is the first with the best validation score.
     """
-    figure, panels = _curve_panels(height=4.1, measures=_drawn([rows], [score]), scores=[score])
+    measures = _drawn([rows], [score])
+    below = _of_training_alone(rows, measures)
+    figure, panels = _curve_panels(height=6.3 if below else 4.1, measures=measures, scores=[score], below=len(below))
     figure.suptitle(
         textwrap.fill(title, 88), parse_math=False, x=0.014, ha="left", fontsize=11.5, fontweight="bold", color=INK
     )
@@ -54,8 +53,23 @@ def draw_run_curves(
             axes.plot(best["epoch"], height, "o", color=COLOURS[0], markersize=7.5, markeredgecolor="white", zorder=4)
             axes.set_title(f"● best epoch {best['epoch']:g}: {shown}", loc="right", fontsize=9.5, color=COLOURS[0])
         _frame(axes, [row["epoch"] for row in rows])
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=2, **LEGEND)
+    _draw_below(figure.axes[len(panels) :], rows, below)
+    named = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=2, **LEGEND)
     save(figure, path)
+
+
+def _draw_below(panels: Sequence[Axes], rows: Metrics, measures: Sequence[str]) -> None:
+    """Draws measures of training alone, each in a small panel."""
+    for axes, measure in zip(panels, measures, strict=True):
+        epochs, heights, *_ = _over_seeds([rows], f"train_{measure}", 1.0)
+        marker = "o" if len(rows) == 1 else None
+        axes.plot(
+            epochs, heights, color=COLOURS[1], label="training", marker=marker, markerfacecolor="white", **TRAINING
+        )
+        title = "loss" if measure == "loss" else TITLES.get(measure, measure)  # not only cross entropy
+        axes.set_title(title, loc="left", fontsize=9.5, color=INK, parse_math=False)
+        _frame(axes, [row["epoch"] for row in rows])
 
 
 def draw_study_curves(
@@ -106,68 +120,44 @@ def _parts_drawn(groups: Mapping[str, Sequence[Metrics]], measures: Sequence[str
     return [each for each in PARTS if any(f"{each[0]}_{measure}" in columns for measure in measures)]
 
 
-def draw_accuracy_vs_macs(rows: Sequence[Row], path: Path) -> None:
-    """Draws `accuracy_vs_macs.png`: a bubble for each row, at its MACs and its test score, with area by parameters.
-
-    `rows` come from `tables.study_rows`; a row without test score is not drawn. Each score has a panel of its own.
-    Networks of nearly equal MACs are moved apart by a few pixels, so that every interval can be seen, and the figure
-    says so.
-    """
-    from matplotlib.figure import Figure
-
-    style = styles(tables.row_names(rows))
-    named = zip(tables.row_names(rows), rows, strict=True)
-    drawn = {name: row for name, row in named if value_of(row, "test", "mean") is not None and row["macs"]}
-    largest = max((row["params"] for row in drawn.values()), default=1)
-    scores = scores_of(list(drawn.values())) or scores_of(rows)
-    figure = Figure(figsize=(9, 5 * len(scores)), dpi=DPI, layout="constrained")
-    panels = figure.subplots(len(scores), 2, width_ratios=(7, 1), squeeze=False)
-    points = []
-    for score, (axes, _) in zip(scores, panels, strict=True):
-        shown = {name: row for name, row in drawn.items() if score_of(row) == score}
-        points.append([_point(name, row, largest=largest, colour=style[name][0]) for name, row in shown.items()])
-        _cost_axes(axes, points[-1], score=score, seeds=sorted({row["n_seeds"] for row in shown.values()}))
-    figure.draw_without_rendering()  # settles the layout; labels are then placed in pixels
-    figure.set_layout_engine("none")
-    for (axes, key), placed in zip(panels, points, strict=True):
-        apart = side_by_side(axes, placed)
-        for point in apart:
-            _bubble(axes, point, marker=style[point.name][1])
-        place_labels(axes, apart)
-        _area_key(key, largest, note="networks of nearly\nequal MACs stand\nside by side" if apart != placed else "")
-    save(figure, path)
-
-
 def _drawn(runs: Sequence[Metrics], scores: Sequence[Score]) -> list[str]:
     """Returns the measures to draw, one in each panel: every score, and beside a single score another measure."""
     found = list(dict.fromkeys(name for rows in runs for row in rows[:1] for name in validation_measures(row)))
     first = [score.measure for score in scores]
-    return sorted(found or TITLES, key=lambda name: name not in first)[: max(2, len(set(first)))]
+    shown = found or dict.fromkeys([*first, "loss"])
+    return sorted(shown, key=lambda name: name not in first)[: max(2, len(set(first)))]
+
+
+def _of_training_alone(rows: Metrics, drawn: Sequence[str]) -> list[str]:
+    """Returns the measures of training that no panel shows and that validation does not have, at most four."""
+    columns = rows[0] if rows else {}
+    names = [name.removeprefix("train_") for name in columns if name.startswith("train_")]
+    return [name for name in names if name not in drawn and f"val_{name}" not in columns][:MOST_BELOW]
 
 
 def _curve_panels(
-    *, height: float, measures: Sequence[str], scores: Sequence[Score]
+    *, height: float, measures: Sequence[str], scores: Sequence[Score], below: int = 0
 ) -> tuple[Figure, list[tuple[Axes, str, float]]]:
-    """Returns a figure with empty axes side by side, each with its measure and the factor to the measure's unit."""
+    """Returns a figure with empty axes side by side, each with its measure and the factor to the measure's unit.
+
+    A second row of as many axes as `below` says comes last.
+    """
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure = Figure(figsize=(9, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.07))
     panels = []
     by_measure = {score.measure: score for score in (TOP1, *BESIDE.values(), *scores)}
-    for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
+    rows = figure.add_gridspec(2 if below else 1, 1, height_ratios=(3, 1.4) if below else None)
+    upper = rows[0].subgridspec(1, len(measures)).subplots(squeeze=False)[0]
+    if below:
+        rows[1].subgridspec(1, below).subplots()
+    for axes, measure in zip(upper, measures, strict=True):
         score = by_measure.get(measure)
-        title = TITLES.get(measure, measure) if score is None else _axis_title(score)
+        title = TITLES.get(measure, measure) if score is None else axis_title(score)
         axes.set_ylabel(title, color=INK, parse_math=False)
         panels.append((axes, measure, 1.0 if score is None else score.scale))
     return figure, panels
-
-
-def _axis_title(score: Score) -> str:
-    """Returns the title of an axis: the score, its unit, and for another score than accuracy its direction, below."""
-    if score == TOP1:
-        return TITLES["top1"]
-    return f"{score.word}{' (%)' if score.unit == 'fraction' else ''}\n{score.advice}"
 
 
 def _best(rows: Metrics, epoch: float | None, score: Score) -> Mapping[str, float] | None:
@@ -210,70 +200,3 @@ def _over_seeds(seeds: Sequence[Metrics], name: str, scale: float) -> tuple[list
     epochs = sorted(found)
     columns = [found[epoch] for epoch in epochs]
     return epochs, [math.fsum(c) / len(c) for c in columns], [min(c) for c in columns], [max(c) for c in columns]
-
-
-def _point(name: str, row: Row, *, largest: float, colour: str) -> Point:
-    mean, scale = value_of(row, "test", "mean"), score_of(row).scale
-    low, high = value_of(row, "test", "ci95") or (mean, mean)
-    radius = math.sqrt(LARGEST_AREA * row["params"] / largest / math.pi)
-    text = name if len(name) <= 28 else stacked(name)
-    return Point(name, text, row["macs"], scale * mean, scale * low, scale * high, radius, colour)
-
-
-def _cost_axes(axes: Axes, points: Sequence[Point], *, score: Score, seeds: Sequence[int]) -> None:
-    """Sets the axes: logarithmic MACs over at least a factor of 5, every interval in view, no tick above 100 %."""
-    from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
-
-    macs = [point.x for point in points] or [1e6]
-    factor = max(1.5, math.sqrt(5 * min(macs) / max(macs)))
-    axes.set_xscale("log")
-    axes.set_xlim(min(macs) / factor, max(macs) * factor)
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(EngFormatter())
-    axes.xaxis.set_minor_locator(NullLocator())
-    low = min((point.low for point in points), default=0)
-    high = max((point.high for point in points), default=score.scale)
-    margin = max(0.14 * (high - low), 0.005 * (PERCENT if score.unit == "fraction" else max(abs(low), abs(high)) or 1))
-    axes.set_ylim(low - margin, high + margin)
-    most = min(high + margin, score.scale * score.bounds[1])
-    axes.set_yticks([tick for tick in axes.get_yticks() if low - margin <= tick <= most])
-    spread = f", 95 % interval over {' or '.join(map(str, seeds))} seeds" if seeds and seeds[-1] > 1 else ", one seed"
-    axes.set_xlabel("multiply-adds (MACs) for one image, logarithmic", color=INK)
-    axes.set_ylabel(f"test {_axis_title(score)}{spread}", color=INK, parse_math=False)
-    plain(axes)
-
-
-def _bubble(axes: Axes, point: Point, *, marker: str) -> None:
-    colour, error = point.colour, [[point.y - point.low], [point.high - point.y]]
-    if point.high > point.low:
-        axes.errorbar(point.x, point.y, yerr=error, color=colour, elinewidth=1.5, capsize=3.5, zorder=3)
-    axes.scatter(point.x, point.y, s=math.pi * point.radius**2, color=colour, alpha=0.28, linewidth=0, zorder=2)
-    axes.scatter(point.x, point.y, s=30, color=colour, marker=marker, edgecolor="white", linewidth=0.8, zorder=4)
-
-
-def _area_key(axes: Axes, largest: float, *, note: str) -> None:
-    """Draws the key of the areas as grey bubbles; the layout must be settled. Heights are in points."""
-    from matplotlib.ticker import EngFormatter
-
-    height = axes.bbox.height * 72 / DPI
-    axes.set(xlim=(0, 1), ylim=(-height, 0))
-    axes.set_axis_off()
-    axes.text(0.5, -2, "bubble area:\nparameters", ha="center", va="top", fontsize=9.5, color=INK)
-    top = -40.0
-    for value in _round_sizes(largest):
-        area = LARGEST_AREA * value / largest
-        radius = math.sqrt(area / math.pi)
-        axes.scatter(0.5, top - radius, s=area, color=SOFT, alpha=0.3, linewidth=0)
-        axes.text(0.5, top - 2 * radius - 3, EngFormatter()(value), ha="center", va="top", fontsize=9, color=SOFT)
-        top -= 2 * radius + 26
-    axes.text(0.5, -height, note, ha="center", va="bottom", fontsize=8.5, color=SOFT)
-
-
-def _round_sizes(largest: float) -> list[float]:
-    """Returns three round numbers up to `largest`.
-
-    >>> _round_sizes(272_090)
-    [200000.0, 100000.0, 50000.0]
-    """
-    power = 10.0 ** math.floor(math.log10(largest))
-    return [step * power for step in (5, 2, 1, 0.5, 0.2) if step * power <= largest][:3]
