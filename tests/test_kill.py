@@ -14,8 +14,12 @@ import pytest
 
 from convatlas.errors import UsageError
 from convatlas.files import TEMPORARY, held, write_bytes
-from convatlas.run import is_run, read_run
-from convatlas.training import train_plan
+from convatlas.progress import Progress, Silent
+from convatlas.progress.job import Job
+from convatlas.run import Run, is_run, read_run
+from convatlas.training import Sources, train_plan, training_rounds
+from convatlas.training.semi_supervised import OBJECTIVES
+from few_labels import few
 from test_training import StopAt, assert_same, tiny_plan
 
 FORK = multiprocessing.get_context("fork")  # a fresh interpreter would take four seconds to import everything
@@ -50,6 +54,42 @@ def test_killed_at_random_moments_then_resumed(tmp_path: Path) -> None:
     assert_same(resumed, whole)
     assert not list(folder.rglob(f"{TEMPORARY}*"))
     assert (folder / "curves.png").is_file()
+
+
+class KilledAt(Silent):
+    """Kills its own process -9 at an optimizer step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def stepped(self, job: Job, *, step: int) -> None:
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def train_method(method: str, folder: Path, progress: Progress | None = None) -> Run:
+    """Trains with few labels in `folder`, or goes on with what lies there; of Noisy Student the first student."""
+    if method != "noisy_student":
+        changes = {"student_wait": 0.2, "finetune_part": 0.2} if method == "meta_pseudo_labels" else {}
+        return train_plan(few(method, **changes), folder=folder, resume=True, progress=progress)
+    rounds = training_rounds(few(method, threshold=0.11), folder, sources=Sources(rounds=1), device="cpu")
+    teacher, teacher_folder = next(rounds)
+    train_plan(teacher, folder=teacher_folder, resume=True)
+    student, student_folder = next(rounds)
+    return train_plan(student, folder=student_folder, resume=True, progress=progress)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
+@pytest.mark.parametrize("method", OBJECTIVES)
+def test_every_method_for_few_labels_is_killed_and_goes_on(method: str, tmp_path: Path) -> None:
+    whole = train_method(method, tmp_path / "whole")
+    for step in (3, 4, 6):  # within an epoch, at the end of one, at the end of all
+        process = FORK.Process(target=train_method, args=(method, tmp_path / "parts", KilledAt(step)))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    assert_same(train_method(method, tmp_path / "parts"), whole)
 
 
 @pytest.mark.parametrize("content", [b"old", None])
