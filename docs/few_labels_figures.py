@@ -1,0 +1,83 @@
+"""The figures of docs/few_labels_example.md: the study, and the run that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from few_labels_words import METHODS, spread
+
+from convatlas.drawing import INK, LEGEND, plain, save, styles
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FAILS = {"few_supervised": "labels alone", "few_pseudo_label": "believes every answer"}
+
+Content = Mapping[str, Any]
+
+
+def draw(content: Content, folder: Path) -> None:
+    """Writes `study.png` and `confirmation_bias.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_study(content, folder / "study.png")
+    draw_failure(content, folder / "confirmation_bias.png")
+
+
+def draw_study(content: Content, path: Path) -> None:
+    """Draws the accuracy on test of each method with its interval, and its way there on the validation images."""
+    from matplotlib.figure import Figure
+
+    style = styles(METHODS.values())
+    figure = Figure(figsize=(9, 4.2), dpi=120, layout="constrained")
+    dots, ways = figure.subplots(1, 2, width_ratios=(1, 1.25))
+    for place, (member, title) in enumerate(METHODS.items()):
+        colour, marker = style[title]
+        mean, low, high = (100 * value for value in spread(content[member]["runs"]))
+        look = {"color": colour, "marker": marker, "capsize": 4, "markersize": 7, "linewidth": 2}
+        dots.errorbar(mean, -place, xerr=[[mean - low], [high - mean]], **look)
+        dots.annotate(f"{mean:.1f}", (mean, -place), (0, 8), textcoords="offset points", ha="center", color=INK)
+        course(ways, content[member]["runs"], "val_top1", color=colour, label=title)
+    dots.set_yticks([-place for place in range(len(METHODS))], list(METHODS.values()), color=INK)
+    dots.set_ylim(-len(METHODS) + 0.5, 0.6)
+    dots.set_xlabel("test accuracy (%), 95 % interval", color=INK)
+    ways.set_xlabel("steps", color=INK)
+    ways.set_ylabel("accuracy on validation (%), only watched", color=INK)
+    ways.legend(loc="lower right", **LEGEND)
+    for axes in (dots, ways):
+        plain(axes)
+    save(figure, path)
+
+
+def draw_failure(content: Content, path: Path) -> None:
+    """Draws accuracy and losses of the run that fails, beside labels alone."""
+    from matplotlib.figure import Figure
+
+    style = styles(FAILS.values())
+    figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
+    accuracy, loss = figure.subplots(1, 2)
+    for member, title in FAILS.items():
+        colour, _ = style[title]
+        course(accuracy, content[member]["runs"], "val_top1", color=colour, label=title)
+        course(loss, content[member]["runs"], "val_loss", scale=1, color=colour, label=f"{title}: validation images")
+    runs, look = content["few_pseudo_label"]["runs"], {"color": colour, "linestyle": (0, (4, 2))}
+    course(loss, runs, "train_unlabelled_loss", scale=1, label=f"{title}: its own labels", **look)
+    accuracy.set_ylabel("accuracy on validation (%), only watched", color=INK)
+    accuracy.set_ylim(0, 50)
+    loss.set_ylabel("loss (cross entropy, nats)", color=INK)
+    loss.set_ylim(bottom=0)
+    accuracy.legend(loc="lower right", **LEGEND)
+    loss.legend(loc="lower right", bbox_to_anchor=(1, 0.08), **LEGEND)  # between the lines
+    for axes in (accuracy, loss):
+        axes.set_xlabel("steps", color=INK)
+        plain(axes)
+    save(figure, path)
+
+
+def course(axes: Axes, runs: Sequence[Content], name: str, *, scale: float = 100, **look: Any) -> None:
+    """Draws the mean of a measure over the runs against their steps."""
+    columns = [run["course"][name] for run in runs]
+    heights = [scale * sum(each) / len(each) for each in zip(*columns, strict=True)]
+    every = runs[0]["recipe"]["epoch_steps"]
+    axes.plot([every * (epoch + 1) for epoch in range(len(heights))], heights, linewidth=2, **look)

@@ -1,0 +1,295 @@
+"""The text of docs/few_labels_example.md, made from results/few_labels/."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmark_tables import short
+from few_labels_words import METHODS, TEACHER, spread
+
+from convatlas.evaluation import FEWEST_SEEDS
+from convatlas.report.protocol import values
+from convatlas.words import percent
+
+Content = Mapping[str, Any]
+
+HEADER = """# Few labels of CIFAR-10: a study
+
+<!-- python docs/write_few_labels.py writes this page from results/few_labels -->
+
+How much do images without labels help? This page answers for CIFAR-10, with {labels:,} labels for {images:,} training
+images. `bench/few_labels.sh` repeats all runs. [semi_supervised.md](semi_supervised.md) says what each method does.
+
+```sh
+{command}
+```
+
+The images of this copy of CIFAR-10 were compressed again as JPEG. Compare the numbers with each other, and not with
+published ones. Nothing was selected: each training keeps its last epoch. The {validation:,} labelled validation images
+are only watched. They outnumber the labels that a method learns: a user with {labels:,} labels would not have them.
+"""
+
+FOOTER = """## What these numbers do not show
+
+- The network is small and the training is short: the papers train a Wide ResNet 28-2 for 2^20 steps of 64 labelled and
+  448 unlabelled images. There FixMatch reaches 95.7 % and Meta Pseudo Labels 96.1 % with as many labels (published).
+- The order of the methods may be another one with more steps. Their time is not equal: a step of `supervised` is the
+  cheapest, because it sees labelled images alone.
+- {interval}
+- The recipes are the papers' with fewer steps; the commands below say all that was changed. The network and the rate
+  were chosen by trainings of labelled images, watched on validation.
+- The minutes are the epochs times the median time of one, on one core while other trainings ran on the same machine.
+
+Every number and figure on this page is made by `docs/write_few_labels.py` from `results/few_labels`.
+"""
+
+
+def page(content: Content) -> str:
+    """Returns the page as Markdown."""
+    runs = content["fixmatch"]["runs"]
+    data, labels = runs[0]["data"], runs[0]["labelled"]["count"]
+    header = HEADER.format(
+        labels=labels, images=data["train"], validation=data["validation"], command=lines_of(runs[0]["command"])
+    )
+    sections = (study, adds, rounds, fails, footer, circumstances)
+    return "\n".join([header, *(section(content) for section in sections)])
+
+
+def study(content: Content) -> str:
+    """Returns the section of the study: figure, table and what they say."""
+    first = content["fixmatch"]["runs"][0]
+    said = (
+        f"The network is `examples/small_resnet.py`, with {first['network']['params']:,} parameters. Every network "
+        f"that is tested took {first['recipe']['steps']:,} steps of {first['recipe']['batch_size']} labelled images. "
+        "On the left is the accuracy on the test images, which were looked at once a run; on the right the way there. "
+        "Round 0 of `noisy_student` is its first teacher: labels alone, with RandAugment and cutout."
+    )
+    lines = [
+        "| method | n | test % | 95 % interval | points above `supervised` (95 % interval) | validation %, end (best) "
+        "| minutes a run |",
+        "|:--|--:|--:|--:|--:|--:|--:|",
+    ]
+    for member, title in METHODS.items():
+        runs = content[member]["runs"]
+        mean, low, high = spread(runs)
+        gain = gained(content[member], "supervised")
+        ends = f"{percent(low)} to {percent(high)}"
+        watched = f"{percent(course(runs)[-1])} ({percent(max(course(runs)))})"
+        lines.append(f"| {title} | {len(runs)} | {percent(mean)} | {ends} | {gain} | {watched} | {minutes(runs):.0f} |")
+    table = "\n".join(lines)
+    return f"{wrapped(said)}\n\n![Accuracy of the methods](few_labels/study.png)\n\n{table}\n"
+
+
+def adds(content: Content) -> str:
+    """Returns the section on what each method adds."""
+    alone, fixmatch, teacher = (content[name]["runs"] for name in ("supervised", "fixmatch", TEACHER))
+    items = [
+        f"`supervised` sees the same {alone[0]['labelled']['count']:,} images again and again, flipped and cropped. It "
+        f"ends at {percent(accuracy(alone))} %. On validation it is at its best after {best_steps(alone):,} steps; "
+        "then it learns its images by heart.",
+        "The first teacher of `noisy_student` (round 0) learns the same labels alone. Its images are changed by "
+        "RandAugment and cutout, and its labels are smoothed. "
+        f"{versus(content[TEACHER], 'supervised', '`supervised`')} So before one looks for more images, "
+        "one should change those that have labels: here this "
+        f"{'is worth more than' if accuracy(teacher) > accuracy(fixmatch) else 'comes before'} FixMatch.",
+        "`fixmatch` makes its own labels while it learns. Where it is sure of the weak view of an image, this class "
+        "becomes the label of the strong view. The labelled images are flipped and cropped alone, as in its paper. "
+        f"{versus(content['fixmatch'], 'supervised', '`supervised`')} At first it is sure of few images: in the first "
+        f"{every(fixmatch):,} steps {part(fixmatch, 0)} % of the images teach, in the last {part(fixmatch, -1)} %. So "
+        f"it rises for longer. {stronger(content)}",
+        "`meta_pseudo_labels` trains two networks. The teacher learns the labels, agreement between the views, and how "
+        "much its labels helped the student. The student sees no true label before the end: it learns the teacher's. "
+        f"{versus(content['meta_pseudo_labels'], 'supervised', '`supervised`')} {finetuned(content)}",
+        "`noisy_student` changes nothing in the training of its teacher. A finished network labels all images once, "
+        "and a new network learns these labels under noise. "
+        f"{versus(content['noisy_student/round2'], TEACHER, 'its first teacher')}",
+    ]
+    return "## What each method adds\n\n" + "\n".join(item_of(item) for item in items) + "\n"
+
+
+def stronger(content: Content) -> str:
+    """Returns the sentence on FixMatch with the paper's strong views."""
+    here, there = (content[name]["runs"][0]["recipe"] for name in ("fixmatch", "fixmatch_strong"))
+    return (
+        f"In this study the strong views are changed by RandAugment of magnitude {here['rand_magnitude']:g} and by "
+        f"cutout of {here['cutout']} pixels. With the paper's {there['rand_magnitude']:g} and {there['cutout']} it "
+        f"ends at {percent(accuracy(content['fixmatch_strong']['runs']))} %."
+    )
+
+
+def finetuned(content: Content) -> str:
+    """Returns the sentences on the run of Meta Pseudo Labels that was finetuned for longer."""
+    runs = content["meta_finetuned"]["runs"]
+    fields, seen = runs[0]["recipe"], course(runs)
+    before = seen[int(fields["steps"] * (1 - fields["finetune_part"])) // every(runs) - 1]
+    return (
+        f"An earlier run learned the labelled images in the last {100 * fields['finetune_part']:.0f} % of the steps, "
+        f"at a rate of {fields['finetune_lr']:g}. This cost what was won: {percent(before)} % on validation before, "
+        f"{percent(seen[-1])} % after, and {percent(accuracy(runs))} % on test."
+    )
+
+
+def rounds(content: Content) -> str:
+    """Returns the table of Noisy Student's rounds."""
+    said = (
+        "Round 0 is the first teacher: it learns the labelled images alone, with RandAugment as its students have it. "
+        "Each student is as large as its teacher, begins anew and takes as many steps."
+    )
+    lines = [
+        "| round | test accuracy % | 95 % interval | points above round 0 (95 % interval) | minutes |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    for place in range(3):
+        member = content[f"noisy_student/round{place}"]
+        mean, low, high = spread(member["runs"])
+        gain = gained(member, TEACHER)
+        ends = f"{percent(low)} to {percent(high)}"
+        lines.append(f"| {place} | {percent(mean)} | {ends} | {gain} | {minutes(member['runs']):.0f} |")
+    return f"## The rounds of Noisy Student\n\n{wrapped(said)}\n\n" + "\n".join(lines) + "\n"
+
+
+def fails(content: Content) -> str:
+    """Returns the section on the run that fails by confirmation bias."""
+    alone, biased = content["few_supervised"]["runs"], content["few_pseudo_label"]["runs"]
+    losses = biased[0]["course"]["train_unlabelled_loss"]
+    gap = content["few_pseudo_label"]["differences"]["few_supervised"]
+    less = f"{percent(abs(gap['mean']))} points {'less' if gap['mean'] < 0 else 'more'}"
+    said = (
+        "A network that learns its own answers also learns its own errors. This is called confirmation bias. The run "
+        f"`pseudo_label` with `--set threshold=0` has {biased[0]['labelled']['count']} labels and believes every "
+        f"answer from the first step. It ends at {percent(accuracy(biased))} % on test; the same labels alone reach "
+        f"{percent(accuracy(alone))} %: {less} ({interval(gap)}). That is what {biased[0]['data']['train']:,} images "
+        "without labels have added."
+    )
+    why = (
+        "Its own labels look better and better to it: their loss (dashed) falls from "
+        f"{losses[0]:.2f} to {losses[-1]:.2f}. It is sure, and wrong on {100 * (1 - accuracy(biased)):.0f} of 100 test "
+        f"images. On validation its loss ends at {biased[0]['course']['val_loss'][-1]:.1f} nats, where labels alone "
+        f"end at {alone[0]['course']['val_loss'][-1]:.1f}. No curve of the training says so; only labelled images that "
+        "it does not learn say it. The threshold, the strong view, the feedback of Meta Pseudo Labels and the finished "
+        "teacher of Noisy Student are four ways against this bias."
+    )
+    picture = "![The run that fails](few_labels/confirmation_bias.png)"
+    return f"## Where it fails: confirmation bias\n\n{wrapped(said)}\n\n{picture}\n\n{wrapped(why)}\n"
+
+
+def footer(content: Content) -> str:
+    """Returns the section of limits."""
+    counts = [len(content[member]["runs"]) for member in METHODS]
+    over_images = (
+        "The intervals of methods with fewer than three seeds are those of the test images for one trained network. "
+        "They leave out the chance of its training and of the choice of the labels."
+    )
+    over_seeds = (
+        "The intervals are those of the seeds, which choose labels, weights and order; in differences of the test "
+        "images too."
+    )
+    chosen = over_seeds if min(counts) >= FEWEST_SEEDS else over_images
+    return FOOTER.format(interval=textwrap.fill(chosen, 116, subsequent_indent="  ", break_on_hyphens=False))
+
+
+def circumstances(content: Content) -> str:
+    """Returns the lines of data, seeds, machine, versions, commits and commands."""
+    members = [member for name, member in content.items() if not name.endswith(("round1", "round2"))]
+    runs = [run for member in members for run in member["runs"]]
+    data = runs[0]["data"]
+    seeds = [
+        f"{name}: {', '.join(str(run['seed']) for run in member['runs'])}"
+        for name, member in content.items()
+        if not name.endswith(("round1", "round2"))
+    ]
+    lines = [
+        f"Data: `{data['name']}`, {data['train']:,} training, {data['validation']:,} validation and "
+        f"{data['test']:,} test images, split {data['split_hash']}, images {data['images_hash']}",
+        f"Seeds, which also choose the labels: {'; '.join(seeds)}",
+        *dict.fromkeys(f"Hardware: {values(run['hardware'])}; other trainings ran on the same machine" for run in runs),
+        *dict.fromkeys(f"Versions: {values(run['versions'])}" for run in runs),
+        f"Commits: {', '.join(dict.fromkeys(short(run['git_commit']) for run in runs))}",
+        *dict.fromkeys(f"Command: `{plain_command(run['command'])}`" for run in runs),
+    ]
+    return "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+def versus(member: Content, other: str, name: str) -> str:
+    """Returns a sentence: the difference to another method on test, and whether the interval excludes 0."""
+    found = member["differences"][other]
+    where = "above" if found["mean"] > 0 else "below"
+    apart = "" if found["significant"] else ", which may be chance"
+    return f"It ends {percent(abs(found['mean']))} points {where} {name} ({interval(found)}){apart}."
+
+
+def gained(member: Content, other: str) -> str:
+    """Returns a difference with its interval as a cell of a table, or a stroke where there is none."""
+    found = member["differences"].get(other)
+    return "-" if found is None else f"{signed(found['mean'])} ({signed(found['low'])} to {signed(found['high'])})"
+
+
+def interval(found: Content) -> str:
+    """Returns the interval of a difference."""
+    return f"95 % interval {signed(found['low'])} to {signed(found['high'])}"
+
+
+def signed(value: float) -> str:
+    """Returns a difference in points with its sign."""
+    return f"{'+' if value >= 0 else '-'}{percent(abs(value))}"
+
+
+def accuracy(runs: Sequence[Content]) -> float:
+    """Returns the mean accuracy on test."""
+    return spread(runs)[0]
+
+
+def course(runs: Sequence[Content]) -> list[float]:
+    """Returns the mean accuracy on validation after each epoch."""
+    return [sum(each) / len(each) for each in zip(*(run["course"]["val_top1"] for run in runs), strict=True)]
+
+
+def best_steps(runs: Sequence[Content]) -> int:
+    """Returns the steps after which the mean accuracy on validation is highest."""
+    found = course(runs)
+    return every(runs) * (found.index(max(found)) + 1)
+
+
+def minutes(runs: Sequence[Content]) -> float:
+    """Returns the mean minutes of a run."""
+    each = [run["epoch_seconds"] * len(run["course"]["val_top1"]) / 60 for run in runs]
+    return sum(each) / len(each)
+
+
+def part(runs: Sequence[Content], epoch: int) -> str:
+    """Returns the mean part of the unlabelled images that taught in an epoch, in whole percent."""
+    each = [run["course"]["train_mask"][epoch] for run in runs]
+    return f"{100 * sum(each) / len(each):.0f}"
+
+
+def every(runs: Sequence[Content]) -> int:
+    """Returns the steps of an epoch."""
+    return int(runs[0]["recipe"]["epoch_steps"])
+
+
+def plain_command(command: str) -> str:
+    """Returns a command without the options that say how it was run here."""
+    return command.replace(" --quiet", "").replace(" --resume", "")
+
+
+def lines_of(command: str) -> str:
+    """Returns a command in lines that fit the page; an option stays with its value."""
+    first, *options = plain_command(command).split(" --")
+    kept = " ".join([first, *(f"--{option}".replace(" ", "\0") for option in options)])
+    lines = textwrap.wrap(kept, 110, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+    return " \\\n".join(lines).replace("\0", " ")
+
+
+def wrapped(text: str) -> str:
+    """Returns a paragraph in lines."""
+    return textwrap.fill(text, 118, break_on_hyphens=False)
+
+
+def item_of(text: str) -> str:
+    """Returns an item of a list in lines."""
+    return textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
