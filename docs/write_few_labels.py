@@ -17,6 +17,7 @@ from typing import Any
 import few_labels_page
 import numpy as np
 from few_labels_figures import draw
+from few_labels_words import TEACHER
 from page_script import finish, parsed
 from places import check_no_places, without_places
 
@@ -26,7 +27,6 @@ from convatlas.files import read_json, write_json
 from convatlas.run import Run, read_run
 
 ROOT = Path(__file__).resolve().parent.parent
-TEACHER = "noisy_student/round0"
 MEMBERS: dict[str, tuple[str, ...]] = {  # folder of the runs -> those that they are compared with
     "supervised": (),
     "fixmatch": ("supervised", TEACHER),
