@@ -162,9 +162,9 @@ def fails(content: Content) -> str:
     said = (
         "A network that learns its own answers also learns its own errors. This is called confirmation bias. The run "
         f"`pseudo_label` with `--set threshold=0 --set ramp_up=0` has {biased[0]['labelled']['count']} labels and "
-        f"believes every answer from the first step. It ends at {percent(accuracy(biased))} % on test; the same labels alone reach "
-        f"{percent(accuracy(alone))} %: {less} ({interval(gap)}). That is what {biased[0]['data']['train']:,} images "
-        "without labels have added."
+        f"believes every answer from the first step. It ends at {percent(accuracy(biased))} % on test; "
+        f"the same labels alone reach {percent(accuracy(alone))} %: {less} ({interval(gap)}). That is what "
+        f"{biased[0]['data']['train']:,} images without labels have added."
     )
     why = (
         "Its own labels look better and better to it: their loss (dashed) falls from "
