@@ -16,7 +16,7 @@ from convatlas.errors import UsageError
 from convatlas.files import TEMPORARY, held, write_bytes
 from convatlas.progress import Progress, Silent
 from convatlas.progress.job import Job
-from convatlas.run import Run, is_run, read_run
+from convatlas.run import Run, read_run
 from convatlas.training import Sources, train_plan, training_rounds
 from convatlas.training.semi_supervised import OBJECTIVES
 from few_labels import few
@@ -37,25 +37,6 @@ def killed_after(seconds: float, work: Callable[[], object]) -> bool:
     return alive
 
 
-@pytest.mark.slow
-def test_killed_at_random_moments_then_resumed(tmp_path: Path) -> None:
-    """Killed again and again, anywhere in start, training, validation, checkpoints, evaluation and figures."""
-    plan = tiny_plan(epochs=3)
-    whole = train_plan(plan, folder=tmp_path / "whole")
-    folder = tmp_path / "parts"
-    moments = random.Random(0)
-    kills = 0
-    for _ in range(40):
-        kills += killed_after(moments.uniform(0.05, 0.6), lambda: train_plan(plan, folder=folder, resume=True))
-        if is_run(folder) and read_run(folder).finished:
-            break
-    resumed = train_plan(plan, folder=folder, resume=True)
-    assert kills
-    assert_same(resumed, whole)
-    assert not list(folder.rglob(f"{TEMPORARY}*"))
-    assert (folder / "curves.png").is_file()
-
-
 class KilledAt(Silent):
     """Kills its own process -9 at an optimizer step."""
 
@@ -65,6 +46,33 @@ class KilledAt(Silent):
     def stepped(self, job: Job, *, step: int) -> None:
         if step == self.step:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_at(step: int, train: Callable[[Progress], object]) -> None:
+    """Trains in a process of its own, which dies at an optimizer step."""
+    process = FORK.Process(target=train, args=(KilledAt(step),))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_then_resumed(tmp_path: Path) -> None:
+    """Killed in the second epoch, then again and again, anywhere from the start to the evaluation and the figures."""
+    plan = tiny_plan(epochs=3)
+    whole = train_plan(plan, folder=tmp_path / "whole")
+    folder = tmp_path / "parts"
+    killed_at(6, lambda progress: train_plan(plan, folder=folder, progress=progress))
+    assert len(read_run(folder).metrics()) == 1, "it does not begin anew"
+    moments = random.Random(0)
+    for _ in range(40):
+        killed_after(moments.uniform(0.05, 0.6), lambda: train_plan(plan, folder=folder, resume=True))
+        if read_run(folder).finished:
+            break
+    resumed = train_plan(plan, folder=folder, resume=True)
+    assert_same(resumed, whole)
+    assert not list(folder.rglob(f"{TEMPORARY}*"))
+    assert (folder / "curves.png").is_file()
 
 
 def train_method(method: str, folder: Path, progress: Progress | None = None) -> Run:
@@ -85,10 +93,7 @@ def train_method(method: str, folder: Path, progress: Progress | None = None) ->
 def test_every_method_for_few_labels_is_killed_and_goes_on(method: str, tmp_path: Path) -> None:
     whole = train_method(method, tmp_path / "whole")
     for step in (3, 4, 6):  # within an epoch, at the end of one, at the end of all
-        process = FORK.Process(target=train_method, args=(method, tmp_path / "parts", KilledAt(step)))
-        process.start()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
+        killed_at(step, lambda progress: train_method(method, tmp_path / "parts", progress))
     assert_same(train_method(method, tmp_path / "parts"), whole)
 
 
