@@ -179,10 +179,10 @@ HEADER = """# Why skip connections
 <!-- python docs/write_skip_connections.py writes this page from results/skip_connections -->
 
 A network with more layers can do whatever a network with fewer layers can: the layers that are too many need only pass
-their input on. Yet before 2015, deep networks trained worse than shallow ones, on the training images too. He, Zhang,
-Ren and Sun ([2015](https://arxiv.org/abs/1512.03385)) call this degradation. Their answer is the skip connection: two
-layers compute a change, and the input of the two layers is added to it. If nothing is to be changed, the layers need
-only learn zero.
+their input on. Yet from some depth on, more layers made networks worse, on the training images too. He, Zhang, Ren and
+Sun ([2015](https://arxiv.org/abs/1512.03385)) call this degradation. Their answer is the skip connection: two layers
+compute a change, and the input of the two layers is added to it. If nothing is to be changed, the layers need only
+learn zero.
 
 This page looks at that with the networks of the paper's section 4.2 on CIFAR-10. `resnet20` to `resnet110` have skip
 connections; `plain20` to `plain110` are the same networks without them. The skip connections of these networks have no
@@ -217,8 +217,9 @@ that going back towards the image, every layer multiplies the gradient by the sa
 
 {first}
 
-The first layer's gradient as a multiple of the last layer's says by how much the gradient grows or shrinks on its way
-back. {growth_said(content)}
+The table has the gradient of the first convolution as a multiple of that of the last one: by so much it grows or
+shrinks on its way back. The two have different numbers of weights, so compare the networks and not the number with 1.
+{growth_said(content)}
 
 Batch norm brings the values to one size in each layer, which the right panels show for the plain networks. In the
 residual ones the first layer of a block receives the sum, which grows, and the second one the values after a norm: the
@@ -240,10 +241,12 @@ def gradients_without_norms(content: Mapping[str, Any]) -> str:
 
 {growth_said(content)}
 
-The initial weights of He et al. ([2015](https://arxiv.org/abs/1502.01852)) keep the values and gradients of a plain
-network at one size on average. With skip connections the values add up: each block adds about as much as it receives,
-so that the values grow with every block (right panels), and with them the gradients of all layers. The loss at the
-start shows it: {losses_said(content)}.
+The initial weights of He et al. ([2015](https://arxiv.org/abs/1502.01852)) keep the mean square of a plain network's
+values at one size, as a mean over many draws of the weights. A single draw drifts away from it, the farther the deeper
+the network is: {spread_said(content)}.
+With skip connections the values add up: each block adds about as much as it receives, so that the values grow with
+every block (right panels), and with them the gradients of all layers. The loss at the start shows it:
+{losses_said(content)}.
 A norm in each block takes this growth back.
 
 {circumstances(content)}
@@ -251,14 +254,19 @@ A norm in each block takes this growth back.
 
 
 def ratio_rows(content: Mapping[str, Any]) -> str:
-    """Returns the table of the first layer's gradient as a multiple of the last layer's, by number of layers."""
+    """Returns the table of the first convolution's gradient as a multiple of the last one's, by number of layers."""
     found = {signals.name: signals for signals in map(signals_of, content["networks"])}
     rows = ["| layers | plain | residual |", "|--:|--:|--:|"]
     for plain in (signals for name, signals in found.items() if name.startswith("plain")):
         residual = found[plain.name.replace("plain", "resnet", 1)]
-        cells = (f"{signals.first_to_last:,.2g}" for signals in (plain, residual))
+        cells = (f"{ratio(signals):,.2g}" for signals in (plain, residual))
         rows.append(f"| {len(plain.layers)} | {' | '.join(map(without_exponent, cells))} |")
     return "\n".join(rows)
+
+
+def ratio(signals: Signals) -> float:
+    """Returns the gradient norm of the first convolution over that of the last one, behind which is the classifier."""
+    return signals.layers[0].gradient_norm / signals.layers[-2].gradient_norm
 
 
 def without_exponent(text: str) -> str:
@@ -273,8 +281,15 @@ def without_exponent(text: str) -> str:
 def growth_said(content: Mapping[str, Any]) -> str:
     """Returns the sentence about the deepest networks of both kinds."""
     found = {signals.name.partition(",")[0]: signals for signals in map(signals_of, content["networks"])}
-    ratios = [without_exponent(f"{found[name].first_to_last:,.2g}") for name in ("plain110", "resnet110")]
+    ratios = [without_exponent(f"{ratio(found[name]):,.2g}") for name in ("plain110", "resnet110")]
     return f"With 110 layers this multiple is {ratios[0]} in the plain network and {ratios[1]} in the residual one."
+
+
+def spread_said(content: Mapping[str, Any]) -> str:
+    """Returns the spread of the values at the first and at the last convolution of the deepest plain network."""
+    found = {signals.name.partition(",")[0]: signals for signals in map(signals_of, content["networks"])}
+    first, last = (found["plain110"].layers[place].activation_std for place in (0, -2))
+    return f"in `plain110` their deviation goes from {first:.2g} to {last:.2g}"
 
 
 def losses_said(content: Mapping[str, Any]) -> str:

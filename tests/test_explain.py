@@ -19,17 +19,19 @@ from convatlas import create
 from convatlas.architecture import Architecture
 from convatlas.architectures import families
 from convatlas.cli import main
+from convatlas.data import load_data
 from convatlas.data.preprocessing import Rectangle
 from convatlas.errors import UsageError
 from convatlas.insight.explain import METHODS, Wanted, asking
 from convatlas.insight.explain.asking import ask
-from convatlas.insight.explain.curves import CONTROL, curves_of, probabilities
+from convatlas.insight.explain.curves import CONTROL, Curves, curves_of, falling, probabilities, verdict
 from convatlas.insight.explain.features import chosen_stages, feature_maps, spatial_stages, strongest
+from convatlas.insight.explain.material import Part
 from convatlas.insight.explain.methods import NO_EVIDENCE, Attribution, Effort, Method, Question
 from convatlas.insight.explain.pictures import _laid, overlay
 from convatlas.insight.explain.sanity import check_sanity, rank_correlation, shuffle
 from convatlas.layers import ConvNormAct, classifier, sequential
-from convatlas.prediction import open_predictor
+from convatlas.prediction import Predictor, open_predictor
 
 pytest.importorskip("captum")
 QUICK = Effort(steps=2, most_steps=2, samples=2, windows=2)
@@ -203,7 +205,49 @@ def test_a_method_that_ignores_the_network_fails_the_sanity_check(monkeypatch: p
     assert found.correlations["edges"] == pytest.approx([1.0] * len(found.layers))
     assert found.failed == ("edges",)
     assert found.layers[-1] == found.of == 3
+    assert found.compared == {"edges": 1, "smooth_grad": 1}
+    assert found.undecided == ()
     assert torch.equal(questions[0].network.get_parameter("head.fc.weight"), weights)
+
+
+def test_maps_that_are_the_same_everywhere_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two images one has a map of zeros: it is left out. A method of zeros alone does not pass."""
+    torch.manual_seed(3)
+    inputs = [torch.randn(1, 3, 16, 16), torch.zeros(1, 3, 16, 16)]
+    questions = [question_of(small_network(), each) for each in inputs]
+    for name, values in {"edges": lambda given: given.sum(0), "zeros": lambda given: 0 * given[0]}.items():
+        attribute = lambda question, values=values: Attribution(values(question.inputs[0]))  # noqa: E731
+        monkeypatch.setitem(METHODS, name, Method(name, "", "", attribute))
+    found = check_sanity(questions, ["edges", "zeros"])
+    assert found.compared == {"edges": 1, "zeros": 0}
+    assert found.correlations["edges"] == pytest.approx([1.0] * len(found.layers))
+    assert np.isnan(found.correlations["zeros"]).all()
+    assert (found.failed, found.undecided) == (("edges",), ("zeros",))
+
+
+class HeadFirst(nn.Module):
+    """A network that names its last layer first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.conv = nn.Linear(4, 2), nn.Conv2d(3, 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(self.conv(images).mean((2, 3)))
+
+
+def test_the_sanity_check_shuffles_in_the_order_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    question = question_of(HeadFirst(), torch.randn(1, 3, 8, 8))
+    trained = question.network.get_parameter("fc.weight").clone()
+    changed = []
+
+    def look(asked: Question) -> Attribution:
+        changed.append(not torch.equal(asked.network.get_parameter("fc.weight"), trained))
+        return Attribution(asked.inputs[0].sum(0))
+
+    monkeypatch.setitem(METHODS, "look", Method("Look", "", "", look))
+    check_sanity([question], ["look"])
+    assert changed == [False, True, True]
 
 
 def test_the_sanity_check_shuffles_every_layer_from_the_answer_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,14 +293,48 @@ def test_curves_follow_the_formula() -> None:
     assert deleted == pytest.approx(expected)
     inserted = probabilities(question, torch.zeros_like(inputs), inputs, by=values)
     assert inserted == pytest.approx(1 / (1 + np.exp(-10 * (1 - left))))
-    found = curves_of([question] * 3, {"good": [values] * 3, "bad": [-values] * 3})
-    areas = found.areas()
-    steps = (expected[1:] + expected[:-1]) / 2
-    assert areas["deletion"]["good"] == {"mean": pytest.approx(steps.mean()), "ci95": [pytest.approx(steps.mean())] * 2}
+    found = curves_of([(question, {"good": values, "bad": -values})] * 3, count=3)
+    mean = pytest.approx(((expected[1:] + expected[:-1]) / 2).mean())
+    assert found.summary("deletion")["areas"]["good"] == {"mean": mean, "ci95": [mean] * 2, "each": [mean] * 3}
     for kind, order in {"deletion": ("good", CONTROL, "bad"), "insertion": ("bad", CONTROL, "good")}.items():
-        means = [areas[kind][name]["mean"] for name in order]
+        means = [found.summary(kind)["areas"][name]["mean"] for name in order]
         assert means == sorted(means)
         assert len({*means}) == 3
+
+
+def test_methods_are_compared_image_by_image() -> None:
+    """The areas of three images lie far apart, the differences on each do not: only they tell the methods apart."""
+    areas = np.array([0.1, 0.3, 0.6])
+    shifts = {"a": 0.0, "b": 0.05, "c": 0.05 * np.array([1, -1, 0.1]), CONTROL: 0.3}
+    flat = {name: np.repeat((areas + shift)[:, None], 21, axis=1) for name, shift in shifts.items()}
+    found = Curves(flat, {name: 1 - each for name, each in flat.items()})
+    titles = {"a": "A", "b": "B", "c": "C", CONTROL: "random order"}
+    for kind, sign, size in (("deletion", 1, "smallest"), ("insertion", -1, "largest")):
+        summary = found.summary(kind)
+        assert summary["best"] == "a"
+        low, high = summary["areas"]["b"]["ci95"]
+        assert low < 0.1 < 0.6 < high
+        assert summary["less_best"]["b"]["mean"] == pytest.approx(sign * 0.05)
+        assert summary["less_best"]["b"]["ci95"] == pytest.approx([sign * 0.05] * 2)
+        assert summary["less_random"]["a"]["ci95"] == pytest.approx([sign * -0.3] * 2)
+        expected = (
+            f"{kind}: A has the {size} mean area; worse: B; not told apart: C; not told from a random order: none"
+        )
+        assert verdict(kind, summary, titles) == expected
+    alone = Curves(*({name: each[:1] for name, each in kind.items()} for kind in (found.deletion, found.insertion)))
+    assert verdict("deletion", alone.summary("deletion"), titles).endswith("one image tells no method from another")
+    chance = Curves({**flat, CONTROL: flat["a"]}, flat)
+    assert verdict("deletion", chance.summary("deletion"), titles).endswith("a random order: A, B, C")
+
+
+def test_equal_values_stand_in_a_random_order() -> None:
+    values = torch.zeros(8, 8)
+    values[3, 4], values[5, 1] = 1.0, 2.0
+    order = falling(values)
+    assert order[:2].tolist() == [41, 28]
+    assert sorted(order.tolist()) == list(range(64))
+    assert order[2:].tolist() != sorted(order[2:].tolist())
+    assert torch.equal(order, falling(values))
 
 
 def test_rank_correlation_is_spearmans() -> None:
@@ -265,7 +343,7 @@ def test_rank_correlation_is_spearmans() -> None:
     first, second = torch.randn(2, 9, 9).round(decimals=1)
     expected = spearmanr(first.abs().flatten(), second.abs().flatten()).statistic
     assert rank_correlation(Attribution(first), Attribution(second)) == pytest.approx(expected)
-    assert rank_correlation(Attribution(first), Attribution(torch.ones(9, 9))) == 0
+    assert np.isnan(rank_correlation(Attribution(first), Attribution(torch.ones(9, 9))))
 
 
 def test_a_map_lies_over_the_part_that_was_seen() -> None:
@@ -309,6 +387,12 @@ def words_of(checkpoint: Path, *words: str | Path) -> list[str]:
     return ["explain", str(checkpoint), *map(str, words), *own]
 
 
+def open_small(checkpoint: Path) -> Predictor:
+    """The small network as `words_of` opens it."""
+    options = {"depths": "1,1,1", "widths": "8,8,8"}
+    return open_predictor(checkpoint, arch="resnet_uva", options=options, normalisation=((0.5,) * 3, (0.25,) * 3))
+
+
 def test_the_page_is_whole(checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out"
     words = words_of(checkpoint, photo, "--stage", "stage2.0.branch", "--class", "3", "--sanity", "--curves", "--json")
@@ -334,11 +418,39 @@ def test_the_page_is_whole(checkpoint: Path, photo: Path, tmp_path: Path, capsys
         assert picture.size == (4 * 64 + 0 * 40, 160)  # enlarged by a whole factor
 
 
+def test_the_curves_of_test_images_need_no_files(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*words_of(checkpoint), "--data", "digits", "--curve-images", "12", "--method", "grad_cam"]
+    assert main([*words, "--json", "--out", str(tmp_path / "out")]) == 0
+    content = json.loads(capsys.readouterr().out)
+    curves = content["curves"]
+    assert (curves["images"], curves["source"]) == (12, "test images of digits, drawn by a fixed seed")
+    assert content["images"] == content["methods"] == []
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"curves.png", "explain.html", "filters.png"}
+    page = (tmp_path / "out/explain.html").read_text(encoding="utf-8")
+    assert "the lines are means over 12 test images of digits, drawn by a fixed seed (Petsiuk" in page
+    assert all(f"{line[0].upper()}{line[1:]}." in page for line in curves["verdicts"])
+
+    predictor = open_small(checkpoint)
+    network = asking.plain_copy(predictor)
+    inputs = torch.cat([*Part.drawn(predictor, load_data("digits").test, most=12).inputs()])
+    questions = [question_of(network, each, int(network(each).argmax())) for each in inputs.split(1)]
+    expected = curves_of(
+        [(each, {"grad_cam": METHODS["grad_cam"].attribute(each).values}) for each in questions], count=12
+    )
+    for kind, found in curves["kinds"].items():
+        areas = expected.summary(kind)["areas"]
+        assert len({*found["areas"]["grad_cam"]["each"]}) > 6, "the images differ"
+        for method, area in found["areas"].items():
+            assert area["each"] == pytest.approx(areas[method]["each"], abs=1e-3)
+    assert main([*words, "--class", "3", "--json", "--out", str(tmp_path / "three")]) == 0
+    three = json.loads(capsys.readouterr().out)["curves"]["kinds"]["deletion"]["areas"]["grad_cam"]["each"]
+    assert three != pytest.approx(curves["kinds"]["deletion"]["areas"]["grad_cam"]["each"], abs=1e-3)
+
+
 def test_bf16_answers_are_explained_in_float32(checkpoint: Path, photo: Path) -> None:
-    options = {"depths": "1,1,1", "widths": "8,8,8"}
-    half = ((0.5,) * 3, (0.25,) * 3)
-    predictor = open_predictor(checkpoint, arch="resnet_uva", options=options, normalisation=half)
-    maps = []
+    predictor, maps = open_small(checkpoint), []
     for precision in ("float32", "bf16"):
         (asked,) = ask(predictor.to("cpu", precision=precision), Wanted([str(photo)]))
         maps.append(METHODS["grad_cam"].attribute(asked.question).values)
@@ -417,8 +529,13 @@ def test_bad_words(
 def test_a_network_without_features_and_one_that_diverged(
     checkpoint: Path, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match="no features with rows and columns"):
-        question_of(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.randn(1, 3, 2, 2))
+    network, inputs = nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.randn(1, 3, 2, 2)
+    with pytest.raises(UsageError, match=r"Grad-CAM needs features with rows and columns.* --method occlusion"):
+        asking.last_stage(network, inputs, ["smooth_grad", "grad_cam"])
+    assert asking.last_stage(network, inputs, ["smooth_grad"]) == ""
+    assert chosen_stages(network, inputs, []) == []
+    with pytest.raises(UsageError, match="unknown stage 'conv'; the network has no features"):
+        chosen_stages(network, inputs, ["conv"])
     state = torch.load(checkpoint, weights_only=True)
     state["head.fc.weight"][0, 0] = float("nan")
     torch.save(state, tmp_path / "nan.pt")
@@ -427,7 +544,39 @@ def test_a_network_without_features_and_one_that_diverged(
     assert not (tmp_path / "out").exists()
 
 
-def test_captum_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+LINEAR = """
+from torch import nn
+
+def linear(num_classes=10, in_channels=3, image_size=32):
+    return nn.Sequential(nn.Flatten(), nn.Linear(in_channels * 32**2, num_classes))
+"""
+
+
+def test_a_network_of_linear_layers_is_explained_by_the_methods_that_need_no_features(
+    photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "linear.py").write_text(LINEAR)
+    torch.save(nn.Sequential(nn.Flatten(), nn.Linear(3 * 32**2, 10)).state_dict(), tmp_path / "linear.pt")
+    words = ["explain", str(tmp_path / "linear.pt"), str(photo), "--arch", f"{tmp_path}/linear.py:linear", *NORMALISED]
+    assert main([*words, "--out", str(tmp_path / "no")]) == 2
+    assert "Grad-CAM needs features with rows and columns" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
+    assert main([*words, "--method", "occlusion", "--sanity", "--json", "--out", str(tmp_path / "out")]) == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["stage"], content["filters"], content["images"][0]["features"]) == ("", None, [])
+    assert content["sanity"]["of"] == 1
+
+
+def test_captum_is_asked_for_by_its_methods_alone(
+    checkpoint: Path,
+    photo: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr("convatlas.insight.explain.methods.find_spec", lambda _name: None)
-    assert main(["explain", "resnet20", "photo.png", "--weights", "akamaster"]) == 2
-    assert capsys.readouterr().err == "convatlas: explain needs the package captum: pip install 'convatlas[explain]'\n"
+    words = [*words_of(checkpoint, photo), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    said = "convatlas: the method integrated_gradients needs the package captum: pip install 'convatlas[explain]'\n"
+    assert capsys.readouterr().err == said
+    assert main([*words, "--method", "grad_cam"]) == 0

@@ -197,7 +197,7 @@ def held(folder: Path) -> Iterator[None]:
     Raises `UsageError`, which names the holder, for a folder that is held. Removes the half-written files of killed
     processes.
     """
-    check_writable(folder)
+    make_writable(folder)
     check_places(folder, files=(".lock", ".holder.json"))
     note = folder / ".holder.json"
     lock = FileLock(folder / ".lock")
@@ -251,6 +251,15 @@ def check_new(folder: Path) -> None:
 
 
 def check_writable(folder: Path) -> None:
+    """Raises as `make_writable` does, and leaves no folder that was not there: what is written makes its own."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    make_writable(folder)
+    for place in missing:
+        with contextlib.suppress(OSError):  # another process may have written there meanwhile
+            place.rmdir()
+
+
+def make_writable(folder: Path) -> None:
     """Creates `folder` if it is missing. Raises `UsageError` if files cannot be made in it, and for a strange name."""
     check_encodable(str(folder), advice="choose another with --out")
     try:

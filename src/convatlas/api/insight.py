@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convatlas.data import load_data
 from convatlas.errors import UsageError, escaped, unknown
 from convatlas.files import as_path, check_writable
 from convatlas.insight.disagreement import write_disagreement
@@ -16,7 +15,7 @@ from convatlas.insight.explain import METHODS, Explanation, Wanted, check_captum
 from convatlas.insight.explain import explain as explained
 from convatlas.insight.gradient_choices import choices
 from convatlas.insight.gradient_figure import draw_gradients
-from convatlas.insight.gradients import Batch, Signals, measured
+from convatlas.insight.gradients import Signals, batch_for, measured
 from convatlas.insight.landscape import Ignored, Kind, Landscape, Place, Statistics
 from convatlas.insight.landscape import Wanted as WantedLandscape
 from convatlas.insight.landscape import landscape as measured_landscape
@@ -39,6 +38,7 @@ def explain(
     excite: Sequence[str] = (),
     steps: int = 192,
     neighbours: int = 0,
+    curve_images: int = 0,
     data: str | None = None,
     data_dir: str | Path | None = None,
     arch: str | None = None,
@@ -51,15 +51,16 @@ def explain(
     `source` and `images` are as in `predict`. The maps of `methods` are for the class `class_name`, a name or a number,
     without one for the network's answer. `stages` are those whose feature maps are shown. `checks` may have `sanity`,
     `curves` and `embedding`. `excite` has classes and channels, such as `stage2:5`, for each of which a picture is made
-    in some `steps`. `neighbours` is a number of training images for each image. `data` names the data set for these,
-    by default that of the run or of the weights. All is computed in float32. Needs captum. Raises `UsageError` as
-    `convatlas explain` does.
+    in some `steps`. `neighbours` is a number of training images for each image. With `curve_images` the curves are
+    those of so many test images. `data` names the data set for these, by default that of the run or of the weights. All
+    is computed in float32. Methods other than CAM need captum. Raises `UsageError` as `convatlas explain` does.
     """
     title, methods = None if class_name is None else str(class_name), tuple(dict.fromkeys(methods))
     excite = [excite] if isinstance(excite, str) else excite
-    wanted = Wanted((), methods, stages, title, frozenset(checks), excite, steps, neighbours)
+    wanted = Wanted((), methods, stages, title, frozenset(checks), excite, steps, neighbours, curve_images)
     _check_wanted(wanted, Path(out))
     named = [str(path) for path in ([images] if isinstance(images, str | Path) else images)]
+    check_captum(methods if named or curve_images else ())
     found = pictures_of(named) if named else Pictures()
     place = source.path if isinstance(source, Run) else source
     predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation).to(device)
@@ -77,15 +78,17 @@ def _check_wanted(wanted: Wanted, folder: Path) -> None:
                 raise unknown(kind, word, permitted)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; name a folder")
-    if wanted.steps < 1 or wanted.neighbours < 0:
-        raise UsageError(f"steps={wanted.steps} must be at least 1, neighbours={wanted.neighbours} at least 0")
-    check_captum()
+    if wanted.steps < 1 or min(wanted.neighbours, wanted.curve_images) < 0:
+        raise UsageError(
+            f"steps={wanted.steps} must be at least 1, neighbours={wanted.neighbours} and "
+            f"curve_images={wanted.curve_images} at least 0"
+        )
 
 
 def gradients(
     networks: str | Path | Run | Sequence[str | Path | Run],
     *,
-    data: str = "digits",
+    data: str | None = None,
     data_dir: str | Path | None = None,
     norms: Sequence[str] = ("own",),
     initialisations: Sequence[str] = ("own",),
@@ -98,7 +101,8 @@ def gradients(
 
     `networks` are architectures, or runs, which are measured with their first weights and with their trained ones.
     `norms` may have `own` and `none`, `initialisations` may have `own`, `small`, `xavier` and `kaiming`; each
-    combination is measured. With `out` the figure is written there. Raises `UsageError` as `convatlas gradients` does.
+    combination is measured. Without `data` the images are those of the runs, else the digits.
+    With `out` the figure is written there. Raises `UsageError` as `convatlas gradients` does.
 
     >>> plain, residual = gradients(["plain20", "resnet20"], images=8)
     >>> residual.name, residual.layers[0].name, residual.first_to_last < plain.first_to_last
@@ -114,7 +118,7 @@ def gradients(
         if figure.suffix.lower() != ".png" or figure.is_dir():
             raise UsageError(f"out={out} must be the name of a .png file")
         check_writable(figure.parent)
-    batch = Batch.draw(load_data(data, folder=as_path(data_dir)), images=images, seed=seed)
+    batch = batch_for(wanted, data=data, folder=as_path(data_dir), images=images, seed=seed)
     found = [signals for each in wanted for signals in measured(each, batch)]
     if figure is not None:
         draw_gradients(found, figure, data=batch.data.spec.name, images=len(batch.places))

@@ -77,7 +77,12 @@ def degradation(
     )
     folder = out or study_folder(request.data, protocol="degradation")
     failed = _train(request, folder, resume=resume, quiet=quiet)
-    _draw([folder], {}, out=folder, as_json=as_json)
+    try:
+        _draw([folder], {}, out=folder, as_json=as_json)
+    except UsageError as error:
+        if not failed:
+            raise
+        say(f"nothing is drawn: {error}")  # the words were right; too few trainings were
     if failed:
         raise typer.Exit(FAILED)
 

@@ -42,6 +42,12 @@ def explain(
     curves: Annotated[
         bool, typer.Option("--curves", help="Measure the maps: delete or insert pixels by their values.")
     ] = False,
+    curve_images: Annotated[
+        int,
+        typer.Option(
+            "--curve-images", min=0, max=10_000, metavar="N", help="Measure them on N test images of the data set."
+        ),
+    ] = 0,
     excite: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,7 +99,7 @@ def explain(
     for name in method or []:
         if name not in METHODS:
             raise unknown("--method", name, METHODS)
-    check_captum()
+    check_captum((method or METHODS) if images or curve_images else ())
     found = pictures_of(images, names=names_in(sys.stdin)) if images else Pictures()
     predictor = open_predictor(
         source, arch=arch, weights=weights, options=chosen, normalisation=normalisation(mean, std)
@@ -109,6 +115,7 @@ def explain(
         excite=excite or [],
         steps=steps,
         neighbours=neighbours,
+        curve_images=curve_images,
     )
     shown = material_for(predictor, wanted, name=data, folder=data_dir)
     content = explained(predictor, wanted, out, data=shown).content
@@ -131,13 +138,18 @@ def _print(content: Mapping[str, Any]) -> None:
             _say(f"  {each['title']}: {each['remark']}")
     if (check := content["sanity"]) is not None:
         for method in content["methods"]:
-            last = check["correlations"][method["name"]][-1]
-            verdict = "fails" if method["name"] in check["failed"] else "passes"
+            name, last = method["name"], check["correlations"][method["name"]][-1]
+            if name in check["undecided"]:
+                _say(f"sanity check: {method['title']} is undecided: no map is left that could be compared")
+                continue
+            verdict = "fails" if name in check["failed"] else "passes"
             _say(f"sanity check: {method['title']} {verdict}, rank correlation {last:.2f} with random weights")
     if (measured := content["curves"]) is not None:
         for name, title in measured["titles"].items():
-            areas = (f"{kind} {_interval(found[name])}" for kind, found in measured["areas"].items())
+            areas = (f"{kind} {_interval(found['areas'][name])}" for kind, found in measured["kinds"].items())
             _say(f"area under the curves, images {measured['images']}: {title}: {', '.join(areas)}")
+        for line in measured["verdicts"]:
+            _say(line)
     for each in (content["excited"] or {"pictures": []})["pictures"]:
         real = "" if each["real"] is None else f"; real images reach {each['real']:.3g}"
         times = "" if each["times"] is None else f" ({each['times']:.1f} times)"

@@ -29,7 +29,12 @@ def gradients(
             help="Architectures, also with options as 'plain20(depths=1,1,1)', or folders of runs.",
         ),
     ],
-    data: Annotated[str, typer.Option("--data", help=f"Data set of the batch: {options.DATA_HELP}.")] = "digits",
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help=f"Data set of the batch: {options.DATA_HELP}; default: that of the runs, else digits."
+        ),
+    ] = None,
     data_dir: options.DataDir = None,
     option: options.Options = None,
     norm: Annotated[
@@ -56,7 +61,8 @@ def gradients(
     from convatlas.insight.gradient_choices import choices
     from convatlas.values import check_seed
 
-    check_reference(data)
+    if data is not None:
+        check_reference(data)
     wanted = choices(
         networks,
         norms=_words(norm),
@@ -67,13 +73,12 @@ def gradients(
         raise UsageError(f"--out {out} must be the name of a .png file")
     check_seed(seed)
 
-    from convatlas.data import load_data
     from convatlas.files import check_writable
     from convatlas.insight.gradient_figure import draw_gradients
-    from convatlas.insight.gradients import Batch, measured
+    from convatlas.insight.gradients import batch_for, measured
 
     check_writable(out.parent)
-    batch = Batch.draw(load_data(data, folder=data_dir), images=images, seed=seed)
+    batch = batch_for(wanted, data=data, folder=data_dir, images=images, seed=seed)
     found = [signals for each in wanted for signals in measured(each, batch)]
     draw_gradients(found, out, data=batch.data.spec.name, images=len(batch.places))
     content = {**_content(batch, found), "figure": str(out)}
@@ -81,8 +86,14 @@ def gradients(
         options.print_json(content)
     else:
         options.console().print(_table(content["networks"]))
-        line = f"first / last: the gradient norm of the first layer, as a multiple of that of the last; wrote {out}"
-        options.console().print(line, highlight=False, soft_wrap=True, markup=False)
+        lines = [f"note: {note}" for note in content["notes"]]
+        lines += [
+            "first / last: the gradient norm of the first layer, as a multiple of that of the last, which is often the "
+            "classifier: compare networks by it, and not layers of other sizes",
+            f"wrote {out}",
+        ]
+        for line in lines:
+            options.console().print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _words(text: str) -> list[str]:
@@ -105,8 +116,8 @@ def _content(batch: Batch, found: list[Signals]) -> dict[str, Any]:
         }
         for each in found
     ]
-    content = {"data": batch.data.spec.name, "images": len(batch.places), "seed": batch.seed, "networks": networks}
-    return dict(finite(content))
+    facts = {"data": batch.data.spec.name, "images": len(batch.places), "seed": batch.seed}
+    return dict(finite({**facts, "notes": list(batch.data.notes), "networks": networks}))
 
 
 def _table(networks: list[dict[str, Any]]) -> Table:
@@ -123,8 +134,12 @@ def _table(networks: list[dict[str, Any]]) -> Table:
     for network in networks:
         layers = network["layers"]
         chosen = [layers[0], layers[len(layers) // 2], layers[-1]]
-        ratio = network["first_to_last"]
-        cells = [f"{len(layers)}", f"{network['loss']:.3g}", *(f"{layer['gradient_norm']:.2g}" for layer in chosen)]
-        cells += ["-" if ratio is None else f"{ratio:.2g}", *(f"{layer['activation_std']:.2g}" for layer in chosen)]
+        cells = [f"{len(layers)}", f"{network['loss']:.3g}", *(_number(layer["gradient_norm"]) for layer in chosen)]
+        cells += [_number(network["first_to_last"]), *(_number(layer["activation_std"]) for layer in chosen)]
         table.add_row(Text(network["name"]), *cells)
     return table
+
+
+def _number(value: float | None) -> str:
+    """Returns a number in short, "-" for one that is not finite."""
+    return "-" if value is None else f"{value:.2g}"

@@ -15,6 +15,7 @@ from convatlas.cli.program import answers
 from convatlas.errors import UsageError
 from convatlas.screen import Screen
 from convatlas.values import assignments, parse
+from convatlas.words import finite
 
 UNSEEN = re.compile("[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # JSON escapes others itself
 DATA_HELP = (
@@ -139,10 +140,10 @@ def console() -> Screen:
 def print_json(content: Any, *, indent: int | None = 1) -> None:
     """Prints one JSON object on standard output; characters that steer a terminal are escaped as JSON does it.
 
-    So are all that are not ASCII where the output is in another encoding than UTF-8, which JSON cannot be in. Without
-    an indent the object is one line.
+    So are all that are not ASCII where the output is in another encoding than UTF-8, which JSON cannot be in. NaN and
+    infinities, which JSON has not, become null. Without an indent the object is one line.
     """
     stream = answers()
     in_utf8 = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "") == "utf8"
-    text = json.dumps(content, indent=indent, ensure_ascii=not in_utf8)
+    text = json.dumps(finite(content), indent=indent, ensure_ascii=not in_utf8)
     print(UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text), file=stream)

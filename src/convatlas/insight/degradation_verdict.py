@@ -50,4 +50,5 @@ def _beside_paper(effects: Sequence[dict[str, Any]]) -> str:
         return f"This contradicts {found}" if tested else f"This differs from {found}, but may be chance"
     if open_:
         return f"This neither confirms nor contradicts He et al. 2015 for {' and '.join(open_)}"
-    return "He et al. 2015 report the same direction"
+    tested = all(effect["training"]["ci95"] for effect in effects)
+    return "He et al. 2015 report the same direction" + ("" if tested else "; with so few seeds it may be chance")

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,14 +22,14 @@ from torch import Tensor, nn
 from convatlas.architecture import Architecture
 from convatlas.architectures import architecture
 from convatlas.complexity import check_training, meta_network, smallest_size
-from convatlas.data import DataSet, class_labels
+from convatlas.data import DataSet, class_labels, load_data
 from convatlas.data.preprocessing import Preprocessing
 from convatlas.device import around_fault
 from convatlas.errors import UsageError
 from convatlas.insight.gradient_choices import Choice, Initialisation, Norm
 from convatlas.layers import initialize_kaiming, initialize_normal, initialize_xavier, total_loss
-from convatlas.prediction import Predictor, open_predictor
-from convatlas.prediction.evaluate import fitting_data
+from convatlas.prediction import Predictor, choose_data, open_predictor
+from convatlas.prediction.evaluate import check_own_split, fitting_data
 from convatlas.words import label
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm, nn.LocalResponseNorm)
@@ -87,10 +88,26 @@ class Batch:
         return preprocessing.normalize(pixels), class_labels(self.data.train, needed_by="the loss")[self.places]
 
 
+def batch_for(
+    wanted: Sequence[Choice], *, data: str | None, folder: Path | None = None, images: int, seed: int
+) -> Batch:
+    """Returns a batch of the data set `data`; where none is named, of that of the runs, else of the digits.
+
+    Raises `UsageError` where none is named and the runs were trained on several.
+    """
+    runs = [open_predictor(each.name) for each in wanted if each.is_run] if data is None else []
+    names = list(dict.fromkeys(str(run.data) for run in runs))
+    if len(names) > 1:
+        raise UsageError(f"the runs were trained on {' and on '.join(names)}; name one data set for all with --data")
+    found = choose_data(runs[0], folder=folder) if runs else load_data(data or "digits", folder=folder)
+    return Batch.draw(found, images=images, seed=seed)
+
+
 def measured(choice: Choice, batch: Batch) -> tuple[Signals, ...]:
     """Returns the signals of an architecture, or those of a run before and after its training."""
     if choice.is_run:
         predictor = open_predictor(choice.name)
+        check_own_split(predictor, batch.data)
         data = fitting_data(predictor, batch.data, named=True)
         return trained_signals(predictor, dataclasses.replace(batch, data=data))
     row = architecture(choice.name)

@@ -111,14 +111,19 @@ def choose_data(
         )
     data = load_data(name, folder=folder)
     data = without_unreadable(data) if skip_unreadable else data
+    check_own_split(predictor, data, way_on="" if skip_unreadable else _left_out(data))
+    return fitting_data(predictor, data, named=named)
+
+
+def check_own_split(predictor: Predictor, data: DataSet, *, way_on: str = "") -> None:
+    """Raises `UsageError` where a network was trained on the data set, but on another split of it."""
     own = data.spec.name == predictor.data
     if own and predictor.split_hash is not None and data.split_hash != predictor.split_hash:
         raise UsageError(
             f"the data at hand is split as {data.split_hash}, that of the run {predictor.source} as "
             f"{predictor.split_hash}: images, their names, classes or parts have changed, and an evaluation would mix "
-            f"training and test images{'' if skip_unreadable else _left_out(data)}"
+            f"training and test images{way_on}"
         )
-    return fitting_data(predictor, data, named=named)
 
 
 def fitting_data(predictor: Predictor, data: DataSet, *, named: bool) -> DataSet:

@@ -15,8 +15,8 @@ from convatlas.errors import UsageError
 from convatlas.files import (
     check_encodable,
     check_places,
-    check_writable,
     is_free,
+    make_writable,
     read_arrays,
     read_json,
     read_regular,
@@ -140,7 +140,7 @@ def run_there(folder: Path, record: RunRecord) -> Run | None:
         if not is_free(folder):
             raise UsageError(f"the folder {folder} is not empty and holds no run; choose another with --out")
         check_nameable(record.content())
-        check_writable(folder)
+        make_writable(folder)
         return None
     run = read_run(folder)
     different = differences(record.identity(), run.record.identity())

@@ -14,7 +14,7 @@ from convatlas.data.boxes.writing import PARTS, Written, write_coco, write_voc, 
 from convatlas.data.images.decoding import read_encoded
 from convatlas.data.sources.walking import natural
 from convatlas.errors import UsageError, printable, unknown
-from convatlas.files import TEMPORARY, check_new, check_writable
+from convatlas.files import TEMPORARY, check_new, make_writable
 
 LAYOUTS: dict[str, Callable[[Path, tuple[str, ...], dict[str, list[Written]]], None]] = {
     "voc": write_voc,
@@ -49,7 +49,7 @@ def convert_boxes(listing: BoxListing, *, to: str, out: Path) -> Conversion:
     check_new(out)
     notes = [*listing.taken("all").notes]
     out = Path(os.path.abspath(out))
-    check_writable(out.parent)
+    make_writable(out.parent)
     unfinished = out.parent / f"{TEMPORARY}{out.name}"
     shutil.rmtree(unfinished, ignore_errors=True)
     try:

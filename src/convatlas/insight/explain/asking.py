@@ -14,7 +14,7 @@ from convatlas.data.images.image_files import mode_of, read_image
 from convatlas.data.images.levels import MODES
 from convatlas.errors import UsageError, unknown
 from convatlas.insight.explain.features import chosen_stages, spatial_stages
-from convatlas.insight.explain.methods import METHODS, PIXELS, Features, Question, answered
+from convatlas.insight.explain.methods import CAM, METHODS, PIXELS, Features, Question, answered
 from convatlas.prediction import Predictor
 
 TOP = 3  # classes that are named for an image
@@ -25,7 +25,8 @@ class Wanted:
     """The images, the methods by name, the stages whose maps are shown, the class, and what else is drawn.
 
     Without a class the predicted one is explained. `excite` has classes and channels `STAGE:CHANNEL`, `steps` is of
-    their pictures. `neighbours` is the number of training images that are shown for each image.
+    their pictures. `neighbours` is the number of training images that are shown for each image, `curve_images` the
+    number of test images on which the maps are measured in place of the named ones.
     """
 
     images: Sequence[str] = ()
@@ -36,11 +37,17 @@ class Wanted:
     excite: Sequence[str] = ()
     steps: int = 192
     neighbours: int = 0
+    curve_images: int = 0
 
     @property
     def needs_data(self) -> bool:
-        """Returns whether images of a data set are shown."""
-        return self.neighbours > 0 or "embedding" in self.checks
+        """Returns whether images of a data set are shown or measured."""
+        return self.neighbours > 0 or self.curve_images > 0 or "embedding" in self.checks
+
+    @property
+    def measures(self) -> bool:
+        """Returns whether deletion and insertion curves are measured."""
+        return self.curve_images > 0 or "curves" in self.checks
 
 
 @dataclass(frozen=True)
@@ -71,12 +78,12 @@ def ask(predictor: Predictor, wanted: Wanted, network: nn.Module | None = None) 
     network = plain_copy(predictor) if network is None else network
     images = [read_image(Path(path), channels=predictor.in_channels) for path in wanted.images]
     inputs = [predictor.inputs(image) for image in images]
-    stage = spatial_stages(network, inputs[0])[-1]
+    stage = last_stage(network, inputs[0], wanted.methods)
     chosen_stages(network, inputs[0], list(wanted.stages))
     asked = []
-    for place, (row, features) in enumerate(_answers(network, inputs, stage, target)):
+    for place, (row, features) in enumerate(answers_of(network, inputs, stage, target)):
         path, image = wanted.images[place], images[place]
-        ordered = _ordered(predictor, path, row)
+        ordered = ordered_classes(predictor, path, row)
         chosen = ordered[0][0] if target is None else target
         question = Question(network, inputs[place], chosen, stage, features=features)
         classes = tuple((class_title(predictor, index), probability) for index, probability in ordered[:TOP])
@@ -84,10 +91,29 @@ def ask(predictor: Predictor, wanted: Wanted, network: nn.Module | None = None) 
     return asked
 
 
-def _answers(
+def last_stage(network: nn.Module, inputs: Tensor, methods: Sequence[str]) -> str:
+    """Returns the last module whose output has rows and columns, "" where there is none.
+
+    Raises `UsageError` where there is none and one of the methods needs it.
+    """
+    ended = spatial_stages(network, inputs)
+    needing = [METHODS[name].title for name in methods if name in CAM]
+    if needing and not ended:
+        others = [name for name in METHODS if name not in CAM]
+        raise UsageError(
+            f"{needing[0]} needs features with rows and columns, and the network has none; choose other methods: "
+            + " ".join(f"--method {name}" for name in others)
+        )
+    return ended[-1] if ended else ""
+
+
+def answers_of(
     network: nn.Module, inputs: Sequence[Tensor], stage: str, target: int | None
-) -> Iterator[tuple[Tensor, Features]]:
-    """Yields the logits (classes,) of inputs (1, C, size, size), and the stage's features for the explained class."""
+) -> Iterator[tuple[Tensor, Features | None]]:
+    """Yields the logits (classes,) of inputs (1, C, size, size), and the stage's features for the explained class.
+
+    Without a stage there are no features.
+    """
 
     def choose(logits: Tensor) -> Tensor:
         best = _descending(logits)[1][:, 0]
@@ -95,8 +121,12 @@ def _answers(
 
     chunk = max(1, PIXELS // inputs[0].shape[-2:].numel())
     for at in range(0, len(inputs), chunk):
-        logits, features = answered(network, torch.cat([*inputs[at : at + chunk]]), stage, choose=choose)
-        yield from zip(logits, features, strict=True)
+        together = torch.cat([*inputs[at : at + chunk]])
+        if stage:
+            yield from zip(*answered(network, together, stage, choose=choose), strict=True)
+        else:
+            with torch.no_grad():
+                yield from ((row, None) for row in network(together))
 
 
 def _descending(logits: Tensor) -> tuple[Tensor, Tensor]:
@@ -104,10 +134,10 @@ def _descending(logits: Tensor) -> tuple[Tensor, Tensor]:
     return logits.double().softmax(1).sort(descending=True, stable=True)
 
 
-def _ordered(predictor: Predictor, path: str, logits: Tensor) -> list[tuple[int, float]]:
-    """Returns the classes of logits (classes,) with their probabilities, the most probable first."""
+def ordered_classes(predictor: Predictor, image: str, logits: Tensor) -> list[tuple[int, float]]:
+    """Returns the classes of an image's logits (classes,) with their probabilities, the most probable first."""
     if not bool(logits.isfinite().all()):
-        raise UsageError(f"{predictor.source} gives {path} no finite logits; the network has diverged")
+        raise UsageError(f"{predictor.source} gives {image} no finite logits; the network has diverged")
     probabilities, order = _descending(logits[None])
     return list(zip(order[0].tolist(), probabilities[0].tolist(), strict=True))
 

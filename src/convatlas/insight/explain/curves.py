@@ -2,13 +2,14 @@
 
 Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421, section 3.3. Deletion takes the pixels of the highest values away
 first, and a good map makes the probability fall soon: a small area. Insertion brings them first into a blurred image,
-and a good map makes it rise soon: a large area. A random order is the control.
+and a good map makes it rise soon: a large area. A random order is the control. All methods are measured on the same
+images: what they differ by is the difference image by image.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from convatlas.progress.counting import Watch, unwatched
 
 STEPS = 20
 CONTROL = "random"
+GOOD = {"deletion": min, "insertion": max}  # of the areas
 BLUR = 0.1  # deviation of the blur, of the side of the input; three pixels at least
 
 
@@ -40,25 +42,57 @@ class Curves:
         """The number of images."""
         return len(next(iter(self.deletion.values())))
 
-    def areas(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Returns the mean area under each curve and its 95 % interval, by kind and method."""
-        kinds = {"deletion": self.deletion, "insertion": self.insertion}
-        return {kind: {name: _mean(area(each)) for name, each in curves.items()} for kind, curves in kinds.items()}
+    def areas(self, kind: str) -> dict[str, np.ndarray]:
+        """Returns the areas (images,) under the curves of a kind, by method."""
+        return {name: area(each) for name, each in getattr(self, kind).items()}
+
+    def summary(self, kind: str) -> dict[str, Any]:
+        """Returns the areas by method, those less the control's, and those less the best method's, with intervals."""
+        areas = self.areas(kind)
+        means = {name: values.mean() for name, values in areas.items() if name != CONTROL}
+        best = GOOD[kind](means, key=lambda name: means[name])
+        less_control = {name: _mean(values - areas[CONTROL]) for name, values in areas.items() if name != CONTROL}
+        less_best = {name: _mean(areas[name] - areas[best]) for name in means if name != best}
+        return {
+            "areas": {name: {**_mean(values, least=0.0), "each": values.tolist()} for name, values in areas.items()},
+            "best": best,
+            "less_random": less_control,
+            "less_best": less_best,
+        }
+
+
+def verdict(kind: str, summary: Mapping[str, Any], titles: Mapping[str, str]) -> str:
+    """Returns in words which method is best, and which of the others can be told from it, and from a random order."""
+
+    def named(names: Iterable[str]) -> str:
+        return ", ".join(titles[name] for name in names) or "none"
+
+    best, sign = summary["best"], 1 if kind == "deletion" else -1
+    less_best, less_random = summary["less_best"], summary["less_random"]
+    words = f"{kind}: {titles[best]} has the {'smallest' if sign > 0 else 'largest'} mean area"
+    if less_random[best]["ci95"] is None:
+        return f"{words}; one image tells no method from another"
+    worse = [name for name, found in less_best.items() if min(sign * end for end in found["ci95"]) > 0]
+    chance = [name for name, found in less_random.items() if max(sign * end for end in found["ci95"]) >= 0]
+    if less_best:
+        words += f"; worse: {named(worse)}; not told apart: {named(name for name in less_best if name not in worse)}"
+    return f"{words}; not told from a random order: {named(chance)}"
 
 
 def curves_of(
-    questions: Sequence[Question], maps: Mapping[str, Sequence[Tensor]], *, watch: Watch = unwatched
+    explained: Iterable[tuple[Question, Mapping[str, Tensor]]], *, count: int, watch: Watch = unwatched
 ) -> Curves:
-    """Returns the curves of the maps (size, size) of each method, one for each question."""
+    """Returns the curves of `count` questions, each with a map (size, size) by method."""
     generator = torch.Generator().manual_seed(0)
-    with_control = {**maps, CONTROL: [torch.rand(each.inputs.shape[-2:], generator=generator) for each in questions]}
-    deletion: dict[str, list[np.ndarray]] = {name: [] for name in with_control}
-    insertion: dict[str, list[np.ndarray]] = {name: [] for name in with_control}
-    for place, each in enumerate(questions):
+    deletion: dict[str, list[np.ndarray]] = {}
+    insertion: dict[str, list[np.ndarray]] = {}
+    for place, (question, maps) in enumerate(explained):
+        with_control = {**maps, CONTROL: torch.rand(question.inputs.shape[-2:], generator=generator)}
         for number, (name, values) in enumerate(with_control.items()):
-            watch(place * len(with_control) + number, len(questions) * len(with_control))
-            deletion[name].append(probabilities(each, each.inputs, _empty(each), by=values[place]))
-            insertion[name].append(probabilities(each, _blurred(each), each.inputs, by=values[place]))
+            watch(place * len(with_control) + number, count * len(with_control))
+            ends = (question.inputs, _empty(question)), (_blurred(question), question.inputs)
+            for curves, (first, last) in zip((deletion, insertion), ends, strict=True):
+                curves.setdefault(name, []).append(probabilities(question, first, last, by=values))
     return Curves(*({name: np.stack(rows) for name, rows in kind.items()} for kind in (deletion, insertion)))
 
 
@@ -67,7 +101,7 @@ def probabilities(question: Question, first: Tensor, last: Tensor, *, by: Tensor
 
     Both are inputs (1, C, size, size). The result has a value for each of the parts 0 to 1 in twenty steps.
     """
-    order = by.flatten().sort(descending=True, stable=True).indices.to(first.device)
+    order = falling(by).to(first.device)
     mixed = []
     for step in range(STEPS + 1):
         changed = torch.zeros(len(order), dtype=torch.bool, device=first.device)
@@ -77,6 +111,15 @@ def probabilities(question: Question, first: Tensor, last: Tensor, *, by: Tensor
         logits = torch.cat([question.logits(part) for part in torch.split(torch.cat(mixed), question.chunk)])
     found: np.ndarray = logits.double().softmax(1)[:, question.target].cpu().numpy()
     return found
+
+
+def falling(values: Tensor) -> Tensor:
+    """Returns the places (N,) of the values of a map, the highest first; equal ones stand in a random order.
+
+    In the order of the rows, the half of a map of Grad-CAM that is zero would be deleted from the top down.
+    """
+    mixed = torch.randperm(values.numel(), generator=torch.Generator().manual_seed(0)).to(values.device)
+    return mixed[values.flatten()[mixed].sort(descending=True, stable=True).indices]
 
 
 def area(curves: np.ndarray) -> np.ndarray:
@@ -89,9 +132,9 @@ def area(curves: np.ndarray) -> np.ndarray:
     return found
 
 
-def _mean(areas: np.ndarray) -> dict[str, Any]:
+def _mean(areas: np.ndarray, *, least: float = -1.0) -> dict[str, Any]:
     """Returns the mean over images and its 95 % interval, Student's t; no interval for one image."""
-    mean, _, ci95 = summarize(areas.tolist())
+    mean, _, ci95 = summarize(areas.tolist(), within=(least, 1.0))
     return {"mean": mean, "ci95": None if ci95 is None else list(ci95)}
 
 

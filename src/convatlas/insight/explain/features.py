@@ -42,7 +42,7 @@ def is_map(output: object) -> bool:
 def spatial_stages(network: nn.Module, inputs: Tensor) -> list[str]:
     """Returns the names of all modules whose output has several rows and columns, in the order in which they end.
 
-    Adaptive pooling is left out: it may repeat one value. Raises `UsageError` for a network that has no such module.
+    Adaptive pooling is left out: it may repeat one value.
     """
     ended: dict[str, None] = {}
 
@@ -53,15 +53,11 @@ def spatial_stages(network: nn.Module, inputs: Tensor) -> list[str]:
 
     with torch.no_grad(), watched(network, [name for name, _ in network.named_modules() if name], note):
         network(inputs.clone())
-    if not ended:
-        raise UsageError(
-            "the network has no features with rows and columns, which every map needs; show another network"
-        )
     return list(ended)
 
 
 def chosen_stages(network: nn.Module, inputs: Tensor, wanted: list[str]) -> list[str]:
-    """Returns the stages whose maps are shown: those that the user wants, else some of the network's own stages.
+    """Returns the stages whose maps are shown: those that the user wants, else some of the network's own, if any.
 
     Raises `UsageError` for an unknown stage, with the names of the network's own.
     """
@@ -76,6 +72,8 @@ def chosen_stages(network: nn.Module, inputs: Tensor, wanted: list[str]) -> list
 
 def unknown_stage(network: nn.Module, name: str, known: list[str]) -> UsageError:
     """Returns the error for a stage that is not among the known modules; it names the network's own stages."""
+    if not known:
+        return UsageError(f"unknown stage {name!r}; the network has no features with rows and columns")
     near = str(unknown("stage", name, known)).partition(" (all")[0]
     inner = f"; and modules in them, such as {known[len(known) // 2]}"
     return UsageError(f"{near} (stages: {', '.join(_own(network, known))}{inner})")
@@ -128,6 +126,25 @@ def before_last_layer(network: nn.Module, inputs: Tensor) -> Tensor:
     if not bool(features.isfinite().all()):
         raise UsageError("the features before the last layer are not finite; the network has diverged")
     return features
+
+
+def weighted_layers(network: nn.Module, inputs: Tensor) -> list[nn.Module]:
+    """Returns the convolutions and linear layers in the order in which they work, of several times the last."""
+    worked: dict[nn.Module, None] = {}
+
+    def note(layer: nn.Module, _given: Any) -> None:
+        worked.pop(layer, None)
+        worked[layer] = None
+
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    try:
+        with torch.no_grad():
+            network(inputs.clone())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return list(worked)
 
 
 def strongest(maps: Tensor, *, count: int) -> list[int]:

@@ -9,7 +9,7 @@ Smilkov et al. 2017, https://arxiv.org/abs/1706.03825. The last three are captum
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from convatlas.errors import UsageError
 from convatlas.insight.explain.features import watched
 
+CAM = ("grad_cam", "grad_cam++")  # which need features with rows and columns, and no captum
 NO_EVIDENCE = "no positive evidence"
 GAP = 0.01  # of integrated gradients, at which the steps suffice
 PIXELS = 16 * 224**2  # of the images that are worked on at a time
@@ -49,7 +50,8 @@ class Features:
 class Question:
     """A network, the input of one image (1, C, size, size), a class, and the module whose output CAM weights.
 
-    `features` are those of this module, where the network's answer has given them.
+    `features` are those of this module, where the network's answer has given them. The module's name is empty where no
+    output of the network has rows and columns.
     """
 
     network: nn.Module
@@ -92,10 +94,11 @@ class Method:
     attribute: Callable[[Question], Attribution]
 
 
-def check_captum() -> None:
-    """Raises `UsageError` where captum is not installed."""
-    if find_spec("captum") is None:
-        raise UsageError("explain needs the package captum: pip install 'convatlas[explain]'")
+def check_captum(methods: Iterable[str]) -> None:
+    """Raises `UsageError` where one of the methods is captum's, which is not installed."""
+    for name in methods:
+        if name not in CAM and find_spec("captum") is None:
+            raise UsageError(f"the method {name} needs the package captum: pip install 'convatlas[explain]'")
 
 
 def grad_cam(question: Question) -> Attribution:
@@ -134,7 +137,8 @@ def integrated_gradients(question: Question) -> Attribution:
         if gap <= GAP or 2 * steps > question.effort.most_steps:
             break
         steps *= 2
-    return Attribution(given[0].sum(0), f"completeness gap {100 * gap:.2g} % after {steps} steps")
+    over = f", more than the {100 * GAP:g} % that is asked for" if gap > GAP else ""
+    return Attribution(given[0].sum(0), f"completeness gap {100 * gap:.2g} % after {steps} steps{over}")
 
 
 def occlusion(question: Question) -> Attribution:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from convatlas.drawing import COLOURS, DPI, INK, LEGEND, MARKERS, SOFT, plain, save
+from convatlas.insight.explain.features import weighted_layers
 from convatlas.insight.explain.methods import METHODS, Attribution, Effort, Question
 from convatlas.progress.counting import Watch, unwatched
 
@@ -36,23 +37,33 @@ class Sanity:
     of: int
     images: int
     correlations: Mapping[str, tuple[float, ...]]
+    compared: Mapping[str, int]  # images with a map before and after, where every such layer is random
 
     @property
     def failed(self) -> tuple[str, ...]:
         """The methods whose maps stay alike where every such layer is random."""
         return tuple(name for name, values in self.correlations.items() if values[-1] >= ALIKE)
 
+    @property
+    def undecided(self) -> tuple[str, ...]:
+        """The methods that leave no map to compare: it is the same everywhere, before or after."""
+        return tuple(name for name, count in self.compared.items() if not count)
+
 
 def check_sanity(
     questions: Sequence[Question], methods: Sequence[str], *, seed: int = 0, watch: Watch = unwatched
 ) -> Sanity:
-    """Returns the correlations over the first images, with less effort for each map than on the page."""
+    """Returns the correlations over the first images, with less effort for each map than on the page.
+
+    The layers become random in the order in which they work, the last first. Maps that are the same everywhere have no
+    ranks: they are left out, and NaN stands where none is left.
+    """
     chosen = [dataclasses.replace(question, effort=LESS) for question in questions[:IMAGES]]
     trained = {name: [METHODS[name].attribute(question) for question in chosen] for name in methods}
     network = copy.deepcopy(chosen[0].network)
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)][::-1]
-    counts = sorted({round(part) for part in np.linspace(0, len(layers), DEPTHS + 1)[1:]})
-    found: dict[str, list[float]] = {name: [] for name in methods}
+    layers = weighted_layers(network, chosen[0].inputs)[::-1]
+    counts = sorted({max(1, round(part)) for part in np.linspace(0, len(layers), DEPTHS + 1)[1:]})
+    found: dict[str, list[np.ndarray]] = {name: [] for name in methods}
     generator, done = torch.Generator().manual_seed(seed), 0
     for step, count in enumerate(counts):
         for layer in layers[done:count]:
@@ -62,9 +73,16 @@ def check_sanity(
             watch(step * len(methods) + place, len(counts) * len(methods))
             maps = [METHODS[name].attribute(each.of(network)) for each in chosen]
             pairs = zip(trained[name], maps, strict=True)
-            found[name].append(float(np.mean([rank_correlation(before, after) for before, after in pairs])))
-    correlations = {name: tuple(values) for name, values in found.items()}
-    return Sanity(tuple(counts), len(layers), len(chosen), correlations)
+            found[name].append(np.array([rank_correlation(before, after) for before, after in pairs]))
+    correlations = {name: tuple(map(_mean, steps)) for name, steps in found.items()}
+    compared = {name: int(np.isfinite(steps[-1]).sum()) for name, steps in found.items()}
+    return Sanity(tuple(counts), len(layers), len(chosen), correlations, compared)
+
+
+def _mean(correlations: np.ndarray) -> float:
+    """Returns the mean of those that are known, NaN where none is."""
+    known = correlations[np.isfinite(correlations)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def shuffle(layer: nn.Module, generator: torch.Generator) -> None:
@@ -76,11 +94,11 @@ def shuffle(layer: nn.Module, generator: torch.Generator) -> None:
 
 
 def rank_correlation(first: Attribution, second: Attribution) -> float:
-    """Returns Spearman's correlation of the absolute values of two maps; 0 where one of them is the same everywhere."""
+    """Returns Spearman's correlation of the absolute values of two maps; NaN where one is the same everywhere."""
     ranks = [_ranks(each.values.detach().abs().cpu().double().numpy().ravel()) for each in (first, second)]
     centred = [each - each.mean() for each in ranks]
     norm = np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum())
-    return float((centred[0] * centred[1]).sum() / norm) if norm else 0.0
+    return float((centred[0] * centred[1]).sum() / norm) if norm else float("nan")
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -100,6 +118,7 @@ def draw_sanity(sanity: Sanity, path: Path) -> None:
     for index, (name, values) in enumerate(sanity.correlations.items()):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         label = METHODS[name].title + (" (fails)" if name in sanity.failed else "")
+        label += " (undecided)" if name in sanity.undecided else ""
         axes.plot((0, *sanity.layers), (1.0, *values), color=colour, marker=marker, markersize=5, label=label)
     axes.axhline(ALIKE, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
     plain(axes)

@@ -15,13 +15,12 @@ from convatlas.data import DataSet
 from convatlas.errors import UsageError
 from convatlas.files import check_writable, write_text
 from convatlas.insight.explain.asking import Asked, Wanted, ask, class_title, plain_copy
-from convatlas.insight.explain.curves import curves_of, draw_curves
+from convatlas.insight.explain.checks import curve_section, sanity_section
 from convatlas.insight.explain.excite import Target, targets_of
 from convatlas.insight.explain.features import chosen_stages, feature_maps, first_filters, strongest
 from convatlas.insight.explain.material import Subject
 from convatlas.insight.explain.methods import METHODS, Attribution
 from convatlas.insight.explain.pictures import filter_sheet, map_sheet, overlay, photograph
-from convatlas.insight.explain.sanity import ALIKE, check_sanity, draw_sanity
 from convatlas.insight.explain.sections import embedding_section, excited_section, neighbour_sections
 from convatlas.insight.explain.shelf import Shelf
 from convatlas.prediction import Predictor
@@ -67,12 +66,14 @@ def _check(predictor: Predictor, wanted: Wanted) -> None:
     """Raises `UsageError` for wishes that need images where there are none, and where nothing is wished."""
     if wanted.images:
         return
-    needing = [f"--{name}" for name in ("sanity", "curves") if name in wanted.checks]
+    needing = ["--sanity"] if "sanity" in wanted.checks else []
     needing += ["--neighbours"] if wanted.neighbours else []
-    needing += ["--class"] if wanted.class_name is not None else []
     needing += ["--stage"] if wanted.stages else []
-    needing += ["--method"] if tuple(wanted.methods) != tuple(METHODS) else []
-    if needing or not (wanted.excite or "embedding" in wanted.checks):
+    if not wanted.curve_images:
+        needing += ["--curves"] if wanted.measures else []
+        needing += ["--class"] if wanted.class_name is not None else []
+        needing += ["--method"] if tuple(wanted.methods) != tuple(METHODS) else []
+    if needing or not (wanted.excite or wanted.curve_images or "embedding" in wanted.checks):
         what = f"{needing[0]} needs" if needing else "explain needs"
         raise UsageError(f"{what} images: name image files, folders or patterns after {predictor.source}")
 
@@ -105,8 +106,8 @@ def _content(work: Work, shelf: Shelf) -> dict[str, Any]:
             {"name": name, "title": METHODS[name].title, "seen": METHODS[name].seen, "caution": METHODS[name].caution}
             for name in methods
         ],
-        "sanity": _sanity(asked, wanted, shelf) if "sanity" in wanted.checks else None,
-        "curves": _curves(asked, work.maps, shelf) if "curves" in wanted.checks else None,
+        "sanity": sanity_section(asked, wanted, shelf) if "sanity" in wanted.checks else None,
+        "curves": curve_section(subject, wanted, asked, work.maps, shelf) if wanted.measures else None,
         "excited": excited_section(subject, asked, work.targets, shelf, steps=wanted.steps) if work.targets else None,
         "embedding": embedding_section(subject, shelf) if "embedding" in wanted.checks else None,
         "filters": _filters(subject.network, shelf),
@@ -152,16 +153,6 @@ def _explained(work: Work, each: Asked, shelf: Shelf) -> dict[str, Any]:
     }
 
 
-def _curves(asked: Sequence[Asked], maps: Mapping[str, Sequence[Attribution]], shelf: Shelf) -> dict[str, Any]:
-    """Writes the figure of the deletion and insertion curves."""
-    values = {name: [each.values for each in found] for name, found in maps.items()}
-    with counting(Screen(stderr=True), "curves") as watch:
-        found = curves_of([each.question for each in asked], values, watch=watch)
-    draw_curves(found, shelf.folder / "curves.png")
-    titles = {name: METHODS[name].title if name in METHODS else "random order" for name in found.deletion}
-    return {"images": found.images, "titles": titles, "areas": found.areas(), "file": shelf.add("curves.png")}
-
-
 def _filters(network: nn.Module, shelf: Shelf) -> dict[str, Any] | None:
     """Writes the picture of the first layer's filters."""
     found = first_filters(network)
@@ -170,19 +161,3 @@ def _filters(network: nn.Module, shelf: Shelf) -> dict[str, Any] | None:
     name, weights = found
     shape = {"of": len(weights), "rows": weights.shape[2], "columns": weights.shape[3], "channels": weights.shape[1]}
     return {"layer": name, **shape, "file": shelf.put("filters.png", filter_sheet(weights))}
-
-
-def _sanity(asked: Sequence[Asked], wanted: Wanted, shelf: Shelf) -> dict[str, Any]:
-    """Writes the figure of the sanity check."""
-    with counting(Screen(stderr=True), "sanity check") as watch:
-        found = check_sanity([each.question for each in asked], list(wanted.methods), watch=watch)
-    draw_sanity(found, shelf.folder / "sanity.png")
-    return {
-        "images": found.images,
-        "layers": list(found.layers),
-        "of": found.of,
-        "alike": ALIKE,
-        "correlations": {name: list(values) for name, values in found.correlations.items()},
-        "failed": list(found.failed),
-        "file": shelf.add("sanity.png"),
-    }
