@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from convatlas.cli import main
+from convatlas.cli.options import print_json
 from convatlas.cli.program import VERBS
 from convatlas.recipe import recipe
 
@@ -73,6 +74,11 @@ def test_weights_are_named_where_they_are_asked_for(capsys: pytest.CaptureFixtur
     assert "convatlas show ARCH lists them" in " ".join(
         re.sub("[│╭╰─]", "", run(capsys, "predict", "--help")[1]).split()
     )
+
+
+def test_json_has_no_infinity(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"highest": float("inf"), "losses": [float("nan"), 1.0]})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"highest": None, "losses": [None, 1.0]}
 
 
 def test_list_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -208,6 +208,20 @@ def test_names_are_trained_as_one_study_and_folders_only_drawn(
     assert "1 of 4 epochs: short runs" in printed
 
 
+def test_a_training_that_fails_is_no_wrong_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its partner is left alone, and nothing can be drawn: exit code 1."""
+
+    def train(_request: Any, folder: Path, **_words: Any) -> bool:
+        write_run(folder / "plain20", "plain20", error=0.1)
+        return True
+
+    monkeypatch.setattr("convatlas.cli.degradation._train", train)
+    assert main(["degradation", "plain20", "plain32", "--out", str(tmp_path / "out")]) == 1
+    assert "nothing is drawn: plain20 is the only network of its kind" in capsys.readouterr().err
+
+
 def test_several_recipes_are_refused_from_python_too() -> None:
     with pytest.raises(UsageError, match="under one recipe, not he_cifar and quick"):
         convatlas.degradation(["plain20@quick", "plain32@he_cifar"], data="digits")

@@ -196,6 +196,13 @@ def test_a_run_brings_its_data_and_its_average_in_float32(run: Run, tmp_path: Pa
     assert excited["real"] >= network(inputs)[0, 2].item() - 1e-4  # training images stand beside it too
 
 
+def test_images_that_are_too_few_leave_no_folder(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["explain", str(run.path), "--embedding", "--data", "digits?classes=2,3&test_images=6"]
+    assert main([*words, "--out", str(tmp_path / "made/out")]) == 2
+    assert "--embedding needs 8 images or more; there are 6" in capsys.readouterr().err
+    assert not (tmp_path / "made").exists()
+
+
 def test_an_unfinished_run_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Run(tmp_path / "run", fake_record("lenet5", status="unfinished")).write()
     assert main(["explain", str(tmp_path / "run"), "--embedding", "--out", str(tmp_path / "out")]) == 2

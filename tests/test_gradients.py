@@ -16,6 +16,7 @@ from torch import nn
 import convatlas
 from convatlas.architectures import architecture, families
 from convatlas.cli import main
+from convatlas.cli.gradients import _table
 from convatlas.complexity import complexity
 from convatlas.data import DataSet, ResidentImages, load_data
 from convatlas.errors import UsageError
@@ -25,6 +26,7 @@ from convatlas.insight.gradients import (
     Batch,
     Layer,
     Signals,
+    batch_for,
     initial_signals,
     measured,
     signals,
@@ -34,7 +36,9 @@ from convatlas.insight.gradients import (
 from convatlas.layers import ConvNormAct, classifier, sequential
 from convatlas.prediction import open_predictor
 from convatlas.run import Run, Start
+from convatlas.training import train_plan
 from made_runs import made_run
+from test_training import tiny_plan
 
 
 @pytest.fixture(scope="module")
@@ -278,6 +282,41 @@ def test_a_run_is_measured_before_and_after_its_training(batch: Batch, tmp_path:
     assert alone == after
 
 
+def test_the_first_weights_are_those_from_which_the_run_was_trained(tmp_path: Path) -> None:
+    run = train_plan(tiny_plan(epochs=2, snapshots=2), folder=tmp_path / "run")
+    kept = torch.load(run.snapshots[0], weights_only=True)["state_dict"]
+    predictor = open_predictor(run.path)
+    network = predictor.architecture.build(num_classes=10, in_channels=1, **predictor.options)
+    network.load_state_dict({name.removeprefix("network."): tensor for name, tensor in kept.items()})
+    own = batch_for([Choice(str(run.path))], data=None, images=16, seed=0)
+    before, after = measured(Choice(str(run.path)), own)
+    images, labels = own.inputs(predictor.preprocessing)
+    expected = F.cross_entropy(network.train()(images), labels)
+    assert before.loss == pytest.approx(expected.item(), rel=1e-4)
+    assert after.loss < before.loss
+
+
+def test_a_run_is_measured_on_its_own_images_where_none_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else a network of other digits would be measured on these, without a word."""
+    made_run(tmp_path / "all")
+    made_run(tmp_path / "some", data="digits?classes=3,5")
+    words = ["gradients", str(tmp_path / "some"), "--images", "4", "--out", str(tmp_path / "g.png")]
+    assert main([*words, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"] == "digits?classes=3,5"
+    assert main([*words, str(tmp_path / "all")]) == 2
+    assert "digits?classes=3,5 and on digits; name one data set for all with --data" in capsys.readouterr().err
+    assert batch_for([Choice("plain20")], data=None, images=4, seed=0).data.spec.name == "digits"
+
+
+def test_a_gradient_that_is_not_finite_has_no_number() -> None:
+    layer = {"gradient_norm": None, "activation_std": 1.5}
+    network = {"name": "wild", "layers": [layer], "loss": 2.3, "first_to_last": None}
+    cells = [next(iter(column.cells)) for column in _table([network]).columns]
+    assert list(map(str, cells)) == ["wild", "1", "2.3", "-", "-", "-", "-", "1.5", "1.5", "1.5"]
+
+
 def test_a_run_is_measured_with_its_own_classes(tmp_path: Path) -> None:
     """The data's are found among them by name; with other classes, or other channels, there is nothing to measure."""
     run = made_run(tmp_path / "run")
@@ -349,13 +388,16 @@ def test_from_python(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None
         (["plain20", "--out", "figure.pdf"], "--out figure.pdf must be the name of a .png file"),
         (["runs/none"], "no run at runs/none"),
         (["tests", "--norm", "none"], "tests is a run, which is measured as it was trained"),
+        (["lenet5", "--norm", "none"], "lenet5 has no norm to leave out"),
     ],
 )
 def test_bad_words(words: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["gradients", *words]) == 2
+    out = [] if "--out" in words else ["--out", str(tmp_path / "made/g.png")]
+    assert main(["gradients", *words, *out]) == 2
     said = capsys.readouterr().err
     assert line in said
     assert said.count("\n") == 1
+    assert not (tmp_path / "made").exists()
 
 
 def signals_of(name: str, layers: int) -> Signals:

@@ -220,12 +220,16 @@ def test_the_centre_is_the_runs_own_loss_in_float32(kind: str, runs: dict[str, R
     places = chosen_places(data, images=100)
     whole = predictor.logits(data.train)[places].numpy()
     own = evaluate_logits(whole, class_labels(data.train)[places].numpy(), data.spec.class_names)
+    kept = torch.load(runs[kind].best_checkpoint, weights_only=True)["state_dict"]
+    evaluated = "ema_network.module." if "moving average" in kind else "network."
+    for name, parameter in predictor.plain_network.named_parameters():
+        assert torch.equal(parameter, kept[evaluated + name].float()), "of the weights that the run evaluated"
     assert surface["centre"] == {"loss": pytest.approx(own.loss, rel=1e-6), "error": pytest.approx(1 - own.top1)}
-    kept = read_arrays(tmp_path / "out" / FILE)
-    assert kept["loss"].shape == (1, 1, 5)
-    assert kept["loss"][0, 0, 2] == surface["centre"]["loss"]
-    assert len(set(kept["loss"].flatten())) == 5
-    assert kept["x"].tolist() == [[-1.0, -0.5, 0.0, 0.5, 1.0]]
+    points = read_arrays(tmp_path / "out" / FILE)
+    assert points["loss"].shape == (1, 1, 5)
+    assert points["loss"][0, 0, 2] == surface["centre"]["loss"]
+    assert len(set(points["loss"].flatten())) == 5
+    assert points["x"].tolist() == [[-1.0, -0.5, 0.0, 0.5, 1.0]]
 
 
 def test_the_images_are_training_images_that_a_seed_chose() -> None:

@@ -15,7 +15,7 @@ import pytest
 import data_files as made
 from convatlas.cli import main
 from convatlas.errors import UsageError
-from convatlas.files import check_writable, read_json, write_json, write_text
+from convatlas.files import check_writable, make_writable, read_json, write_json, write_text
 from convatlas.run import check_nameable
 from convatlas.run.circumstances import command
 from convatlas.weights import read_checkpoint
@@ -116,6 +116,13 @@ def test_a_folder_of_a_strange_name_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"{STRANGE}; choose another with --out"):
         check_writable(tmp_path / ODD)
     assert not list(tmp_path.iterdir())
+    check_writable(tmp_path / "new/folder")
+    assert not list(tmp_path.iterdir()), "what is written makes its folder itself"
+    check_writable(tmp_path)
+    make_writable(tmp_path / "new/folder")
+    check_writable(tmp_path / "new/folder")
+    (tmp_path / "new/folder").rmdir()
+    (tmp_path / "new").rmdir()
     check_nameable({"a": ["café", 1, None, ("b",)]})
     strange: list[Any] = [ODD, {"a": ODD}, [[{"a": ("b", ODD)}]]]
     for content in strange:
