@@ -22,6 +22,7 @@ from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.data.preprocessing import Rectangle
 from convatlas.errors import UsageError
+from convatlas.files import read_json
 from convatlas.insight.explain import METHODS, Wanted, asking
 from convatlas.insight.explain.asking import ask
 from convatlas.insight.explain.curves import CONTROL, Curves, curves_of, falling, probabilities, verdict
@@ -404,7 +405,10 @@ def test_the_page_is_whole(checkpoint: Path, photo: Path, tmp_path: Path, capsys
     assert [each["stage"] for each in image["features"]] == ["stage2.0.branch"]
     files = [image["file"], content["filters"]["file"], "sanity.png", "curves.png"]
     files += [each["file"] for each in image["maps"] + image["features"]]
-    assert {path.name for path in out.iterdir()} == {*files, "explain.html"}
+    assert {path.name for path in out.iterdir()} == {*files, "explain.html", "explain.json"}
+    kept = read_json(out / "explain.json")
+    assert {"versions", "hardware", "command"} < kept.pop("session").keys()
+    assert {**kept, "page": str(out / "explain.html")} == content
     assert content["curves"]["titles"] == {
         "grad_cam": "Grad-CAM",
         "smooth_grad": "SmoothGrad",
@@ -427,7 +431,8 @@ def test_the_curves_of_test_images_need_no_files(
     curves = content["curves"]
     assert (curves["images"], curves["source"]) == (12, "test images of digits, drawn by a fixed seed")
     assert content["images"] == content["methods"] == []
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"curves.png", "explain.html", "filters.png"}
+    files = {"curves.png", "explain.html", "explain.json", "filters.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files
     page = (tmp_path / "out/explain.html").read_text(encoding="utf-8")
     assert "the lines are means over 12 test images of digits, drawn by a fixed seed (Petsiuk" in page
     assert all(f"{line[0].upper()}{line[1:]}." in page for line in curves["verdicts"])

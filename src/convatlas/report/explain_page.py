@@ -8,6 +8,6 @@ from typing import Any
 from convatlas.report.templates import template
 
 
-def render_explain(content: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+def render_explain(content: Mapping[str, Any], pictures: Mapping[str, str], *, command: str) -> str:
     """Returns the page of `content`, as `--json` has it; `pictures` are `data:` addresses by the names of files."""
-    return template("explain.html.j2").render(content=content, pictures=pictures)
+    return template("explain.html.j2").render(content=content, pictures=pictures, command=command)

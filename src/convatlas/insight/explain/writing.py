@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +13,7 @@ from torch import nn
 
 from convatlas.data import DataSet
 from convatlas.errors import UsageError
-from convatlas.files import check_writable, write_text
+from convatlas.files import check_writable, write_json, write_text
 from convatlas.insight.explain.asking import Asked, Wanted, ask, class_title, plain_copy
 from convatlas.insight.explain.checks import curve_section, sanity_section
 from convatlas.insight.explain.excite import Target, targets_of
@@ -26,8 +26,9 @@ from convatlas.insight.explain.shelf import Shelf
 from convatlas.prediction import Predictor
 from convatlas.progress.counting import counting
 from convatlas.report.explain_page import render_explain
+from convatlas.run import this_session
 from convatlas.screen import Screen
-from convatlas.words import file_name
+from convatlas.words import file_name, finite
 
 CHANNELS = 16  # of a stage, whose maps are shown
 
@@ -42,7 +43,7 @@ class Explanation:
 
 
 def explain(predictor: Predictor, wanted: Wanted, folder: Path, *, data: DataSet | None = None) -> Explanation:
-    """Writes the pictures and `explain.html` into a folder, when all of them are made.
+    """Writes the pictures, `explain.html` and `explain.json` into a folder, when all of them are made.
 
     `data` are the images whose neighbours, embedding and colours are shown. Raises `UsageError` for wrong wishes.
     """
@@ -52,11 +53,13 @@ def explain(predictor: Predictor, wanted: Wanted, folder: Path, *, data: DataSet
     asked = ask(predictor, wanted, subject.network)
     check_writable(folder)
     maps, page = _maps(asked, wanted), folder / "explain.html"
+    session = this_session()
     with TemporaryDirectory() as place:
         shelf = Shelf(Path(place))
         content = _content(Work(subject, wanted, asked, maps, targets), shelf)
-        text = render_explain(content, shelf.addresses)
+        text = render_explain(content, shelf.addresses, command=session.command or "from Python")
         shelf.move(folder)
+    write_json(folder / "explain.json", finite({**content, "session": asdict(session)}))
     write_text(page, text)
     arrays = {name: tuple(each.values.cpu().numpy() for each in found) for name, found in maps.items()}
     return Explanation(page, {**content, "page": str(page)}, arrays)
