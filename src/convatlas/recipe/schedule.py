@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 RISING, FIRST, LAST = 0.3, 25.0, 1e4
 
 
-def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
+def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int, after: int = 0) -> float:
     """Returns the factor on `lr` at optimizer step `step`, counted from 0 over all epochs.
 
     Milestones and decays count from the start of training, with the warm-up, as the papers' iterations do. Cosine falls
     over the steps after the warm-up. For `plateau` the factor is 1 after the warm-up, because its decays depend on the
-    validation images.
+    validation images. With `after` the factor is 0 for so many steps, and the schedule has the steps that are left.
 
     >>> from convatlas.recipe import recipe
     >>> rate_factor(recipe("uva_sgd"), 100 * 351, steps_per_epoch=351)
     0.1
     """
-    fields = recipe.schedule
+    if step < after:
+        return 0.0
+    fields, step = recipe.schedule, step - after
     unit = recipe.steps_per_unit(steps_per_epoch)
     warmup = round(recipe.warmup_length * unit)
     if step < warmup:
@@ -40,7 +42,7 @@ def rate_factor(recipe: Recipe, step: int, *, steps_per_epoch: int) -> float:
         assert every is not None
         decays = step / unit / every
         return float(fields.gamma ** (math.floor(decays + 1e-9) if fields.kind == "step" else decays))
-    total = recipe.total_steps(steps_per_epoch)
+    total = recipe.total_steps(steps_per_epoch) - after
     if fields.kind == "cosine":
         return _annealed(1.0, 0.0, (step - warmup) / max(total - warmup, 1))
     if fields.kind == "cosine_7_16":  # Sohn et al. 2020, section 2.4

@@ -37,11 +37,17 @@ def uda_loss(weak: Tensor, strong: Tensor, fields: MethodFields) -> tuple[Tensor
     Xie et al. 2019, sections 2.2 and 3.2; the threshold is on the answers before they are sharpened. No gradient flows
     through the weak views.
     """
-    assert fields.temperature is not None
     certainty, _ = _answers(weak)
-    wanted = (weak.detach() / fields.temperature).log_softmax(1)
-    each = F.kl_div(strong.log_softmax(1), wanted, reduction="none", log_target=True).sum(1)
-    return each, certainty > _threshold(fields)
+    return _divergence(strong, _sharpened(weak, fields)), certainty > _threshold(fields)
+
+
+def teacher_uda_loss(weak: Tensor, strong: Tensor, fields: MethodFields) -> tuple[Tensor, Tensor]:
+    """Returns UDA's divergence (N,) as the teacher of Meta Pseudo Labels has it: the threshold is on sharpened answers.
+
+    Pham et al. 2020 give the terms; this is the threshold of their program (training_utils.py).
+    """
+    wanted = _sharpened(weak, fields)
+    return _divergence(strong, wanted), wanted.exp().max(1).values >= _threshold(fields)
 
 
 def mean_teacher_loss(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,6 +84,17 @@ def annealing_limit(annealing: Annealing, progress: float, *, num_classes: int) 
         "exp": math.exp((progress - 1) * STEEPNESS),
     }
     return parts[annealing] * (1 - 1 / num_classes) + 1 / num_classes
+
+
+def _sharpened(logits: Tensor, fields: MethodFields) -> Tensor:
+    """Returns the log probabilities (N, classes) of answers at the method's temperature, without gradients."""
+    assert fields.temperature is not None
+    return (logits.detach() / fields.temperature).log_softmax(1)
+
+
+def _divergence(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Returns the divergence (N,) of answers from wanted log probabilities."""
+    return F.kl_div(logits.log_softmax(1), wanted, reduction="none", log_target=True).sum(1)
 
 
 def _answers(logits: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from convatlas.data import Images
 from convatlas.device import autocast, network_input
 from convatlas.layers import logits_of
+from convatlas.recipe import Recipe, rate_factor
 from convatlas.training.classification import Classification
 from convatlas.training.objective import Measured, Part, TrainingError
 from convatlas.training.optimizers import make_optimizer, set_rate
@@ -25,7 +26,7 @@ from convatlas.training.semi_supervised.batches import (
     unlabelled_images,
 )
 from convatlas.training.semi_supervised.feedback import labelled_loss, statistics, stepped, student_gradients, trained
-from convatlas.training.semi_supervised.losses import uda_loss, unlabelled_weight
+from convatlas.training.semi_supervised.losses import teacher_uda_loss, unlabelled_weight
 from convatlas.training.semi_supervised.objective import on_labelled
 
 if TYPE_CHECKING:
@@ -46,6 +47,17 @@ class Shares:
     labelled: Tensor
     of_weak: Tensor
     of_strong: Tensor
+
+
+def student_factor(recipe: Recipe, progress: float) -> float:
+    """Returns the factor on the student's rate: 0 while it waits, then the whole schedule in the steps that are left.
+
+    So its warm-up begins after the wait, as in the authors' program (`num_wait_steps` in common_utils.py).
+    """
+    assert recipe.epoch_steps is not None
+    steps = recipe.total_steps(recipe.epoch_steps)
+    waited, step = round(recipe.method.student_wait * steps), round(progress * steps)
+    return rate_factor(recipe, step, steps_per_epoch=recipe.epoch_steps, after=waited)
 
 
 class MetaPseudoLabels(Classification):
@@ -100,8 +112,8 @@ class MetaPseudoLabels(Classification):
         fields = self.recipe.method
         if fields.finetune_part and batch.progress >= 1 - fields.finetune_part:
             return self._finetune(batch, update=update, group=group)
-        if batch.progress < fields.student_wait:
-            set_rate(self.optimizer, 0.0)
+        if fields.student_wait:
+            set_rate(self.optimizer, self.recipe.optimizer.lr * student_factor(self.recipe, batch.progress))
         with autocast(batch.images.device, self.recipe.precision):
             shares = self._answered(batch, group)
             taught = self._exact if fields.teacher_gradient == "exact" else self._first_order
@@ -178,7 +190,7 @@ class MetaPseudoLabels(Classification):
         """Sets the teacher's gradients: those of the feedback's term, of the labels and of UDA's loss."""
         fields, smoothing = self.recipe.method, self.recipe.loss.label_smoothing
         own = F.cross_entropy(shares.labelled, shares.targets, label_smoothing=smoothing, reduction="sum") / len(batch)
-        each, counts = uda_loss(shares.of_weak, shares.of_strong, fields)
+        each, counts = teacher_uda_loss(shares.of_weak, shares.of_strong, fields)
         consistency = (each * counts).sum() / len(batch.views[1])
         loss = term + own + unlabelled_weight(fields, batch.progress) * consistency
         parameters = trained(self.teacher)
