@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from torch.optim import SGD
 
 from convatlas.errors import UsageError
-from convatlas.recipe import recipe
+from convatlas.layers import AuxiliaryLogits
+from convatlas.recipe import rate_factor, recipe
 from convatlas.training import build_learner, train_plan
 from convatlas.training.objective import TrainingError, evaluated_network
 from convatlas.training.parallel import ALONE, Group
 from convatlas.training.semi_supervised.batches import FewLabelsBatch
 from convatlas.training.semi_supervised.feedback import labelled_loss, statistics, stepped, student_gradients
-from convatlas.training.semi_supervised.meta import KEPT, MetaPseudoLabels
+from convatlas.training.semi_supervised.losses import teacher_uda_loss, uda_loss
+from convatlas.training.semi_supervised.meta import KEPT, MetaPseudoLabels, student_factor
 from few_labels import Passes, batch_of, few, meta
 from test_training import StopAt, assert_same
 
@@ -152,6 +154,107 @@ def test_first_order_is_the_papers_formula_with_its_sign() -> None:
     assert objective.baseline.item() == pytest.approx(KEPT * 0.01 + (1 - KEPT) * feedback)
     for ours, theirs in zip(objective.network.parameters(), student.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_udas_threshold_is_on_the_sharpened_answers() -> None:
+    """Here it counts an image that it would not count on the answers themselves, as UDA does."""
+    weak = torch.tensor([[0.5, 0.3, 0.2], [0.4, 0.35, 0.25]], dtype=torch.float64).log()
+    fields = few("meta_pseudo_labels", threshold=0.6, temperature=0.5).recipe.method
+    sharpened = torch.tensor([0.25, 0.09, 0.04]) / 0.38  # 0.66 at a temperature of a half; the other image has 0.46
+    strong = torch.zeros(2, 3, dtype=torch.float64)
+    each, counts = teacher_uda_loss(weak, strong, fields)
+    assert counts.tolist() == [True, False]
+    assert uda_loss(weak, strong, fields)[1].tolist() == [False, False]
+    assert each[0].item() == pytest.approx((sharpened * (sharpened * 3).log()).sum().item(), rel=1e-6)
+    objective = meta(teacher_gradient="none", threshold=0.5)
+    batch = dataclasses.replace(batch_of(), progress=0.5)
+    answers = objective.teacher(batch.views[0]).detach()
+    wanted = (answers / objective.recipe.method.temperature).softmax(1)
+    expected = (wanted.max(1).values >= 0.5).double().mean().item()
+    assert expected != (answers.softmax(1).max(1).values >= 0.5).double().mean().item()
+    measured = objective.step(batch, update=lambda _: None, group=ALONE)
+    assert measured.means["mask"].item() == pytest.approx(expected)
+
+
+def test_the_students_schedule_begins_after_its_wait() -> None:
+    chosen = few("meta_pseudo_labels", steps=100, epoch_steps=10, student_wait=0.2, warmup_steps=10).recipe
+    chosen = chosen.replaced(schedule="cosine", warmup="linear", warmup_lr=0.0)
+    factors = [student_factor(chosen, step / 100) for step in (0, 19, 20, 25, 30, 65)]
+    assert factors == pytest.approx([0, 0, 0, 0.5, 1, 0.5])
+    plain = chosen.replaced(student_wait=0.0)
+    assert [student_factor(plain, step / 100) for step in range(100)] == [
+        rate_factor(plain, step, steps_per_epoch=10) for step in range(100)
+    ]
+    learner = build_learner(few("meta_pseudo_labels", steps=10, epoch_steps=10, student_wait=0.2), device="cpu")
+    objective, rates = learner.objective, []
+    learner.begin_epoch(seed=0, epoch=0)
+    for batch in objective.batches(few("meta_pseudo_labels", steps=10, epoch_steps=10), 0):
+        learner.step(batch)
+        rates.append([each.param_groups[0]["lr"] for each in objective.optimizers.values()])
+    lr = learner.recipe.optimizer.lr
+    wanted = [lr * student_factor(learner.recipe, step / 10) for step in range(9)]
+    assert [student for student, _ in rates[:9]] == pytest.approx(wanted)
+    assert [teacher for _, teacher in rates[:3]] == pytest.approx(
+        [lr * rate_factor(learner.recipe, step, steps_per_epoch=10) for step in range(3)]
+    )
+
+
+def test_auxiliary_heads_and_class_weights_count() -> None:
+    """Without them both networks would be trained as if nobody had asked."""
+    batch = batch_of()
+
+    class WithHead(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = Passes().double(), Passes().double()
+
+        def forward(self, images: Tensor) -> Any:
+            if not self.training:
+                return self.body(images)
+            return AuxiliaryLogits(self.body(images), (self.head(images),), 0.3)
+
+    objective = meta(teacher_gradient="none", threshold=0.99, class_weights="balanced")
+    objective.network = objective.modules["network"] = WithHead()
+    teacher = WithHead()
+    objective.add_teacher(teacher)
+    objective.average = None
+    weights = torch.arange(1.0, 11.0, dtype=torch.float64)
+    objective.loss.weights = weights
+    labels = teacher.body(batch.views[1]).argmax(1)
+    student = objective.network
+
+    def update(optimizer: Any) -> None:
+        if optimizer is objective.optimizers["teacher"]:
+            kept["teacher"] = [p.grad.clone() for p in teacher.parameters()]  # type: ignore[union-attr]
+        else:
+            kept["student"] = [p.grad.clone() for p in student.parameters()]  # type: ignore[union-attr]
+
+    kept: dict[str, list[Tensor]] = {}
+    objective.step(batch, update=update, group=ALONE)
+    own = [
+        F.cross_entropy(each(batch.images), batch.targets, weight=weights, reduction="sum") / 4
+        for each in teacher.children()
+    ]
+    pseudo = [F.cross_entropy(each(batch.views[1]), labels) for each in student.children()]
+    for name, network, (main, head) in (("teacher", teacher, own), ("student", student, pseudo)):
+        wanted = torch.autograd.grad(main + 0.3 * head, list(network.parameters()))
+        for ours, theirs in zip(kept[name], wanted, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+
+def test_steps_of_finetuning_do_not_thin_the_other_measures() -> None:
+    """Half of the epoch has them, and they are means over this half; an epoch that has none leaves them out."""
+    plan = few("meta_pseudo_labels", steps=6, epoch_steps=2, student_wait=0.0, finetune_part=0.5)
+    learner = build_learner(plan, device="cpu")
+    found = []
+    for epoch in range(3):
+        learner.begin_epoch(seed=0, epoch=epoch)
+        measured = [learner.step(batch) for batch in learner.objective.batches(plan, epoch)]
+        found.append(learner.means())
+        known = [each.means["teacher_loss"].item() for each in measured if "teacher_loss" in each.means]
+        assert len(known) == (2, 1, 0)[epoch]
+        assert found[-1].get("teacher_loss") == (pytest.approx(sum(known) / len(known)) if known else None)
+    assert all({"loss", "top1"} <= each.keys() for each in found)
 
 
 def test_without_feedback_the_teacher_learns_labels_and_by_uda_alone() -> None:

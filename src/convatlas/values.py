@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
@@ -149,3 +150,23 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     return value
+
+
+def listed(text: str) -> list[str]:
+    """Returns the parts of a list with commas; a comma within square brackets belongs to its part.
+
+    >>> listed("supervised, fixmatch[lr=0.1,cutout=8]")
+    ['supervised', 'fixmatch[lr=0.1,cutout=8]']
+    """
+    return [part.strip() for part in re.split(r",(?![^\[]*\])", text) if part.strip()]
+
+
+def fields_in_brackets(text: str, whole: str) -> dict[str, str]:
+    """Returns the fields of `FIELD=VALUE,...`; a comma that no name follows belongs to a value, as in `mean=0.5,0.5`.
+
+    `whole` is what the user wrote, for the error. Raises `UsageError`.
+    """
+    pairs = [pair.partition("=") for pair in re.split(r",(?=\w+=)", text) if pair]
+    if any(not equals or not value for _, equals, value in pairs):
+        raise UsageError(f"[{text}] of {whole!r} must be FIELD=VALUE, separated by commas")
+    return {name: value for name, _, value in pairs}

@@ -10,6 +10,7 @@ from typing import Literal
 from convatlas.data_names import Shots, shots_of
 from convatlas.errors import UsageError, unknown
 from convatlas.request import Entry
+from convatlas.values import fields_in_brackets, listed
 from convatlas.words import file_name
 
 Kind = Literal["weights", "seed", "nearest_mean"]
@@ -69,19 +70,11 @@ class Method:
             name = SCRATCH
         if recipe is None and name not in RECIPES:
             raise unknown("method", name, RECIPES, hint="; another way is NAME@RECIPE, with a recipe of your own")
-        return cls(text, kind, recipe or RECIPES[name], architecture, _settings(found["settings"] or "", text))
+        return cls(text, kind, recipe or RECIPES[name], architecture, fields_in_brackets(found["settings"] or "", text))
 
     def entry(self, source: str) -> Entry:
         """Returns the entry of the method in a request; `source` is the base."""
         return Entry(self.architecture or source, self.recipe)
-
-
-def _settings(text: str, method: str) -> dict[str, str]:
-    """Returns the fields in brackets; a comma that no name follows belongs to a value, as in `mean=0.5,0.5,0.5`."""
-    pairs = [pair.partition("=") for pair in re.split(r",(?=\w+=)", text) if pair]
-    if any(not equals or not value for _, equals, value in pairs):
-        raise UsageError(f"[{text}] of {method!r} must be FIELD=VALUE, separated by commas")
-    return {name: value for name, _, value in pairs}
 
 
 def methods_of(text: str | Sequence[str]) -> tuple[Method, ...]:
@@ -90,7 +83,7 @@ def methods_of(text: str | Sequence[str]) -> tuple[Method, ...]:
     >>> [method.name for method in methods_of("full[steps=5,lr=0.1],scratch")]
     ['full[steps=5,lr=0.1]', 'scratch']
     """
-    texts = re.split(r",(?![^\[]*\])", text) if isinstance(text, str) else list(text)
+    texts = listed(text) if isinstance(text, str) else list(text)
     methods = tuple(Method.parse(part.strip()) for part in texts if part.strip())
     folders = [method.folder for method in methods]
     if not methods:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convatlas.recipe.checks import require
 
@@ -14,6 +14,11 @@ WITH_UNLABELLED = METHODS[1:]  # they learn from unlabelled images too
 WITH_STRONG_VIEW = ("fixmatch", "uda", "meta_pseudo_labels")
 NOISY = ("noisy_student",)
 META = ("meta_pseudo_labels",)
+# The changes of the images that belong to strong views, and their values where nothing is changed.
+STRONG_ALONE: dict[str, Any] = {
+    **{"jitter": 0.0, "hue": 0.0, "cutout": 0},
+    **{"rand_augment": 0, "rand_magnitude": None, "rand_magnitudes": "fixed"},
+}
 # field: the methods that need it; the others must not have it.
 NEEDED = {
     "unlabelled_ratio": WITH_UNLABELLED,
@@ -57,6 +62,12 @@ def check_method(recipe: Recipe) -> None:
     require(recipe, "pseudo_labels", given, f"soft or hard {said}")
     if method in META:
         _check_meta(recipe)
+    if method in WITH_UNLABELLED and method not in (*WITH_STRONG_VIEW, *NOISY):
+        for name, nothing in STRONG_ALONE.items():
+            words = f"{'none' if nothing is None else nothing} {said}, whose images are flipped and cropped alone"
+            require(recipe, name, flat[name] == nothing, words)
+    if recipe.method.annealing != "none":
+        require(recipe, "class_weights", recipe.loss.class_weights == "none", "none with annealing")
     drawn = recipe.images.rand_augment > 0 or method not in WITH_STRONG_VIEW
     require(recipe, "rand_augment", drawn, f"above 0 {said}: it makes the strong view")
     averaged = recipe.optimizer.ema is not None or method != "mean_teacher"

@@ -118,11 +118,11 @@ def evaluated_prefix(objective: Objective) -> str:
 
 
 class Means:
-    """Means of measures over the batches of an epoch; they grow without waiting for the device."""
+    """Means of measures over the batches of an epoch that have them; they grow without waiting for the device."""
 
     def __init__(self, names: tuple[str, ...], device: torch.device) -> None:
         self.sums = {name: torch.zeros((), dtype=torch.float64, device=device) for name in names}
-        self.count = 0
+        self.images = dict.fromkeys(names, 0)
 
     def add(self, measured: Measured) -> None:
         """Adds the measures of a batch."""
@@ -130,8 +130,13 @@ class Means:
             self.sums[name].add_(mean, alpha=measured.count)
         for name, count in measured.counts.items():
             self.sums[name].add_(count)
-        self.count += measured.count
+        for name in (*measured.means, *measured.counts):
+            self.images[name] += measured.count
 
     def values(self, group: Group) -> dict[str, float]:
-        """Returns the means over all images, those of other processes included; waits for the device."""
-        return {name: group.total(value).item() / group.total_count(self.count) for name, value in self.sums.items()}
+        """Returns the means over all images, those of other processes included; waits for the device.
+
+        A measure that no batch had is left out.
+        """
+        images = {name: group.total_count(count) for name, count in self.images.items()}
+        return {name: group.total(self.sums[name]).item() / count for name, count in images.items() if count}

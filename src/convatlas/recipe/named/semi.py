@@ -7,6 +7,7 @@ from typing import Any
 from convatlas.data_names import recipe_of_data
 from convatlas.errors import UsageError, unknown
 from convatlas.recipe.fields import OF_METHOD, Recipe, defaults
+from convatlas.values import fields_in_brackets, listed
 
 Settings = tuple[tuple[str, Any], ...]
 
@@ -138,20 +139,35 @@ def recipe_of_method(method: str, data: str) -> str:
 def methods_with_labels(methods: str, labels: str | None, *, data: str) -> tuple[tuple[str, Settings], ...]:
     """Returns the recipe of each method in a list, with each number of labels in another list, as recipe fields.
 
-    Raises `UsageError` for an unknown method, and for one that is named twice.
+    A method may bring fields of its own in square brackets. Raises `UsageError` for an unknown method, for one that is
+    named twice, and for brackets without fields.
 
     >>> methods_with_labels("supervised,uda", "250,4000", data="cifar10")[1:3]
     (('supervised', (('labels', '4000'),)), ('uda', (('labels', '250'),)))
+    >>> methods_with_labels("fixmatch[lr=0.1,cutout=8]", None, data="cifar10")
+    (('fixmatch', (('lr', '0.1'), ('cutout', '8'))),)
     """
-    names = [name.strip() for name in methods.split(",") if name.strip()]
-    counts = [None] if labels is None else [count.strip() for count in labels.split(",") if count.strip()]
-    for what, found in (("--methods", names), ("--labels", counts)):
+    texts = listed(methods)
+    counts = [None] if labels is None else listed(labels)
+    for what, found in (("--methods", texts), ("--labels", counts)):
         if not found or len(set(found)) < len(found):
             raise UsageError(f"{what} must name one or more, each once, with commas between them")
-    if "noisy_student" in names:
-        raise UsageError("noisy_student trains a teacher first; train it with convatlas semi --rounds, then report all")
-    recipes = [recipe_of_method(name, data) for name in names]
-    return tuple((name, () if count is None else (("labels", count),)) for name in recipes for count in counts)
+    chosen = []
+    for text in texts:
+        name, bracket, rest = text.partition("[")
+        if bracket and not (rest.endswith("]") and rest[:-1]):
+            raise UsageError(f"{text!r} is no method; write METHOD or METHOD[FIELD=VALUE,...]")
+        if name == "noisy_student":
+            raise UsageError(
+                "noisy_student trains a teacher first; train it with convatlas semi --rounds, then report all"
+            )
+        fields = fields_in_brackets(rest.removesuffix("]"), text)
+        chosen.append((recipe_of_method(name, data), tuple(fields.items())))
+    return tuple(
+        (name, (*fields, *(() if count is None else (("labels", count),))))
+        for name, fields in chosen
+        for count in counts
+    )
 
 
 def recipe_of_teacher(student: Recipe) -> Recipe:

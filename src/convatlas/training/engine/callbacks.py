@@ -75,7 +75,7 @@ class History(Callback):
                 )
         row = {
             "epoch": trainer.current_epoch + 1,
-            **{f"train_{name}": value for name, value in train.items()},
+            **{f"train_{name}": train.get(name, math.nan) for name in module.learner.objective.measures["train"]},
             **{f"val_{name}": value for name, value in val.items()},
             "lr": module.learner.rate,
             "seconds": time.perf_counter() - self._started,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
@@ -15,15 +15,12 @@ from convatlas.data.epoch import epoch_seed
 from convatlas.data.few_labels import labelled_places, without_labels
 from convatlas.data.subset import at
 from convatlas.recipe import OF_METHOD, Recipe, defaults
+from convatlas.recipe.method_checks import STRONG_ALONE
 
 if TYPE_CHECKING:
     from convatlas.training.plan import Plan
 
 View = Literal["weak", "strong"]
-STRONG_ALONE: dict[str, Any] = {
-    **{"jitter": 0.0, "hue": 0.0, "cutout": 0},
-    **{"rand_augment": 0, "rand_magnitude": None, "rand_magnitudes": "fixed"},
-}
 NOT_OF_VIEWS = {"label_smoothing": 0.0, "class_weights": "none", "sampling": "shuffled"}  # they are for labels
 
 

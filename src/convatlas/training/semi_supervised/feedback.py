@@ -12,7 +12,7 @@ from torch.func import functional_call
 from torch.optim import Optimizer
 
 from convatlas.device import network_input
-from convatlas.layers import logits_of
+from convatlas.layers import logits_of, total_loss
 
 Named = dict[str, Tensor]
 
@@ -49,9 +49,8 @@ def student_gradients(student: nn.Module, images: Tensor, probabilities: Tensor,
 
     Both can be differentiated by the probabilities.
     """
-    logits = logits_of(student(network_input(images)))
-    wanted = probabilities * (1 - smoothing) + smoothing / logits.shape[1]
-    loss = -(wanted * logits.log_softmax(1)).sum(1).mean()
+    wanted = probabilities * (1 - smoothing) + smoothing / probabilities.shape[1]
+    loss = total_loss(student(network_input(images)), lambda logits: -(wanted * logits.log_softmax(1)).sum(1).mean())
     parameters = trained(student)
     gradients = torch.autograd.grad(loss, list(parameters.values()), create_graph=True, allow_unused=True)
     return loss, {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
@@ -13,7 +14,7 @@ from torch.optim import Optimizer
 
 from convatlas.data import Images
 from convatlas.device import autocast, network_input
-from convatlas.layers import logits_of
+from convatlas.layers import AuxiliaryLogits, logits_of, total_loss
 from convatlas.recipe import Recipe, rate_factor
 from convatlas.training.classification import Classification
 from convatlas.training.objective import Measured, Part, TrainingError
@@ -26,6 +27,7 @@ from convatlas.training.semi_supervised.batches import (
     unlabelled_images,
 )
 from convatlas.training.semi_supervised.feedback import labelled_loss, statistics, stepped, student_gradients, trained
+from convatlas.training.semi_supervised.joint import first
 from convatlas.training.semi_supervised.losses import teacher_uda_loss, unlabelled_weight
 from convatlas.training.semi_supervised.objective import on_labelled
 
@@ -44,7 +46,7 @@ class Shares:
     images: Tensor
     targets: Tensor
     strong: Tensor
-    labelled: Tensor
+    labelled: Tensor | AuxiliaryLogits
     of_weak: Tensor
     of_strong: Tensor
 
@@ -69,7 +71,8 @@ class MetaPseudoLabels(Classification):
     the labels are probabilities, and the teacher's gradient goes through the student's step. With `none` there is no
     feedback, for comparison.
 
-    `loss` is the student's on the labelled images, which it does not learn before the last `finetune_part`.
+    `loss` is the student's on the labelled images, which it does not learn before the last `finetune_part`. Steps of
+    this part have no other measures.
     """
 
     name: ClassVar[str] = "meta_pseudo_labels"
@@ -126,9 +129,9 @@ class MetaPseudoLabels(Classification):
     def _answered(self, batch: FewLabelsBatch, group: Group) -> Shares:
         """Returns the parts of this process with the teacher's answers, from one pass."""
         parts = [group.part(tensor) for tensor in (batch.images, *batch.views)]
-        output = logits_of(self.teacher(network_input(torch.cat(parts))))
-        logits = torch.split(output, [len(part) for part in parts])
-        return Shares(parts[0], group.part(batch.targets), parts[2], *logits)
+        output = self.teacher(network_input(torch.cat(parts)))
+        _, *views = torch.split(logits_of(output), [len(part) for part in parts])
+        return Shares(parts[0], group.part(batch.targets), parts[2], first(output, len(parts[0])), *views)
 
     def _first_order(self, batch: FewLabelsBatch, shares: Shares, *, update: Update, group: Group) -> Measured:
         """Takes the student's step on hard labels, and sets the teacher's gradients by the change of its loss."""
@@ -136,9 +139,9 @@ class MetaPseudoLabels(Classification):
         before = statistics(self.network)
         old, hits = self._labelled(shares, before, group)
         self.network.zero_grad()
-        logits = logits_of(self.network(network_input(shares.strong)))
-        smoothing = self.recipe.loss.label_smoothing
-        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction="sum") / there
+        output, smoothing = self.network(network_input(shares.strong)), self.recipe.loss.label_smoothing
+        summed = partial(F.cross_entropy, target=labels, label_smoothing=smoothing, reduction="sum")
+        loss = total_loss(output, summed) / there
         loss.backward()  # type: ignore[no-untyped-call]
         self._clipped(self.network, group)
         update(self.optimizer)
@@ -189,7 +192,8 @@ class MetaPseudoLabels(Classification):
     ) -> Measured:
         """Sets the teacher's gradients: those of the feedback's term, of the labels and of UDA's loss."""
         fields, smoothing = self.recipe.method, self.recipe.loss.label_smoothing
-        own = F.cross_entropy(shares.labelled, shares.targets, label_smoothing=smoothing, reduction="sum") / len(batch)
+        options: dict[str, Any] = {"weight": self.loss.weights, "label_smoothing": smoothing, "reduction": "sum"}
+        own = total_loss(shares.labelled, partial(F.cross_entropy, target=shares.targets, **options)) / len(batch)
         each, counts = teacher_uda_loss(shares.of_weak, shares.of_strong, fields)
         consistency = (each * counts).sum() / len(batch.views[1])
         loss = term + own + unlabelled_weight(fields, batch.progress) * consistency

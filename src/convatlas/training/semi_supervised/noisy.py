@@ -141,6 +141,6 @@ def with_teacher(plan: Plan, folder: Path, *, device: str) -> Plan:
         f"{len(teacher.probabilities):,}"
     ]
     theirs, ours = read_run(folder).record.labelled, labelled_record(plan.recipe, plan.data, seed=plan.seed)
-    if theirs is None or ours is None or theirs.hash != ours.hash:
+    if (theirs and theirs.hash) != (ours and ours.hash):
         notes.append(f"the teacher {folder} learned the labels of other images than its student")
     return dataclasses.replace(plan, teacher=teacher, notes=(*plan.notes, *notes))
