@@ -64,8 +64,8 @@ def study(content: Content) -> str:
     """Returns the section of the study: figure, table and what they say."""
     first = content["fixmatch"]["runs"][0]
     said = (
-        f"The network is `examples/small_resnet.py`, with {first['network']['params']:,} parameters. Every network "
-        f"that is tested took {first['recipe']['steps']:,} steps of {first['recipe']['batch_size']} labelled images. "
+        f"The network is `examples/small_resnet.py`, with {first['network']['params']:,} parameters. Each network "
+        f"of the table took {first['recipe']['steps']:,} steps of {first['recipe']['batch_size']} labelled images. "
         "On the left is the accuracy on the test images, which were looked at once a run; on the right the way there. "
         "Round 0 of `noisy_student` is its first teacher: labels alone, with RandAugment and cutout."
     )
@@ -90,8 +90,9 @@ def adds(content: Content) -> str:
     alone, fixmatch, teacher = (content[name]["runs"] for name in ("supervised", "fixmatch", TEACHER))
     items = [
         f"`supervised` sees the same {alone[0]['labelled']['count']:,} images again and again, flipped and cropped. It "
-        f"ends at {percent(accuracy(alone))} %. On validation it is at its best after {best_steps(alone):,} steps; "
-        "then it learns its images by heart.",
+        f"ends at {percent(accuracy(alone))} %. On validation it is at its best after {best_steps(alone):,} steps. In "
+        f"the last {every(alone):,} steps it answers {percent(alone[0]['course']['train_top1'][-1])} % of its labelled "
+        "images rightly: it has learned them by heart.",
         "The first teacher of `noisy_student` (round 0) learns the same labels alone. Its images are changed by "
         "RandAugment and cutout, and its labels are smoothed. "
         f"{versus(content[TEACHER], 'supervised', '`supervised`')} So before one looks for more images, "
@@ -105,8 +106,8 @@ def adds(content: Content) -> str:
         "`meta_pseudo_labels` trains two networks. The teacher learns the labels, agreement between the views, and how "
         "much its labels helped the student. The student sees no true label before the end: it learns the teacher's. "
         f"{versus(content['meta_pseudo_labels'], 'supervised', '`supervised`')} {finetuned(content)}",
-        "`noisy_student` changes nothing in the training of its teacher. A finished network labels all images once, "
-        "and a new network learns these labels under noise. "
+        "The teacher of `noisy_student` is finished before its student begins. It labels all images once, and the "
+        "student, a new network, learns these labels under noise. "
         f"{versus(content['noisy_student/round2'], TEACHER, 'its first teacher')}",
     ]
     return "## What each method adds\n\n" + "\n".join(item_of(item) for item in items) + "\n"
@@ -163,14 +164,15 @@ def fails(content: Content) -> str:
         "A network that learns its own answers also learns its own errors. This is called confirmation bias. The run "
         f"`pseudo_label` with `--set threshold=0 --set ramp_up=0` has {biased[0]['labelled']['count']} labels and "
         f"believes every answer from the first step. It ends at {percent(accuracy(biased))} % on test; "
-        f"the same labels alone reach {percent(accuracy(alone))} %: {less} ({interval(gap)}). That is what "
-        f"{biased[0]['data']['train']:,} images without labels have added."
+        f"the same labels alone reach {percent(accuracy(alone))} %: {less} ({interval(gap)}"
+        f"{'' if gap['significant'] else ', which may be chance'}). That is what {biased[0]['data']['train']:,} images "
+        "without labels have added."
     )
     why = (
         "Its own labels look better and better to it: their loss (dashed) falls from "
         f"{losses[0]:.2f} to {losses[-1]:.2f}. It is sure, and wrong on {100 * (1 - accuracy(biased)):.0f} of 100 test "
-        f"images. On validation its loss ends at {biased[0]['course']['val_loss'][-1]:.1f} nats, where labels alone "
-        f"end at {alone[0]['course']['val_loss'][-1]:.1f}. No curve of the training says so; only labelled images that "
+        f"images. On validation its loss ends at {biased[0]['course']['val_loss'][-1]:.1f} (cross entropy; an answer "
+        f"of equal probabilities has 2.3), where labels alone end at {alone[0]['course']['val_loss'][-1]:.1f}. No curve of the training says so; only labelled images that "
         "it does not learn say it. The threshold, the strong view, the feedback of Meta Pseudo Labels and the finished "
         "teacher of Noisy Student are four ways against this bias."
     )

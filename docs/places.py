@@ -37,7 +37,7 @@ def without_places(value: Any) -> Any:
 def _without_place(word: str) -> str:
     """Returns a word of a command; of a path its last two names, of a source's path the last one."""
     kind, _, path = word.rpartition(":")
-    if not path.startswith("/"):
+    if not path.startswith("/") or (path.startswith("//") and kind != "file"):  # an address is no place
         return word
     return f"{kind}:{Path(path).name}" if kind else "/".join(Path(path).parts[-2:])
 

@@ -40,7 +40,10 @@ MEMBERS: dict[str, tuple[str, ...]] = {  # folder of the runs -> those that they
     "few_pseudo_label": ("few_supervised",),
 }
 KEPT = ("recipe", "seed", "data", "network", "selection", "versions", "git_commit", "hardware", "command", "results")
-COURSE = ("val_top1", "val_loss", "train_mask", "train_unlabelled_loss")  # of each epoch
+COURSE = (  # of each epoch
+    *("val_top1", "val_loss", "train_top1", "train_mask", "train_unlabelled_loss"),
+    *("train_teacher_loss", "train_feedback"),
+)
 
 Content = Mapping[str, Any]
 
@@ -93,13 +96,17 @@ def found(source: Path, member: str) -> list[Run]:
 
 
 def difference(runs: Sequence[Run], others: Sequence[Run]) -> Difference:
-    """Returns the accuracy on test of runs less that of others.
+    """Returns the accuracy on test of runs less that of others, over the seeds that both have.
 
     The interval is over seeds and test images; with fewer than three seeds it is that of the first two networks over
-    the test images alone.
+    the test images alone. Raises `UsageError` where they have no seed in common.
     """
-    first, second = (np.stack([rights(run) for run in each]) for each in (runs, others))
-    if min(len(first), len(second)) < FEWEST_SEEDS:
+    seeds = [{run.record.seed: run for run in each} for each in (runs, others)]
+    common = sorted(seed for seed in seeds[0] if seed in seeds[1] and seed is not None)
+    if not common:
+        raise UsageError(f"{runs[0].path} and {others[0].path} have no seed in common")
+    first, second = (np.stack([rights(found[seed]) for seed in common]) for found in seeds)
+    if len(common) < FEWEST_SEEDS:
         return image_bootstrap(first[0], second[0])
     return paired_bootstrap(first, second)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+
+from convatlas.errors import UsageError
 
 TEACHER = "noisy_student/round0"
 BOTH = ("supervised", TEACHER)
@@ -133,7 +135,8 @@ def test_a_folder_without_finished_runs_is_refused(
 class Answers:
     """A run that gave these answers, right or wrong, to images of the classes 0 and 1."""
 
-    def __init__(self, right: np.ndarray) -> None:
+    def __init__(self, right: np.ndarray, seed: int = 0) -> None:
+        self.path, self.record = Path(f"seed{seed}"), SimpleNamespace(seed=seed)
         self.labels = np.arange(len(right)) % 2
         self.logits = np.eye(2)[np.where(right, self.labels, 1 - self.labels)]
 
@@ -143,9 +146,12 @@ class Answers:
 
 def test_few_seeds_are_compared_over_images_and_three_over_seeds_too(script: ModuleType) -> None:
     good, bad = (np.arange(1000) < count for count in (700, 600))
-    first = script.difference([Answers(good)], [Answers(bad), Answers(good), Answers(good)])
-    assert first.mean == pytest.approx(0.1)  # the first of each
+    others = [Answers(good, 1), Answers(bad, 2), Answers(good, 3)]
+    first = script.difference([Answers(good, 2)], others)
+    assert first.mean == pytest.approx(0.1)  # of the seed that both have
     assert 0.07 < first.low < 0.1 < first.high < 0.13
-    over_seeds = script.difference([Answers(good)] * 3, [Answers(bad), Answers(good), Answers(good)])
+    with pytest.raises(UsageError, match="have no seed in common"):
+        script.difference([Answers(good, 7)], others)
+    over_seeds = script.difference([Answers(good, seed) for seed in (1, 2, 3)], others)
     assert over_seeds.mean == pytest.approx(0.1 / 3)
     assert over_seeds.low <= 0 < 0.09 < over_seeds.high

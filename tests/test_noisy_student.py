@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import convatlas
+from convatlas.architectures import architecture
 from convatlas.cli import main
 from convatlas.errors import UsageError
 from convatlas.files import read_arrays
@@ -115,9 +116,35 @@ def test_the_student_has_noise_and_the_teacher_none(teacher: Run, monkeypatch: p
     assert calls == [8, 24] * 2  # labelled images, and three times as many with the teacher's labels
 
 
-def test_dropout_and_stochastic_depth_are_the_networks() -> None:
-    chosen = recipe("noisy_student").replaced(dropout=0.5, stochastic_depth=0.2)
-    assert (chosen.network.dropout, chosen.network.stochastic_depth) == (0.5, 0.2)
+def test_dropout_is_drawn_in_the_student_and_not_in_the_teacher(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counted by the passes of dropout in training; both networks have it."""
+    drawn: list[bool] = []
+
+    def counted(given: Tensor, p: float, training: bool, inplace: bool) -> Tensor:
+        drawn.append(training)
+        return given
+
+    options = {"depths": (1, 1, 1), "widths": (8, 8, 8)}
+    plan = dataclasses.replace(few("noisy_student", **SURE), architecture=architecture("wide_resnet28_2"))
+    plan = dataclasses.replace(plan, options={**options, "dropout": 0.5})
+    run = train_plan(first_teacher(plan), folder=tmp_path / "teacher")
+    monkeypatch.setattr(F, "dropout", counted)
+    student = with_teacher(plan, run.path, device="cpu")
+    assert drawn
+    assert not any(drawn)
+    learner = build_learner(student, device="cpu")
+    for batch in learner.objective.batches(student, 0):
+        learner.step(batch)
+    assert sum(drawn) >= 2
+
+
+def test_a_teacher_of_all_labels_has_those_of_its_student(tmp_path: Path) -> None:
+    run = train_plan(few("supervised", labels=None), folder=tmp_path / "teacher")
+    for labels, other in ((None, False), (40.0, True)):
+        student = with_teacher(few("noisy_student", **{**SURE, "labels": labels}), run.path, device="cpu")
+        assert any("other images than its student" in note for note in student.notes) == other
 
 
 @pytest.mark.parametrize("kind", ["soft", "hard"])

@@ -92,7 +92,7 @@ PLAIN_PREPROCESSING = Preprocessing(8, (0.0,), (1.0,))
 
 def views_of(images: Images, *, seed: int = 0, epoch: int = 0, steps: int = 3, **changes: Any) -> list[Any]:
     chosen = recipe("fixmatch_quick").replaced(
-        image_size=8, batch_size=4, epoch_steps=steps, unlabelled_ratio=2, cutout=2, **changes
+        **{"image_size": 8, "batch_size": 4, "epoch_steps": steps, "unlabelled_ratio": 2, "cutout": 2, **changes}
     )
     recipes = [view_recipe(chosen, view) for view in ("weak", "strong")]  # type: ignore[arg-type]
     return list(ViewBatches(images, recipes=recipes, preprocessing=PLAIN_PREPROCESSING, seed=seed, epoch=epoch))
@@ -111,6 +111,11 @@ def test_views_are_drawn_independently_and_from_seed_epoch_and_batch_alone() -> 
     assert all(torch.equal(one[0], other[0]) for one, other in zip(first, longer, strict=True))
     weak = views_of(images, crop="none", flip=0.0)
     assert all(torch.equal(a[1], b[1]) is False for a, b in zip(first, weak, strict=True))
+    unchanged = {"rand_magnitude": 0.0, "rand_augment": 1}  # what is left are flip and crop, of each view's own draws
+    for changes in ({"crop": "none", "flip": 0.5}, {"crop": "pad4", "flip": 0.0}):
+        pairs = views_of(images, steps=8, cutout=0, **unchanged, **changes)
+        same = torch.cat([(a == b).flatten(1).all(1) for a, b in pairs])
+        assert not same.all(), changes
 
 
 def test_the_weak_view_is_flip_and_crop_and_the_strong_one_has_everything() -> None:

@@ -86,6 +86,20 @@ def test_folders_of_any_depth_are_read_and_classes_without_labels_are_said(photo
     assert "the unlabelled images are also of classes without labels, which cannot be learned: birds" in plan.notes
 
 
+def test_test_images_are_not_learned_without_labels(photos: Path, tmp_path: Path) -> None:
+    """Also by another way to the same files."""
+    plan = plan_on(photos)
+    (tmp_path / "link").symlink_to(photos / "labelled")
+    for place in (photos / "labelled", photos, tmp_path / "link"):
+        count = len(plan.data.validation) + len(plan.data.test)
+        with pytest.raises(UsageError, match=f"{count} of the images of folder:.* are validation or test images"):
+            next(
+                iter(
+                    training_rounds(plan, tmp_path / "run", sources=Sources(unlabelled=f"folder:{place}"), device="cpu")
+                )
+            )
+
+
 def test_a_named_data_set_gives_its_training_images() -> None:
     data = load_unlabelled("digits")
     assert len(data.train) == 1077

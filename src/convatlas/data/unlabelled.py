@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -35,6 +37,23 @@ def load_unlabelled(reference: str, *, folder: Path | None = None) -> DataSet:
         return _of(data.train, data.spec)
     source = KINDS[kind](rest)
     return _of(source.taken("all").test, source.spec)
+
+
+def check_unseen(unlabelled: DataSet, data: DataSet) -> None:
+    """Raises `UsageError` where files of the unlabelled images are validation or test images of the data."""
+    held = {name for part in (data.validation, data.test) for name in _files(part)}
+    found = [name for name in _files(unlabelled.train) if name in held]
+    if found:
+        raise UsageError(
+            f"{len(found):,} of the images of {unlabelled.spec.name} are validation or test images of "
+            f"{data.spec.name}, such as {found[0]}: a network that learns them cannot be measured on them; name others"
+        )
+
+
+def _files(images: Images) -> Iterator[str]:
+    """Yields the real paths of images that are files."""
+    if isinstance(images, StreamedImages) and isinstance(images.store, FileStore):
+        yield from (os.path.realpath(images.store.shown(number)) for number in images.index.tolist())
 
 
 def _folder(reference: str, root: Path) -> DataSet:

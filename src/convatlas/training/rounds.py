@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from convatlas.data.readability import require_readable
-from convatlas.data.unlabelled import load_unlabelled
+from convatlas.data.unlabelled import check_unseen, load_unlabelled
 from convatlas.errors import UsageError
 from convatlas.recipe import recipe_of_teacher
 from convatlas.training.plan import Plan, make_plan
@@ -64,7 +64,8 @@ def training_rounds(plan: Plan, out: Path, *, sources: Sources, device: str) -> 
 def with_unlabelled(plan: Plan, reference: str, *, folder: Path | None = None) -> Plan:
     """Returns the plan with the images of another source as the unlabelled ones. Raises `UsageError`.
 
-    They must have the channels of the data, and the method must use unlabelled images.
+    They must have the channels of the data, none of them may be a validation or test image, and the method must use
+    unlabelled images.
     """
     if not plan.recipe.method.unlabelled_ratio:
         raise UsageError(f"--unlabelled {reference} is not used by method={plan.recipe.method.kind}; leave it out")
@@ -75,6 +76,7 @@ def with_unlabelled(plan: Plan, reference: str, *, folder: Path | None = None) -
             f"the images of {reference} have {channels} channels, those of {plan.data.spec.name} {wanted}; both must "
             "have the same"
         )
+    check_unseen(unlabelled, plan.data)
     require_readable(unlabelled)
     notes = (*plan.notes, *unlabelled_notes(unlabelled, plan.data))
     return dataclasses.replace(plan, unlabelled=unlabelled.kept(), notes=notes)
