@@ -172,7 +172,8 @@ def fails(content: Content) -> str:
         "Its own labels look better and better to it: their loss (dashed) falls from "
         f"{losses[0]:.2f} to {losses[-1]:.2f}. It is sure, and wrong on {100 * (1 - accuracy(biased)):.0f} of 100 test "
         f"images. On validation its loss ends at {biased[0]['course']['val_loss'][-1]:.1f} (cross entropy; an answer "
-        f"of equal probabilities has 2.3), where labels alone end at {alone[0]['course']['val_loss'][-1]:.1f}. No curve of the training says so; only labelled images that "
+        f"of equal probabilities has 2.3), where labels alone end at {alone[0]['course']['val_loss'][-1]:.1f}. "
+        "No curve of the training says so; only labelled images that "
         "it does not learn say it. The threshold, the strong view, the feedback of Meta Pseudo Labels and the finished "
         "teacher of Noisy Student are four ways against this bias."
     )
