@@ -52,17 +52,15 @@ def explain(
     without one for the network's answer. `stages` are those whose feature maps are shown. `checks` may have `sanity`,
     `curves` and `embedding`. `excite` has classes and channels, such as `stage2:5`, for each of which a picture is made
     in some `steps`. `neighbours` is a number of training images for each image. With `curve_images` the curves are
-    those of so many test images. `data` names the data set for these, by default that of the run or of the weights. All
-    is computed in float32. Methods other than CAM need captum. Raises `UsageError` as `convatlas explain` does.
+    those of so many test images. `data` names the data set of both, by default that of the run or of the weights.
+    Methods other than CAM need captum. Raises `UsageError` as `convatlas explain` does.
     """
     title, methods = None if class_name is None else str(class_name), tuple(dict.fromkeys(methods))
     excite = [excite] if isinstance(excite, str) else excite
-    wanted = Wanted((), methods, stages, title, frozenset(checks), excite, steps, neighbours, curve_images)
-    _check_wanted(wanted, Path(out))
     named = [str(path) for path in ([images] if isinstance(images, str | Path) else images)]
-    check_captum(methods if named or curve_images else ())
-    found = pictures_of(named) if named else Pictures()
-    place = source.path if isinstance(source, Run) else source
+    wanted = Wanted(named, methods, stages, title, frozenset(checks), excite, steps, neighbours, curve_images)
+    _check_wanted(wanted, Path(out))
+    found, place = pictures_of(named) if named else Pictures(), source.path if isinstance(source, Run) else source
     predictor = open_predictor(place, arch=arch, weights=weights, normalisation=normalisation).to(device)
     for note in (*predictor.notes, *found.notes):
         warnings.warn(escaped(f"{predictor.source}: {note}"), stacklevel=2)
@@ -83,6 +81,7 @@ def _check_wanted(wanted: Wanted, folder: Path) -> None:
             f"steps={wanted.steps} must be at least 1, neighbours={wanted.neighbours} and "
             f"curve_images={wanted.curve_images} at least 0"
         )
+    check_captum(wanted.methods if wanted.images or wanted.curve_images else ())
 
 
 def gradients(
