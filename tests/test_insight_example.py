@@ -97,3 +97,13 @@ def test_what_the_words_say_of_200_test_images() -> None:
         low, high = kinds["deletion"]["less_random"][name]["ci95"]
         assert low < 0 < high
         assert kinds["insertion"]["less_random"][name]["ci95"][0] > 0
+
+
+def test_what_the_words_say_of_speed(page: str) -> None:
+    cam = read_json(ROOT / "results/bench/grad_cam.json")
+    assert f"{cam['grad_cam, times answers']['median']:.2f} times the seconds of answering them" in page
+    assert cam["grad_cam, times answers"]["median"] <= cam["aim"]
+    surfaces = read_json(ROOT / "results/bench/landscape.json")["results"]
+    ratios = [way["ratio"]["median"] for network in surfaces.values() for way in network.values()]
+    assert f"It measures {min(ratios):.2f} to {max(ratios):.2f} of the images a second" in page
+    assert min(ratios) >= 0.9
