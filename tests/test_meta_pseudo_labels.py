@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD
 
+from convatlas.architectures import architecture
 from convatlas.errors import UsageError
 from convatlas.layers import AuxiliaryLogits
 from convatlas.recipe import rate_factor, recipe
-from convatlas.training import build_learner, train_plan
+from convatlas.training import build_learner, make_plan, train_plan
 from convatlas.training.objective import TrainingError, evaluated_network
 from convatlas.training.parallel import ALONE, Group
 from convatlas.training.semi_supervised.batches import FewLabelsBatch
@@ -23,7 +24,7 @@ from convatlas.training.semi_supervised.feedback import labelled_loss, statistic
 from convatlas.training.semi_supervised.losses import teacher_uda_loss, uda_loss
 from convatlas.training.semi_supervised.meta import KEPT, MetaPseudoLabels, student_factor
 from few_labels import Passes, batch_of, few, meta
-from test_training import StopAt, assert_same
+from test_training import DIGITS, StopAt, assert_same
 
 pytestmark = pytest.mark.usefixtures("quick_runs")
 
@@ -331,6 +332,15 @@ def test_the_student_waits_learns_pseudo_labels_and_is_finetuned_from_its_averag
     assert seen[-1][2] < 1.5 * rate < 1.5 * seen[-2][2]  # one step of AdamW away from the average
     assert equal(weights(objective.network), weights(evaluated_network(objective)))  # what is evaluated afterwards
     assert objective.optimizer.param_groups[0]["lr"] == rate
+
+
+@pytest.mark.slow
+def test_the_quick_form_learns_digits(tmp_path: Path) -> None:
+    """With the weight of the long training both networks stay at chance, 10 %."""
+    options = {"depths": (1, 1, 1), "widths": (8, 16, 32)}
+    chosen = recipe("meta_pseudo_labels_quick").replaced(steps=200, labels=40.0)
+    plan = make_plan(architecture("resnet_uva"), data=DIGITS, chosen=chosen, seed=0, options=options)
+    assert train_plan(plan, folder=tmp_path / "run").results["val_top1"] > 0.3
 
 
 def test_teacher_and_student_begin_with_other_weights() -> None:
