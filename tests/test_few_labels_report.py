@@ -77,6 +77,14 @@ def test_entries_are_networks_times_methods_times_labels() -> None:
     assert len(entries) == 8
     assert entries[1] == Entry("a", "supervised_quick", (("labels", "80"),))
     assert entries[6] == Entry("b", "uda_quick", (("labels", "40"),))
+    methods = "supervised,fixmatch[unlabelled_ratio=2,cutout=8],fixmatch"
+    with_fields = study_entries(["a"], recipe=None, methods=methods, labels="40", data="digits")
+    own = (("unlabelled_ratio", "2"), ("cutout", "8"))
+    assert [entry.settings for entry in with_fields] == [
+        (("labels", "40"),), (*own, ("labels", "40")), (("labels", "40"),)
+    ]  # fmt: skip
+    listed = ["supervised", "fixmatch[unlabelled_ratio=2,cutout=8]", "fixmatch"]
+    assert study_entries(["a"], recipe=None, methods=listed, labels=[40], data="digits") == with_fields
     assert study_entries(["a@quick"], recipe=None, methods=None, labels=None, data="digits") == (Entry("a", "quick"),)
 
 
@@ -88,6 +96,9 @@ def test_entries_are_networks_times_methods_times_labels() -> None:
         (["a"], {"methods": "uda,uda"}, "each once"),
         (["a"], {"methods": ","}, "must name one or more"),
         (["a"], {"methods": "udaa"}, "did you mean uda"),
+        (["a"], {"methods": "uda[]"}, r"'uda\[\]' is no method; write METHOD or METHOD\[FIELD=VALUE,...\]"),
+        (["a"], {"methods": "uda[lr=1"}, r"is no method; write METHOD or METHOD\["),
+        (["a"], {"methods": "uda[lr]"}, "must be FIELD=VALUE"),
     ],
 )
 def test_words_that_contradict_each_other_are_refused(names: list[str], flags: dict[str, str], words: str) -> None:
