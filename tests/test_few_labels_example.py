@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 
 from convatlas.errors import UsageError
+from convatlas.files import read_json
+from convatlas.words import percent
 
 TEACHER = "noisy_student/round0"
 BOTH = ("supervised", TEACHER)
@@ -157,3 +160,19 @@ def test_few_seeds_are_compared_over_images_and_three_over_seeds_too(script: Mod
     over_seeds = script.difference([Answers(good, seed) for seed in (1, 2, 3)], others)
     assert over_seeds.mean == pytest.approx(0.1 / 3)
     assert over_seeds.low <= 0 < 0.09 < over_seeds.high
+
+
+def test_the_table_of_the_feedback_is_that_of_its_results() -> None:
+    page = (ROOT / "docs/semi_supervised.md").read_text(encoding="utf-8")
+    content = read_json(ROOT / "results/few_labels/feedback.json")
+    assert len(content["rows"]) == 3
+    for row in content["rows"]:
+        found = re.search(r"teacher_gradient=(\w+)", row["recipe"])
+        name = found[1] if found else "first_order"
+        mean, std = (percent(row[f"test_top1_{part}"]) for part in ("mean", "std"))
+        low, high = (percent(end) for end in row["test_top1_ci95"])
+        assert f"| `{name}` | {mean} ± {std} | {low} to {high} |" in page
+        assert row["n_seeds"] == 3
+    said = content["comparison"]
+    assert "by 1.94 points on test (95 % interval -2.50 to 7.50" in json.dumps(said)
+    assert "`exact` less `none` is 1.94 points (-2.50 to 7.50)" in page
