@@ -123,7 +123,7 @@ def test_the_objective_has_the_exact_gradient() -> None:
         own = F.cross_entropy(objective.teacher(batch.images), batch.targets)
         sharp = (answers / 0.7).log_softmax(1)
         consistency = F.kl_div(strong.log_softmax(1), sharp, log_target=True, reduction="batchmean")
-        return (new + own + 8 * consistency).item()
+        return (new + own + objective.recipe.method.unlabelled_weight * consistency).item()
 
     found = teacher_gradients(meta(teacher_gradient="exact", threshold=0.0), batch)[0].view(-1)
     for place in (5, 300):
