@@ -89,6 +89,8 @@ def _check_meta(recipe: Recipe) -> None:
     require(recipe, "finetune_lr", both, "given with finetune_part, and none without it")
     rest = fields.student_wait + fields.finetune_part < 1
     require(recipe, "student_wait", rest, "so short that student_wait and finetune_part leave steps between them")
+    counts = recipe.schedule.kind != "plateau" or not fields.student_wait
+    require(recipe, "schedule", counts, "no plateau with student_wait: the student has a schedule of its own")
     if fields.teacher_gradient == "exact":
         kind, clip = recipe.optimizer.kind, recipe.optimizer.clip_norm
         require(recipe, "optimizer", kind == "sgd", "sgd with teacher_gradient=exact, which goes through its step")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from convatlas.insight.explain.asking import Asked, Wanted, answers_of, class_index, last_stage, ordered_classes
-from convatlas.insight.explain.curves import CONTROL, curves_of, draw_curves, verdict
+from convatlas.insight.explain.curves import CONTROL, GOOD, curves_of, draw_curves, verdict
 from convatlas.insight.explain.material import Part, Subject
 from convatlas.insight.explain.methods import METHODS, Attribution, Question
 from convatlas.insight.explain.sanity import ALIKE, check_sanity, draw_sanity
@@ -17,8 +17,6 @@ from convatlas.insight.explain.shelf import Shelf
 from convatlas.progress.counting import counting
 from convatlas.screen import Screen
 from convatlas.words import finite
-
-KINDS = ("deletion", "insertion")
 
 
 def sanity_section(asked: Sequence[Asked], wanted: Wanted, shelf: Shelf) -> dict[str, Any]:
@@ -59,7 +57,7 @@ def curve_section(
         found = curves_of(explained, count=count, watch=watch)
     draw_curves(found, shelf.folder / "curves.png")
     titles = {name: METHODS[name].title for name in wanted.methods} | {CONTROL: "random order"}
-    kinds = {kind: found.summary(kind) for kind in KINDS}
+    kinds = {kind: found.summary(kind) for kind in GOOD}
     return {
         "images": found.images,
         "source": source,

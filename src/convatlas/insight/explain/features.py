@@ -112,14 +112,7 @@ def before_last_layer(network: nn.Module, inputs: Tensor) -> Tensor:
     Raises `UsageError` for a network without such a layer, and for features that are not finite.
     """
     received: deque[Tensor] = deque(maxlen=1)  # of the layer that worked last
-    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_pre_hook(lambda _layer, given: received.append(given[0])) for layer in layers]
-    try:
-        with torch.no_grad():
-            network(inputs.clone())
-    finally:
-        for hook in hooks:
-            hook.remove()
+    _at_weighted_layers(network, inputs, lambda _layer, given: received.append(given))
     if not received:
         raise UsageError("the network has no convolution and no linear layer, so that it has no features to compare")
     features = received[-1].flatten(2).mean(2) if received[-1].ndim > 2 else received[-1]
@@ -132,19 +125,24 @@ def weighted_layers(network: nn.Module, inputs: Tensor) -> list[nn.Module]:
     """Returns the convolutions and linear layers in the order in which they work, of several times the last."""
     worked: dict[nn.Module, None] = {}
 
-    def note(layer: nn.Module, _given: Any) -> None:
+    def note(layer: nn.Module, _given: Tensor) -> None:
         worked.pop(layer, None)
         worked[layer] = None
 
+    _at_weighted_layers(network, inputs, note)
+    return list(worked)
+
+
+def _at_weighted_layers(network: nn.Module, inputs: Tensor, note: Callable[[nn.Module, Tensor], None]) -> None:
+    """Sends inputs through the network; calls `note` with each convolution and linear layer and what it receives."""
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
+    hooks = [layer.register_forward_pre_hook(lambda layer, given: note(layer, given[0])) for layer in layers]
     try:
         with torch.no_grad():
             network(inputs.clone())
     finally:
         for hook in hooks:
             hook.remove()
-    return list(worked)
 
 
 def strongest(maps: Tensor, *, count: int) -> list[int]:
