@@ -1,4 +1,4 @@
-"""What the scripts that write a page from results share: their words, and the end, which writes or only checks."""
+"""What the scripts that write a page from results share: words, the way, and the end, which writes or only checks."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from convatlas.errors import UsageError
 from convatlas.files import write_text
 
 
@@ -19,6 +20,31 @@ def parsed(doc: str | None, arguments: Sequence[str] | None, *, source: str) -> 
     if wanted.check and wanted.source:
         parser.error("--check changes nothing: leave --from out")
     return wanted
+
+
+def run(
+    doc: str | None,
+    arguments: Sequence[str] | None,
+    target: Path,
+    *,
+    script: str,
+    source: str,
+    take_over: Callable[[Path], None],
+    made: Callable[[], tuple[str, Callable[[], None]]],
+) -> int:
+    """Takes over what --from names, and writes the page; returns the exit code, 2 for results that cannot be used.
+
+    `made` returns the page's text and what draws its figures.
+    """
+    wanted = parsed(doc, arguments, source=source)
+    try:
+        if wanted.source:
+            take_over(wanted.source)
+        text, draw = made()
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return finish(text, target, script=script, check=wanted.check, draw=draw)
 
 
 def finish(text: str, target: Path, *, script: str, check: bool, draw: Callable[[], None]) -> int:

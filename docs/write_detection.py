@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 from benchmark_tables import short
-from page_script import finish, parsed
+from page_script import run
 from places import check_no_places, without_places
 
 from convatlas.drawing import INK, LEGEND, plain, save, styles
@@ -37,22 +37,21 @@ Content = Mapping[str, Any]
 
 def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     """Runs the command line on the checkout at `root` and returns its exit code."""
-    wanted = parsed(__doc__, arguments, source="the runs to take over first")
-    results, target = root / "results/detection/bccd.json", root / "docs/detection_example.md"
-    try:
-        if wanted.source:
-            take_over(wanted.source, results, figures=root / "docs/detection")
+    results = root / "results/detection/bccd.json"
+
+    def made() -> tuple[str, Callable[[], None]]:
         content = read_json(results)
         text = page(content, read_json(root / "results/bench/efficientdet.json"))
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return finish(
-        text,
-        target,
+        return text, lambda: draw(content, root / "docs/detection/precision_recall.png")
+
+    return run(
+        __doc__,
+        arguments,
+        root / "docs/detection_example.md",
         script="write_detection.py",
-        check=wanted.check,
-        draw=lambda: draw(content, root / "docs/detection/precision_recall.png"),
+        source="the runs to take over first",
+        take_over=lambda folder: take_over(folder, results, figures=root / "docs/detection"),
+        made=made,
     )
 
 

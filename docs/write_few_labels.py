@@ -8,7 +8,7 @@ python docs/write_few_labels.py --check          change nothing; exit 1 where th
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ import few_labels_page
 import numpy as np
 from few_labels_figures import draw
 from few_labels_words import TEACHER
-from page_script import finish, parsed
+from page_script import run
 from places import check_no_places, without_places
 
 from convatlas.errors import UsageError
@@ -50,22 +50,20 @@ Content = Mapping[str, Any]
 
 def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     """Runs the command line on the checkout at `root` and returns its exit code."""
-    wanted = parsed(__doc__, arguments, source="the runs to take over first")
-    results, target = root / "results/few_labels/cifar10-jpeg.json", root / "docs/few_labels_example.md"
-    try:
-        if wanted.source:
-            take_over(wanted.source, results)
+    results = root / "results/few_labels/cifar10-jpeg.json"
+
+    def made() -> tuple[str, Callable[[], None]]:
         content = read_json(results)
-        text = few_labels_page.page(content)
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return finish(
-        text,
-        target,
+        return few_labels_page.page(content), lambda: draw(content, root / "docs/few_labels")
+
+    return run(
+        __doc__,
+        arguments,
+        root / "docs/few_labels_example.md",
         script="write_few_labels.py",
-        check=wanted.check,
-        draw=lambda: draw(content, root / "docs/few_labels"),
+        source="the runs to take over first",
+        take_over=lambda folder: take_over(folder, results),
+        made=made,
     )
 
 

@@ -11,12 +11,12 @@ import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark_tables import short
-from page_script import finish, parsed
+from page_script import run
 from places import check_no_places, without_places
 
 from convatlas.errors import UsageError
@@ -33,19 +33,24 @@ Content = Mapping[str, Any]
 
 def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     """Runs the command line on the checkout at `root` and returns its exit code."""
-    wanted = parsed(__doc__, arguments, source="the explanation to take over first")
     results, target = root / "results/insight", root / "docs/insight.md"
-    try:
-        if wanted.source:
-            take_over(wanted.source, results, figures=root / "docs/insight")
+
+    def made() -> tuple[str, Callable[[], None]]:
         text = PART.sub(
             lambda found: f"{found[1]}\n{part(read_json(results / f'{found[2]}.json'))}\n{found[3]}",
             target.read_text(encoding="utf-8"),
         )
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return finish(text, target, script="write_insight.py", check=wanted.check, draw=lambda: None)
+        return text, lambda: None  # the figures are those of the explanation
+
+    return run(
+        __doc__,
+        arguments,
+        target,
+        script="write_insight.py",
+        source="the explanation to take over first",
+        take_over=lambda folder: take_over(folder, results, figures=root / "docs/insight"),
+        made=made,
+    )
 
 
 def take_over(source: Path, results: Path, *, figures: Path) -> None:

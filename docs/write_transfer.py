@@ -10,12 +10,12 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark_tables import short
-from page_script import finish, parsed
+from page_script import run
 from places import check_no_places, without_places
 
 from convatlas.errors import UsageError
@@ -37,23 +37,20 @@ Content = Mapping[str, Any]
 
 def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT) -> int:
     """Runs the command line on the checkout at `root` and returns its exit code."""
-    wanted = parsed(__doc__, arguments, source="the studies to take over first")
-    results, target = root / "results/transfer", root / "docs/transfer_example.md"
-    try:
-        if wanted.source:
-            take_over(wanted.source, root=root)
-        contents = {name: read_json(results / f"{name}.json") for name in (*STUDIES, BASE)}
+
+    def made() -> tuple[str, Callable[[], None]]:
+        contents = {name: read_json(root / f"results/transfer/{name}.json") for name in (*STUDIES, BASE)}
         contents |= {name: read_json(root / f"results/bench/{name}.json") for name in COSTS}
-        text = page(contents)
-    except UsageError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return finish(
-        text,
-        target,
+        return page(contents), lambda: draw(contents, root / "docs/transfer")
+
+    return run(
+        __doc__,
+        arguments,
+        root / "docs/transfer_example.md",
         script="write_transfer.py",
-        check=wanted.check,
-        draw=lambda: draw(contents, root / "docs/transfer"),
+        source="the studies to take over first",
+        take_over=lambda folder: take_over(folder, root=root),
+        made=made,
     )
 
 
