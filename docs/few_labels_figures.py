@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from few_labels_words import METHODS, spread
 
-from convatlas.drawing import INK, LEGEND, plain, save, styles
+from convatlas.drawing import COLOURS, INK, LEGEND, plain, save, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,9 +41,10 @@ def draw_study(content: Content, path: Path) -> None:
         course(ways, content[member]["runs"], "val_top1", color=colour, label=title)
     dots.set_yticks([-place for place in range(len(METHODS))], list(METHODS.values()), color=INK)
     dots.set_ylim(-len(METHODS) + 0.5, 0.6)
-    dots.set_xlabel("test accuracy (%), 95 % interval", color=INK)
+    fewest = min(len(content[member]["runs"]) for member in METHODS)
+    dots.set_xlabel(f"test accuracy (%), 95 % interval; seeds: {fewest}", color=INK)
     ways.set_xlabel("steps", color=INK)
-    ways.set_ylabel("accuracy on validation (%), only watched", color=INK)
+    ways.set_ylabel("validation accuracy (%), selects nothing", color=INK)
     ways.legend(loc="lower right", **LEGEND)
     for axes in (dots, ways):
         plain(axes)
@@ -54,16 +55,16 @@ def draw_failure(content: Content, path: Path) -> None:
     """Draws accuracy and losses of the run that fails, beside labels alone."""
     from matplotlib.figure import Figure
 
-    style = styles(FAILS.values())
+    style = {"labels alone": styles(METHODS.values())["supervised"][0], "believes every answer": COLOURS[-1]}
     figure = Figure(figsize=(9, 3.6), dpi=120, layout="constrained")
     accuracy, loss = figure.subplots(1, 2)
     for member, title in FAILS.items():
-        colour, _ = style[title]
+        colour = style[title]
         course(accuracy, content[member]["runs"], "val_top1", color=colour, label=title)
         course(loss, content[member]["runs"], "val_loss", scale=1, color=colour, label=f"{title}: validation images")
     runs, look = content["few_pseudo_label"]["runs"], {"color": colour, "linestyle": (0, (4, 2))}
     course(loss, runs, "train_unlabelled_loss", scale=1, label=f"{title}: its own labels", **look)
-    accuracy.set_ylabel("accuracy on validation (%), only watched", color=INK)
+    accuracy.set_ylabel("validation accuracy (%), selects nothing", color=INK)
     accuracy.set_ylim(0, 50)
     loss.set_ylabel("loss (cross entropy, nats)", color=INK)
     loss.set_ylim(bottom=0)

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from benchmark_tables import short
-from few_labels_words import METHODS, TEACHER, spread
+from few_labels_words import (
+    METHODS,
+    TEACHER,
+    accuracy,
+    best_steps,
+    course,
+    every,
+    gained,
+    interval,
+    item_of,
+    lines_of,
+    minutes,
+    part,
+    plain_command,
+    signed,
+    spread,
+    versus,
+    wrapped,
+)
 
 from convatlas.evaluation import FEWEST_SEEDS
 from convatlas.report.protocol import values
@@ -22,7 +40,8 @@ HEADER = """# Few labels of CIFAR-10: a study
 <!-- python docs/write_few_labels.py writes this page from results/few_labels -->
 
 How much do images without labels help? This page answers for CIFAR-10, with {labels:,} labels for {images:,} training
-images. `bench/few_labels.sh` repeats all runs. [semi_supervised.md](semi_supervised.md) says what each method does.
+images. `bash bench/few_labels.sh DATA_DIR OUT` repeats all runs. [semi_supervised.md](semi_supervised.md)
+says what each method does.
 
 ```sh
 {command}
@@ -44,7 +63,7 @@ FOOTER = """## What these numbers do not show
 - {interval}
 - The recipes are the papers' with fewer steps; the commands below say all that was changed. The network and the rate
   were chosen by trainings of labelled images, the weaker views and the values of `meta_pseudo_labels` by four earlier
-  trainings with the same seed, all watched on validation. One of the four was tested; its result stands above.
+  trainings with the same seed, all watched on validation. One of the four was tested: the one with more finetuning.
 - The minutes are the epochs times the median time of one, on one core while other trainings ran on the same machine.
 
 Every number and figure on this page is made by `docs/write_few_labels.py` from `results/few_labels`.
@@ -92,6 +111,7 @@ def study(content: Content) -> str:
 def aims(content: Content) -> str:
     """Returns the sentence on what the study had to reach, and whether it did."""
     highest = spread(content["supervised"]["runs"])[2]
+    student = content["noisy_student/round2"]["differences"][TEACHER]
     found = []
     for member in ("fixmatch", "meta_pseudo_labels"):
         gain, low = content[member]["differences"]["supervised"]["mean"], spread(content[member]["runs"])[1]
@@ -100,7 +120,17 @@ def aims(content: Content) -> str:
         found.append(f"`{member}` {reached} ({signed(gain)}, intervals {apart})")
     return (
         f"Before the study, the aim was set at {100 * AIM:.0f} points above `supervised`, with 95 % intervals that lie "
-        f"apart: {'; '.join(found)}. Of `noisy_student` the aim was a second student above the first teacher."
+        f"apart: {'; '.join(found)}. For `noisy_student`, the second student had to beat the first teacher: "
+        f"{'reached' if student['mean'] > 0 else 'not reached'} ({signed(student['mean'])}). {counted(content)}"
+    )
+
+
+def counted(content: Content) -> str:
+    """Returns the sentences on the number of seeds, and on the runs of an earlier program."""
+    fewest = min(len(content[member]["runs"]) for member in METHODS)
+    said = f"n is the number of seeds; {fewest} of each {'is' if fewest == 1 else 'are'} too few to tell. "
+    return (said if fewest < FEWEST_SEEDS else "") + (
+        "The run of `meta_pseudo_labels` was made before two faults of our program were mended (see below)."
     )
 
 
@@ -111,12 +141,11 @@ def adds(content: Content) -> str:
         f"`supervised` sees the same {alone[0]['labelled']['count']:,} images again and again, flipped and cropped. It "
         f"ends at {percent(accuracy(alone))} %. On validation it is at its best after {best_steps(alone):,} steps. In "
         f"the last {every(alone):,} steps it answers {percent(alone[0]['course']['train_top1'][-1])} % of its labelled "
-        "images rightly: it has learned them by heart.",
+        "images rightly: it has almost learned them by heart.",
         "The first teacher of `noisy_student` (round 0) learns the same labels alone. Its images are changed by "
         "RandAugment and cutout, and its labels are smoothed. "
-        f"{versus(content[TEACHER], 'supervised', '`supervised`')} So before one looks for more images, "
-        "one should change those that have labels: here this "
-        f"{'is worth more than' if accuracy(teacher) > accuracy(fixmatch) else 'comes before'} FixMatch.",
+        f"{versus(content[TEACHER], 'supervised', '`supervised`')} So try RandAugment on the labelled images first: "
+        f"here it {'is worth more than' if accuracy(teacher) > accuracy(fixmatch) else 'comes before'} FixMatch.",
         "`fixmatch` makes its own labels while it learns. Where it is sure of the weak view of an image, this class "
         "becomes the label of the strong view. The labelled images are flipped and cropped alone, as in its paper. "
         f"{versus(content['fixmatch'], 'supervised', '`supervised`')} At first it is sure of few images: in the first "
@@ -161,7 +190,8 @@ def rounds(content: Content) -> str:
     """Returns the table of Noisy Student's rounds."""
     said = (
         "Round 0 is the first teacher: it learns the labelled images alone, with RandAugment as its students have it. "
-        "Each student is as large as its teacher, begins anew and takes as many steps."
+        "Each student is as large as its teacher, begins anew and takes as many steps. A round needs those before it, "
+        "so the second student costs all the minutes of the table."
     )
     lines = [
         "| round | test accuracy % | 95 % interval | points above round 0 (95 % interval) | minutes |",
@@ -195,8 +225,8 @@ def fails(content: Content) -> str:
         f"{losses[0]:.2f} to {losses[-1]:.2f}. It is sure, and wrong on {100 * (1 - accuracy(biased)):.0f} of 100 test "
         f"images. On validation its loss ends at {biased[0]['course']['val_loss'][-1]:.1f} (cross entropy; an answer "
         f"of equal probabilities has 2.3), where labels alone end at {alone[0]['course']['val_loss'][-1]:.1f}. "
-        "No curve of the training says so; only labelled images that "
-        "it does not learn say it. The threshold, the strong view, the feedback of Meta Pseudo Labels and the finished "
+        "The curves of the training do not show this; only labelled images that it does not learn show it. "
+        "The threshold, the strong view, the feedback of Meta Pseudo Labels and the finished "
         "teacher of Noisy Student are four ways against this bias."
     )
     picture = "![The run that fails](few_labels/confirmation_bias.png)"
@@ -239,86 +269,3 @@ def circumstances(content: Content) -> str:
         *dict.fromkeys(f"Command: `{plain_command(run['command'])}`" for run in runs),
     ]
     return "\n".join(f"- {line}" for line in lines) + "\n"
-
-
-# --------------------------------------------------------------------------------------------------------------- words
-
-
-def versus(member: Content, other: str, name: str) -> str:
-    """Returns a sentence: the difference to another method on test, and whether the interval excludes 0."""
-    found = member["differences"][other]
-    where = "above" if found["mean"] > 0 else "below"
-    apart = "" if found["significant"] else ", which may be chance"
-    return f"It ends {percent(abs(found['mean']))} points {where} {name} ({interval(found)}){apart}."
-
-
-def gained(member: Content, other: str) -> str:
-    """Returns a difference with its interval as a cell of a table, or a stroke where there is none."""
-    found = member["differences"].get(other)
-    return "-" if found is None else f"{signed(found['mean'])} ({signed(found['low'])} to {signed(found['high'])})"
-
-
-def interval(found: Content) -> str:
-    """Returns the interval of a difference."""
-    return f"95 % interval {signed(found['low'])} to {signed(found['high'])}"
-
-
-def signed(value: float) -> str:
-    """Returns a difference in points with its sign."""
-    return f"{'+' if value >= 0 else '-'}{percent(abs(value))}"
-
-
-def accuracy(runs: Sequence[Content]) -> float:
-    """Returns the mean accuracy on test."""
-    return spread(runs)[0]
-
-
-def course(runs: Sequence[Content]) -> list[float]:
-    """Returns the mean accuracy on validation after each epoch."""
-    return [sum(each) / len(each) for each in zip(*(run["course"]["val_top1"] for run in runs), strict=True)]
-
-
-def best_steps(runs: Sequence[Content]) -> int:
-    """Returns the steps after which the mean accuracy on validation is highest."""
-    found = course(runs)
-    return every(runs) * (found.index(max(found)) + 1)
-
-
-def minutes(runs: Sequence[Content]) -> float:
-    """Returns the mean minutes of a run."""
-    each = [run["epoch_seconds"] * len(run["course"]["val_top1"]) / 60 for run in runs]
-    return sum(each) / len(each)
-
-
-def part(runs: Sequence[Content], epoch: int) -> str:
-    """Returns the mean part of the unlabelled images that taught in an epoch, in whole percent."""
-    each = [run["course"]["train_mask"][epoch] for run in runs]
-    return f"{100 * sum(each) / len(each):.0f}"
-
-
-def every(runs: Sequence[Content]) -> int:
-    """Returns the steps of an epoch."""
-    return int(runs[0]["recipe"]["epoch_steps"])
-
-
-def plain_command(command: str) -> str:
-    """Returns a command without the options that say how it was run here."""
-    return command.replace(" --quiet", "").replace(" --resume", "")
-
-
-def lines_of(command: str) -> str:
-    """Returns a command in lines that fit the page; an option stays with its value."""
-    first, *options = plain_command(command).split(" --")
-    kept = " ".join([first, *(f"--{option}".replace(" ", "\0") for option in options)])
-    lines = textwrap.wrap(kept, 110, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
-    return " \\\n".join(lines).replace("\0", " ")
-
-
-def wrapped(text: str) -> str:
-    """Returns a paragraph in lines."""
-    return textwrap.fill(text, 118, break_on_hyphens=False)
-
-
-def item_of(text: str) -> str:
-    """Returns an item of a list in lines."""
-    return textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convatlas.evaluation import FEWEST_SEEDS, Z_975, summarize
+from convatlas.words import percent
 
 TEACHER = "noisy_student/round0"
 METHODS = {  # the runs of the study -> their names
     "supervised": "supervised",
-    TEACHER: "noisy_student, round 0",
-    "fixmatch": "fixmatch",
     "meta_pseudo_labels": "meta_pseudo_labels",
+    "fixmatch": "fixmatch",
+    TEACHER: "noisy_student, round 0",
     "noisy_student/round2": "noisy_student, round 2",
 }
 
@@ -41,3 +43,83 @@ def wilson(share: float, n: int) -> tuple[float, float]:
     middle = (share + square / (2 * n)) / (1 + square / n)
     half = Z_975 * math.sqrt(share * (1 - share) / n + square / (4 * n * n)) / (1 + square / n)
     return middle - half, middle + half
+
+
+def versus(member: Content, other: str, name: str) -> str:
+    """Returns a sentence: the difference to another method on test, and whether the interval excludes 0."""
+    found = member["differences"][other]
+    where = "above" if found["mean"] > 0 else "below"
+    apart = "" if found["significant"] else ", which may be chance"
+    return f"It ends {percent(abs(found['mean']))} points {where} {name} ({interval(found)}){apart}."
+
+
+def gained(member: Content, other: str) -> str:
+    """Returns a difference with its interval as a cell of a table, or a stroke where there is none."""
+    found = member["differences"].get(other)
+    return "-" if found is None else f"{signed(found['mean'])} ({signed(found['low'])} to {signed(found['high'])})"
+
+
+def interval(found: Content) -> str:
+    """Returns the interval of a difference."""
+    return f"95 % interval {signed(found['low'])} to {signed(found['high'])}"
+
+
+def signed(value: float) -> str:
+    """Returns a difference in points with its sign."""
+    return f"{'+' if value >= 0 else '-'}{percent(abs(value))}"
+
+
+def accuracy(runs: Sequence[Content]) -> float:
+    """Returns the mean accuracy on test."""
+    return spread(runs)[0]
+
+
+def course(runs: Sequence[Content]) -> list[float]:
+    """Returns the mean accuracy on validation after each epoch."""
+    return [sum(each) / len(each) for each in zip(*(run["course"]["val_top1"] for run in runs), strict=True)]
+
+
+def best_steps(runs: Sequence[Content]) -> int:
+    """Returns the steps after which the mean accuracy on validation is highest."""
+    found = course(runs)
+    return every(runs) * (found.index(max(found)) + 1)
+
+
+def minutes(runs: Sequence[Content]) -> float:
+    """Returns the mean minutes of a run."""
+    each = [run["epoch_seconds"] * len(run["course"]["val_top1"]) / 60 for run in runs]
+    return sum(each) / len(each)
+
+
+def part(runs: Sequence[Content], epoch: int) -> str:
+    """Returns the mean part of the unlabelled images that taught in an epoch, in whole percent."""
+    each = [run["course"]["train_mask"][epoch] for run in runs]
+    return f"{100 * sum(each) / len(each):.0f}"
+
+
+def every(runs: Sequence[Content]) -> int:
+    """Returns the steps of an epoch."""
+    return int(runs[0]["recipe"]["epoch_steps"])
+
+
+def plain_command(command: str) -> str:
+    """Returns a command without the options that say how it was run here."""
+    return command.replace(" --quiet", "").replace(" --resume", "")
+
+
+def lines_of(command: str) -> str:
+    """Returns a command in lines that fit the page; an option stays with its value."""
+    first, *options = plain_command(command).split(" --")
+    kept = " ".join([first, *(f"--{option}".replace(" ", "\0") for option in options)])
+    lines = textwrap.wrap(kept, 110, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
+    return " \\\n".join(lines).replace("\0", " ")
+
+
+def wrapped(text: str) -> str:
+    """Returns a paragraph in lines."""
+    return textwrap.fill(text, 118, break_on_hyphens=False)
+
+
+def item_of(text: str) -> str:
+    """Returns an item of a list in lines."""
+    return textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)

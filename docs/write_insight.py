@@ -21,6 +21,7 @@ from places import check_no_places, without_places
 
 from convatlas.errors import UsageError
 from convatlas.files import read_json, write_json
+from convatlas.insight.explain.curves import verdict
 from convatlas.report.protocol import values
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,9 +79,10 @@ def take_over(source: Path, results: Path, *, figures: Path) -> None:
 
 
 def part(content: Content) -> str:
-    """Returns the table of the methods, what can be told from it, and how it was measured."""
+    """Returns the table of the methods, what is clear from it, and how it was measured."""
     curves, session = content["curves"], content["session"]
-    said = " ".join(f"{line[0].upper()}{line[1:]}." for line in curves["verdicts"])
+    verdicts = (verdict(kind, found, curves["titles"]) for kind, found in curves["kinds"].items())
+    said = " ".join(f"{line[0].upper()}{line[1:]}." for line in verdicts)
     images = f"{curves['images']} {curves['source'] or 'photographs'}"
     lines = [
         *table(content),
@@ -102,7 +104,7 @@ def table(content: Content) -> list[str]:
     curves, sanity = content["curves"], content["sanity"]
     columns = ["method"]
     for kind in curves["kinds"]:
-        columns += [f"{kind}: area", "less that of a random order"]
+        columns += [f"{kind}: area", "minus random order"]
     columns += ["rank correlation, random weights"] if sanity else []
     rows = [f"| {' | '.join(columns)} |", f"|:--{'|--:' * (len(columns) - 1)}|"]
     for name, title in curves["titles"].items():

@@ -204,7 +204,7 @@ def test_names_are_trained_as_one_study_and_folders_only_drawn(
     assert convatlas.degradation([out]) == content
     assert main(["degradation", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "net_4 less net_2: training" in printed
+    assert "net_4 minus net_2: training" in printed
     assert "1 of 4 epochs: short runs" in printed
 
 

@@ -17,7 +17,16 @@ from convatlas.cli import main
 from convatlas.data import load_data
 from convatlas.errors import UsageError
 from convatlas.insight.explain import Wanted, material
-from convatlas.insight.explain.embedding import CELLS, NAMED, REACH, Embedding, embed, laid_out, looks, picture_sheet
+from convatlas.insight.explain.embedding import (
+    CELLS,
+    CLASS_COLOURS,
+    REACH,
+    Embedding,
+    embed,
+    laid_out,
+    looks,
+    picture_sheet,
+)
 from convatlas.insight.explain.features import before_last_layer
 from convatlas.insight.explain.material import Part
 from convatlas.insight.explain.neighbours import nearest
@@ -100,8 +109,8 @@ def test_small_images_do_not_lie_over_each_other() -> None:
 def test_classes_have_looks_of_their_own_as_far_as_there_are_some() -> None:
     labels = np.repeat(np.arange(20), np.arange(1, 21))
     look = looks(labels, [f"class {index}" for index in range(30)])
-    assert sorted(look) == list(range(20 - NAMED, 20))
-    assert len(set(look.values())) == NAMED
+    assert sorted(look) == list(range(20 - len(CLASS_COLOURS), 20))
+    assert len({colour for colour, _ in look.values()}) == len(CLASS_COLOURS), "small images have no marker"
     points = np.random.default_rng(0).normal(size=(len(labels), 2))
     embedding = Embedding(points, points, labels, torch.arange(len(labels)), (0.5, 0.2))
     sheet = np.asarray(picture_sheet(embedding, torch.zeros(len(labels), 1, 44, 44, dtype=torch.uint8), ["a"] * 20))

@@ -319,7 +319,8 @@ def test_methods_are_compared_image_by_image() -> None:
         assert summary["less_best"]["b"]["ci95"] == pytest.approx([sign * 0.05] * 2)
         assert summary["less_random"]["a"]["ci95"] == pytest.approx([sign * -0.3] * 2)
         expected = (
-            f"{kind}: A has the {size} mean area; worse: B; not told apart: C; not told from a random order: none"
+            f"{kind}: A has the {size} mean area; clearly worse: B; no clear difference from it: C; "
+            "not clearly better than a random order: none"
         )
         assert verdict(kind, summary, titles) == expected
     alone = Curves(*({name: each[:1] for name, each in kind.items()} for kind in (found.deletion, found.insertion)))

@@ -121,7 +121,7 @@ def test_numbers_and_intervals_come_from_the_runs(script: ModuleType, tmp_path: 
     assert "| 2 | 65.00 |" in page
     assert "the same labels alone reach 40.00 %: 5.00 points less (95 % interval -6.00 to -4.00)" in page
     assert "wrong on 65 of 100 test images. On validation its loss ends at 2.2 (cross entropy; an answer" in page
-    assert "has 2.3), where labels alone end at 2.2. No curve" in page
+    assert "has 2.3), where labels alone end at 2.2. The curves" in page
     assert "their loss (dashed) falls from 0.75 to 0.25" in page
     assert "methods with fewer than three seeds" in page
     assert "--quiet" not in page
@@ -175,4 +175,4 @@ def test_the_table_of_the_feedback_is_that_of_its_results() -> None:
         assert row["n_seeds"] == 3
     said = content["comparison"]
     assert "by 1.94 points on test (95 % interval -2.50 to 7.50" in json.dumps(said)
-    assert "`exact` less `none` is 1.94 points (-2.50 to 7.50)" in page
+    assert "`exact` minus `none` is 1.94 points (-2.50 to 7.50)" in page

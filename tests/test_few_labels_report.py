@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from convatlas.api.entries import study_entries
+from convatlas.cli import main
 from convatlas.errors import UsageError
 from convatlas.recipe import recipe
 from convatlas.report import write_report
@@ -105,3 +106,13 @@ def test_words_that_contradict_each_other_are_refused(names: list[str], flags: d
     given = {"methods": None, "labels": None, **flags}
     with pytest.raises(UsageError, match=words):
         study_entries(names, recipe=None, data="digits", **given)
+
+
+def test_the_help_s_epochs_work_with_methods(tmp_path: Path) -> None:
+    """Recipes of methods count steps: `--epochs` was refused beside them."""
+    words = (
+        "compare resnet_uva -o depths=1,1,1 -o widths=4,8,8 --data digits --methods supervised --labels 40 --seeds 1"
+    )
+    assert main([*words.split(), "--epochs", "1", "--set", "epoch_steps=2", "--out", str(tmp_path / "out")]) == 0
+    (row,) = json.loads((tmp_path / "out/results.json").read_text())["rows"]
+    assert (row["method"], row["n_seeds"]) == ("supervised", 1)

@@ -105,5 +105,5 @@ def test_what_the_words_say_of_speed(page: str) -> None:
     assert cam["grad_cam, times answers"]["median"] <= cam["aim"]
     surfaces = read_json(ROOT / "results/bench/landscape.json")["results"]
     ratios = [way["ratio"]["median"] for network in surfaces.values() for way in network.values()]
-    assert f"It measures {min(ratios):.2f} to {max(ratios):.2f} of the images a second" in page
+    assert f"It handles {min(ratios):.2f} to {max(ratios):.2f} times as many images a second" in page
     assert min(ratios) >= 0.9

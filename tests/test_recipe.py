@@ -305,6 +305,16 @@ def test_milestones_do_not_change_their_unit_unseen() -> None:
     )
 
 
+def test_a_warm_up_stays_the_same_part_where_the_unit_changes() -> None:
+    """`semi --method meta_pseudo_labels --epochs 61` was refused for a warm-up that the user had not named."""
+    row = recipe("meta_pseudo_labels").replaced(steps=None, epochs=61)
+    assert (row.schedule.warmup_steps, row.schedule.warmup_epochs) == (0, pytest.approx(61 * 5000 / 305_000))
+    back = row.replaced(epochs=None, steps=30_500)
+    assert (back.schedule.warmup_steps, back.schedule.warmup_epochs) == (500, 0)
+    kept = recipe("meta_pseudo_labels").replaced(steps=None, epochs=61, warmup_steps=0, warmup_epochs=2.0)
+    assert kept.schedule.warmup_epochs == 2.0
+
+
 def test_explicit_milestones_are_kept() -> None:
     assert recipe("uva_sgd").replaced(epochs=10, milestones=(3,)).schedule.milestones == (3,)
 

@@ -82,7 +82,7 @@ def test_the_record_names_the_labelled_images_and_nothing_else_has_labels() -> N
     assert (record.count, record.seed, len(record.hash)) == (40, 0, 16)
     assert plan.with_seed(1).record().labelled != record
     assert "40 of 1,077 training images keep their labels" in plan.notes[1]
-    assert "360 labelled validation images are only watched" in plan.notes[2]
+    assert "360 labelled validation images are only watched" in plan.notes[3]
 
 
 # ---------------------------------------------------------------------------------------------------------- the views
@@ -357,7 +357,7 @@ def test_the_best_epoch_may_be_selected_all_the_same(tmp_path: Path) -> None:
     run = train_plan(few("supervised", select="best"), folder=tmp_path / "run")
     rows = run.metrics()
     assert run.results["best_epoch"] == max(rows, key=lambda row: (row["val_top1"], -row["epoch"]))["epoch"]
-    assert "select the epoch, beside 40 labels" in run.record.notes[2]
+    assert "select the epoch, beside 40 labels" in run.record.notes[3]
 
 
 # ---------------------------------------------------------------------------------------------------------- refusals

@@ -154,7 +154,7 @@ def _error(found: dict[str, Any]) -> str:
 
 
 def _in_line(effect: dict[str, Any]) -> str:
-    """Returns a line: the errors of the deepest network of a kind less those of its shallowest."""
+    """Returns a line: the errors of the deepest network of a kind minus those of its shallowest."""
     parts = []
     for measure in ("training", "validation", "test"):
         found = effect[measure]
@@ -164,4 +164,4 @@ def _in_line(effect: dict[str, Any]) -> str:
             f"{measure} {points}" + ("" if ends is None else f" ({100 * ends[0]:+.2f} to {100 * ends[1]:+.2f})")
         )
     interval = "" if effect["training"]["ci95"] else f"; {effect['seeds']}: no interval"
-    return f"{effect['deep']} less {effect['shallow']}: {', '.join(parts)} points{interval}"
+    return f"{effect['deep']} minus {effect['shallow']}: {', '.join(parts)} points{interval}"

@@ -34,18 +34,28 @@ def explain(
         list[str] | None, typer.Option("--stage", metavar="NAME", help="Stage for feature maps; may be repeated.")
     ] = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", metavar="NAME", help="Method of the maps, instead of all; repeat.")
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME",
+            help="Method of the maps, instead of all: grad_cam, grad_cam++, "
+            "integrated_gradients, occlusion or smooth_grad; repeat.",
+        ),
     ] = None,
     sanity: Annotated[
         bool, typer.Option("--sanity", help="Check that the maps change where the weights are random; takes minutes.")
     ] = False,
     curves: Annotated[
-        bool, typer.Option("--curves", help="Measure the maps: delete or insert pixels by their values.")
+        bool, typer.Option("--curves", help="Measure the maps: delete or insert the pixels with the highest values.")
     ] = False,
     curve_images: Annotated[
         int,
         typer.Option(
-            "--curve-images", min=0, max=10_000, metavar="N", help="Measure them on N test images of the data set."
+            "--curve-images",
+            min=0,
+            max=10_000,
+            metavar="N",
+            help="Measure the maps on N test images of the data set instead.",
         ),
     ] = 0,
     excite: Annotated[
@@ -62,7 +72,8 @@ def explain(
         bool, typer.Option("--embedding", help="Draw test images in two dimensions: PCA and t-SNE.")
     ] = False,
     data: Annotated[
-        str | None, typer.Option("--data", help="Data set of these images; default: that of the run or of the weights.")
+        str | None,
+        typer.Option("--data", help="Data set of training and test images; default: that of the run or weights."),
     ] = None,
     data_dir: options.DataDir = None,
     weights: options.WeightsName = None,

@@ -28,7 +28,9 @@ def landscape(
     grid: Annotated[int, typer.Option("--grid", help="Points along each direction, an odd number.")] = 25,
     reach: Annotated[
         float | None,
-        typer.Option("--range", metavar="NUMBER", help="Reach in lengths of the filters; default: 1."),
+        typer.Option(
+            "--range", metavar="NUMBER", help="Reach; at 1 each filter has moved by its own norm. Default: 1."
+        ),
     ] = None,
     images: Annotated[int, typer.Option("--images", help="Training images, chosen by a fixed seed.")] = 2000,
     seeds: Annotated[int, typer.Option("--seeds", metavar="NUMBER", help="Draws of the random directions.")] = 1,

@@ -56,7 +56,12 @@ def semi(
             "--rounds", metavar="NUMBER", help="For noisy_student: the students after the first teacher; default: 1."
         ),
     ] = None,
-    steps: Annotated[str | None, typer.Option("--steps", metavar="NUMBER", help="Optimizer steps in all.")] = None,
+    steps: Annotated[
+        str | None,
+        typer.Option(
+            "--steps", metavar="NUMBER", help="Optimizer steps in all; default: the recipe's, 2^20 for FixMatch."
+        ),
+    ] = None,
     epochs: Annotated[
         str | None,
         typer.Option("--epochs", metavar="NUMBER", help="The length in epochs, each of epoch_steps steps."),
@@ -79,8 +84,8 @@ def semi(
 ) -> None:
     """Train with few labels and many unlabelled images.
 
-    The other training images are used without their labels. The validation images have labels, so they select
-    nothing: the last epoch is tested once.
+    Methods with unlabelled images use all training images without their labels, the labelled ones too. The validation
+    images have labels, so they select nothing: the last epoch is tested once. docs/semi_supervised.md has the methods.
 
     Example: convatlas semi resnet_uva --method fixmatch --data digits --labels 40
 

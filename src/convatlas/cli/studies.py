@@ -9,6 +9,7 @@ import typer
 
 from convatlas.cli import options
 from convatlas.cli.program import FAILED, app, resumable
+from convatlas.cli.semi_supervised import length
 from convatlas.cli.transferring import print_transfer
 from convatlas.errors import UsageError
 
@@ -38,12 +39,17 @@ def compare(
         typer.Option(
             "--methods",
             metavar="NAME,...",
-            help="Compare methods for few labels, such as supervised,fixmatch: each network with each of them.",
+            help="Compare methods for few labels: each network with each of them. A method may have fields of its own, "
+            "as in 'supervised,fixmatch[threshold=0.9]'.",
         ),
     ] = None,
     labels: Annotated[
         str | None,
-        typer.Option("--labels", metavar="NUMBER,...", help="With --methods: numbers of labels, such as 250,4000."),
+        typer.Option(
+            "--labels",
+            metavar="NUMBER,...",
+            help="With --methods: numbers of labels, such as 250,4000, or parts, such as 0.1.",
+        ),
     ] = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -62,18 +68,20 @@ def compare(
 
     Example: convatlas compare resnet_uva densenet_uva@uva_adam --data digits --seeds 3 --out runs/first
 
-    Example: convatlas compare resnet_uva --methods supervised,fixmatch --labels 40,200 --seeds 3 --out runs/few
+    Example: convatlas compare resnet_uva --methods supervised,fixmatch --labels 40,200 --seeds 3 --out runs/few-digits
     """
     from convatlas.api.entries import study_entries
     from convatlas.request import Request, check_words, protocol_entries, study_folder
 
     names = protocol_entries(protocol_name, architectures or [])
+    flags = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "fit": fit, "precision": precision}
+    flags |= length(steps=None, epochs=epochs) if methods else {}
     request = Request(
         entries=study_entries(names, recipe=recipe, methods=methods, labels=labels, data=data),
         data=data,
         data_dir=data_dir,
         seeds=parse_seeds(seeds),
-        settings=options.settings(setting, epochs=epochs, batch_size=batch_size, lr=lr, fit=fit, precision=precision),
+        settings=options.settings(setting, **flags),
         options=options.architecture_options(option),
         device=device,
         skip_unreadable=skip_unreadable,

@@ -21,7 +21,7 @@ from convatlas.recipe.groups import (
     ScheduleFields,
 )
 from convatlas.recipe.method_checks import check_method
-from convatlas.recipe.schedule import scaled_schedule
+from convatlas.recipe.schedule import scaled_schedule, schedule_in_other_unit
 
 Precision = Literal["float32", "bf16"]
 Selected = Literal["best", "last"]
@@ -135,8 +135,8 @@ class Recipe:
         """Returns this recipe with other values, given by flat name; the recipe's name shows each change.
 
         Other `epochs` scale the milestones, `decay_epochs` and `warmup_epochs`. In a recipe that counts steps, other
-        `steps` scale the fields that count steps. Another `image_size` scales `shorter_side`. Raises `UsageError` if
-        the unit changes and the milestones do not.
+        `steps` scale the fields that count steps. Where the unit changes, the warm-up stays the same part. Another
+        `image_size` scales `shorter_side`. Raises `UsageError` if the unit changes and the milestones do not.
 
         >>> from convatlas.recipe import recipe
         >>> short = recipe("uva_sgd").replaced(epochs=18)
@@ -162,11 +162,8 @@ class Recipe:
                 words = name.replace("_", " ")
                 expected += f"; {words} {before} of {self.length} {self.unit} became {after} of {length}"
             changes |= scaled
-        elif self.unit in changes and self.schedule.milestones and "milestones" not in given:
-            kept = short(self.schedule.milestones)
-            raise UsageError(
-                f"milestones={kept} of recipe {self.name} count {self.unit}; give them in the new unit too"
-            )
+        elif self.unit in changes:
+            changes |= schedule_in_other_unit(self, changes, given)
         if "image_size" in changes and self.images.shorter_side and "shorter_side" not in given:
             changes["shorter_side"] = self._scaled_side(changes["image_size"])
             expected += f"; shorter side {self.images.shorter_side} became {short(changes['shorter_side'])}"

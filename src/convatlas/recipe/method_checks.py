@@ -90,7 +90,9 @@ def _check_meta(recipe: Recipe) -> None:
     rest = fields.student_wait + fields.finetune_part < 1
     require(recipe, "student_wait", rest, "so short that student_wait and finetune_part leave steps between them")
     counts = recipe.schedule.kind != "plateau" or not fields.student_wait
-    require(recipe, "schedule", counts, "no plateau with student_wait: the student has a schedule of its own")
+    require(
+        recipe, "schedule", counts, "another one than plateau with student_wait: the student has a schedule of its own"
+    )
     if fields.teacher_gradient == "exact":
         kind, clip = recipe.optimizer.kind, recipe.optimizer.clip_norm
         require(recipe, "optimizer", kind == "sgd", "sgd with teacher_gradient=exact, which goes through its step")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from convatlas.errors import UsageError
@@ -67,6 +68,23 @@ def scaled_schedule(recipe: Recipe, length: int) -> dict[str, Any]:
         if value := getattr(recipe.schedule, name):
             scaled[name] = value * length / before if unit == "epochs" else max(1, round(value * length / before))
     return scaled
+
+
+def schedule_in_other_unit(recipe: Recipe, changes: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    """Returns the fields of the warm-up where `changes` give the length in the other unit: the same part of it.
+
+    Raises `UsageError` for milestones that are not among the `given` fields.
+    """
+    unit, other = ("epochs", "steps") if recipe.unit == "epochs" else ("steps", "epochs")
+    if recipe.schedule.milestones and "milestones" not in given:
+        kept = "+".join(map(str, recipe.schedule.milestones))
+        raise UsageError(f"milestones={kept} of recipe {recipe.name} count {unit}; give them in the new unit too")
+    length = changes.get(other)
+    if not recipe.warmup_length or not isinstance(length, int):
+        return {}
+    warmup = recipe.warmup_length * length / recipe.length
+    found = {f"warmup_{unit}": 0, f"warmup_{other}": warmup if other == "epochs" else max(1, round(warmup))}
+    return {name: value for name, value in found.items() if name not in given}
 
 
 def _one_cycle(step: int, total: int) -> float:

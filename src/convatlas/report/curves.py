@@ -51,7 +51,8 @@ def draw_run_curves(
             shown = f"{height:.2f} %" if scale == PERCENT else f"{metric} {height:.3f}"
             axes.axvline(best["epoch"], color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
             axes.plot(best["epoch"], height, "o", color=COLOURS[0], markersize=7.5, markeredgecolor="white", zorder=4)
-            axes.set_title(f"● best epoch {best['epoch']:g}: {shown}", loc="right", fontsize=9.5, color=COLOURS[0])
+            word = "best" if best_epoch is None else "tested"
+            axes.set_title(f"● {word} epoch {best['epoch']:g}: {shown}", loc="right", fontsize=9.5, color=COLOURS[0])
         _frame(axes, [row["epoch"] for row in rows])
     _draw_below(figure.axes[len(panels) :], rows, below)
     named = {label: line for axes in figure.axes for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}

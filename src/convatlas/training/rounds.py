@@ -13,7 +13,7 @@ from convatlas.errors import UsageError
 from convatlas.recipe import recipe_of_teacher
 from convatlas.training.plan import Plan, make_plan
 from convatlas.training.semi_supervised import NoisyStudent, with_teacher
-from convatlas.training.semi_supervised.said import unlabelled_notes
+from convatlas.training.semi_supervised.said import all_unlabelled, unlabelled_notes
 
 MOST = 100
 
@@ -78,7 +78,8 @@ def with_unlabelled(plan: Plan, reference: str, *, folder: Path | None = None) -
         )
     check_unseen(unlabelled, plan.data)
     require_readable(unlabelled)
-    notes = (*plan.notes, *unlabelled_notes(unlabelled, plan.data))
+    kept = [note for note in plan.notes if note != all_unlabelled(plan.data)]
+    notes = (*kept, *unlabelled_notes(unlabelled, plan.data))
     return dataclasses.replace(plan, unlabelled=unlabelled.kept(), notes=notes)
 
 

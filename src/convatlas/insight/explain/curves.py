@@ -62,7 +62,7 @@ class Curves:
 
 
 def verdict(kind: str, summary: Mapping[str, Any], titles: Mapping[str, str]) -> str:
-    """Returns in words which method is best, and which of the others can be told from it, and from a random order."""
+    """Returns in words which method is best, and which differ clearly from it, and from a random order."""
 
     def named(names: Iterable[str]) -> str:
         return ", ".join(titles[name] for name in names) or "none"
@@ -75,8 +75,9 @@ def verdict(kind: str, summary: Mapping[str, Any], titles: Mapping[str, str]) ->
     worse = [name for name, found in less_best.items() if min(sign * end for end in found["ci95"]) > 0]
     chance = [name for name, found in less_random.items() if max(sign * end for end in found["ci95"]) >= 0]
     if less_best:
-        words += f"; worse: {named(worse)}; not told apart: {named(name for name in less_best if name not in worse)}"
-    return f"{words}; not told from a random order: {named(chance)}"
+        close = named(name for name in less_best if name not in worse)
+        words += f"; clearly worse: {named(worse)}; no clear difference from it: {close}"
+    return f"{words}; not clearly better than a random order: {named(chance)}"
 
 
 def curves_of(
@@ -171,8 +172,9 @@ def draw_curves(curves: Curves, path: Path) -> None:
             axes.plot(np.linspace(0, 1, STEPS + 1), values.mean(0), label=label, **look)
         plain(axes)
         axes.set_title(title, loc="left", color=INK, fontsize=10.5)
-        axes.set_xlabel("part of the pixels, those of the highest values first", color=SOFT, fontsize=9.5)
+        axes.set_xlabel("part of the pixels, the highest values of the map first", color=SOFT, fontsize=9.5)
+        axes.set_ylim(0, 1)
     first = figure.axes[0]
-    first.set_ylabel("probability of the class, mean over images", color=SOFT, fontsize=9.5)
+    first.set_ylabel(f"probability of the class, mean of images: {curves.images}", color=SOFT, fontsize=9.5)
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3, **LEGEND)
     save(figure, path)

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from convatlas.data import class_labels
-from convatlas.drawing import DPI, INK, LEGEND, SOFT, plain, save, styles
+from convatlas.drawing import COLOURS, DPI, INK, LEGEND, MARKERS, SOFT, plain, save
 from convatlas.errors import UsageError
 from convatlas.insight.explain.features import before_last_layer
 from convatlas.insight.explain.material import Part
@@ -26,9 +26,10 @@ IMAGES = 1000  # at most
 FEWEST = 8
 PERPLEXITY = 30.0
 KEPT = 50  # principal components that t-SNE is given
-NAMED = 14  # classes with a colour and a marker of their own
+CLASS_COLOURS = (*COLOURS, "#8B1A1A", "#6A51A3", "#8A9A00")  # each class has its own: small images have no marker
 CELLS, THUMB, BORDER = 24, 44, 3  # places along a side of the picture with small images, and their pixels
 REACH = 3.0  # cells from its point at which an image may lie
+ENTRIES, ENTRY = 5, 40  # of a row of the legend below them, and its height in pixels
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,9 @@ def embed(network: nn.Module, part: Part, *, watch: Watch = unwatched) -> Embedd
 def looks(labels: np.ndarray, class_names: Sequence[str]) -> dict[int, tuple[str, str]]:
     """Returns colour and marker of each class with a look of its own: of the most frequent where there are many."""
     counts = np.bincount(labels, minlength=len(class_names))
-    chosen = np.argsort(-counts, kind="stable")[:NAMED]
+    chosen = np.argsort(-counts, kind="stable")[: len(CLASS_COLOURS)]
     present = sorted(int(label) for label in chosen if counts[label])
-    numbered = styles([f"{label:06}" for label in present])
-    return {label: numbered[f"{label:06}"] for label in present}
+    return {label: (CLASS_COLOURS[index], MARKERS[index % len(MARKERS)]) for index, label in enumerate(present)}
 
 
 def draw_embedding(embedding: Embedding, class_names: Sequence[str], path: Path) -> None:
@@ -83,10 +83,7 @@ def draw_embedding(embedding: Embedding, class_names: Sequence[str], path: Path)
 
     figure = Figure(figsize=(9, 5.2), dpi=DPI, layout="constrained")
     look = looks(embedding.labels, class_names)
-    panels = {
-        "PCA: {:.0%} and {:.0%} of the variance".format(*embedding.variance): embedding.pca,
-        "t-SNE: near ones stay near": embedding.tsne,
-    }
+    panels = {"PCA: most of the variance": embedding.pca, "t-SNE: near ones stay near": embedding.tsne}
     for axes, (title, points) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         others = ~np.isin(embedding.labels, list(look))
         style: dict[str, Any] = {"s": 13, "linewidths": 0, "alpha": 0.8}
@@ -96,22 +93,36 @@ def draw_embedding(embedding: Embedding, class_names: Sequence[str], path: Path)
         if others.any():
             axes.scatter(*points[others].T, color=SOFT, marker=".", label="other classes", zorder=1, **style)
         plain(axes)
-        axes.set_xticklabels([])
-        axes.set_yticklabels([])
+        axes.grid(False)
+        axes.set_xticks([])
+        axes.set_yticks([])
         axes.set_title(title, loc="left", color=INK, fontsize=10.5)
+    first, second = (
+        f"component {place}: {part:.0%} of the variance" for place, part in enumerate(embedding.variance, 1)
+    )
+    figure.axes[0].set_xlabel(first, color=SOFT, fontsize=9.5)
+    figure.axes[0].set_ylabel(second, color=SOFT, fontsize=9.5)
     legend: dict[str, Any] = {**LEGEND, "markerscale": 2, "ncols": 5}
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", **legend)
     save(figure, path)
 
 
 def picture_sheet(embedding: Embedding, thumbnails: Tensor, class_names: Sequence[str]) -> Image.Image:
-    """Returns small images uint8 (N, C, THUMB, THUMB) about their points of t-SNE, with the colour of the class.
+    """Returns small images uint8 (N, C, THUMB, THUMB) about their points of t-SNE, in frames of the class's colour.
 
-    Each lies in the free cell that is nearest to its point; where none is near, it is left out.
+    Each lies in the free cell that is nearest to its point; where none is near, it is left out. The legend is below.
     """
-    cell = THUMB + 2 * BORDER + 1
-    sheet = Image.new("RGB", (CELLS * cell, CELLS * cell), (245, 247, 249))
-    draw, look = ImageDraw.Draw(sheet), looks(embedding.labels, class_names)
+    cell, look = THUMB + 2 * BORDER + 1, looks(embedding.labels, class_names)
+    named = [(colour, class_names[label]) for label, (colour, _) in look.items()]
+    if len(look) < len(set(embedding.labels.tolist())):
+        named.append((SOFT, "other classes"))
+    height = CELLS * cell + (-(-len(named) // ENTRIES)) * ENTRY
+    sheet = Image.new("RGB", (CELLS * cell, height), (245, 247, 249))
+    draw = ImageDraw.Draw(sheet)
+    for place, (colour, name) in enumerate(named):
+        left, top = place % ENTRIES * sheet.width // ENTRIES + 8, CELLS * cell + place // ENTRIES * ENTRY
+        draw.rectangle((left, top + 9, left + 22, top + 31), colour)
+        draw.text((left + 32, top + 20), name[:18], fill=INK, font=ImageFont.load_default(size=20), anchor="lm")
     for place, (column, row) in laid_out(embedding.tsne).items():
         pixels = thumbnails[place].expand(3, -1, -1).permute(1, 2, 0).numpy()
         colour = look.get(int(embedding.labels[place]), (SOFT, ""))[0]

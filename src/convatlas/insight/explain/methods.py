@@ -246,8 +246,8 @@ METHODS = {
     "occlusion": Method(
         "Occlusion",
         "Orange marks the places where a window of the mean colour lowers the logit, blue where it raises it.",
-        "Two places of which either suffices both look unimportant, and the covered image is unlike any that the "
-        "network was trained on.",
+        "Where either of two places is enough for the answer, both look unimportant. The covered image is unlike any "
+        "that the network was trained on.",
         occlusion,
     ),
     "smooth_grad": Method(

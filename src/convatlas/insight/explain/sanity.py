@@ -118,11 +118,16 @@ def draw_sanity(sanity: Sanity, path: Path) -> None:
     for index, (name, values) in enumerate(sanity.correlations.items()):
         colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         label = METHODS[name].title + (" (fails)" if name in sanity.failed else "")
-        label += " (undecided)" if name in sanity.undecided else ""
+        if name in sanity.undecided:
+            label += " (undecided)"
+        elif sanity.compared[name] < sanity.images:
+            label += f" ({sanity.compared[name]} images at the end)"
         axes.plot((0, *sanity.layers), (1.0, *values), color=colour, marker=marker, markersize=5, label=label)
-    axes.axhline(ALIKE, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
+    axes.axhline(ALIKE, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)), label=f"{ALIKE} or more at the end: fails")
     plain(axes)
-    axes.set_xlabel(f"layers with random weights, from the answer down, of {sanity.of}", color=SOFT, fontsize=9.5)
+    axes.set_xlabel(
+        f"layers whose weights are in a random order, the last layer first (of {sanity.of})", color=SOFT, fontsize=9.5
+    )
     title = f"rank correlation with the trained network's maps, images: {sanity.images}"
     axes.set_title(title, loc="left", color=INK, fontsize=10.5)
     figure.legend(loc="outside lower center", ncols=3, **LEGEND)

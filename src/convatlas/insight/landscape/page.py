@@ -16,11 +16,11 @@ from convatlas.report.landscape_page import render_landscape
 MOST_VALUES = 14_000  # points on the page, so that it stays below 300 kB
 CAPTIONS = {
     ("random", 2): "Each surface shows the training loss where all weights of a network are moved along two random "
-    "directions, each filter by as much as its own length at the step 1; the centre is the trained network. A smooth "
-    "bowl here does not say that the loss is smooth in the many other directions, and a wide one does not say that the "
+    "directions, a filter at the step 1 by its own length (norm); the centre is the trained network. A smooth bowl "
+    "here does not say that the loss is smooth in the many other directions, and a wide one does not say that the "
     "network is right on test images.",
     ("random", 1): "Each curve shows the training loss where all weights of a network are moved along a random "
-    "direction, each filter by as much as its own length at the step 1; at 0 is the trained network. A smooth curve "
+    "direction, a filter at the step 1 by its own length (norm); at 0 is the trained network. A smooth curve "
     "does not say that the loss is smooth in the many other directions, and a wide valley does not say that the "
     "network is right on test images.",
     ("pca", 2): "Each surface shows the training loss over the two directions in which the weights moved most during "

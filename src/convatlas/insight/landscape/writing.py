@@ -187,7 +187,7 @@ def smaller(wanted: Wanted, images: int, seconds: float) -> str:
     """Returns flags of a work that takes half of `LONG` at most, with its time; `seconds` are those of the whole.
 
     >>> smaller(Wanted(grid=51), 50_000, 80_000.0)
-    '--grid 25 --images 2,000 (about 13 minutes)'
+    '--grid 25 --images 2000 (about 13 minutes)'
     """
     choices = [
         (grid, few)
@@ -200,7 +200,7 @@ def smaller(wanted: Wanted, images: int, seconds: float) -> str:
         return seconds * (grid / wanted.grid) ** wanted.dimensions * few / images
 
     chosen = next((each for each in choices if taken(*each) < LONG / 2), choices[-1])
-    return f"--grid {chosen[0]} --images {chosen[1]:,} (about {duration(taken(*chosen))})"
+    return f"--grid {chosen[0]} --images {chosen[1]} (about {duration(taken(*chosen))})"
 
 
 def duration(seconds: float) -> str:

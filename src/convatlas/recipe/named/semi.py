@@ -163,7 +163,8 @@ def methods_with_labels(methods: str, labels: str | None, *, data: str) -> tuple
             raise UsageError(f"{text!r} is no method; write METHOD or METHOD[FIELD=VALUE,...]")
         if name == "noisy_student":
             raise UsageError(
-                "noisy_student trains a teacher first; train it with convatlas semi --rounds, then report all"
+                "noisy_student trains a teacher first: train it with convatlas semi --rounds; then convatlas report "
+                "RUN... --out DIR puts all runs into one table"
             )
         fields = fields_in_brackets(rest.removesuffix("]"), text)
         chosen.append((recipe_of_method(name, data), tuple(fields.items())))

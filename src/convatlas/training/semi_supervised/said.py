@@ -25,19 +25,22 @@ def label_notes(recipe: Recipe, data: DataSet, *, seed: int) -> tuple[str, ...]:
     chosen = "" if labelled is None else ", chosen by the seed, of each class equally many"
     if fields.labels is not None and fields.labels < 1:
         chosen = ", chosen by the seed, the same part of each class"
-    unlabelled = "the others are not used"
-    if fields.unlabelled_ratio:
-        unlabelled = f"all {there:,} are used without labels too"
-    notes = [f"{count:,} of {there:,} training images keep their labels{chosen}; {unlabelled}"]
+    notes = [f"{count:,} of {there:,} training images keep their labels{chosen}"]
+    notes.append(all_unlabelled(data) if fields.unlabelled_ratio else "training images without labels are not used")
     if not len(data.validation):
-        notes.append("there are no validation images; the last epoch counts")
+        notes.append("there are no validation images; the last epoch is tested")
     elif recipe.select == "last":
-        notes.append(f"the last epoch counts; {len(data.validation):,} labelled validation images are only watched")
+        notes.append(f"the last epoch is tested; {len(data.validation):,} labelled validation images are only watched")
     else:
         notes.append(f"{len(data.validation):,} labelled validation images select the epoch, beside {count:,} labels")
     if count < recipe.batch_size:
         notes.append(f"a batch has {recipe.batch_size} labelled images, drawn with replacement of {count:,}")
     return tuple(notes)
+
+
+def all_unlabelled(data: DataSet) -> str:
+    """Returns the note that the training images are the unlabelled ones."""
+    return f"all {len(data.train):,} training images are used without labels too"
 
 
 def labelled_record(recipe: Recipe, data: DataSet, *, seed: int) -> LabelledRecord | None:
@@ -70,5 +73,5 @@ def unlabelled_notes(unlabelled: DataSet, data: DataSet) -> tuple[str, ...]:
     notes = [f"{len(unlabelled.train):,} images of {unlabelled.spec.name} are the unlabelled ones, and no others"]
     if others:
         shown = ", ".join(others[:SHOWN]) + (f" and {len(others) - SHOWN:,} more" if len(others) > SHOWN else "")
-        notes.append(f"the unlabelled images are also of classes without labels, which cannot be learned: {shown}")
+        notes.append(f"some unlabelled images are of classes that have no labels and cannot be learned: {shown}")
     return tuple(notes)
