@@ -1,6 +1,6 @@
 #!/bin/sh
 # The study of docs/few_labels_example.md: four methods with 4,000 labels of CIFAR-10, and a run that fails with 250.
-# On a core of two: supervised 8 minutes a seed, fixmatch 37, meta_pseudo_labels 50 each, noisy_student 40, the last two 7.
+# On a core of two: supervised 8 minutes a seed, fixmatch 37, meta_pseudo_labels 50 each, noisy_student 40, the last three 7.
 #
 #   bench/few_labels.sh DATA_DIR OUT
 #
@@ -33,3 +33,5 @@ semi noisy_student noisy_student 0 $study --set unlabelled_ratio=1 --rounds 2 $w
 semi few_supervised supervised 0 --labels 250 --steps 2000 --set epoch_steps=200
 semi few_pseudo_label pseudo_label 0 --labels 250 --steps 2000 --set epoch_steps=200 --set unlabelled_ratio=2 \
     --set threshold=0 --set ramp_up=0
+semi few_pseudo_label_weight5 pseudo_label 0 --labels 250 --steps 2000 --set epoch_steps=200 --set unlabelled_ratio=2 \
+    --set threshold=0 --set ramp_up=0 --set unlabelled_weight=5

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from few_labels_words import METHODS, spread
+from few_labels_words import BIASED, METHODS, spread
 
 from convatlas.drawing import COLOURS, INK, LEGEND, plain, save, styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FAILS = {"few_supervised": "labels alone", "few_pseudo_label": "believes every answer"}
+FAILS = {"few_supervised": "labels alone", BIASED: "believes every answer"}
 
 Content = Mapping[str, Any]
 
@@ -62,7 +62,7 @@ def draw_failure(content: Content, path: Path) -> None:
         colour = style[title]
         course(accuracy, content[member]["runs"], "val_top1", color=colour, label=title)
         course(loss, content[member]["runs"], "val_loss", scale=1, color=colour, label=f"{title}: validation images")
-    runs, look = content["few_pseudo_label"]["runs"], {"color": colour, "linestyle": (0, (4, 2))}
+    runs, look = content[BIASED]["runs"], {"color": colour, "linestyle": (0, (4, 2))}
     course(loss, runs, "train_unlabelled_loss", scale=1, label=f"{title}: its own labels", **look)
     accuracy.set_ylabel("validation accuracy (%), selects nothing", color=INK)
     accuracy.set_ylim(0, 50)

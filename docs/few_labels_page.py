@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmark_tables import short
 from few_labels_words import (
+    BIASED,
     METHODS,
     TEACHER,
     accuracy,
@@ -208,17 +209,18 @@ def rounds(content: Content) -> str:
 
 def fails(content: Content) -> str:
     """Returns the section on the run that fails by confirmation bias."""
-    alone, biased = content["few_supervised"]["runs"], content["few_pseudo_label"]["runs"]
+    alone, biased = content["few_supervised"]["runs"], content[BIASED]["runs"]
     losses = biased[0]["course"]["train_unlabelled_loss"]
-    gap = content["few_pseudo_label"]["differences"]["few_supervised"]
-    less = f"{percent(abs(gap['mean']))} points {'less' if gap['mean'] < 0 else 'more'}"
+    milder = content["few_pseudo_label"]["differences"]["few_supervised"]
+    weight = biased[0]["recipe"]["unlabelled_weight"]
     said = (
         "A network that learns its own answers also learns its own errors. This is called confirmation bias. The run "
-        f"`pseudo_label` with `--set threshold=0 --set ramp_up=0` has {biased[0]['labelled']['count']} labels and "
-        f"believes every answer from the first step. It ends at {percent(accuracy(biased))} % on test; "
-        f"the same labels alone reach {percent(accuracy(alone))} %: {less} ({interval(gap)}"
-        f"{'' if gap['significant'] else ', which may be chance'}). That is what {biased[0]['data']['train']:,} images "
-        "without labels have added."
+        f"`pseudo_label` with `--set threshold=0 --set ramp_up=0 --set unlabelled_weight={weight:g}` has "
+        f"{biased[0]['labelled']['count']} labels. It believes every answer from the first step, and its answers count "
+        f"{weight:g} times. {versus(content[BIASED], 'few_supervised', 'the same labels alone')} These reach "
+        f"{percent(accuracy(alone))} % on test. That is what "
+        f"{biased[0]['data']['train']:,} images without labels have added. With the recipe's weight of 1 they add next "
+        f"to nothing: {signed(milder['mean'])} points ({interval(milder)})."
     )
     why = (
         "Its own labels look better and better to it: their loss (dashed) falls from "

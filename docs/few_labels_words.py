@@ -11,6 +11,7 @@ from convatlas.evaluation import FEWEST_SEEDS, Z_975, summarize
 from convatlas.words import percent
 
 TEACHER = "noisy_student/round0"
+BIASED = "few_pseudo_label_weight5"  # the run that fails
 METHODS = {  # the runs of the study -> their names
     "supervised": "supervised",
     "meta_pseudo_labels": "meta_pseudo_labels",

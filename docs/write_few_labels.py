@@ -17,7 +17,7 @@ from typing import Any
 import few_labels_page
 import numpy as np
 from few_labels_figures import draw
-from few_labels_words import TEACHER
+from few_labels_words import BIASED, TEACHER
 from page_script import run
 from places import check_no_places, without_places
 
@@ -38,6 +38,7 @@ MEMBERS: dict[str, tuple[str, ...]] = {  # folder of the runs -> those that they
     "noisy_student/round2": ("supervised", TEACHER),
     "few_supervised": (),
     "few_pseudo_label": ("few_supervised",),
+    BIASED: ("few_supervised",),
 }
 KEPT = ("recipe", "seed", "data", "network", "selection", "versions", "git_commit", "hardware", "command", "results")
 COURSE = (  # of each epoch
