@@ -61,15 +61,15 @@ def draw_failure(content: Content, path: Path) -> None:
     for member, title in FAILS.items():
         colour = style[title]
         course(accuracy, content[member]["runs"], "val_top1", color=colour, label=title)
-        course(loss, content[member]["runs"], "val_loss", scale=1, color=colour, label=f"{title}: validation images")
+        course(loss, content[member]["runs"], "val_loss", scale=1, color=colour)
     runs, look = content[BIASED]["runs"], {"color": colour, "linestyle": (0, (4, 2))}
-    course(loss, runs, "train_unlabelled_loss", scale=1, label=f"{title}: its own labels", **look)
+    course(loss, runs, "train_unlabelled_loss", scale=1, label=f"{title}: loss of its own labels", **look)
     accuracy.set_ylabel("validation accuracy (%), selects nothing", color=INK)
     accuracy.set_ylim(0, 50)
-    loss.set_ylabel("loss (cross entropy, nats)", color=INK)
+    loss.set_ylabel("validation loss (cross entropy, nats)", color=INK)
     loss.set_ylim(bottom=0)
-    accuracy.legend(loc="lower right", **LEGEND)
-    loss.legend(loc="lower right", bbox_to_anchor=(1, 0.08), **LEGEND)  # between the lines
+    lines = [line for axes in (accuracy, loss) for line in axes.get_legend_handles_labels()[0]]
+    figure.legend(handles=lines, loc="outside lower center", ncols=3, **LEGEND)
     for axes in (accuracy, loss):
         axes.set_xlabel("steps", color=INK)
         plain(axes)
