@@ -68,13 +68,14 @@ def _square(pairs: Sequence[Mapping[str, Any]], value: str, n: int) -> np.ndarra
 
 
 def _matrix(axes: Axes, square: np.ndarray, title: str) -> None:
-    """Draws a matrix in colours from its least to its largest value, with numbers where there is room."""
+    """Draws a matrix in colours from 0, or a lower value, to 1, with numbers where there is room.
+
+    Colours from the least to the largest value would make 0.02 look like a difference.
+    """
     from matplotlib import colormaps
 
     known = square[np.isfinite(square)]
-    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
-    if high - low < 0.02:
-        low, high = low - 0.01, high + 0.01
+    low, high = min([0.0, *known.tolist()]), 1.0
     scale = colormaps["viridis"].with_extremes(bad=GRID)
     image = axes.imshow(square, cmap=scale, vmin=low, vmax=high)
     axes.set_title(title, fontsize=10.5, color=INK, loc="left")
