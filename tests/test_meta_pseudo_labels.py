@@ -376,7 +376,7 @@ def test_the_values_of_the_paper() -> None:
         ({"student_wait": 0.95}, "leave steps between them"),
         (
             {"epochs": 3, "steps": None, "schedule": "plateau", "gamma": 0.1, "patience": 2},
-            "no plateau with student_wait",
+            "another one than plateau with student_wait",
         ),
         ({"rand_augment": 0, "rand_magnitude": None}, "it makes the strong view"),
     ],
