@@ -84,7 +84,8 @@ def test_the_page_has_the_numbers_of_the_results(script: ModuleType, made: Path)
     assert "| `plain32` | 32 | 1 | 20.00 | 22.00 | 23.00 |" in page
     assert "| plain: what depth adds, in points | 20 to 32 | one seed | +8.00 | +8.00 | +8.00 |" in page
     assert "These are short runs, 3 of 182 epochs" in " ".join(page.split())
-    assert "| `resnet56` | 0.5000 | 10.00 | 55.56 | not finite |" in page
+    assert "Depth adds 8.00 points to the training error of the plain networks" in page
+    assert "| `resnet56` | 0.5000 | 10.00 | 55.56 | 1 | not finite |" in page
     assert "`convatlas landscape resnet56/seed0 --grid 3`" in page
     assert script.main(["--check"], root=root) == 0
     (root / "docs/skip_connections.md").write_text(page.replace("55.56", "66.67"), encoding="utf-8")
@@ -112,6 +113,12 @@ def test_places_of_a_machine_and_left_out_runs_are_refused(
     write_json(made / "degradation.json", content)
     assert script.main(["--from", str(made)], root=made.parent / "root") == 2
     assert "holds a path of this machine" in capsys.readouterr().err
+
+
+def test_valleys_are_lower_than_all_their_neighbours(script: ModuleType) -> None:
+    loss = np.array([[1.0, 2.0, 0.5], [3.0, 3.0, 3.0], [2.0, 2.0, np.inf]])  # of two equal neighbours none is lower
+    assert script.valleys(loss) == 2
+    assert script.valleys(np.zeros((3, 3))) == 0
 
 
 def test_surfaces_come_back_from_json(script: ModuleType) -> None:
