@@ -15,7 +15,7 @@ from answering_runs import write_run
 from convatlas.cli import main
 from convatlas.recipe import recipe
 from convatlas.report import write_report
-from fixtures import write_fake_run
+from fixtures import quick_runs, write_fake_run
 from made_runs import made_run
 
 if TYPE_CHECKING:
@@ -69,19 +69,18 @@ def explain(folder: Path) -> Path:
     run = made_run(folder / "run")
     pixels = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     Image.fromarray(pixels).save(folder / f"{'a_long_name' * 8}.png")
-    words = [
-        "--method",
-        "grad_cam",
-        "--curve-images",
-        "4",
-        "--sanity",
-        "--neighbours",
-        "2",
-        "--out",
-        str(folder / "out"),
-    ]
-    assert main(["explain", str(run.path), *map(str, folder.glob("*.png")), *words]) == 0
+    words = ["--method", "grad_cam", "--curve-images", "4", "--sanity", "--neighbours", "2"]
+    assert main(["explain", str(run.path), *map(str, folder.glob("*.png")), *words, "--out", str(folder / "out")]) == 0
     return folder / "out/explain.html"
+
+
+def transfer(folder: Path) -> Path:
+    run = made_run(folder / "run")
+    methods = "head_only[steps=3,batch_size=8,lr=0.001,weight_decay=0.0001],nearest_mean"
+    words = ["--data", "digits?test_images=60", "--methods", methods, "--shots", "1", "--draws", "2", "--quiet"]
+    with quick_runs():
+        assert main(["transfer", str(run.path), *words, "--out", str(folder / "out")]) == 0
+    return folder / "out/report.html"
 
 
 def check(folder: Path) -> Path:
@@ -104,7 +103,7 @@ def opened(browser: Browser, path: Path, *, width: int, scheme: Any) -> tuple[Pa
     return page, [line for line in said if line != path.as_uri() and not line.startswith("data:")]
 
 
-@pytest.mark.parametrize("made", [report, disagree, landscape, explain, check])
+@pytest.mark.parametrize("made", [report, disagree, landscape, explain, transfer, check])
 def test_a_page_fits_its_window_and_needs_nothing(
     made: Callable[[Path], Path], browser: Browser, tmp_path: Path
 ) -> None:
