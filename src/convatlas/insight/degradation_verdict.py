@@ -14,7 +14,7 @@ def verdict(effects: Sequence[dict[str, Any]], *, short: str | None) -> str:
     sentence = f"With more layers, the training error {'; '.join(parts)}"
     known = [effect for effect in effects if effect["kind"] in PAPER]
     if known:
-        sentence += f". {_beside_paper(known)}"
+        sentence += f". {_beside_paper(known, short=short is not None)}"
     if short is not None:
         sentence += f". These are short runs, {short}: longer ones may end otherwise"
     return sentence + "."
@@ -35,7 +35,7 @@ def _change(effect: dict[str, Any]) -> str:
     return f"{between} {moved}{size} (95 % interval {low:+.2f} to {high:+.2f}{chance})"
 
 
-def _beside_paper(effects: Sequence[dict[str, Any]]) -> str:
+def _beside_paper(effects: Sequence[dict[str, Any]], *, short: bool) -> str:
     """Returns the clause that compares the changes with those of He et al. 2015."""
     unlike, open_ = [], []
     for effect in effects:
@@ -45,6 +45,8 @@ def _beside_paper(effects: Sequence[dict[str, Any]]) -> str:
         elif found["mean"] * sign <= 0:
             unlike.append(f"of {effect['kind']} {'rises' if sign > 0 else 'falls'}")
     if unlike:
+        if short:
+            return f"In He et al. 2015, after the full training, that {' and '.join(unlike)} with the depth"
         found = f"He et al. 2015, where the training error {' and '.join(unlike)} with the depth"
         tested = all(effect["training"]["ci95"] for effect in effects)
         return f"This contradicts {found}" if tested else f"This differs from {found}, but may be chance"

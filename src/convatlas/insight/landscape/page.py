@@ -16,13 +16,13 @@ from convatlas.report.landscape_page import render_landscape
 MOST_VALUES = 14_000  # points on the page, so that it stays below 300 kB
 CAPTIONS = {
     ("random", 2): "Each surface shows the training loss where all weights of a network are moved along two random "
-    "directions, a filter at the step 1 by its own length (norm); the centre is the trained network. A smooth bowl "
-    "here does not say that the loss is smooth in the many other directions, and a wide one does not say that the "
-    "network is right on test images.",
+    "directions; a step of 1 changes each filter by as much as it is long (its norm). The centre is the trained "
+    "network. A smooth bowl here does not say that the loss is smooth in the many other directions, and a wide one "
+    "does not say that the network is right on test images.",
     ("random", 1): "Each curve shows the training loss where all weights of a network are moved along a random "
-    "direction, a filter at the step 1 by its own length (norm); at 0 is the trained network. A smooth curve "
-    "does not say that the loss is smooth in the many other directions, and a wide valley does not say that the "
-    "network is right on test images.",
+    "direction; a step of 1 changes each filter by as much as it is long (its norm). At 0 is the trained network. A "
+    "smooth curve does not say that the loss is smooth in the many other directions, and a wide valley does not say "
+    "that the network is right on test images.",
     ("pca", 2): "Each surface shows the training loss over the two directions in which the weights moved most during "
     "the training, whose path is the line; the centre is the trained network. The directions were chosen to show the "
     "path, so that it looks simple, and away from the centre the weights of the path lie beside the surface: their own "
@@ -64,7 +64,7 @@ def protocol(facts: Mapping[str, Any], scale: Scale) -> list[str]:
         f"All surfaces have one scale, {'logarithmic' if scale.log else 'linear'}.",
     ]
     if scale.clipped:
-        lines[-1] += f" Losses above {scale.high:g} are drawn as {scale.high:g}; the values tell them apart."
+        lines[-1] += f" Losses above {scale.high:g} are drawn as {scale.high:g}; the files beside it have their values."
     return lines
 
 
