@@ -21,6 +21,12 @@ LONGEST = (
     "test_parity.py",
     "test_readme.py",
     "test_diagram.py",
+    "test_atlas.py",
+    "test_kill.py",
+    "test_transfer.py",
+    "test_training_fields.py",
+    "test_throughput.py",
+    "test_training.py",
 )
 
 
@@ -56,6 +62,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     config.option.loadscopereorder = False
     return Grouped(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_cuts() -> Iterator[None]:
+    """Lets no file wait for the disk: that is against power cuts, and the tests write thousands of files."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _handle: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -146,6 +146,7 @@ def test_an_evaluation_of_all_images_is_kept_as_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_evaluate_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own, photos, others = tmp_path / "own.py", flat(tmp_path / "photos", each=5), flat(tmp_path / "others", each=1)
     own.write_text(

@@ -32,7 +32,7 @@ from convatlas.insight.explain.material import Part
 from convatlas.insight.explain.neighbours import nearest
 from convatlas.prediction import Predictor, open_predictor
 from convatlas.run import Run
-from fixtures import fake_record
+from fixtures import fake_record, quick_runs
 
 pytest.importorskip("captum")
 
@@ -181,7 +181,8 @@ def test_images_of_other_channels_are_refused(predictor: Predictor, tmp_path: Pa
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run in bf16 with a moving average of its weights."""
     settings = {"epochs": 1, "batch_size": 256, "image_size": 32, "precision": "bf16", "ema": 0.9}
-    return convatlas.train("lenet5", settings=settings, out=tmp_path_factory.mktemp("run") / "run", quiet=True)
+    with quick_runs():
+        return convatlas.train("lenet5", settings=settings, out=tmp_path_factory.mktemp("run") / "run", quiet=True)
 
 
 @pytest.mark.filterwarnings("ignore:.*the averaged one .* is taken")

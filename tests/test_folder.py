@@ -30,6 +30,8 @@ CLASSES = ("class 1", "class 9", "class 10")  # people's order; by letters 10 co
 SAMPLE = Path(os.environ.get("CONVATLAS_TEST_DATA", "nowhere")) / "data/imagenet-sample"
 TINY = {"depths": (1, 1, 1), "widths": (8, 8, 16)}
 
+pytestmark = pytest.mark.usefixtures("quick_runs")
+
 
 def put(folder: Path, count: int, *, colour: int = 0, seed: int = 0) -> None:
     """Writes small images of many sizes in two formats, each brighter in one channel."""

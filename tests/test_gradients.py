@@ -282,6 +282,7 @@ def test_a_run_is_measured_before_and_after_its_training(batch: Batch, tmp_path:
     assert alone == after
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_the_first_weights_are_those_from_which_the_run_was_trained(tmp_path: Path) -> None:
     run = train_plan(tiny_plan(epochs=2, snapshots=2), folder=tmp_path / "run")
     kept = torch.load(run.snapshots[0], weights_only=True)["state_dict"]

@@ -16,6 +16,7 @@ from convatlas.errors import UsageError
 from convatlas.report import write_report
 from convatlas.run import read_run
 from data_files import idx, mnist, pixels
+from fixtures import quick_runs
 
 NET = """
 from torch import nn
@@ -33,7 +34,10 @@ def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, s
     return code, captured.out, captured.err
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*only a part of mnist")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*only a part of mnist"),
+    pytest.mark.usefixtures("quick_runs"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +50,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     inverted = 255 - pixels(12, 28, 28, seed=1)
     (folder / "inverted/MNIST/raw/t10k-images-idx3-ubyte").write_bytes(idx(inverted))
     words = ["--data", "mnist", "--data-dir", folder / "published", *FAST, "--out", folder / "run"]
-    assert main([str(word) for word in ("train", f"{folder / 'own.py'}:net", *words)]) == 0
+    with quick_runs():
+        assert main([str(word) for word in ("train", f"{folder / 'own.py'}:net", *words)]) == 0
     return folder
 
 

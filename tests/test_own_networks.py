@@ -111,6 +111,7 @@ def test_a_child_of_the_file_may_end_itself(tmp_path: Path) -> None:
     assert os.waitstatus_to_exitcode(module.status) == 7
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_prints_do_not_reach_the_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     moments = ("loading", "building", "answering")
     name = write(tmp_path, **{moment: f"print('{moment}')" for moment in moments})

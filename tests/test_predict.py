@@ -82,6 +82,7 @@ def test_image_files_get_the_answers_of_the_data_set(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_a_run_answers_with_its_own_classes(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """Grey networks see grey images, also of a coloured file."""
     words = ["--epochs", "1", "--batch-size", "256", "--set", "image_size=8", "-o", "depths=1,1", "-o", "widths=8,16"]

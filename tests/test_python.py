@@ -18,7 +18,7 @@ from convatlas.data import ResidentImages, load_data
 from convatlas.errors import UsageError
 from convatlas.prediction import open_predictor
 from convatlas.run import Run
-from fixtures import fake_record, write_fake_study
+from fixtures import fake_record, quick_runs, write_fake_study
 
 SETTINGS = {"epochs": 1, "batch_size": 256, "image_size": 8}
 OPTIONS = {"depths": (1, 1), "widths": (8, 16)}
@@ -29,7 +29,8 @@ OWN += "        nn.Flatten(), nn.Linear(64 * in_channels, width), nn.ReLU(), nn.
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("python") / "run"
-    return convatlas.train("resnet_uva", settings=SETTINGS, options=OPTIONS, out=folder, quiet=True)
+    with quick_runs():
+        return convatlas.train("resnet_uva", settings=SETTINGS, options=OPTIONS, out=folder, quiet=True)
 
 
 def images() -> torch.Tensor:
@@ -72,6 +73,7 @@ def test_options_and_classes_of_a_run_may_be_others(run: Run) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_an_own_network_of_a_run_is_loaded_without_a_name(tmp_path: Path) -> None:
     path = tmp_path / "own.py"
     path.write_text(OWN)
@@ -170,6 +172,7 @@ def test_the_predictions_of_a_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_a_report_gives_the_predictions_of_its_study(tmp_path: Path) -> None:
     report = convatlas.compare(
         ["resnet_uva"], seeds=2, settings=SETTINGS, options=OPTIONS, out=tmp_path / "study", quiet=True

@@ -78,6 +78,7 @@ def test_a_setting_is_checked_before_the_data_is_there() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_a_run_keeps_the_literal_recipe(tmp_path: Path) -> None:
     """digits: 1,077 training images of 8 pixels, 10 classes; ten steps in one epoch."""
     chosen = choose_recipe(architecture("resnet_uva"), data="digits", name="toy_rule", settings={"lr": "0.01"})

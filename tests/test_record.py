@@ -109,6 +109,7 @@ def test_records_of_the_first_days_are_read() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_a_run_of_format_1_is_resumed_and_reported(tmp_path: Path) -> None:
     """It goes on bit for bit, and its record is of format 2 afterwards, with both sittings."""
     whole = train_plan(tiny_plan(), folder=tmp_path / "whole")
@@ -129,6 +130,7 @@ def test_a_run_of_format_1_is_resumed_and_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_a_study_of_format_1_is_resumed_and_reported(tmp_path: Path) -> None:
     out = put(tmp_path / "study", content_of("study.json"), "study.json")
     study = read_study(out)
@@ -142,6 +144,7 @@ def test_a_study_of_format_1_is_resumed_and_reported(tmp_path: Path) -> None:
     assert report.rows[0]["test_top1_mean"] == content_of("run.json")["results"]["test_top1"]
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_a_study_without_the_newer_fields_goes_on(tmp_path: Path) -> None:
     """A recipe field that did not exist when the study was begun has its default, as in a single run."""
     content = content_of("study.json")
@@ -170,6 +173,7 @@ def test_an_evaluated_checkpoint_of_format_1_is_evaluated_into_its_folder_again(
     assert other.identity() != record.identity()
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_pixels_are_compared_only_where_both_sides_have_their_hash(tmp_path: Path) -> None:
     """The oldest records have none: training, studies and reports take them, as an evaluation does."""
     record, data = fake_record("lenet5"), fake_data()
@@ -353,6 +357,7 @@ def test_a_damaged_study_is_one_line(tmp_path: Path, change: Callable[[dict[str,
 # -------------------------------------------------------------------------------------------------------- checkpoints
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_a_checkpoint_says_what_its_run_says(tmp_path: Path) -> None:
     """One writer and one reader for both; what is added in a newer format is refused there too."""
     run = train_plan(tiny_plan(epochs=1), folder=tmp_path / "run")

@@ -42,8 +42,14 @@ FILES = ("results.json", "results.csv", "results.md", "curves.png", "accuracy_vs
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Path:
+def drawn_study(tmp_path: Path) -> Path:
     return write_fake_study(tmp_path / "study")
+
+
+@pytest.fixture
+def study(drawn_study: Path, quick_runs: None) -> Path:
+    """A study whose report draws nothing."""
+    return drawn_study
 
 
 def test_numbers_by_hand(study):
@@ -110,11 +116,11 @@ def test_the_page_counts_the_test_images_of_each_class(study):
     assert lines[3][2] == "35 (97.22 %)"
 
 
-def test_every_file_is_written_and_none_is_left_over(study):
-    report = write_report(study)
-    assert {path.name for path in study.iterdir() if path.is_file()} == set(FILES)
-    assert report.files == tuple(study / name for name in FILES)
-    content = json.loads((study / "results.json").read_text())
+def test_every_file_is_written_and_none_is_left_over(drawn_study):
+    report = write_report(drawn_study)
+    assert {path.name for path in drawn_study.iterdir() if path.is_file()} == set(FILES)
+    assert report.files == tuple(drawn_study / name for name in FILES)
+    content = json.loads((drawn_study / "results.json").read_text())
     assert list(content) == ["protocol", "rows", "comparison", "published", "failed", "unfinished"]
     assert content["rows"] == report.rows
     assert content["failed"] == [{"path": "nin/seed0", "error": "out of <memory>"}]
@@ -122,7 +128,9 @@ def test_every_file_is_written_and_none_is_left_over(study):
     assert content["protocol"]["data"]["split_hash"] == "9f8e7d6c5b4a3210"
     assert content["protocol"]["seeds"] == [0, 1, 2]
     assert content["protocol"]["recipes"]["quick"]["lr"] == 0.01
-    assert Image.open(study / "curves.png").width == Image.open(study / "accuracy_vs_macs.png").width == 1800
+    assert (
+        Image.open(drawn_study / "curves.png").width == Image.open(drawn_study / "accuracy_vs_macs.png").width == 1800
+    )
 
 
 @pytest.mark.slow
@@ -140,6 +148,7 @@ def test_a_recipe_is_the_same_when_it_names_a_newer_field_at_its_default(study):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_runs_that_start_elsewhere_are_rows_of_their_own(tmp_path):
     """From the seed, and from two checkpoints; of one of them the head is fresh."""
     starts = [
@@ -157,6 +166,7 @@ def test_runs_that_start_elsewhere_are_rows_of_their_own(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_a_normalisation_that_follows_from_the_weights_is_not_in_the_name(tmp_path):
     start = Start.from_weights("a/toy.pt", sha256="a" * 64, kept=("stem", "head"))
     plain = write_fake_run(tmp_path / "seed", "lenet5").record.recipe
@@ -170,6 +180,7 @@ def test_a_normalisation_that_follows_from_the_weights_is_not_in_the_name(tmp_pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_other_objectives_are_rows_of_their_own(tmp_path):
     write_fake_run(tmp_path / "a", "lenet5")
     write_fake_run(tmp_path / "b", "lenet5", objective="distillation")
@@ -177,11 +188,11 @@ def test_other_objectives_are_rows_of_their_own(tmp_path):
 
 
 @pytest.mark.slow
-def test_rebuilding_gives_the_same_bytes(study):
-    write_report(study)
-    before = {name: (study / name).read_bytes() for name in FILES}
-    write_report(study)
-    assert {name: (study / name).read_bytes() for name in FILES} == before
+def test_rebuilding_gives_the_same_bytes(drawn_study):
+    write_report(drawn_study)
+    before = {name: (drawn_study / name).read_bytes() for name in FILES}
+    write_report(drawn_study)
+    assert {name: (drawn_study / name).read_bytes() for name in FILES} == before
 
 
 @pytest.mark.slow
@@ -207,6 +218,7 @@ def test_comparison_by_hand(study):
     )
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_the_best_two_are_chosen_on_validation_though_the_test_says_otherwise(tmp_path):
     for name, val, wrong in (("a", 0.99, 100), ("b", 0.98, 5), ("c", 0.97, 0)):
         run = write_fake_run(tmp_path / name, name, wrong=wrong)
@@ -219,6 +231,7 @@ def test_the_best_two_are_chosen_on_validation_though_the_test_says_otherwise(tm
     )
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_a_tie_on_validation_is_named(tmp_path):
     for name, wrong in (("a", 4), ("b", 5)):  # of validation images, half as many are mistaken
         write_fake_run(tmp_path / name, name, wrong=wrong)
@@ -263,6 +276,7 @@ def test_thumbnails_are_those_of_the_best_seed_by_validation(study):
     assert page.data_address(page.png(samples["mistakes"][0])) not in html
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_a_recipe_shows_what_differs_and_folds_the_rest(tmp_path):
     chosen = json.loads(json.dumps(recipe("fast_cifar").flat()))
     write_fake_run(tmp_path / "seed0", "lenet5", recipe=chosen)
@@ -299,6 +313,7 @@ def _page(folder: Path) -> str:
     return (folder / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_a_run_without_samples_has_a_page_without_thumbnails(tmp_path):
     write_fake_run(tmp_path / "seed0", "lenet5")
     (tmp_path / "seed0" / "samples.npz").unlink()
@@ -307,6 +322,7 @@ def test_a_run_without_samples_has_a_page_without_thumbnails(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_one_seed_has_no_deviation_and_no_interval(tmp_path):
     report = write_report(write_fake_study(tmp_path, seeds=1))
     assert report.rows[0]["n_seeds"] == 1
@@ -350,6 +366,7 @@ def test_only_like_is_compared_with_like(study, other):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.usefixtures("quick_runs")
 def test_without_finished_runs_there_is_one_line(tmp_path):
     with pytest.raises(UsageError, match="no folder"):
         write_report(tmp_path / "nowhere")
@@ -381,6 +398,7 @@ def test_options_and_recipes_make_rows_of_their_own(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_runs")
 def test_what_is_not_known_or_not_finite_is_null(tmp_path):
     nan = float("nan")
     results = {"val_top1": None, "test_top1": 0.9, "test_loss": nan, "train_seconds": nan}
