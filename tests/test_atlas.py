@@ -260,7 +260,19 @@ THINNED: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-COSTLY = ("nin", "googlenet", "densenet", "inception_resnet")  # these learn their images at 16 pixels
+COSTLY = (
+    "nin",
+    "googlenet",
+    "densenet",
+    "inception_resnet",
+    "wide_resnet",
+    "resnext",
+    "senet",
+    "dpn",
+    "preact_resnet",
+    "bit",
+    "mobilenet",
+)
 
 
 def thinned(family: str) -> Architecture:
