@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,18 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str], verb: str) -> N
     assert code == 0
     assert "convatlas" in out
     assert "Example" in out or not verb
+
+
+@pytest.mark.parametrize("words", [[verb] for verb in VERBS] + [["data", "check"], ["data", "convert"]])
+def test_help_fills_the_width_of_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """A line ends only where the next word has no room; the line breaks of the source do not come through."""
+    monkeypatch.setenv("COLUMNS", "80")
+    description = run(capsys, *words, "--help")[1].partition("╭")[0]
+    for line, following in pairwise(description.splitlines()):
+        if line.strip() and following.strip():
+            assert len(f"{line.rstrip()} {following.split()[0]}") > 79, line
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from convatlas.cli import options
-from convatlas.cli.program import app
+from convatlas.cli.program import Group, app
 from convatlas.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from convatlas.insight.dataset import View
     from convatlas.recipe import Recipe, RecipeRule
 
-data_app = typer.Typer(help="Show, check or convert a data set.")
+data_app = typer.Typer(cls=Group, help="Show, check or convert a data set.")
 app.add_typer(data_app, name="data")
 
 BOXES_RECIPE = "detect_small"  # by which images with boxes are shown

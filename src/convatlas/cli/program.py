@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -38,7 +39,19 @@ VERBS = (
 )
 
 
-class Verbs(TyperGroup):
+class Group(TyperGroup):
+    """Commands whose help fills the width of the terminal. Typer would keep the line breaks of the docstring."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Returns a command by its name, or None; each paragraph of its help is one line."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None and command.help:
+            paragraphs = inspect.cleandoc(command.help).split("\n\n")
+            command.help = "\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs)
+        return command
+
+
+class Verbs(Group):
     """The verbs, in the order of work, as `--help` lists them; a new one comes last.
 
     A verb that is stopped says so. Typer would end it without a word, and with 130.
