@@ -1,6 +1,7 @@
 #!/bin/sh
 # The study of docs/few_labels_example.md: four methods with 4,000 labels of CIFAR-10, and a run that fails with 250.
-# On a core of two: supervised 8 minutes a seed, fixmatch 37, meta_pseudo_labels 50 each, noisy_student 40, the last three 7.
+# On a core of two: supervised 8 minutes a seed, fixmatch 37, meta_pseudo_labels 55 each, noisy_student 40, the longer
+# ones 17 and 103, the last three 7.
 #
 #   bench/few_labels.sh DATA_DIR OUT
 #
@@ -29,6 +30,10 @@ meta="$meta --set student_wait=0.05 $weaker"
 semi meta_pseudo_labels meta_pseudo_labels 0 $study $meta
 semi meta_finetuned meta_pseudo_labels 0 $study $meta --set finetune_part=0.2 --set finetune_lr=0.005
 semi noisy_student noisy_student 0 $study --set unlabelled_ratio=1 --rounds 2 $weaker
+# After 8,000 steps meta_pseudo_labels was still rising: twice as many.
+longer="--labels 4000 --steps 16000 --set epoch_steps=1000"
+semi long_supervised supervised 0 $longer
+semi long_meta_pseudo_labels meta_pseudo_labels 0 $longer $meta
 # Confirmation bias: every answer is believed.
 semi few_supervised supervised 0 --labels 250 --steps 2000 --set epoch_steps=200
 semi few_pseudo_label pseudo_label 0 --labels 250 --steps 2000 --set epoch_steps=200 --set unlabelled_ratio=2 \

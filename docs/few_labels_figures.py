@@ -1,4 +1,4 @@
-"""The figures of docs/few_labels_example.md: the study, and the run that fails."""
+"""The figures of docs/few_labels_example.md: the study, twice as many steps, and the run that fails."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from few_labels_words import BIASED, METHODS, spread
+from few_labels_words import BIASED, LONGER, METHODS, spread
 
 from convatlas.drawing import COLOURS, INK, LEGEND, plain, save, styles
 
@@ -19,9 +19,10 @@ Content = Mapping[str, Any]
 
 
 def draw(content: Content, folder: Path) -> None:
-    """Writes `study.png` and `confirmation_bias.png`."""
+    """Writes `study.png`, `longer.png` and `confirmation_bias.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     draw_study(content, folder / "study.png")
+    draw_longer(content, folder / "longer.png")
     draw_failure(content, folder / "confirmation_bias.png")
 
 
@@ -48,6 +49,25 @@ def draw_study(content: Content, path: Path) -> None:
     ways.legend(loc="lower right", **LEGEND)
     for axes in (dots, ways):
         plain(axes)
+    save(figure, path)
+
+
+def draw_longer(content: Content, path: Path) -> None:
+    """Draws the way of two methods on the validation images, with as many steps as the study and with twice as many."""
+    from matplotlib.figure import Figure
+
+    style = styles(METHODS.values())
+    figure = Figure(figsize=(9, 3.8), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for method in ("supervised", "meta_pseudo_labels"):
+        for start, dashes in (("", (0, (4, 2))), (LONGER, "solid")):
+            runs = content[start + method]["runs"]
+            label = f"{method}, {runs[0]['recipe']['steps']:,} steps"
+            course(axes, runs, "val_top1", color=style[method][0], linestyle=dashes, label=label)
+    axes.set_xlabel("steps", color=INK)
+    axes.set_ylabel("validation accuracy (%), selects nothing", color=INK)
+    axes.legend(loc="lower right", **LEGEND)
+    plain(axes)
     save(figure, path)
 
 

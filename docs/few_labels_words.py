@@ -11,6 +11,8 @@ from convatlas.evaluation import FEWEST_SEEDS, Z_975, summarize
 from convatlas.words import percent
 
 TEACHER = "noisy_student/round0"
+LONGER = "long_"  # before the names of the runs with more steps
+AIM = 0.03  # above labels alone, with as many steps
 BIASED = "few_pseudo_label_weight5"  # the run that fails
 METHODS = {  # the runs of the study -> their names
     "supervised": "supervised",
@@ -52,6 +54,16 @@ def versus(member: Content, other: str, name: str) -> str:
     where = "above" if found["mean"] > 0 else "below"
     apart = "" if found["significant"] else ", which may be chance"
     return f"It ends {percent(abs(found['mean']))} points {where} {name} ({interval(found)}){apart}."
+
+
+def reached(content: Content, member: str) -> str:
+    """Returns whether a method reaches the aim: so many points above labels alone, with intervals that lie apart."""
+    start = LONGER if member.startswith(LONGER) else ""
+    highest = spread(content[f"{start}supervised"]["runs"])[2]
+    gain = content[member]["differences"][f"{start}supervised"]["mean"]
+    apart = spread(content[member]["runs"])[1] > highest
+    found = "reached" if gain >= AIM and apart else "not reached"
+    return f"{found} ({signed(gain)}, intervals {'apart' if apart else 'not apart'})"
 
 
 def gained(member: Content, other: str) -> str:

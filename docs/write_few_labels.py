@@ -17,7 +17,7 @@ from typing import Any
 import few_labels_page
 import numpy as np
 from few_labels_figures import draw
-from few_labels_words import BIASED, TEACHER
+from few_labels_words import BIASED, LONGER, TEACHER
 from page_script import run
 from places import check_no_places, without_places
 
@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MEMBERS: dict[str, tuple[str, ...]] = {  # folder of the runs -> those that they are compared with
     "supervised": (),
     "fixmatch": ("supervised", TEACHER),
+    f"{LONGER}supervised": (),
+    f"{LONGER}meta_pseudo_labels": (f"{LONGER}supervised",),
     "fixmatch_strong": ("supervised",),
     "meta_pseudo_labels": ("supervised", TEACHER),
     "meta_finetuned": ("supervised",),
