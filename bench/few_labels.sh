@@ -30,7 +30,7 @@ meta="$meta --set student_wait=0.05 $weaker"
 semi meta_pseudo_labels meta_pseudo_labels 0 $study $meta
 semi meta_finetuned meta_pseudo_labels 0 $study $meta --set finetune_part=0.2 --set finetune_lr=0.005
 semi noisy_student noisy_student 0 $study --set unlabelled_ratio=1 --rounds 2 $weaker
-# After 8,000 steps meta_pseudo_labels was still rising: twice as many.
+# A first run of meta_pseudo_labels was still rising after 8,000 steps: twice as many.
 longer="--labels 4000 --steps 16000 --set epoch_steps=1000"
 semi long_supervised supervised 0 $longer
 semi long_meta_pseudo_labels meta_pseudo_labels 0 $longer $meta

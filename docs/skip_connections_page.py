@@ -89,11 +89,13 @@ def seen(contents: Mapping[str, Content]) -> str:
     items = [
         f"**Gradients.** With batch norm, the gradient of the first convolution of the plain network of {DEEPEST} "
         f"layers is {plain} times that of the last one before training; with skip connections {residual} times.",
-        f"**Training.** So much has depth added to the error on the training images after "
-        f"{contents['degradation']['epochs']} epochs: {changes}.",
-        f"**Loss.** Valleys of the loss around the trained weights, on a grid in two directions: {found}.",
-        f"**Batch norm is needed too.** Without it the values of the residual network of {DEEPEST} layers reach "
-        f"{number(values_of[1])}; with it {number(values_of[0])}.",
+        f"**Training.** After {contents['degradation']['epochs']} epochs the error on the training images has "
+        f"changed with the depth: {changes}.",
+        f"**Loss.** Valleys of the loss around the trained weights, on a grid in two directions: {found}. The two "
+        "networks are not equally well trained, and some of the valleys are shallow.",
+        f"**Without batch norm.** Before training, the values of the residual network of {DEEPEST} layers have a "
+        f"standard deviation of up to {number(values_of[1])}; with batch norm of up to {number(values_of[0])}. No "
+        "network was trained without it.",
     ]
     return "What we see:\n\n" + "\n".join(map(item_of, items)) + "\n"
 
@@ -115,13 +117,13 @@ is the classifier.
 
 {ratio_table(content)}
 
-The table has the gradient of the first convolution; left as a multiple of that of the last convolution. (The command
-below prints multiples of the classifier's gradient.) Each number is of one draw of the weights: that two neighbours
-differ twofold says nothing.
+The table has the gradient of the first convolution; the two columns on the left divide it by that of the last
+convolution. (The command below divides by the gradient of the classifier.) Each number is of one draw of the weights:
+that two neighbours differ twofold says nothing.
 
 Batch norm holds the values at one size in the plain networks (right panels). In the residual ones the first convolution
 of a block receives the sum, which grows, and the second one receives values after batch norm and ReLU, which do not. So
-the line jumps up and down. Batch norm does not hold the gradients. Yang et al.
+the line jumps up and down. Batch norm does not keep the gradients at one size. Yang et al.
 ([2019](https://arxiv.org/abs/1902.08129)) show for wide, fully connected networks without skip connections that batch
 norm itself makes gradients grow by a factor in each layer, and that their range becomes much smaller after a single
 step of training. A skip connection leads the gradient around the batch norms of a block.
@@ -148,8 +150,9 @@ shows the trouble: the gradients of all layers are large together, or small toge
 
 The initial weights of He et al. ([2015](https://arxiv.org/abs/1502.01852)) keep the mean square of a plain network's
 values at one size, as a mean over draws of the weights, apart from the zeros around the edges of the maps. In these
-draws the standard deviation of the values falls in every plain network; in `plain{DEEPEST}` it goes from {first:.2g} to
-{last:.2g}. The chance of the draw and the zeros may both have a part in this; we have not told them apart.
+draws the standard deviation of the values is lower at the last convolution than at the first in every plain network;
+in `plain{DEEPEST}` it goes from {first:.2g} to {last:.2g}. The chance of the draw and the zeros
+may both have a part in this; we have not told them apart.
 
 With skip connections the values add up: each block adds about as much as it receives, so that the values grow with
 every block, and with them the gradients of all layers. The loss at the start is {losses[0]} in `plain{DEEPEST}` and
@@ -280,7 +283,7 @@ def change_said(effect: Content) -> str:
     """Returns what depth adds to the training error of a kind, in words."""
     mean = effect["training"]["mean"]
     points = "unknown" if mean is None else f"{100 * mean:+.2f} points"
-    return f"{effect['kind']} networks, {effect['layers'][0]} to {effect['layers'][1]} layers: {points}"
+    return f"{effect['kind']}, {effect['layers'][1]} against {effect['layers'][0]} layers, {points}"
 
 
 def error_rows(content: Content) -> str:

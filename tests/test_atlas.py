@@ -260,6 +260,7 @@ THINNED: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
+# These learn their images at 16 pixels, in less time.
 COSTLY = (
     "nin",
     "googlenet",

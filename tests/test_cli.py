@@ -127,7 +127,10 @@ def test_help_fills_the_width_of_the_terminal(
 ) -> None:
     """A line ends only where the next word has no room; the line breaks of the source do not come through."""
     monkeypatch.setenv("COLUMNS", "80")
-    description = run(capsys, *words, "--help")[1].partition("╭")[0]
+    code, out, _ = run(capsys, *words, "--help")
+    description = out.partition("╭")[0]
+    assert code == 0
+    assert "Usage: convatlas" in description
     for line, following in pairwise(description.splitlines()):
         if line.strip() and following.strip():
             assert len(f"{line.rstrip()} {following.split()[0]}") > 79, line

@@ -48,7 +48,7 @@ def drawn_study(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def study(drawn_study: Path, quick_runs: None) -> Path:
-    """A study whose report draws nothing."""
+    """A study whose report writes empty pictures."""
     return drawn_study
 
 

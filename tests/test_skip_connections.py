@@ -40,16 +40,17 @@ def gradients_of(script: ModuleType, norm: str) -> dict[str, Any]:
     networks = []
     for name in script.NETWORKS:
         first = 3.0 if name.startswith("plain") else 1.0
+        spread = 4.0 if norm == "own" else 50.0
         layers = [
-            {"name": str(place), "gradient_norm": value, "activation_std": 1.0, "weight_norm": 1.0, "n": 1}
-            for place, value in enumerate((first, 1.0, 20.0))
+            {"name": str(place), "gradient_norm": value, "activation_std": spread, "weight_norm": 1.0, "n": 1}
+            for place, value in enumerate((first, 2.0, 20.0))
         ]
         networks.append({"name": name if norm == "own" else f"{name}, without norm", "layers": layers, "loss": 2.5})
     return {"data": "cifar10", "notes": [], "images": 128, "seed": 0, "networks": networks, "session": SESSION}
 
 
 def surfaces() -> dict[str, Any]:
-    """Two surfaces of 3 x 3 points; of the first, 5 points are below the loss of guessing, and one is not finite."""
+    """A surface of 3 x 3 points; one is not finite."""
     loss: list[list[float | None]] = [[1.0, 2.0, 9.0], [1.0, 0.5, 9.0], [2.0, 9.0, None]]
     surface = {
         "name": "resnet56", "run": "/runs/resnet56/seed0", "seed": 0, "centre": {"loss": 0.5, "error": 0.1},
@@ -80,9 +81,10 @@ def test_the_page_has_the_numbers_of_the_results(script: ModuleType, made: Path)
     root = made.parent / "root"
     assert script.main(["--from", str(made)], root=root) == 0
     page = (root / "docs/skip_connections.md").read_text(encoding="utf-8")
-    assert "| 3 | 3 | 1 | 3 | 1 |" in page  # of gradients: not those of the classifier
+    assert "| 3 | 1.5 | 0.5 | 3 | 1 |" in page  # of gradients: not those of the classifier
+    assert "of up to 50; with batch norm of up to 4." in " ".join(page.split())
     assert "Valleys of the loss around the trained weights, on a grid in two directions: `resnet56` 1." in page
-    assert "plain networks, 20 to 32 layers: +8.00 points" in " ".join(page.split())
+    assert "plain, 32 against 20 layers, +8.00 points" in " ".join(page.split())
     assert "| `plain32` | 32 | 1 | 20.00 | 22.00 | 23.00 |" in page
     assert "| plain: what depth adds, in points | 20 to 32 | one seed | +8.00 | +8.00 | +8.00 |" in page
     assert "These are short runs, 3 of 182 epochs" in " ".join(page.split())
@@ -121,6 +123,18 @@ def test_valleys_are_lower_than_all_their_neighbours(script: ModuleType) -> None
     text = importlib.import_module("skip_connections_page")
     assert text.valleys(loss) == 2
     assert text.valleys(np.zeros((3, 3))) == 0
+
+
+def test_the_other_valleys_have_their_losses(script: ModuleType) -> None:
+    content = surfaces()
+    content["surfaces"][0]["loss"] = [[1.25, 2.0, 1.0], [2.0, 0.5, 2.0], [9.0, 2.0, 3.0]]  # corners touch the centre
+    text = importlib.import_module("skip_connections_page")
+    assert "| `resnet56` | 0.5000 | 10.00 | 1 | - |" in text.landscape(content)
+    for field in ("x", "y"):
+        content["surfaces"][0][field] = [-1.0, -0.5, 0.0, 0.5, 1.0]
+    content["surfaces"][0]["loss"] = [[1.25, 3, 3, 3, 1.5], [3] * 5, [3, 3, 0.5, 3, 3], [3] * 5, [3] * 5]
+    content["surfaces"][0]["error"] = [[0.1] * 5] * 5
+    assert "| `resnet56` | 0.5000 | 10.00 | 3 | 1.25 to 1.50 |" in text.landscape(content)
 
 
 def test_surfaces_come_back_from_json(script: ModuleType) -> None:

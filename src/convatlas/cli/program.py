@@ -40,7 +40,10 @@ VERBS = (
 
 
 class Group(TyperGroup):
-    """Commands whose help fills the width of the terminal. Typer would keep the line breaks of the docstring."""
+    """Commands whose help fills the width of the terminal. Typer would keep the line breaks of the docstring.
+
+    A docstring has paragraphs alone: a list would become one line.
+    """
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Returns a command by its name, or None; each paragraph of its help is one line."""

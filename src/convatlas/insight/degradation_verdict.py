@@ -45,10 +45,11 @@ def _beside_paper(effects: Sequence[dict[str, Any]], *, short: bool) -> str:
         elif found["mean"] * sign <= 0:
             unlike.append(f"of {effect['kind']} {'rises' if sign > 0 else 'falls'}")
     if unlike:
-        if short:
-            return f"In He et al. 2015, after the full training, that {' and '.join(unlike)} with the depth"
-        found = f"He et al. 2015, where the training error {' and '.join(unlike)} with the depth"
         tested = all(effect["training"]["ci95"] for effect in effects)
+        if short:
+            said = f"In He et al. 2015, after the full training, that {' and '.join(unlike)} with the depth"
+            return said if tested else f"{said}; with so few seeds the difference may be chance"
+        found = f"He et al. 2015, where the training error {' and '.join(unlike)} with the depth"
         return f"This contradicts {found}" if tested else f"This differs from {found}, but may be chance"
     if open_:
         return f"This neither confirms nor contradicts He et al. 2015 for {' and '.join(open_)}"

@@ -64,7 +64,7 @@ def protocol(facts: Mapping[str, Any], scale: Scale) -> list[str]:
         f"All surfaces have one scale, {'logarithmic' if scale.log else 'linear'}.",
     ]
     if scale.clipped:
-        lines[-1] += f" Losses above {scale.high:g} are drawn as {scale.high:g}; the files beside it have their values."
+        lines[-1] += f" Losses above {scale.high:g} are drawn as {scale.high:g}; landscape.json has their values."
     return lines
 
 
