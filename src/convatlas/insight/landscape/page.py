@@ -15,14 +15,14 @@ from convatlas.report.landscape_page import render_landscape
 
 MOST_VALUES = 14_000  # points on the page, so that it stays below 300 kB
 CAPTIONS = {
-    ("random", 2): "Each surface shows the training loss where all weights of a network are moved along two random "
-    "directions; a step of 1 changes each filter by as much as it is long (its norm). The centre is the trained "
-    "network. A smooth bowl here does not say that the loss is smooth in the many other directions, and a wide one "
-    "does not say that the network is right on test images.",
-    ("random", 1): "Each curve shows the training loss where all weights of a network are moved along a random "
-    "direction; a step of 1 changes each filter by as much as it is long (its norm). At 0 is the trained network. A "
-    "smooth curve does not say that the loss is smooth in the many other directions, and a wide valley does not say "
-    "that the network is right on test images.",
+    ("random", 2): "Each surface shows the training loss around a trained network, the centre, whose weights are moved "
+    "along two random directions; a step of 1 changes each filter by as much as it is long (its norm). A smooth bowl "
+    "here does not say that the loss is smooth in the many other directions, and a wide one does not say that the "
+    "network is right on test images.",
+    ("random", 1): "Each curve shows the training loss around a trained network, at 0, whose weights are moved along a "
+    "random direction; a step of 1 changes each filter by as much as it is long (its norm). A smooth curve does not "
+    "say that the loss is smooth in the many other directions, and a wide valley does not say that the network is "
+    "right on test images.",
     ("pca", 2): "Each surface shows the training loss over the two directions in which the weights moved most during "
     "the training, whose path is the line; the centre is the trained network. The directions were chosen to show the "
     "path, so that it looks simple, and away from the centre the weights of the path lie beside the surface: their own "
