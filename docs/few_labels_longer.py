@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from few_labels_words import (
-    LONGER,
-    TEACHER,
-    accuracy,
-    course,
-    gained,
-    minutes,
-    percent,
-    reached,
-    spread,
-    wrapped,
-)
+from few_labels_words import LONGER, TEACHER, accuracy, course, gained, minutes, reached, spread
+from page_script import wrapped
+
+from convatlas.words import percent
 
 Content = Mapping[str, Any]
 
@@ -57,11 +49,9 @@ def longer(content: Content) -> str:
         f"{minutes(content[TEACHER]['runs']):.0f} minutes (round 0 of `noisy_student`). So a large part of the gain "
         "may come from the changes of the images, which `supervised` does not have."
     )
-    table, picture = (
-        "\n".join(lines),
-        "![Validation accuracy of both methods by steps](few_labels/longer.png)",
-    )
-    return f"## Twice as many steps\n\n{wrapped(said)}\n\n{picture}\n\n{table}\n\n{wrapped(aim)}\n"
+    picture = "![Validation accuracy of both methods by steps](few_labels/longer.png)"
+    parts = ["## Twice as many steps", wrapped(said), picture, "\n".join(lines), wrapped(aim)]
+    return "\n\n".join(parts) + "\n"
 
 
 def below_best(content: Content, method: str) -> str:

@@ -20,17 +20,15 @@ from few_labels_words import (
     every,
     gained,
     interval,
-    item_of,
     lines_of,
     minutes,
     part,
-    plain_command,
     reached,
     signed,
     spread,
     versus,
-    wrapped,
 )
+from page_script import item_of, plain_command, wrapped
 
 from convatlas.evaluation import FEWEST_SEEDS
 from convatlas.report.protocol import values

@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from page_script import plain_command
+
 from convatlas.evaluation import FEWEST_SEEDS, Z_975, summarize
 from convatlas.words import percent
 
@@ -115,24 +117,9 @@ def every(runs: Sequence[Content]) -> int:
     return int(runs[0]["recipe"]["epoch_steps"])
 
 
-def plain_command(command: str) -> str:
-    """Returns a command without the options that say how it was run here."""
-    return command.replace(" --quiet", "").replace(" --resume", "")
-
-
 def lines_of(command: str) -> str:
     """Returns a command in lines that fit the page; an option stays with its value."""
     first, *options = plain_command(command).split(" --")
     kept = " ".join([first, *(f"--{option}".replace(" ", "\0") for option in options)])
     lines = textwrap.wrap(kept, 110, subsequent_indent="    ", break_on_hyphens=False, break_long_words=False)
     return " \\\n".join(lines).replace("\0", " ")
-
-
-def wrapped(text: str) -> str:
-    """Returns a paragraph in lines."""
-    return textwrap.fill(text, 118, break_on_hyphens=False)
-
-
-def item_of(text: str) -> str:
-    """Returns an item of a list in lines."""
-    return textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)

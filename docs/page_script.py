@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -57,3 +58,18 @@ def finish(text: str, target: Path, *, script: str, check: bool, draw: Callable[
     draw()
     write_text(target, text)
     return 0
+
+
+def plain_command(command: str) -> str:
+    """Returns a command without the options that say how it was run here."""
+    return command.replace(" --quiet", "").replace(" --resume", "")
+
+
+def wrapped(text: str) -> str:
+    """Returns a paragraph in lines."""
+    return textwrap.fill(text, 118, break_on_hyphens=False)
+
+
+def item_of(text: str) -> str:
+    """Returns an item of a list in lines."""
+    return textwrap.fill(text, 118, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)

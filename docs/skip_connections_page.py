@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from benchmark_tables import short
-from few_labels_words import item_of, plain_command, wrapped
+from page_script import item_of, plain_command, wrapped
 
 from convatlas.insight.degradation import MEASURES
 from convatlas.insight.gradients import Layer, Signals
